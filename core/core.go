@@ -1,0 +1,231 @@
+// Package core is the line between the protocols and the machine they run on.
+//
+// A replication protocol is a deterministic state machine: it is told what happened (an Input) and answers what should
+// follow (Effects). It owns no goroutine, clock, socket, file, lock or random source, so the simulator can run the very
+// code that serves users, and replay any run from its seed.
+//
+// The invariant that everything rests on, the one rule: a message or a reply leaves only when every write that its replica
+// has made so far is on disk. Effects.Send and Effects.Reply follow it; SendEarly and ReplyEarly are the exceptions, and
+// each of their calls says why it stays true if this node forgets.
+//
+// A protocol is a log (what must survive) and a fold over it (what is read): recovery is the same fold.
+//
+// Start with Replica, then Input and Effects.
+package core
+
+import (
+	"math/rand/v2"
+
+	"github.com/gamutdb/gamut/kv"
+)
+
+// NodeID names a process of the cluster. It is given once and never used again.
+type NodeID uint32
+
+// GroupID names the replicas of one shard.
+type GroupID uint64
+
+// ReplicaID names one member of a group, for ever: a replica whose disk is lost comes back under another one (rule M5).
+type ReplicaID uint32
+
+// Time is a monotonic reading in nanoseconds since an arbitrary origin of this boot. It goes on while the machine is suspended.
+type Time int64
+
+// Replica is one member of one group: a protocol core.
+type Replica interface {
+	// Step takes one event and says all that follows from it. It must not keep in or out, nor change what the event holds.
+	Step(in *Input, out *Effects)
+	// Deadline is when the replica next wants a Tick. Early, late and repeated ticks are harmless.
+	Deadline() (at Time, ok bool)
+}
+
+// Input is one event and all that a replica may know of the world while it handles it.
+type Input struct {
+	Now Time
+	// Stamp is a reading of the node's hybrid logical clock: unique on this node, growing over restarts.
+	Stamp kv.HLC
+	// Rand is seeded by the host; it is the only source of chance.
+	Rand *rand.Rand
+	// View reads the group's own state, as changed by all earlier Steps.
+	View View
+	// Unfit means that this node should lead nothing: its clock is far from the others', or its disk is full or stalled.
+	Unfit bool
+	Event any
+}
+
+// View reads the state of one group: a map of byte strings in byte order.
+type View interface {
+	// Get returns the value at key. The slice is the caller's.
+	Get(key []byte) (value []byte, ok bool)
+	// Scan calls f with each pair of from <= key < to (to nil: to the end) until f returns false.
+	// The slices are borrowed for the call.
+	Scan(from, to []byte, f func(key, value []byte) bool)
+	// Snapshot keeps the state as it is now; it must be closed.
+	Snapshot() Snapshot
+}
+
+// Snapshot is a View of one moment.
+type Snapshot interface {
+	View
+	Close()
+}
+
+// Events. Besides these, a replica is stepped with its protocol's own messages, as Received.
+type (
+	// Start is the first event of a replica that has never run: it has no log and no state. Config is what the protocol
+	// was told to begin with, in the protocol's own encoding.
+	Start struct{ Config []byte }
+	// Recover is the first event of a replica that has run before: the records of its log, in the order in which they
+	// were written, possibly reaching back before what the state already holds.
+	Recover struct {
+		Config  []byte
+		Records []Record
+		// Suspect means that the log was damaged where this replica's records may have been: it must not vote on what it
+		// may have lost (rule L2).
+		Suspect bool
+	}
+	// Requests are commands of clients, in the order in which they take effect if they come from one connection.
+	Requests struct{ List []Request }
+	// Received is a message of a peer, or of the replica itself.
+	Received struct {
+		From    ReplicaID
+		Message Message
+	}
+	// Tick means that the time is at or past what Deadline asked for, or any other time.
+	Tick struct{}
+	// Again follows a Step that set Effects.Again.
+	Again struct{}
+	// Flush comes when the host has handed over all that had arrived and the disk can take a batch: what was collected
+	// for one log entry should be proposed now.
+	Flush struct{}
+	// Roll means that a new log segment begins: the replica writes what it must not lose and would not write again (rule L4).
+	Roll struct{}
+	// PeerDown means that the connection to a peer's node broke. It proves nothing.
+	PeerDown struct{ Peer ReplicaID }
+	// Handoff asks a leader to hand over to a peer.
+	Handoff struct{ To ReplicaID }
+	// Checkpoint asks the leader to place a mark in the log at which every replica keeps its state (a CheckpointNote).
+	Checkpoint struct{ ID RequestID }
+)
+
+// RequestID is the host's name for a request that has not been answered.
+type RequestID uint64
+
+// Request is one command of a client.
+type Request struct {
+	ID RequestID
+	// Command is a kv.Command in its encoding.
+	Command []byte
+	// Read means that the command changes nothing and needs no place in the log.
+	Read bool
+}
+
+// Message is what replicas of one protocol say to each other. A message is never changed once it was handed out.
+type Message interface {
+	// AppendTo encodes the message, its kind first.
+	AppendTo(b []byte) []byte
+}
+
+// Record is one durable fact in the node's log.
+type Record struct {
+	// Kind is the protocol's own.
+	Kind uint8
+	// Pos lets old log segments go: the record is needed until the state that is durable has reached Pos (see
+	// AppliedKey); 0 means until the next Roll.
+	Pos  uint64
+	Body []byte
+}
+
+// ChangeKind is what a Change does.
+type ChangeKind uint8
+
+// Kinds of Change.
+const (
+	Put         ChangeKind = 1
+	Delete      ChangeKind = 2
+	DeleteRange ChangeKind = 3 // Key <= k < End; End nil: to the end
+	// Stage adds a pair to a new state that is being received; keys arrive in byte order.
+	Stage ChangeKind = 4
+	// Unstage throws away what is staged.
+	Unstage ChangeKind = 5
+	// Install replaces the whole state of the group by what is staged, at once, durably. It comes alone in a Step's State.
+	Install ChangeKind = 6
+)
+
+// Change is one change of a group's state.
+type Change struct {
+	Kind  ChangeKind
+	Key   []byte
+	Value []byte
+	End   []byte
+}
+
+// AppliedKey is where every protocol keeps, in its state, the log position up to which the state is a fold of the log:
+// 8 bytes, big endian, first in the value. It changes with the data, in the same Step, always (trap T1.12).
+var AppliedKey = []byte{'m', 'a'}
+
+// Output is a message to a replica of the group, or the answer to a request.
+type Output struct {
+	To      ReplicaID // 0: a reply
+	Message Message
+	ID      RequestID
+	Result  kv.Result
+}
+
+// Effects is all that follows from one Step.
+type Effects struct {
+	// Log is appended to the node's log: durable together or not at all.
+	Log []Record
+	// State is applied at once, together; it is re-derived from the log after a crash and never synced for itself.
+	State []Change
+	// Held leaves when this Step's Log, and all that this replica wrote earlier, is durable.
+	Held []Output
+	// Early leaves at once, unless the disk has stalled.
+	Early []Output
+	// Notes tell what happened, for traces, golden files, checkers and metrics.
+	Notes []Note
+	// Again asks for an Again event after State was applied: there is more to do that must see it.
+	Again bool
+}
+
+// Note is something worth telling. Its String is a line of a trace.
+type Note interface{ String() string }
+
+// CheckpointNote asks the host to keep the group's state as it is after this Step.
+type CheckpointNote struct{ Index uint64 }
+
+// Write appends a record to the log.
+func (e *Effects) Write(r Record) { e.Log = append(e.Log, r) }
+
+// Send sends a message once all that this replica wrote so far is durable. A replica may send to itself: that is how it
+// learns that its own write is durable.
+func (e *Effects) Send(to ReplicaID, m Message) { e.Held = append(e.Held, Output{To: to, Message: m}) }
+
+// SendEarly sends a message at once. The caller says beside the call why the message stays true if this node forgets.
+func (e *Effects) SendEarly(to ReplicaID, m Message) {
+	e.Early = append(e.Early, Output{To: to, Message: m})
+}
+
+// Reply answers a request once all that this replica wrote so far is durable.
+func (e *Effects) Reply(id RequestID, r kv.Result) {
+	e.Held = append(e.Held, Output{ID: id, Result: r})
+}
+
+// ReplyEarly answers a request at once. The caller says beside the call why the answer stays true if this node forgets.
+func (e *Effects) ReplyEarly(id RequestID, r kv.Result) {
+	e.Early = append(e.Early, Output{ID: id, Result: r})
+}
+
+// Note tells of something.
+func (e *Effects) Note(n Note) { e.Notes = append(e.Notes, n) }
+
+// Reset empties the effects and keeps their memory.
+func (e *Effects) Reset() {
+	clear(e.Log)
+	clear(e.State)
+	clear(e.Held)
+	clear(e.Early)
+	clear(e.Notes)
+	e.Log, e.State, e.Held, e.Early, e.Notes = e.Log[:0], e.State[:0], e.Held[:0], e.Early[:0], e.Notes[:0]
+	e.Again = false
+}

@@ -1,0 +1,184 @@
+package kv
+
+import (
+	"context"
+	"time"
+)
+
+// Database is what a door speaks to: one node, which reaches the rest of the cluster.
+type Database interface {
+	// Keyspace finds a keyspace by name; nil if there is none.
+	Keyspace(name string) *Keyspace
+	// Keyspaces lists all of them by name.
+	Keyspaces() []*Keyspace
+	// Submit starts all calls of the batch and returns at once; b.Wait tells when they are answered. Commands of one batch
+	// that touch the same shard take effect in the batch's order, reads included. Every call is answered exactly once:
+	// at the batch's deadline at the latest, then with Unknown if it may have been proposed.
+	Submit(b *Batch)
+}
+
+// Keyspace is a named set of keys with one promise, as the doors see it. It is immutable: a changed keyspace is another one.
+type Keyspace struct {
+	Name        string
+	ID          uint32
+	Consistency Consistency
+	Shards      int
+	// ShardOf tells in which shard a key lies, 0 <= shard < Shards.
+	ShardOf func(key []byte) int
+}
+
+// Call is one command on its way and its result.
+type Call struct {
+	Keyspace *Keyspace
+	Level    Level
+	Command  Command
+	// Shard is used only for commands without keys (scans, OpClear, OpNone); elsewhere the keys decide.
+	Shard int
+
+	Result Result
+	batch  *Batch
+}
+
+// Done answers the call. The node calls it exactly once, and touches the call no more.
+func (c *Call) Done(r Result) {
+	c.Result = r
+	c.batch.done()
+}
+
+// CreateKeyspace describes a keyspace to be made. Zero values mean the defaults.
+type CreateKeyspace struct {
+	Name        string      `json:"name"`
+	Consistency Consistency `json:"consistency"`
+	Shards      int         `json:"shards,omitempty"`
+	Replicas    int         `json:"replicas,omitempty"`
+	// Lease "off" makes every read confirm the leadership by a round of messages instead of trusting bounded clock drift.
+	Lease string `json:"lease,omitempty"`
+}
+
+// Admin is what the doors and the command line ask of a node beside commands. All results are plain data for JSON.
+type Admin interface {
+	CreateKeyspace(ctx context.Context, spec CreateKeyspace) error
+	DropKeyspace(ctx context.Context, name string) error
+	// DescribeKeyspaces tells options, placement and, in plain words, what each keyspace promises.
+	DescribeKeyspaces() []KeyspaceInfo
+	Status() Status
+	// Ready is nil when the node can serve; the error says what is missing.
+	Ready() error
+	// Handoff asks the leader of a group to hand its leadership to the replica on another node; only its leader's node accepts.
+	Handoff(ctx context.Context, group uint64, toNode uint32) error
+	// Checkpoint makes all replicas of a group keep their state as of one log position for a while, and returns it.
+	Checkpoint(ctx context.Context, group uint64) (index uint64, err error)
+	// StatePage reads this node's replica of a group as kept at a checkpoint: pairs from a key on, and where to go on (nil: at the end).
+	StatePage(ctx context.Context, group, index uint64, from []byte, limit int) (page StatePage, err error)
+	// StateDigest is the digest of this node's replica as kept at a checkpoint.
+	StateDigest(ctx context.Context, group, index uint64) (StateDigest, error)
+	// Blocks are the headers of the blocks that this node's replica still holds, from an index on.
+	Blocks(ctx context.Context, group, from uint64, limit int, payload bool) ([]BlockInfo, error)
+}
+
+// KeyspaceInfo is a keyspace as operators see it.
+type KeyspaceInfo struct {
+	CreateKeyspace
+	ID     uint32      `json:"id"`
+	Groups []GroupInfo `json:"groups"`
+	// Explain is what the keyspace promises, what it survives and what it costs, a sentence a line.
+	Explain []string `json:"explain"`
+}
+
+// GroupInfo is one shard's replicas.
+type GroupInfo struct {
+	Group    uint64            `json:"group"`
+	Shard    int               `json:"shard"`
+	Replicas map[string]uint32 `json:"replicas"` // replica id -> node
+}
+
+// Status is a node's view of itself and of its peers.
+type Status struct {
+	Cluster  string        `json:"cluster"`
+	Node     uint32        `json:"node"`
+	Version  string        `json:"version"`
+	Boot     uint64        `json:"boot"`
+	Started  time.Time     `json:"started"`
+	Dir      string        `json:"dir"`
+	Ready    bool          `json:"ready"`
+	NotReady string        `json:"notReady,omitempty"`
+	Alarms   []string      `json:"alarms,omitempty"`
+	Nodes    []NodeStatus  `json:"nodes"`
+	Groups   []GroupStatus `json:"groups"`
+	Counters Counters      `json:"counters"`
+}
+
+// NodeStatus is a peer as this node sees it.
+type NodeStatus struct {
+	Node      uint32            `json:"node"`
+	Addresses map[string]string `json:"addresses"` // http, peer, redis, memcached
+	Up        bool              `json:"up"`
+	LastSeen  time.Time         `json:"lastSeen"`
+	RTTMicros int64             `json:"rttMicros"`
+	// SkewMillis is the peer's clock minus this node's.
+	SkewMillis int64 `json:"skewMillis"`
+}
+
+// GroupStatus is this node's replica of a group.
+type GroupStatus struct {
+	Group    uint64            `json:"group"`
+	Keyspace string            `json:"keyspace"`
+	Shard    int               `json:"shard"`
+	Replica  uint32            `json:"replica"`
+	Role     string            `json:"role"`
+	Ballot   string            `json:"ballot"`
+	Leader   uint32            `json:"leader"` // node; 0: none known
+	Commit   uint64            `json:"commit"`
+	Applied  uint64            `json:"applied"`
+	Durable  uint64            `json:"durable"`
+	First    uint64            `json:"first"`
+	Last     uint64            `json:"last"`
+	Hash     string            `json:"hash"` // of the block at Applied
+	LeaseMS  int64             `json:"leaseMillis"`
+	Suspect  bool              `json:"suspect,omitempty"`
+	Match    map[string]uint64 `json:"match,omitempty"` // leader only: replica -> highest index durable there
+}
+
+// Counters are totals since the start of the node.
+type Counters struct {
+	Requests     uint64 `json:"requests"`
+	Refused      uint64 `json:"refused"`
+	UnknownCount uint64 `json:"unknown"`
+	Syncs        uint64 `json:"syncs"`
+	SyncBytes    uint64 `json:"syncBytes"`
+	Blocks       uint64 `json:"blocks"`
+}
+
+// StatePage is a run of raw records.
+type StatePage struct {
+	Items []StateItem `json:"items"`
+	Next  []byte      `json:"next,omitempty"`
+}
+
+// StateItem is one raw record of a replica's state.
+type StateItem struct {
+	Key    []byte `json:"key"`
+	Record []byte `json:"record"`
+}
+
+// StateDigest sums up a replica's state at one log position.
+type StateDigest struct {
+	Node   uint32 `json:"node"`
+	Index  uint64 `json:"index"`
+	Keys   int64  `json:"keys"`
+	Bytes  int64  `json:"bytes"`
+	Digest string `json:"digest"`
+}
+
+// BlockInfo is a block of a group's log.
+type BlockInfo struct {
+	Index   uint64    `json:"index"`
+	Ballot  string    `json:"ballot"`
+	Time    time.Time `json:"time"`
+	Kind    string    `json:"kind"`
+	Prev    string    `json:"prev"`
+	Hash    string    `json:"hash"`
+	Bytes   int       `json:"bytes"`
+	Intact  bool      `json:"intact"` // payload and link were computed again and hold
+	Summary []string  `json:"summary,omitempty"`
+}
