@@ -70,6 +70,19 @@ type Snapshot interface {
 	Close()
 }
 
+// Led is a Replica of a protocol in which one member orders the commands.
+type Led interface {
+	// Leader is the replica that orders commands as far as this one knows; 0: none is known.
+	Leader() ReplicaID
+}
+
+// Leased is a Replica whose state may, for a while, be read without a Step.
+type Leased interface {
+	// ReadUntil says: until that time, what the group's state shows at the moment of reading is as good an answer to a
+	// linearizable read as any that a Step could give. 0: not now.
+	ReadUntil() Time
+}
+
 // Events. Besides these, a replica is stepped with its protocol's own messages, as Received.
 type (
 	// Start is the first event of a replica that has never run: it has no log and no state. Config is what the protocol
@@ -134,6 +147,12 @@ type Record struct {
 	// AppliedKey); 0 means until the next Roll.
 	Pos  uint64
 	Body []byte
+}
+
+// Item is a record of one group's replica on its way into the node's shared log.
+type Item struct {
+	Group  GroupID
+	Record Record
 }
 
 // ChangeKind is what a Change does.

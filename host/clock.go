@@ -1,0 +1,43 @@
+package host
+
+import "github.com/gamutdb/gamut/kv"
+
+const (
+	// upperAhead is how far the durable bound runs ahead of the clock, in milliseconds; upperLow is when it is renewed.
+	upperAhead = 3000
+	upperLow   = 2000
+)
+
+// clock is the node's hybrid logical clock under a durable upper bound (rules H1 and H3): it never shows a value at or
+// above the bound that is on disk, so after a restart it goes on from there, and no stamp is ever given twice, even if
+// the wall clock was set back.
+type clock struct {
+	last  kv.HLC
+	upper kv.HLC
+}
+
+func (c *clock) start(upper kv.HLC) { c.last, c.upper = upper, upper }
+
+// read is the next stamp. While the bound is too low it counts on in the lowest bits; before the first batch is durable
+// it repeats itself, which harms nobody: whoever orders by stamps makes them grow within its own log.
+func (c *clock) read(wall int64) kv.HLC {
+	next := max(c.last+1, kv.HLCOf(wall))
+	if next >= c.upper {
+		next = max(c.last, min(next, c.upper-1))
+		if c.upper == 0 {
+			return 0
+		}
+	}
+	c.last = next
+	return next
+}
+
+func (c *clock) wantsRefresh(wall int64) bool {
+	return c.upper < kv.HLCOf(max(wall, c.last.UnixMilli())+upperLow)
+}
+
+func (c *clock) propose(wall int64) kv.HLC {
+	return max(c.upper, kv.HLCOf(max(wall, c.last.UnixMilli())+upperAhead))
+}
+
+func (c *clock) durable(upper kv.HLC) { c.upper = max(c.upper, upper) }

@@ -1,0 +1,441 @@
+// Package host runs the replicas of one node on one log.
+//
+// It steps whatever has arrived, for all groups, collects what they write into the open batch, hands that batch out when
+// the disk is free, and lets messages and replies leave when what they depend on is durable: one sync per node per batch,
+// however many groups. It routes clients' commands to the replica that can order them, bounds what waits, and answers
+// every command exactly once.
+//
+// The invariant others rely on is the one rule of package core, kept here and nowhere else: an output of a replica is
+// released no earlier than the sync of the last batch that holds a record of that replica from before the output. Early
+// outputs are the exception, and even they wait while the disk hangs, so that a leader with a dead disk falls silent.
+//
+// A Host is a state machine like the replicas it runs: no goroutine, no clock, no file. Package node drives it with real
+// ones, package sim with a seed. Start with Step and emit, then TakeBatch and Synced; coordinate.go routes commands.
+package host
+
+import (
+	"maps"
+	"math/rand/v2"
+	"slices"
+
+	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/kv"
+)
+
+// Options bound a Host. The zero value is usable.
+type Options struct {
+	// RequestsMax bounds the commands that are under way on this node; beyond it they are refused as busy. Default 16,384.
+	RequestsMax int
+	// BytesMax bounds the bytes of those commands. Default 64 MiB.
+	BytesMax int
+	// OpenBytesMax bounds what waits for the disk: above it commands are refused as busy. Default 64 MiB.
+	OpenBytesMax int
+	// Stall is the age of a running sync beyond which nothing leaves any more, heartbeats included. Default 1 s.
+	Stall core.Time
+}
+
+func (o Options) withDefaults() Options {
+	if o.RequestsMax == 0 {
+		o.RequestsMax = 16 << 10
+	}
+	if o.BytesMax == 0 {
+		o.BytesMax = 64 << 20
+	}
+	if o.OpenBytesMax == 0 {
+		o.OpenBytesMax = 64 << 20
+	}
+	if o.Stall == 0 {
+		o.Stall = core.Time(1e9)
+	}
+	return o
+}
+
+// Port is where everything that leaves the host goes. Its methods are called within the host's own calls, must not call
+// back, and must not keep commands (they are borrowed) unless they copy them; messages and results may be kept.
+type Port interface {
+	// Message carries a protocol message to a replica on another node. It may be lost.
+	Message(to core.NodeID, m Envelope)
+	// Forward carries a command to the node whose replica can order it.
+	Forward(to core.NodeID, f Forward)
+	// Return carries the answer to a Forward back to the node that sent it.
+	Return(to core.NodeID, id core.RequestID, r kv.Result)
+	// Reply answers a command of this node's own client, once.
+	Reply(token uint64, r kv.Result)
+	// Note reports what a replica told of itself, after the state of that Step was applied.
+	Note(g core.GroupID, n core.Note)
+}
+
+// Envelope is a protocol message with its addresses within the group.
+type Envelope struct {
+	Group    core.GroupID
+	From, To core.ReplicaID
+	Message  core.Message
+}
+
+// State is one group's state: read by its replica, changed only by the host.
+type State interface {
+	core.View
+	// Apply makes all changes visible at once.
+	Apply([]core.Change) error
+}
+
+// Now is a reading of the node's clocks.
+type Now struct {
+	Mono core.Time
+	// Wall is Unix milliseconds; it may jump.
+	Wall int64
+}
+
+// Batch is what goes to the log with one sync.
+type Batch struct {
+	Seq uint64
+	// HLCUpper bounds every stamp that this node gives until a later batch is durable (rule H3).
+	HLCUpper kv.HLC
+	// Roll says that this batch begins a new segment, for which every replica has written what it must not lose.
+	Roll  bool
+	Items []core.Item
+	Bytes int
+}
+
+// Host runs replicas. Its methods are called by one goroutine.
+type Host struct {
+	options Options
+	port    Port
+	rand    *rand.Rand
+	now     Now
+	clock   clock
+	unfit   bool
+
+	order []*slot // by group: iteration must not depend on a map
+	index map[core.GroupID]*slot
+
+	open      Batch
+	spare     []core.Item
+	syncing   bool
+	syncSeq   uint64
+	syncSince core.Time
+	durable   uint64
+
+	heldOpen, heldSyncing []held
+	stalled               []held
+	selfQueue             []held
+	touched               []*slot
+	effects               core.Effects
+	input                 core.Input
+
+	requests requests
+}
+
+// slot is one replica and what the host knows of it.
+type slot struct {
+	group   core.GroupID
+	self    core.ReplicaID
+	nodes   map[core.ReplicaID]core.NodeID
+	members []core.ReplicaID // the keys of nodes, in order
+	replica core.Replica
+	state   State
+	// wrote is the batch that holds the replica's latest record.
+	wrote    uint64
+	deadline core.Time
+	hasTimer bool
+	touched  bool
+	batch    []core.Request
+	parked   []core.RequestID
+}
+
+type held struct {
+	slot *slot
+	out  core.Output
+}
+
+// New makes an empty host. upper is the highest HLCUpper found in the log.
+func New(port Port, rng *rand.Rand, upper kv.HLC, now Now, options Options) *Host {
+	h := &Host{options: options.withDefaults(), port: port, rand: rng, now: now, index: map[core.GroupID]*slot{}}
+	h.open.Seq = 1
+	h.clock.start(upper)
+	return h
+}
+
+// Replica describes a replica to be run.
+type Replica struct {
+	Group core.GroupID
+	Self  core.ReplicaID
+	// Nodes says where each member lives, this one included.
+	Nodes map[core.ReplicaID]core.NodeID
+	Core  core.Replica
+	State State
+	// First is the replica's first event: core.Start or core.Recover.
+	First any
+}
+
+// Add starts a replica.
+func (h *Host) Add(now Now, r Replica) {
+	h.now = now
+	if h.index[r.Group] != nil {
+		panic("host: group added twice")
+	}
+	s := &slot{group: r.Group, self: r.Self, nodes: r.Nodes, replica: r.Core, state: r.State,
+		members: slices.Sorted(maps.Keys(r.Nodes))}
+	h.index[r.Group] = s
+	at := len(h.order)
+	for at > 0 && h.order[at-1].group > r.Group {
+		at--
+	}
+	h.order = append(h.order, nil)
+	copy(h.order[at+1:], h.order[at:])
+	h.order[at] = s
+	h.step(s, r.First)
+}
+
+// Remove ends a replica: what it has not answered is unknown, what it holds back is forgotten.
+func (h *Host) Remove(now Now, g core.GroupID) {
+	h.now = now
+	s := h.index[g]
+	if s == nil {
+		return
+	}
+	delete(h.index, g)
+	for i := range h.order {
+		if h.order[i] == s {
+			h.order = append(h.order[:i], h.order[i+1:]...)
+			break
+		}
+	}
+	s.replica = gone{}
+	h.endRequests(s)
+}
+
+// gone stands in for a removed replica until the last held output that names it has left.
+type gone struct{}
+
+func (gone) Step(*core.Input, *core.Effects)   {}
+func (gone) Deadline() (at core.Time, ok bool) { return 0, false }
+
+// Has reports whether the host runs a replica of the group.
+func (h *Host) Has(g core.GroupID) bool { return h.index[g] != nil }
+
+// Replica is the core that runs for a group, for reports; nil if none.
+func (h *Host) Replica(g core.GroupID) core.Replica {
+	if s := h.index[g]; s != nil {
+		return s.replica
+	}
+	return nil
+}
+
+// SetUnfit says whether this node should lead nothing (see core.Input.Unfit).
+func (h *Host) SetUnfit(unfit bool) { h.unfit = unfit }
+
+// Receive hands a peer's message to its replica. A message for a replica that is not here is dropped.
+func (h *Host) Receive(now Now, m Envelope) {
+	h.now = now
+	if s := h.index[m.Group]; s != nil && s.self == m.To {
+		h.step(s, core.Received{From: m.From, Message: m.Message})
+	}
+}
+
+// Event steps the replica of a group with an event of package core.
+func (h *Host) Event(now Now, g core.GroupID, event any) {
+	h.now = now
+	if s := h.index[g]; s != nil {
+		h.step(s, event)
+	}
+}
+
+// Stamp reads the node's hybrid logical clock.
+func (h *Host) Stamp() kv.HLC { return h.clock.read(h.now.Wall) }
+
+// step lets a replica handle one event, and then all that it asked itself.
+func (h *Host) step(s *slot, event any) {
+	again := true
+	for again {
+		h.effects.Reset()
+		h.input = core.Input{Now: h.now.Mono, Stamp: h.clock.read(h.now.Wall), Rand: h.rand, View: s.state,
+			Unfit: h.unfit || h.Stalled(), Event: event}
+		s.replica.Step(&h.input, &h.effects)
+		again = h.effects.Again
+		h.emit(s)
+		event = core.Again{}
+	}
+	s.deadline, s.hasTimer = s.replica.Deadline()
+}
+
+// emit carries out the effects of one Step in the order that the one rule asks for: state, log, then what leaves.
+func (h *Host) emit(s *slot) {
+	e := &h.effects
+	if len(e.State) > 0 {
+		if err := s.state.Apply(e.State); err != nil {
+			panic("host: apply state: " + err.Error())
+		}
+	}
+	for i := range e.Log {
+		h.open.Items = append(h.open.Items, core.Item{Group: s.group, Record: e.Log[i]})
+		h.open.Bytes += len(e.Log[i].Body) + 32
+		s.wrote = h.open.Seq
+	}
+	for i := range e.Notes {
+		h.port.Note(s.group, e.Notes[i])
+	}
+	for i := range e.Early {
+		if h.Stalled() {
+			h.stalled = append(h.stalled, held{s, e.Early[i]})
+		} else {
+			h.release(s, &e.Early[i])
+		}
+	}
+	for i := range e.Held {
+		switch {
+		case s.wrote <= h.durable:
+			h.release(s, &e.Held[i])
+		case s.wrote == h.open.Seq:
+			h.heldOpen = append(h.heldOpen, held{s, e.Held[i]})
+		default:
+			h.heldSyncing = append(h.heldSyncing, held{s, e.Held[i]})
+		}
+	}
+}
+
+// release lets one output go. What a replica says to itself is queued, not handled at once: Step must not nest.
+func (h *Host) release(s *slot, out *core.Output) {
+	switch {
+	case out.To == 0:
+		h.answer(s, out.ID, &out.Result)
+	case out.To == s.self:
+		h.selfQueue = append(h.selfQueue, held{s, *out})
+	default:
+		if node, ok := s.nodes[out.To]; ok {
+			h.port.Message(node, Envelope{Group: s.group, From: s.self, To: out.To, Message: out.Message})
+		}
+	}
+}
+
+// Settle finishes a pass: everything that had arrived was handed over. Replicas that collected commands propose them, and
+// what replicas said to themselves is delivered until nothing is left.
+func (h *Host) Settle(now Now) {
+	h.now = now
+	h.placeParked()
+	for len(h.touched) > 0 || len(h.selfQueue) > 0 {
+		touched := h.touched
+		h.touched = nil
+		for _, s := range touched {
+			s.touched = false
+			h.handOver(s)
+		}
+		h.touched = append(touched[:0], h.touched...)
+		queue := h.selfQueue
+		h.selfQueue = nil
+		for i := range queue {
+			s := queue[i].slot
+			h.step(s, core.Received{From: s.self, Message: queue[i].out.Message})
+		}
+		clear(queue)
+		h.selfQueue = append(queue[:0], h.selfQueue...)
+	}
+}
+
+func (h *Host) touch(s *slot) {
+	if !s.touched {
+		s.touched = true
+		h.touched = append(h.touched, s)
+	}
+}
+
+// handOver gives a replica the commands that were collected for it, then the word that these are all for now.
+func (h *Host) handOver(s *slot) {
+	if len(s.batch) > 0 {
+		list := s.batch
+		s.batch = nil
+		h.step(s, core.Requests{List: list})
+		clear(list)
+		s.batch = append(list[:0], s.batch...)
+	}
+	h.step(s, core.Flush{})
+}
+
+// Tick steps every replica whose deadline has come and ends the commands whose time is over.
+func (h *Host) Tick(now Now) {
+	h.now = now
+	for _, s := range h.order {
+		if s.hasTimer && s.deadline <= now.Mono {
+			h.step(s, core.Tick{})
+		}
+	}
+	h.endOverdue()
+}
+
+// Deadline is when Tick is wanted next.
+func (h *Host) Deadline() core.Time {
+	at := h.requests.nextSweep
+	for _, s := range h.order {
+		if s.hasTimer && s.deadline < at {
+			at = s.deadline
+		}
+	}
+	return at
+}
+
+// PeerDown tells all replicas that the connection to a node broke, and gives up on what was forwarded there.
+func (h *Host) PeerDown(now Now, node core.NodeID) {
+	h.now = now
+	for _, s := range h.order {
+		for _, id := range s.members {
+			if s.nodes[id] == node {
+				h.step(s, core.PeerDown{Peer: id})
+			}
+		}
+	}
+	h.loseForwards(node)
+}
+
+// Roll steps every replica with core.Roll; the next batch begins a new segment.
+func (h *Host) Roll(now Now) {
+	h.now = now
+	h.open.Roll = true
+	for _, s := range h.order {
+		h.step(s, core.Roll{})
+	}
+}
+
+// TakeBatch hands out the open batch if there is anything to write and no sync is running. The caller writes it, syncs,
+// and calls Synced; until then the batch's items are the caller's to read.
+func (h *Host) TakeBatch(now Now) (Batch, bool) {
+	h.now = now
+	if h.syncing || (len(h.open.Items) == 0 && !h.open.Roll && !h.clock.wantsRefresh(now.Wall)) {
+		return Batch{}, false
+	}
+	b := h.open
+	b.HLCUpper = h.clock.propose(now.Wall)
+	h.syncing, h.syncSeq, h.syncSince = true, b.Seq, now.Mono
+	h.open = Batch{Seq: b.Seq + 1, Items: h.spare[:0]}
+	h.spare = nil
+	h.heldOpen, h.heldSyncing = h.heldSyncing, h.heldOpen
+	return b, true
+}
+
+// Synced tells that a batch is durable and lets go what waited for it.
+func (h *Host) Synced(now Now, b Batch) {
+	h.now = now
+	if !h.syncing || b.Seq != h.syncSeq {
+		panic("host: synced a batch that was not being written")
+	}
+	h.syncing, h.durable = false, b.Seq
+	h.clock.durable(b.HLCUpper)
+	clear(b.Items)
+	h.spare = b.Items[:0]
+	h.releaseAll(&h.stalled)
+	h.releaseAll(&h.heldSyncing)
+}
+
+func (h *Host) releaseAll(list *[]held) {
+	queue := *list
+	*list = nil
+	for i := range queue {
+		h.release(queue[i].slot, &queue[i].out)
+	}
+	clear(queue)
+	*list = append(queue[:0], *list...)
+}
+
+// Stalled reports whether the running sync is older than the limit.
+func (h *Host) Stalled() bool {
+	return h.syncing && h.now.Mono-h.syncSince > h.options.Stall
+}
