@@ -1,0 +1,416 @@
+package kv
+
+import (
+	"encoding/binary"
+	"errors"
+	"math"
+)
+
+// codecVersion is the first byte of every encoded command and result.
+const codecVersion = 1
+
+// errCodec answers any bytes that are not an encoding of ours; where they came from adds the context.
+var errCodec = errors.New("malformed encoding")
+
+// Presence bits of an encoded operation. A field whose bit is clear is zero and takes no bytes.
+const (
+	opOld = 1 << iota
+	opHasInitial
+	opKeysOnly
+	opQuiet
+	opDown
+	opMods
+	opKey2
+	opEnd
+	opValue
+	opExpect
+	opFlags
+	opVersion
+	opNewVersion
+	opExpire
+	opDelta
+	opMagnitude
+	opInitial
+	opFloat
+	opOffset
+	opLimit
+	opBits
+)
+
+const (
+	commandSession = 1 << iota
+	commandConds
+	commandBits
+)
+
+// AppendCommand encodes a command.
+func AppendCommand(b []byte, c *Command) []byte {
+	var flags byte
+	if !c.Session.IsZero() {
+		flags |= commandSession
+	}
+	if len(c.Conds) > 0 {
+		flags |= commandConds
+	}
+	b = append(b, codecVersion, flags)
+	if flags&commandSession != 0 {
+		b = append(b, c.Session.Client[:]...)
+		b = binary.AppendUvarint(b, c.Session.Seq)
+		b = binary.AppendUvarint(b, c.Session.Acked)
+	}
+	if flags&commandConds != 0 {
+		b = binary.AppendUvarint(b, uint64(len(c.Conds)))
+		for i := range c.Conds {
+			b = appendCond(b, &c.Conds[i])
+		}
+	}
+	b = binary.AppendUvarint(b, uint64(len(c.Ops)))
+	for i := range c.Ops {
+		b = appendOp(b, &c.Ops[i])
+	}
+	return b
+}
+
+func appendCond(b []byte, c *Cond) []byte {
+	b = append(b, byte(c.Kind))
+	b = appendBytes(b, c.Key)
+	b = binary.AppendUvarint(b, c.Version)
+	return appendBytes(b, c.Value)
+}
+
+func appendBytes(b, v []byte) []byte {
+	b = binary.AppendUvarint(b, uint64(len(v)))
+	return append(b, v...)
+}
+
+// opMask tells which fields of an operation are worth bytes.
+func opMask(o *Op) (mask uint64) {
+	set := func(bit uint64, on bool) {
+		if on {
+			mask |= bit
+		}
+	}
+	set(opOld, o.Old)
+	set(opHasInitial, o.HasInitial)
+	set(opKeysOnly, o.KeysOnly)
+	set(opQuiet, o.Quiet)
+	set(opDown, o.Down)
+	set(opMods, o.When != 0 || o.Expiry != 0 || o.ExpireWhen != 0)
+	set(opKey2, len(o.Key2) > 0)
+	set(opEnd, len(o.End) > 0)
+	set(opValue, len(o.Value) > 0)
+	set(opExpect, len(o.Expect) > 0)
+	set(opFlags, o.Flags != 0)
+	set(opVersion, o.Version != 0)
+	set(opNewVersion, o.NewVersion != 0)
+	set(opExpire, o.Expire != 0)
+	set(opDelta, o.Delta != 0)
+	set(opMagnitude, o.Magnitude != 0)
+	set(opInitial, o.Initial != 0)
+	set(opFloat, o.Float != 0)
+	set(opOffset, o.Offset != 0)
+	set(opLimit, o.Limit != 0)
+	return mask
+}
+
+func appendOp(b []byte, o *Op) []byte {
+	mask := opMask(o)
+	b = append(b, byte(o.Kind))
+	b = binary.AppendUvarint(b, mask)
+	b = appendBytes(b, o.Key)
+	if mask&opMods != 0 {
+		b = append(b, byte(o.When), byte(o.Expiry), byte(o.ExpireWhen))
+	}
+	for _, f := range o.byteFields() {
+		if mask&f.bit != 0 {
+			b = appendBytes(b, *f.at)
+		}
+	}
+	for _, f := range o.numberFields() {
+		if mask&f.bit != 0 {
+			b = binary.AppendUvarint(b, f.get())
+		}
+	}
+	return b
+}
+
+type byteField struct {
+	bit uint64
+	at  *[]byte
+}
+
+func (o *Op) byteFields() [4]byteField {
+	return [4]byteField{{opKey2, &o.Key2}, {opEnd, &o.End}, {opValue, &o.Value}, {opExpect, &o.Expect}}
+}
+
+// numberField reads and writes one numeric field as a uint64, whatever its type.
+type numberField struct {
+	bit uint64
+	u64 *uint64
+	i64 *int64
+	u32 *uint32
+	f64 *float64
+}
+
+func (o *Op) numberFields() [10]numberField {
+	return [10]numberField{
+		{bit: opFlags, u32: &o.Flags}, {bit: opVersion, u64: &o.Version}, {bit: opNewVersion, u64: &o.NewVersion},
+		{bit: opExpire, i64: &o.Expire}, {bit: opDelta, i64: &o.Delta}, {bit: opMagnitude, u64: &o.Magnitude},
+		{bit: opInitial, u64: &o.Initial}, {bit: opFloat, f64: &o.Float}, {bit: opOffset, u32: &o.Offset},
+		{bit: opLimit, u32: &o.Limit},
+	}
+}
+
+func (f *numberField) get() uint64 {
+	switch {
+	case f.u64 != nil:
+		return *f.u64
+	case f.i64 != nil:
+		return uint64(*f.i64)<<1 ^ uint64(*f.i64>>63)
+	case f.u32 != nil:
+		return uint64(*f.u32)
+	}
+	return math.Float64bits(*f.f64)
+}
+
+func (f *numberField) set(v uint64) {
+	switch {
+	case f.u64 != nil:
+		*f.u64 = v
+	case f.i64 != nil:
+		*f.i64 = int64(v>>1) ^ -int64(v&1)
+	case f.u32 != nil:
+		*f.u32 = uint32(v)
+	default:
+		*f.f64 = math.Float64frombits(v)
+	}
+}
+
+// reader takes an encoding apart. After a malformed part it stays bad and returns zeros.
+type reader struct {
+	b   []byte
+	bad bool
+}
+
+func (r *reader) byte() byte {
+	if len(r.b) == 0 {
+		r.bad = true
+		return 0
+	}
+	v := r.b[0]
+	r.b = r.b[1:]
+	return v
+}
+
+func (r *reader) uvarint() uint64 {
+	v, n := binary.Uvarint(r.b)
+	if n <= 0 {
+		r.bad = true
+		r.b = nil
+		return 0
+	}
+	r.b = r.b[n:]
+	return v
+}
+
+func (r *reader) bytes() []byte {
+	n := r.uvarint()
+	if n > uint64(len(r.b)) {
+		r.bad = true
+		r.b = nil
+		return nil
+	}
+	v := r.b[:n:n]
+	r.b = r.b[n:]
+	return v
+}
+
+// count reads a number of parts of at least size bytes each, so that a lie cannot make us allocate.
+func (r *reader) count(size int) int {
+	n := r.uvarint()
+	if n > uint64(len(r.b)/size) {
+		r.bad = true
+		return 0
+	}
+	return int(n)
+}
+
+// DecodeCommand decodes into c, reusing its slices. Byte fields point into b.
+func DecodeCommand(b []byte, c *Command) error {
+	r := reader{b: b}
+	if r.byte() != codecVersion {
+		return errCodec
+	}
+	flags := r.byte()
+	c.Session, c.Conds, c.Ops = Session{}, c.Conds[:0], c.Ops[:0]
+	if flags&commandSession != 0 {
+		if len(r.b) < 16 {
+			return errCodec
+		}
+		r.b = r.b[copy(c.Session.Client[:], r.b):]
+		c.Session.Seq, c.Session.Acked = r.uvarint(), r.uvarint()
+	}
+	if flags&commandConds != 0 {
+		for n := r.count(4); n > 0 && !r.bad; n-- {
+			c.Conds = append(c.Conds, Cond{Kind: CondKind(r.byte()), Key: r.bytes(), Version: r.uvarint(), Value: r.bytes()})
+		}
+	}
+	for n := r.count(3); n > 0 && !r.bad; n-- {
+		c.Ops = append(c.Ops, Op{})
+		r.op(&c.Ops[len(c.Ops)-1])
+	}
+	if r.bad || len(r.b) > 0 || flags >= commandBits {
+		return errCodec
+	}
+	return nil
+}
+
+func (r *reader) op(o *Op) {
+	o.Kind = OpKind(r.byte())
+	mask := r.uvarint()
+	r.bad = r.bad || mask >= opBits
+	o.Key = r.bytes()
+	o.Old, o.HasInitial, o.KeysOnly = mask&opOld != 0, mask&opHasInitial != 0, mask&opKeysOnly != 0
+	o.Quiet, o.Down = mask&opQuiet != 0, mask&opDown != 0
+	if mask&opMods != 0 {
+		o.When, o.Expiry, o.ExpireWhen = When(r.byte()), Expiry(r.byte()), ExpireWhen(r.byte())
+	}
+	for _, f := range o.byteFields() {
+		if mask&f.bit != 0 {
+			*f.at = r.bytes()
+		}
+	}
+	if mask < opFlags {
+		return
+	}
+	for _, f := range o.numberFields() {
+		if mask&f.bit != 0 {
+			f.set(r.uvarint())
+		}
+	}
+}
+
+// Presence bits of an encoded result.
+const (
+	resultExisted = 1 << iota
+	resultMarks
+	resultFlags
+	resultVersion
+	resultExpireAt
+	resultAsOf
+	resultInt
+	resultFloat
+	resultValue
+	resultKey
+	resultItems
+	resultDetail
+	resultBits
+)
+
+// resultDepth bounds how deep results nest: a command's, its operations', a scan's items.
+const resultDepth = 4
+
+func resultMask(r *Result) (mask uint64) {
+	set := func(bit uint64, on bool) {
+		if on {
+			mask |= bit
+		}
+	}
+	set(resultExisted, r.Existed)
+	set(resultMarks, r.Marks != 0)
+	set(resultFlags, r.Flags != 0)
+	set(resultVersion, r.Version != 0)
+	set(resultExpireAt, r.ExpireAt != 0)
+	set(resultAsOf, r.AsOf != 0)
+	set(resultInt, r.Int != 0)
+	set(resultFloat, r.Float != 0)
+	set(resultValue, len(r.Value) > 0)
+	set(resultKey, len(r.Key) > 0)
+	set(resultItems, len(r.Items) > 0)
+	set(resultDetail, r.Detail != "")
+	return mask
+}
+
+func (r *Result) numberFields() [6]numberField {
+	return [6]numberField{
+		{bit: resultFlags, u32: &r.Flags}, {bit: resultVersion, u64: &r.Version}, {bit: resultExpireAt, i64: &r.ExpireAt},
+		{bit: resultAsOf, i64: &r.AsOf}, {bit: resultInt, i64: &r.Int}, {bit: resultFloat, f64: &r.Float},
+	}
+}
+
+// AppendResult encodes a result.
+func AppendResult(b []byte, r *Result) []byte {
+	mask := resultMask(r)
+	b = append(b, byte(r.Code))
+	b = binary.AppendUvarint(b, mask)
+	if mask&resultMarks != 0 {
+		b = append(b, byte(r.Marks))
+	}
+	for _, f := range r.numberFields() {
+		if mask&f.bit != 0 {
+			b = binary.AppendUvarint(b, f.get())
+		}
+	}
+	if mask&resultValue != 0 {
+		b = appendBytes(b, r.Value)
+	}
+	if mask&resultKey != 0 {
+		b = appendBytes(b, r.Key)
+	}
+	if mask&resultDetail != 0 {
+		b = binary.AppendUvarint(b, uint64(len(r.Detail)))
+		b = append(b, r.Detail...)
+	}
+	if mask&resultItems != 0 {
+		b = binary.AppendUvarint(b, uint64(len(r.Items)))
+		for i := range r.Items {
+			b = AppendResult(b, &r.Items[i])
+		}
+	}
+	return b
+}
+
+// DecodeResult decodes one result and returns what follows it. Byte fields point into b.
+func DecodeResult(b []byte, r *Result) (rest []byte, err error) {
+	in := reader{b: b}
+	in.result(r, resultDepth)
+	if in.bad {
+		return nil, errCodec
+	}
+	return in.b, nil
+}
+
+func (r *reader) result(out *Result, depth int) {
+	*out = Result{Code: Code(r.byte())}
+	mask := r.uvarint()
+	if mask >= resultBits || depth == 0 {
+		r.bad = true
+		return
+	}
+	out.Existed = mask&resultExisted != 0
+	if mask&resultMarks != 0 {
+		out.Marks = Mark(r.byte())
+	}
+	for _, f := range out.numberFields() {
+		if mask&f.bit != 0 {
+			f.set(r.uvarint())
+		}
+	}
+	if mask&resultValue != 0 {
+		out.Value = r.bytes()
+	}
+	if mask&resultKey != 0 {
+		out.Key = r.bytes()
+	}
+	if mask&resultDetail != 0 {
+		out.Detail = string(r.bytes())
+	}
+	if mask&resultItems != 0 {
+		n := r.count(2)
+		out.Items = make([]Result, 0, min(n, 1024))
+		for ; n > 0 && !r.bad; n-- {
+			out.Items = append(out.Items, Result{})
+			r.result(&out.Items[len(out.Items)-1], depth-1)
+		}
+	}
+}

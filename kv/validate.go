@@ -1,0 +1,61 @@
+package kv
+
+// Validate checks what a client sent against the limits; the error says which one, and by how much it was missed.
+func (c *Command) Validate() error {
+	if len(c.Ops) == 0 {
+		return Errorf(Invalid, "a command needs at least one operation")
+	}
+	if len(c.Ops) > OpsMax || len(c.Conds) > OpsMax {
+		return Errorf(Invalid, "a command of %d operations; the limit is %d", max(len(c.Ops), len(c.Conds)), OpsMax)
+	}
+	bytes := 0
+	for i := range c.Conds {
+		if err := checkKey(c.Conds[i].Key); err != nil {
+			return err
+		}
+		bytes += len(c.Conds[i].Value)
+	}
+	for i := range c.Ops {
+		if err := c.Ops[i].validate(len(c.Ops) > 1); err != nil {
+			return err
+		}
+		bytes += len(c.Ops[i].Value) + len(c.Ops[i].Expect)
+	}
+	if bytes > 2*ValueMax {
+		return Errorf(Invalid, "a command of %d bytes; the limit is %d", bytes, 2*ValueMax)
+	}
+	return nil
+}
+
+func (o *Op) validate(several bool) error {
+	switch {
+	case o.Kind > OpInvalidate || o.When > IfValue || o.Expiry > ExpireIn || o.ExpireWhen > ExpireIfLess:
+		return Errorf(Invalid, "operation %d with condition %d, expiry %d, %d is not known", o.Kind, o.When, o.Expiry, o.ExpireWhen)
+	case len(o.Value) > ValueMax || len(o.Expect) > ValueMax:
+		return Errorf(Invalid, "a value of %d bytes; the limit is %d", max(len(o.Value), len(o.Expect)), ValueMax)
+	case uint64(o.Offset)+uint64(len(o.Value)) > ValueMax:
+		return Errorf(Invalid, "the range ends at %d; the limit of a value is %d bytes", uint64(o.Offset)+uint64(len(o.Value)), ValueMax)
+	}
+	switch o.Kind {
+	case OpNone, OpClear:
+		return nil
+	case OpScan:
+		// A scan among changes would have to merge them; nobody needs it.
+		if several {
+			return Errorf(Unsupported, "a scan cannot be part of a command of several operations")
+		}
+		return nil
+	case OpRename, OpCopy:
+		if err := checkKey(o.Key2); err != nil {
+			return err
+		}
+	}
+	return checkKey(o.Key)
+}
+
+func checkKey(key []byte) error {
+	if len(key) > KeyMax {
+		return Errorf(Invalid, "a key of %d bytes; the limit is %d", len(key), KeyMax)
+	}
+	return nil
+}
