@@ -171,7 +171,7 @@ const (
 	Install ChangeKind = 6
 )
 
-// Change is one change of a group's state.
+// Change is one change of a group's state. Its slices are borrowed until it was applied: a store copies what it keeps.
 type Change struct {
 	Kind  ChangeKind
 	Key   []byte

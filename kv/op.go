@@ -28,12 +28,12 @@ const (
 	OpDelete OpKind = 4
 	// OpIncr adds Delta to a decimal int64 (missing: 0) as Redis does; NotInteger or Overflow change nothing. Expiry is kept.
 	OpIncr OpKind = 5
-	// OpIncrFloat adds Float to a decimal number (missing: 0) as Redis' INCRBYFLOAT does.
+	// OpIncrFloat adds Float to a decimal number (missing: 0) as Redis' INCRBYFLOAT does; the result's Value is the new number.
 	OpIncrFloat OpKind = 6
 	// OpCounter adds (Delta >= 0) or subtracts a uint64 as memcached does: addition wraps at 2^64, subtraction stops at 0.
-	// A missing key is NotFound unless HasInitial, which stores Initial with Expiry.
+	// A missing key is NotFound unless HasInitial, which stores Initial with Expiry. The result's Value is the new number.
 	OpCounter OpKind = 7
-	// OpAppend puts Value behind the present one; missing: creates it, unless When says IfPresent.
+	// OpAppend puts Value behind the present one; missing: creates it, unless When says IfPresent. The result's Int is the new length.
 	OpAppend OpKind = 8
 	// OpPrepend puts Value before the present one; missing: creates it, unless When says IfPresent.
 	OpPrepend OpKind = 9
@@ -67,7 +67,8 @@ const (
 	IfPresent When = 2
 	// IfVersion holds when the record's version equals Op.Version; a missing key is NotFound.
 	IfVersion When = 3
-	// IfVersionOrOlder holds when Op.Version >= the record's version; memcached's invalidating set. Missing: NotFound.
+	// IfVersionOrOlder is memcached's invalidating set: it holds when Op.Version is the record's version, or lower; then
+	// the new record is marked stale and keeps its expiry. Missing: NotFound.
 	IfVersionOrOlder When = 4
 	// IfValue holds when the record's value equals Op.Expect; a missing key is NotFound.
 	IfValue When = 5

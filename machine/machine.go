@@ -1,0 +1,251 @@
+// Package machine is the state machine behind every ordered keyspace: commands in log order go in, results and changes
+// of the state come out.
+//
+// It is evaluated when a log entry is applied, on every replica, so it must give the same on all of them: it knows no
+// clock but the entry's time, no limit of its node, no chance. A key ends when the log's time passes its expiry, not when
+// somebody's clock does (rule 7.9).
+//
+// Others rely on this: all changes of one log entry come out together, so that the data, the expiry index and the table
+// of client sessions never disagree; and what Read answers is what a logged read at the same state would.
+//
+// Start with Machine.Apply, then ops.go; read.go serves reads that need no place in the log, session.go suppresses
+// duplicates.
+package machine
+
+import (
+	"bytes"
+	"encoding/binary"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/kv"
+)
+
+// versionBits is how many changes one log entry can make: kv.OpsMax operations of each of as many commands.
+const versionBits = 24
+
+// Machine applies the commands of one log entry after the other. It holds nothing between entries but memory to reuse.
+type Machine struct {
+	view    core.View
+	now     kv.HLC
+	version uint64
+	changes []core.Change
+	arena   []byte
+	// written finds the latest change of a state key by its hash. It is built only once a command has to read.
+	written map[uint64]int
+	indexed int
+	// cleared is how many changes stood before the last OpClear: reads of data look no further back.
+	cleared int
+	wiped   bool
+	command kv.Command
+}
+
+// Begin starts the log entry at an index, with its time, over the state that holds all earlier entries.
+func (m *Machine) Begin(view core.View, index uint64, now kv.HLC) {
+	m.view, m.now, m.version = view, now, index<<versionBits
+	m.changes, m.arena = m.changes[:0], m.arena[:0]
+	m.indexed, m.cleared, m.wiped = 0, 0, false
+	if len(m.written) > 0 {
+		clear(m.written)
+	}
+}
+
+// Changes are the changes of the entry so far. They are valid until the next Begin.
+func (m *Machine) Changes() []core.Change { return m.changes }
+
+// Apply executes one command. want says whether anyone will see the result: a read that nobody waits for is skipped.
+// A command that cannot be decoded is answered Invalid everywhere alike.
+func (m *Machine) Apply(encoded []byte, want bool) kv.Result {
+	c := &m.command
+	if err := kv.DecodeCommand(encoded, c); err != nil {
+		return kv.Result{Code: kv.Invalid, Detail: "command: " + err.Error()}
+	}
+	if c.Session.IsZero() {
+		if !want && c.ReadOnly() {
+			return kv.Result{}
+		}
+		return m.execute(c)
+	}
+	return m.applyOnce(c)
+}
+
+// execute evaluates the conditions, then the operations. Either all operations take effect or, if one of several fails
+// in a way that a condition would have caught, those before it stay: Redis' MULTI does the same.
+func (m *Machine) execute(c *kv.Command) kv.Result {
+	for i := range c.Conds {
+		if !m.holds(&c.Conds[i]) {
+			return kv.Result{Code: kv.ConditionFailed, AsOf: m.now.UnixMilli()}
+		}
+	}
+	if len(c.Ops) == 1 {
+		r := m.do(&c.Ops[0])
+		r.AsOf = m.now.UnixMilli()
+		return r
+	}
+	r := kv.Result{AsOf: m.now.UnixMilli(), Items: make([]kv.Result, len(c.Ops))}
+	for i := range c.Ops {
+		r.Items[i] = m.do(&c.Ops[i])
+		r.Items[i].AsOf = r.AsOf
+	}
+	return r
+}
+
+func (m *Machine) holds(c *kv.Cond) bool {
+	r, ok := m.load(c.Key)
+	switch c.Kind {
+	case kv.CondAbsent:
+		return !ok
+	case kv.CondPresent:
+		return ok
+	case kv.CondVersion:
+		return r.Version == c.Version
+	case kv.CondValue:
+		return ok && bytes.Equal(r.Value, c.Value)
+	}
+	return false
+}
+
+// load reads the record of a client's key as the command sees it: with the changes of this entry, without what is past
+// its expiry.
+func (m *Machine) load(key []byte) (Record, bool) {
+	b, ok := m.get(m.stateKey(DataKind, key))
+	if !ok {
+		return Record{}, false
+	}
+	r := mustDecode(key, b)
+	if r.expired(m.now) {
+		return Record{}, false
+	}
+	return r, true
+}
+
+// get reads a state key through the changes of this entry.
+func (m *Machine) get(key []byte) ([]byte, bool) {
+	if c := m.pending(key); c != nil {
+		return c.Value, c.Kind == core.Put
+	}
+	if m.wiped && key[0] == DataKind {
+		return nil, false
+	}
+	return m.view.Get(key)
+}
+
+// pending finds the latest change of a key within this entry.
+func (m *Machine) pending(key []byte) *core.Change {
+	if len(m.changes) == 0 {
+		return nil
+	}
+	if m.written == nil {
+		m.written = map[uint64]int{}
+	}
+	for ; m.indexed < len(m.changes); m.indexed++ {
+		if c := &m.changes[m.indexed]; c.Kind != core.DeleteRange {
+			m.written[xxhash.Sum64(c.Key)] = m.indexed
+		}
+	}
+	at, ok := m.written[xxhash.Sum64(key)]
+	if !ok {
+		return nil
+	}
+	// Two keys may share a hash: then the latest change of this one is somewhere before.
+	for ; at >= 0; at-- {
+		if c := &m.changes[at]; c.Kind != core.DeleteRange && bytes.Equal(c.Key, key) {
+			if at < m.cleared && key[0] == DataKind {
+				return nil
+			}
+			return c
+		}
+	}
+	return nil
+}
+
+// stateKey builds a key of the state in the arena.
+func (m *Machine) stateKey(kind byte, parts ...[]byte) []byte {
+	from := len(m.arena)
+	m.arena = append(m.arena, kind)
+	for _, p := range parts {
+		m.arena = append(m.arena, p...)
+	}
+	return m.arena[from:len(m.arena):len(m.arena)]
+}
+
+func (m *Machine) put(key, value []byte) {
+	m.changes = append(m.changes, core.Change{Kind: core.Put, Key: key, Value: value})
+}
+
+func (m *Machine) delete(key []byte) {
+	m.changes = append(m.changes, core.Change{Kind: core.Delete, Key: key})
+}
+
+// nextVersion numbers a change; versions grow along the log.
+func (m *Machine) nextVersion() uint64 {
+	m.version++
+	return m.version
+}
+
+// store writes a client's record, or removes it if it is past its expiry at once. It returns the record's version.
+func (m *Machine) store(key []byte, r *Record) uint64 {
+	if r.Version == 0 {
+		r.Version = m.nextVersion()
+	}
+	if r.expired(m.now) {
+		m.remove(key)
+		return r.Version
+	}
+	from := len(m.arena)
+	m.arena = appendRecord(m.arena, r)
+	m.put(m.stateKey(DataKind, key), m.arena[from:len(m.arena):len(m.arena)])
+	if r.ExpireAt != 0 {
+		m.put(m.stateKey(expiryKind, timeKey(r.ExpireAt), key), nil)
+	}
+	return r.Version
+}
+
+func (m *Machine) remove(key []byte) { m.delete(m.stateKey(DataKind, key)) }
+
+func timeKey(unixMilli int64) []byte {
+	return binary.BigEndian.AppendUint64(nil, uint64(unixMilli))
+}
+
+// expireBatch bounds how much one log entry ends, so that no entry stalls a node.
+const expireBatch = 512
+
+// Expire ends what is past its time: records, and sessions that were idle too long. The leader proposes an entry for it
+// when Next says so; what one entry leaves over, the next one ends.
+func (m *Machine) Expire() {
+	m.expireKind(expiryKind, func(at int64, key []byte) {
+		// The record may have been given a later expiry, or none, since.
+		if b, ok := m.get(m.stateKey(DataKind, key)); ok {
+			if r := mustDecode(key, b); r.ExpireAt == at {
+				m.remove(key)
+			}
+		}
+	})
+	m.expireKind(idleKind, m.endSession)
+}
+
+func (m *Machine) expireKind(kind byte, end func(at int64, key []byte)) {
+	left := expireBatch
+	m.view.Scan([]byte{kind}, m.stateKey(kind, timeKey(m.now.UnixMilli()+1)), func(k, _ []byte) bool {
+		entry := m.stateKey(kind, k[1:])
+		m.delete(entry)
+		end(int64(binary.BigEndian.Uint64(entry[1:])), entry[9:])
+		left--
+		return left > 0
+	})
+}
+
+// Next is the earliest time at which Expire may have something to do, in Unix milliseconds.
+func Next(view core.View) (unixMilli int64, ok bool) {
+	for _, kind := range []byte{expiryKind, idleKind} {
+		view.Scan([]byte{kind}, []byte{kind + 1}, func(k, _ []byte) bool {
+			at := int64(binary.BigEndian.Uint64(k[1:]))
+			if !ok || at < unixMilli {
+				unixMilli, ok = at, true
+			}
+			return false
+		})
+	}
+	return unixMilli, ok
+}

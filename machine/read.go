@@ -1,0 +1,103 @@
+package machine
+
+import (
+	"encoding/binary"
+
+	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/kv"
+)
+
+// LogTime is the time of the last log entry that a state holds: the eight bytes behind the index at core.AppliedKey.
+func LogTime(view core.View) kv.HLC {
+	b, ok := view.Get(core.AppliedKey)
+	if !ok || len(b) < 16 {
+		return 0
+	}
+	return kv.HLC(binary.BigEndian.Uint64(b[8:]))
+}
+
+// Read evaluates a command that changes nothing, without a place in the log, from any goroutine. now is the reader's
+// time. needsLog is true when the answer hangs on whether a key has ended, and the log has not said so yet: only a log
+// entry may end a key, so the command has to be ordered like a write.
+func Read(view core.View, c *kv.Command, now kv.HLC) (res kv.Result, needsLog bool) {
+	if len(c.Conds) > 0 || !c.Session.IsZero() || len(c.Ops) > 1 {
+		return readSeveral(view, c, now)
+	}
+	res, needsLog = readOne(view, &c.Ops[0], now)
+	res.AsOf = now.UnixMilli()
+	return res, needsLog
+}
+
+// readSeveral reads over one snapshot, so that the answers belong to one moment.
+func readSeveral(view core.View, c *kv.Command, now kv.HLC) (res kv.Result, needsLog bool) {
+	if len(c.Conds) > 0 || !c.Session.IsZero() {
+		return res, true
+	}
+	snapshot := view.Snapshot()
+	defer snapshot.Close()
+	res = kv.Result{AsOf: now.UnixMilli(), Items: make([]kv.Result, len(c.Ops))}
+	for i := range c.Ops {
+		if res.Items[i], needsLog = readOne(snapshot, &c.Ops[i], now); needsLog {
+			return res, true
+		}
+		res.Items[i].AsOf = res.AsOf
+	}
+	return res, false
+}
+
+func readOne(view core.View, o *kv.Op, now kv.HLC) (kv.Result, bool) {
+	if o.Kind == kv.OpScan {
+		return scan(view, o, LogTime(view), now)
+	}
+	var space [256]byte
+	key := append(append(space[:0], DataKind), o.Key...)
+	b, ok := view.Get(key)
+	if !ok {
+		return kv.Result{Code: kv.NotFound}, false
+	}
+	r := mustDecode(o.Key, b)
+	if r.expired(now) {
+		ended := r.expired(LogTime(view))
+		return kv.Result{Code: kv.NotFound}, !ended
+	}
+	return found(o)(r, true), false
+}
+
+// scanBytes bounds the values of one scan's answer.
+const scanBytes = 4 << 20
+
+// scan lists the records of a range that live at the log's time. undecided says that one of them is past its expiry by
+// the reader's time only.
+func scan(view core.View, o *kv.Op, logTime, now kv.HLC) (res kv.Result, undecided bool) {
+	limit := int(o.Limit)
+	if limit == 0 || limit > kv.ScanMax {
+		limit = kv.ScanMax
+	}
+	from := append([]byte{DataKind}, o.Key...)
+	to := []byte{DataKind + 1}
+	if len(o.End) > 0 {
+		to = append([]byte{DataKind}, o.End...)
+	}
+	bytes := 0
+	view.Scan(from, to, func(k, v []byte) bool {
+		if len(res.Items) == limit || bytes > scanBytes {
+			res.Key = append([]byte(nil), k[1:]...)
+			return false
+		}
+		r := mustDecode(k, v)
+		if r.expired(logTime) {
+			return true
+		}
+		undecided = undecided || r.expired(now)
+		item := found(o)(r, true)
+		item.Key = append([]byte(nil), k[1:]...)
+		item.Value = nil
+		if !o.KeysOnly {
+			item.Value = append([]byte(nil), r.Value...)
+		}
+		bytes += len(item.Key) + len(item.Value)
+		res.Items = append(res.Items, item)
+		return true
+	})
+	return res, undecided
+}

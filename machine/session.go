@@ -1,0 +1,153 @@
+package machine
+
+import (
+	"encoding/binary"
+
+	"github.com/gamutdb/gamut/kv"
+)
+
+// Rule X2: a session that is not in the table is taken up only while it is young by log time, and forgotten only when it
+// has been idle for longer than that, so a late retry can never find its session gone and start it anew.
+const (
+	sessionWindow = 10 * 60 * 1000 // milliseconds: W
+	sessionIdle   = 2 * sessionWindow
+	// sessionResults is how many answers a session may leave unacknowledged.
+	sessionResults = 64
+)
+
+// session is a client's row in the table of sessions.
+type session struct {
+	active  int64 // log time of its last command, Unix milliseconds
+	acked   uint64
+	results []answered
+}
+
+type answered struct {
+	seq    uint64
+	result []byte
+}
+
+// applyOnce executes a command of a session unless it was executed before (rule X1): then it gives the same answer again.
+func (m *Machine) applyOnce(c *kv.Command) kv.Result {
+	id := c.Session
+	key := m.stateKey(sessionKind, id.Client[:])
+	var s session
+	b, known := m.get(key)
+	if known {
+		s = mustDecodeSession(b)
+	} else if refusal := m.admit(id); refusal != nil {
+		return *refusal
+	}
+	if r, done := s.find(id.Seq); done {
+		return r
+	}
+	s.forget(id.Acked)
+	if len(s.results) >= sessionResults {
+		return kv.Result{Code: kv.Busy, Detail: "the session has 64 answers that it did not acknowledge"}
+	}
+	res := m.execute(c)
+	now := m.now.UnixMilli()
+	if !known {
+		m.put(m.stateKey(idleKind, timeKey(now+sessionIdle), id.Client[:]), nil)
+	}
+	s.active = now
+	s.results = append(s.results, answered{id.Seq, kv.AppendResult(nil, &res)})
+	from := len(m.arena)
+	m.arena = appendSession(m.arena, &s)
+	m.put(m.stateKey(sessionKind, id.Client[:]), m.arena[from:len(m.arena):len(m.arena)])
+	return res
+}
+
+// admit judges a session that is not in the table.
+func (m *Machine) admit(id kv.Session) *kv.Result {
+	created := int64(binary.BigEndian.Uint64(id.Client[:8]) >> 16)
+	now := m.now.UnixMilli()
+	if created < now-sessionWindow || created > now+sessionWindow/2 {
+		return &kv.Result{Code: kv.TooOld, Detail: "the session is not known and was not created within the last 10 minutes; start a new one"}
+	}
+	return nil
+}
+
+// endSession forgets a session that was idle too long; one that was not is looked at again later.
+func (m *Machine) endSession(_ int64, client []byte) {
+	key := m.stateKey(sessionKind, client)
+	b, ok := m.get(key)
+	if !ok {
+		return
+	}
+	s := mustDecodeSession(b)
+	if ends := s.active + sessionIdle; ends > m.now.UnixMilli() {
+		m.put(m.stateKey(idleKind, timeKey(ends), client), nil)
+		return
+	}
+	m.delete(key)
+}
+
+// find returns the answer that a command was given before. One that was acknowledged is gone.
+func (s *session) find(seq uint64) (kv.Result, bool) {
+	if seq <= s.acked {
+		return kv.Result{Code: kv.TooOld, Detail: "this request was answered and acknowledged before"}, true
+	}
+	for i := range s.results {
+		if s.results[i].seq == seq {
+			var r kv.Result
+			if _, err := kv.DecodeResult(s.results[i].result, &r); err != nil {
+				panic("machine: a session's result cannot be decoded")
+			}
+			return r, true
+		}
+	}
+	return kv.Result{}, false
+}
+
+func (s *session) forget(acked uint64) {
+	s.acked = max(s.acked, acked)
+	kept := s.results[:0]
+	for _, r := range s.results {
+		if r.seq > s.acked {
+			kept = append(kept, r)
+		}
+	}
+	s.results = kept
+}
+
+func appendSession(b []byte, s *session) []byte {
+	b = append(b, recordVersion)
+	b = binary.AppendUvarint(b, uint64(s.active))
+	b = binary.AppendUvarint(b, s.acked)
+	b = binary.AppendUvarint(b, uint64(len(s.results)))
+	for _, r := range s.results {
+		b = binary.AppendUvarint(b, r.seq)
+		b = binary.AppendUvarint(b, uint64(len(r.result)))
+		b = append(b, r.result...)
+	}
+	return b
+}
+
+func mustDecodeSession(b []byte) (s session) {
+	bad := len(b) == 0 || b[0] != recordVersion
+	next := func() uint64 {
+		v, n := binary.Uvarint(b)
+		if n <= 0 {
+			bad = true
+			return 0
+		}
+		b = b[n:]
+		return v
+	}
+	if !bad {
+		b = b[1:]
+	}
+	s.active, s.acked = int64(next()), next()
+	for n := next(); n > 0 && !bad; n-- {
+		seq, size := next(), next()
+		if bad = bad || size > uint64(len(b)); !bad {
+			s.results = append(s.results, answered{seq, b[:size:size]})
+			b = b[size:]
+		}
+	}
+	if bad {
+		panic("machine: a session's row cannot be decoded")
+	}
+	return s
+}
