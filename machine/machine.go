@@ -39,6 +39,8 @@ type Machine struct {
 	cleared int
 	wiped   bool
 	command kv.Command
+	// Forgetful plants a bug for the simulator's canaries: commands sent again are executed again (trap T1.11).
+	Forgetful bool
 }
 
 // Begin starts the log entry at an index, with its time, over the state that holds all earlier entries.
@@ -61,7 +63,7 @@ func (m *Machine) Apply(encoded []byte, want bool) kv.Result {
 	if err := kv.DecodeCommand(encoded, c); err != nil {
 		return kv.Result{Code: kv.Invalid, Detail: "command: " + err.Error()}
 	}
-	if c.Session.IsZero() {
+	if c.Session.IsZero() || m.Forgetful {
 		if !want && c.ReadOnly() {
 			return kv.Result{}
 		}
@@ -123,7 +125,8 @@ func (m *Machine) load(key []byte) (Record, bool) {
 // get reads a state key through the changes of this entry.
 func (m *Machine) get(key []byte) ([]byte, bool) {
 	if c := m.pending(key); c != nil {
-		return c.Value, c.Kind == core.Put
+		// A copy: the answer to the client outlives the arena.
+		return bytes.Clone(c.Value), c.Kind == core.Put
 	}
 	if m.wiped && key[0] == DataKind {
 		return nil, false

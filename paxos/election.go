@@ -1,0 +1,294 @@
+package paxos
+
+import (
+	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/kv"
+)
+
+// resetDeadline waits a random election time-out from now on, and no shorter than the lease that was granted.
+func (r *Replica) resetDeadline() {
+	spread := int64(r.options.ElectionMax - r.options.ElectionMin)
+	r.deadline = max(r.in.Now+r.options.ElectionMin+core.Time(r.in.Rand.Int64N(spread)), r.grantUntil)
+}
+
+// firstPatience spreads the first election: the preferred replica at once, the others later.
+func (r *Replica) firstPatience() core.Time {
+	if r.config.Preferred == r.self || len(r.config.Voters) == 1 {
+		return core.Time(r.in.Rand.Int64N(int64(r.options.Heartbeat)))
+	}
+	return r.options.ElectionMin + core.Time(r.in.Rand.Int64N(int64(r.options.ElectionMin)))
+}
+
+// electionTick nominates this replica when no leader was heard for long enough (rule E1).
+func (r *Replica) electionTick() {
+	if r.suspect || r.in.Unfit || !r.config.votes(r.self) {
+		r.resetDeadline()
+		return
+	}
+	if r.in.Now < r.grantUntil {
+		r.deadline = r.grantUntil
+		return
+	}
+	r.follow(0)
+	r.role = Nominee
+	r.resetDeadline()
+	ballot := Ballot{Round: r.maxRound + 1, Replica: r.self}
+	r.votes = map[core.ReplicaID]Promise{r.self: {}}
+	last := r.log.last()
+	r.others(func(id core.ReplicaID) {
+		// Early: it asks, and promises nothing.
+		r.out.SendEarly(id, Nominate{Ballot: ballot, LastBallot: last.Ballot, LastIndex: last.Index})
+	})
+	r.tryCandidacy(Ballot{})
+}
+
+// onNominate answers whether this replica would promise (rule E2): not while a leader may be alive, so that a replica
+// that was cut off cannot disturb the others by high ballots, and not to a log that lacks what this one has.
+func (r *Replica) onNominate(from core.ReplicaID, m Nominate) {
+	last := r.log.last()
+	silent := r.leaderDown || r.leader == 0 || r.in.Now-r.heard >= r.options.ElectionMin
+	grant := r.promised.Less(m.Ballot) && r.in.Now >= r.grantUntil && silent && r.role != Leader && !r.suspect &&
+		!before(m.LastBallot, m.LastIndex, last.Ballot, last.Index)
+	// Early: nothing changed here, and the answer promises nothing.
+	r.out.SendEarly(from, NominateReply{Ballot: m.Ballot, Grant: grant, Promised: r.promised})
+}
+
+// before says whether one log's end is older than another's: by last ballot, then length.
+func before(aBallot Ballot, aIndex uint64, bBallot Ballot, bIndex uint64) bool {
+	return aBallot.Less(bBallot) || (aBallot == bBallot && aIndex < bIndex)
+}
+
+func (r *Replica) onNominateReply(from core.ReplicaID, m NominateReply) {
+	r.maxRound = max(r.maxRound, m.Promised.Round)
+	if r.role != Nominee || m.Ballot.Replica != r.self || !m.Grant {
+		return
+	}
+	r.votes[from] = Promise{}
+	r.tryCandidacy(Ballot{})
+}
+
+// tryCandidacy goes on to phase 1 once a majority would promise (rule E3): first this replica's own promise goes to disk,
+// so that a candidate that crashes never uses a ballot twice, then the Prepare leaves.
+func (r *Replica) tryCandidacy(handoff Ballot) {
+	if len(r.votes) < r.config.quorum() && handoff == (Ballot{}) {
+		return
+	}
+	r.follow(0)
+	r.role = Candidate
+	r.handoffOf, r.recovering, r.fetched = handoff, 0, nil
+	r.votes = map[core.ReplicaID]Promise{}
+	r.promise(Ballot{Round: r.maxRound + 1, Replica: r.self})
+	r.resetDeadline()
+	last := r.log.last()
+	r.others(func(id core.ReplicaID) {
+		r.out.Send(id, Prepare{Ballot: r.promised, LastBallot: last.Ballot, LastIndex: last.Index, Handoff: handoff})
+	})
+	r.out.Send(r.self, r.ownPromise())
+}
+
+func (r *Replica) ownPromise() Promise {
+	last := r.log.last()
+	return Promise{Ballot: r.promised, OK: true, Promised: r.promised, LastBallot: last.Ballot, LastIndex: last.Index,
+		LastHash: last.Hash, Time: max(last.Time, r.in.Stamp)}
+}
+
+// onPrepare promises (rule E4), unless a higher ballot was promised, or a lease was granted that has not run out and its
+// leader did not hand over. A refusal changes nothing.
+func (r *Replica) onPrepare(from core.ReplicaID, m Prepare) {
+	r.maxRound = max(r.maxRound, m.Ballot.Round)
+	granted := r.in.Now < r.grantUntil && (m.Handoff == (Ballot{}) || m.Handoff != r.grantBallot)
+	if r.options.Mutation == PromiseDuringLease {
+		granted = false
+	}
+	if r.suspect {
+		return
+	}
+	if m.Ballot.Less(r.promised) || (granted && r.promised.Less(m.Ballot)) {
+		// Early: a refusal says what stands, and binds to nothing.
+		r.out.SendEarly(from, Promise{Ballot: m.Ballot, Promised: r.promised})
+		return
+	}
+	if r.promised.Less(m.Ballot) {
+		r.stepDown("promised a higher ballot")
+		r.follow(0)
+		r.promise(m.Ballot)
+		r.resetDeadline()
+	}
+	r.out.Send(from, r.ownPromise())
+}
+
+func (r *Replica) onPromise(from core.ReplicaID, m Promise) {
+	r.maxRound = max(r.maxRound, m.Promised.Round)
+	if r.role != Candidate || m.Ballot != r.promised || r.recovering != 0 {
+		return
+	}
+	if !m.OK {
+		if r.promised.Less(m.Promised) {
+			r.follow(0)
+			r.resetDeadline()
+		}
+		return
+	}
+	r.votes[from] = m
+	if len(r.votes) >= r.config.quorum() {
+		r.adoptBest()
+	}
+}
+
+// adoptBest takes over the best log among the promises (rule E5): the one with the highest last ballot, then the longest,
+// this replica's own if it is as good. Its blocks stay as they are.
+func (r *Replica) adoptBest() {
+	best, own := r.self, r.votes[r.self]
+	top := own
+	for _, id := range r.config.Voters {
+		if v, ok := r.votes[id]; ok && before(top.LastBallot, top.LastIndex, v.LastBallot, v.LastIndex) {
+			best, top = id, v
+		}
+	}
+	if best == r.self || r.options.Mutation == KeepOwnLog {
+		r.becomeLeader()
+		return
+	}
+	r.recovering = best
+	r.fetch()
+}
+
+// fetch asks for the part of the best log behind what is committed here, which all logs of the majority share.
+func (r *Replica) fetch() {
+	from := r.commit + 1 + uint64(len(r.fetched))
+	// Early: it asks for what the other already promised to have.
+	r.out.SendEarly(r.recovering, Fetch{Ballot: r.promised, From: from, To: r.votes[r.recovering].LastIndex})
+}
+
+// fetchBytes bounds one answer to Fetch.
+const fetchBytes = 4 << 20
+
+func (r *Replica) onFetch(from core.ReplicaID, m Fetch) {
+	if m.Ballot != r.promised {
+		return
+	}
+	reply := Blocks{Ballot: m.Ballot}
+	bytes := 0
+	for i := m.From; i <= m.To && bytes < fetchBytes; i++ {
+		b := r.log.at(i)
+		if b == nil {
+			break
+		}
+		reply.Blocks = append(reply.Blocks, b)
+		bytes += len(b.raw)
+	}
+	r.out.Send(from, reply)
+}
+
+// onBlocks collects the best log and adopts it in one step: a log that was replaced in parts could lose what was chosen
+// (trap T1.4).
+func (r *Replica) onBlocks(from core.ReplicaID, m Blocks) {
+	if r.role != Candidate || m.Ballot != r.promised || from != r.recovering {
+		return
+	}
+	want := r.votes[from]
+	for _, b := range m.Blocks {
+		prev, ok := r.log.position(r.commit)
+		if n := len(r.fetched); n > 0 {
+			prev, ok = r.fetched[n-1].position(), true
+		}
+		if b.Index <= prev.Index {
+			continue // a second copy of the message
+		}
+		if !ok || b.Index != prev.Index+1 || b.Prev != prev.Hash {
+			break
+		}
+		r.fetched = append(r.fetched, b)
+	}
+	switch n := len(r.fetched); {
+	case n > 0 && r.fetched[n-1].Hash == want.LastHash:
+		r.adopt(r.fetched)
+		r.becomeLeader()
+	case len(m.Blocks) == 0:
+		// It no longer holds them in memory (rule E6): somebody else should lead.
+		r.follow(0)
+		r.resetDeadline()
+	default:
+		r.fetch()
+	}
+}
+
+// adopt makes blocks behind what is committed part of the log, replacing what differs.
+func (r *Replica) adopt(blocks []*Block) {
+	for _, b := range blocks {
+		r.store(b)
+	}
+}
+
+// store puts a block at its place in the log: nothing if it is there, else instead of what is there (rule A3). What lies
+// beyond is never cut without such a reason.
+func (r *Replica) store(b *Block) {
+	if mine := r.log.at(b.Index); mine != nil {
+		if mine.Hash == b.Hash {
+			return
+		}
+		if b.Index <= r.commit {
+			panic("paxos: a committed block would be replaced")
+		}
+		r.log.truncate(b.Index)
+		r.revertConfigs()
+	}
+	r.write(b)
+}
+
+// becomeLeader starts a leadership: a first block of its own ballot, later than anything a promise told of, through which
+// all before it will be committed (rule E5, C1).
+func (r *Replica) becomeLeader() {
+	latest := kv.HLC(0)
+	for _, id := range r.config.Voters {
+		latest = max(latest, r.votes[id].Time)
+	}
+	r.role, r.leader, r.leaderDown = Leader, r.self, false
+	r.out.Note(LedNote{r.promised, r.log.last().Index})
+	r.startLeading()
+	kind, payload := Noop, []byte(nil)
+	if r.log.last().Index == 0 {
+		kind, payload = Configuration, r.config.AppendTo(nil)
+	}
+	if r.options.Mutation == RestampBlocks {
+		r.restamp()
+	}
+	r.appendBlock(kind, payload, max(r.stamp(), latest+1))
+	r.lead.first = r.log.last().Index
+	r.votes, r.fetched = nil, nil
+	r.leaderTick()
+}
+
+// follow makes this replica a follower of a leader, or of nobody.
+func (r *Replica) follow(leader core.ReplicaID) {
+	r.stepDown("follows another")
+	r.role = Follower
+	if r.leader != leader {
+		r.leaderDown = false
+	}
+	r.leader = leader
+	r.votes, r.fetched, r.recovering = nil, nil, 0
+}
+
+// onHandoffNow takes over at the leader's wish: its lease grants are void for us, since it serves no reads any more (rule E8).
+func (r *Replica) onHandoffNow(from core.ReplicaID, m HandoffNow) {
+	if m.Ballot != r.promised || r.leader != from || r.role != Follower || r.suspect || r.in.Unfit {
+		return
+	}
+	r.votes = map[core.ReplicaID]Promise{}
+	r.tryCandidacy(m.Ballot)
+}
+
+// peerDown hurries: a broken connection to the leader is worth a nomination as soon as the lease has run out.
+func (r *Replica) peerDown(peer core.ReplicaID) {
+	switch {
+	case r.role == Leader:
+		if p := r.lead.peer(peer); p != nil {
+			p.probe(p.match + 1)
+		}
+	case peer == r.leader && r.role == Follower:
+		r.leaderDown = true
+		hurry := core.Time(r.in.Rand.Int64N(int64(r.options.Heartbeat) * 2))
+		r.deadline = min(r.deadline, max(r.in.Now, r.grantUntil)+hurry)
+	}
+}

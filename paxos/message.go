@@ -1,0 +1,418 @@
+package paxos
+
+import (
+	"encoding/binary"
+	"errors"
+
+	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/kv"
+)
+
+// Kinds of messages. The numbers are on the wire.
+const (
+	kindNominate byte = iota + 1
+	kindNominateReply
+	kindPrepare
+	kindPromise
+	kindFetch
+	kindBlocks
+	kindAccept
+	kindAccepted
+	kindHeartbeat
+	kindHeartbeatReply
+	kindHandoffNow
+	kindSnapshotChunk
+	kindSnapshotReply
+	kindCured
+)
+
+// Nominate asks whether a ballot would be promised; it changes nothing (pre-vote).
+type Nominate struct {
+	Ballot     Ballot
+	LastBallot Ballot
+	LastIndex  uint64
+}
+
+// NominateReply answers Nominate. Promised lets a nominee that is behind choose a higher ballot.
+type NominateReply struct {
+	Ballot   Ballot
+	Grant    bool
+	Promised Ballot
+}
+
+// Prepare asks for a promise (phase 1).
+type Prepare struct {
+	Ballot     Ballot
+	LastBallot Ballot
+	LastIndex  uint64
+	// Handoff is the ballot of the leader that handed over, whose lease grants need not be waited for; zero: none.
+	Handoff Ballot
+}
+
+// Promise answers Prepare: no lower ballot will be accepted any more; the log ends here.
+type Promise struct {
+	Ballot     Ballot
+	OK         bool
+	Promised   Ballot
+	LastBallot Ballot
+	LastIndex  uint64
+	LastHash   Hash
+	Time       kv.HLC
+}
+
+// Fetch asks for blocks From..To of the log that the Promise described.
+type Fetch struct {
+	Ballot   Ballot
+	From, To uint64
+}
+
+// Blocks answers Fetch; none: they are no longer held.
+type Blocks struct {
+	Ballot Ballot
+	Blocks []*Block
+}
+
+// Accept carries blocks behind a position (phase 2). Blocks may be of older ballots: a leader passes on what it recovered.
+type Accept struct {
+	Ballot    Ballot
+	PrevIndex uint64
+	PrevHash  Hash
+	Commit    uint64
+	Seq       uint64
+	Blocks    []*Block
+}
+
+// Accepted answers Accept. OK: the log agrees with the leader's up to Match, durably. Not OK under the same ballot: it
+// does not reach or does not agree at PrevIndex; Match is where it certainly agrees.
+type Accepted struct {
+	Ballot   Ballot
+	OK       bool
+	Match    uint64
+	Promised Ballot
+	Seq      uint64
+	Suspect  bool
+}
+
+// Heartbeat says that the leader lives. Commit is never beyond what the receiver's log agreed on with this leader (trap T1.5).
+type Heartbeat struct {
+	Ballot Ballot
+	Commit uint64
+	Seq    uint64
+}
+
+// HeartbeatReply answers Heartbeat; not OK: a higher ballot was promised.
+type HeartbeatReply struct {
+	Ballot   Ballot
+	OK       bool
+	Promised Ballot
+	Seq      uint64
+	Suspect  bool
+}
+
+// HandoffNow tells its receiver to take over from the leader of Ballot at once.
+type HandoffNow struct{ Ballot Ballot }
+
+// SnapshotChunk is a part of the leader's state as of a position, for a replica whose next block is no longer held.
+type SnapshotChunk struct {
+	Ballot Ballot
+	At     position
+	N      uint32 // parts are numbered from 0
+	Done   bool   // the last part
+	Pairs  []Pair
+}
+
+// Pair is one pair of a state.
+type Pair struct{ Key, Value []byte }
+
+// SnapshotReply asks for part N, or says with Done that the replica holds the state up to Match.
+type SnapshotReply struct {
+	Ballot Ballot
+	N      uint32
+	Done   bool
+	Match  uint64
+}
+
+// Cured tells a suspect replica that a majority without it has committed all that it may have lost.
+type Cured struct {
+	Ballot Ballot
+	Index  uint64
+}
+
+// stored is a replica's word to itself: its log up to Index, as of generation Gen, is durable.
+type stored struct {
+	Gen   uint64
+	Index uint64
+}
+
+// AppendTo is never called: the message does not leave the replica.
+func (stored) AppendTo(b []byte) []byte { panic("paxos: a message to oneself has no encoding") }
+
+// AppendTo encodes the message.
+func (m Nominate) AppendTo(b []byte) []byte {
+	w := writer{append(b, kindNominate)}
+	w.ballot(m.Ballot)
+	w.ballot(m.LastBallot)
+	w.uint(m.LastIndex)
+	return w.b
+}
+
+// AppendTo encodes the message.
+func (m NominateReply) AppendTo(b []byte) []byte {
+	w := writer{append(b, kindNominateReply)}
+	w.ballot(m.Ballot)
+	w.bool(m.Grant)
+	w.ballot(m.Promised)
+	return w.b
+}
+
+// AppendTo encodes the message.
+func (m Prepare) AppendTo(b []byte) []byte {
+	w := writer{append(b, kindPrepare)}
+	w.ballot(m.Ballot)
+	w.ballot(m.LastBallot)
+	w.uint(m.LastIndex)
+	w.ballot(m.Handoff)
+	return w.b
+}
+
+// AppendTo encodes the message.
+func (m Promise) AppendTo(b []byte) []byte {
+	w := writer{append(b, kindPromise)}
+	w.ballot(m.Ballot)
+	w.bool(m.OK)
+	w.ballot(m.Promised)
+	w.ballot(m.LastBallot)
+	w.uint(m.LastIndex)
+	w.hash(m.LastHash)
+	w.uint(uint64(m.Time))
+	return w.b
+}
+
+// AppendTo encodes the message.
+func (m Fetch) AppendTo(b []byte) []byte {
+	w := writer{append(b, kindFetch)}
+	w.ballot(m.Ballot)
+	w.uint(m.From)
+	w.uint(m.To)
+	return w.b
+}
+
+// AppendTo encodes the message.
+func (m Blocks) AppendTo(b []byte) []byte {
+	w := writer{append(b, kindBlocks)}
+	w.ballot(m.Ballot)
+	w.blocks(m.Blocks)
+	return w.b
+}
+
+// AppendTo encodes the message.
+func (m Accept) AppendTo(b []byte) []byte {
+	w := writer{append(b, kindAccept)}
+	w.ballot(m.Ballot)
+	w.uint(m.PrevIndex)
+	w.hash(m.PrevHash)
+	w.uint(m.Commit)
+	w.uint(m.Seq)
+	w.blocks(m.Blocks)
+	return w.b
+}
+
+// AppendTo encodes the message.
+func (m Accepted) AppendTo(b []byte) []byte {
+	w := writer{append(b, kindAccepted)}
+	w.ballot(m.Ballot)
+	w.bool(m.OK)
+	w.uint(m.Match)
+	w.ballot(m.Promised)
+	w.uint(m.Seq)
+	w.bool(m.Suspect)
+	return w.b
+}
+
+// AppendTo encodes the message.
+func (m Heartbeat) AppendTo(b []byte) []byte {
+	w := writer{append(b, kindHeartbeat)}
+	w.ballot(m.Ballot)
+	w.uint(m.Commit)
+	w.uint(m.Seq)
+	return w.b
+}
+
+// AppendTo encodes the message.
+func (m HeartbeatReply) AppendTo(b []byte) []byte {
+	w := writer{append(b, kindHeartbeatReply)}
+	w.ballot(m.Ballot)
+	w.bool(m.OK)
+	w.ballot(m.Promised)
+	w.uint(m.Seq)
+	w.bool(m.Suspect)
+	return w.b
+}
+
+// AppendTo encodes the message.
+func (m HandoffNow) AppendTo(b []byte) []byte {
+	w := writer{append(b, kindHandoffNow)}
+	w.ballot(m.Ballot)
+	return w.b
+}
+
+// AppendTo encodes the message.
+func (m SnapshotChunk) AppendTo(b []byte) []byte {
+	w := writer{append(b, kindSnapshotChunk)}
+	w.ballot(m.Ballot)
+	w.position(m.At)
+	w.uint(uint64(m.N))
+	w.bool(m.Done)
+	w.uint(uint64(len(m.Pairs)))
+	for _, p := range m.Pairs {
+		w.bytes(p.Key)
+		w.bytes(p.Value)
+	}
+	return w.b
+}
+
+// AppendTo encodes the message.
+func (m SnapshotReply) AppendTo(b []byte) []byte {
+	w := writer{append(b, kindSnapshotReply)}
+	w.ballot(m.Ballot)
+	w.uint(uint64(m.N))
+	w.bool(m.Done)
+	w.uint(m.Match)
+	return w.b
+}
+
+// AppendTo encodes the message.
+func (m Cured) AppendTo(b []byte) []byte {
+	w := writer{append(b, kindCured)}
+	w.ballot(m.Ballot)
+	w.uint(m.Index)
+	return w.b
+}
+
+type writer struct{ b []byte }
+
+func (w *writer) uint(v uint64)   { w.b = binary.AppendUvarint(w.b, v) }
+func (w *writer) ballot(v Ballot) { w.uint(v.Round); w.uint(uint64(v.Replica)) }
+func (w *writer) hash(v Hash)     { w.b = append(w.b, v[:]...) }
+func (w *writer) bytes(v []byte)  { w.uint(uint64(len(v))); w.b = append(w.b, v...) }
+func (w *writer) bool(v bool) {
+	if v {
+		w.b = append(w.b, 1)
+	} else {
+		w.b = append(w.b, 0)
+	}
+}
+
+func (w *writer) position(p position) {
+	w.uint(p.Index)
+	w.ballot(p.Ballot)
+	w.uint(uint64(p.Time))
+	w.hash(p.Hash)
+}
+
+func (w *writer) blocks(list []*Block) {
+	w.uint(uint64(len(list)))
+	for _, b := range list {
+		w.bytes(b.raw)
+	}
+}
+
+var errMessage = errors.New("malformed paxos message")
+
+type reader struct {
+	b   []byte
+	bad bool
+}
+
+func (r *reader) uint() uint64 {
+	v, n := binary.Uvarint(r.b)
+	if n <= 0 {
+		r.bad, r.b = true, nil
+		return 0
+	}
+	r.b = r.b[n:]
+	return v
+}
+
+func (r *reader) take(n uint64) []byte {
+	if n > uint64(len(r.b)) {
+		r.bad, r.b = true, nil
+		return nil
+	}
+	v := r.b[:n:n]
+	r.b = r.b[n:]
+	return v
+}
+
+func (r *reader) bytes() []byte  { return r.take(r.uint()) }
+func (r *reader) ballot() Ballot { return Ballot{r.uint(), core.ReplicaID(r.uint())} }
+func (r *reader) hash() (h Hash) { copy(h[:], r.take(uint64(len(h)))); return h }
+func (r *reader) bool() bool     { v := r.take(1); return len(v) == 1 && v[0] == 1 }
+
+func (r *reader) position() position {
+	return position{Index: r.uint(), Ballot: r.ballot(), Time: kv.HLC(r.uint()), Hash: r.hash()}
+}
+
+// blocks decodes and verifies blocks; one that does not match its own hash spoils the message.
+func (r *reader) blocks() (list []*Block) {
+	for n := r.uint(); n > 0 && !r.bad; n-- {
+		b, err := DecodeBlock(r.bytes())
+		if err != nil {
+			r.bad = true
+			return nil
+		}
+		list = append(list, b)
+	}
+	return list
+}
+
+func (r *reader) pairs() (list []Pair) {
+	for n := r.uint(); n > 0 && !r.bad; n-- {
+		list = append(list, Pair{r.bytes(), r.bytes()})
+	}
+	return list
+}
+
+// DecodeMessage decodes a message of a peer. The message keeps b.
+func DecodeMessage(b []byte) (m core.Message, err error) {
+	if len(b) == 0 {
+		return nil, errMessage
+	}
+	r := &reader{b: b[1:]}
+	switch b[0] {
+	case kindNominate:
+		m = Nominate{r.ballot(), r.ballot(), r.uint()}
+	case kindNominateReply:
+		m = NominateReply{r.ballot(), r.bool(), r.ballot()}
+	case kindPrepare:
+		m = Prepare{r.ballot(), r.ballot(), r.uint(), r.ballot()}
+	case kindPromise:
+		m = Promise{r.ballot(), r.bool(), r.ballot(), r.ballot(), r.uint(), r.hash(), kv.HLC(r.uint())}
+	case kindFetch:
+		m = Fetch{r.ballot(), r.uint(), r.uint()}
+	case kindBlocks:
+		m = Blocks{r.ballot(), r.blocks()}
+	case kindAccept:
+		m = Accept{r.ballot(), r.uint(), r.hash(), r.uint(), r.uint(), r.blocks()}
+	case kindAccepted:
+		m = Accepted{r.ballot(), r.bool(), r.uint(), r.ballot(), r.uint(), r.bool()}
+	case kindHeartbeat:
+		m = Heartbeat{r.ballot(), r.uint(), r.uint()}
+	case kindHeartbeatReply:
+		m = HeartbeatReply{r.ballot(), r.bool(), r.ballot(), r.uint(), r.bool()}
+	case kindHandoffNow:
+		m = HandoffNow{r.ballot()}
+	case kindSnapshotChunk:
+		m = SnapshotChunk{r.ballot(), r.position(), uint32(r.uint()), r.bool(), r.pairs()}
+	case kindSnapshotReply:
+		m = SnapshotReply{r.ballot(), uint32(r.uint()), r.bool(), r.uint()}
+	case kindCured:
+		m = Cured{r.ballot(), r.uint()}
+	default:
+		return nil, errMessage
+	}
+	if r.bad || len(r.b) > 0 {
+		return nil, errMessage
+	}
+	return m, nil
+}

@@ -1,0 +1,68 @@
+package paxos
+
+import "github.com/gamutdb/gamut/kv"
+
+// Mutation is a bug that can be planted, one at a time: each is a mistake that somebody made, or could, and that the
+// simulator's checkers must find. A running cluster never sets one.
+type Mutation uint8
+
+// Mutations, with the trap that each one falls into.
+const (
+	NoMutation         Mutation = iota
+	CountBeforeSync             // T1.18: a replica counts its own block before it is durable
+	CommitOlderBallot           // T1.2: a block of an older ballot is committed by counting
+	RestampBlocks               // T1.3: recovered blocks are given the new leader's ballot
+	TruncateBeyond              // T1.4: what lies beyond an Accept is cut
+	CommitBeyondMatch           // T1.5: a heartbeat commits what was not compared
+	LeaseFromReceipt            // T1.6: the lease runs from the receipt of the grant
+	ForgetGrant                 // T1.6: a voter that restarted promises at once
+	PromiseDuringLease          // T1.6: a voter promises although it granted a lease
+	ReadBeforeNoop              // T1.7: a new leader reads before its first block is committed
+	CountEarlierRound           // T1.8: an answer to an earlier round confirms a read
+	IgnoreTruncation            // T1.10: the notice of an overwritten block counts for the one in its place
+	KeepOwnLog                  // E5: a new leader does not adopt the best log
+	InstallOldSnapshot          // T1.13: a snapshot older than what is committed is installed
+	ApplyTwice                  // T1.11: a command sent again is executed again
+	LocalTime                   // T1.15: commands are judged by the replica's clock instead of the log's
+	mutations
+)
+
+// Mutations lists all of them.
+func Mutations() []Mutation {
+	var list []Mutation
+	for m := NoMutation + 1; m < mutations; m++ {
+		list = append(list, m)
+	}
+	return list
+}
+
+var mutationNames = [...]string{"none", "count before sync", "commit older ballot", "restamp blocks", "truncate beyond",
+	"commit beyond match", "lease from receipt", "forget grant", "promise during lease", "read before noop",
+	"count earlier round", "ignore truncation", "keep own log", "install old snapshot", "apply twice", "local time"}
+
+// String names the mutation.
+func (m Mutation) String() string { return mutationNames[m] }
+
+// restamp is what RestampBlocks does to the uncommitted part of the log.
+func (r *Replica) restamp() {
+	var old []*Block
+	for i := r.commit + 1; i <= r.log.last().Index; i++ {
+		old = append(old, r.log.at(i))
+	}
+	if len(old) == 0 {
+		return
+	}
+	r.log.truncate(old[0].Index)
+	r.revertConfigs()
+	for _, b := range old {
+		r.appendBlock(b.Kind, b.Payload, max(b.Time, r.log.last().Time+1))
+	}
+}
+
+// blockTime is the time by which a block's commands are judged: its own.
+func (r *Replica) blockTime(b *Block) kv.HLC {
+	if r.options.Mutation == LocalTime {
+		return r.in.Stamp
+	}
+	return b.Time
+}

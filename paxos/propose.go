@@ -1,0 +1,144 @@
+package paxos
+
+import (
+	"encoding/binary"
+
+	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/kv"
+	"github.com/gamutdb/gamut/machine"
+)
+
+const (
+	// window is how many blocks may be uncommitted before commands are collected instead: one on its way to the disks and
+	// one to fill the time until they answer. More would only cut the same commands into smaller blocks.
+	window = 2
+	// A queue older than queueAge with more than queueLong commands is a load that this group cannot carry: new commands are
+	// refused as busy instead of waiting behind it (rule F2).
+	queueAge  = core.Time(50e6)
+	queueLong = 1024
+	// uncommittedMax bounds the bytes that are proposed and not committed, or wait to be proposed.
+	uncommittedMax = 64 << 20
+)
+
+// queue is commands that wait for a block.
+type queue struct {
+	list  []core.Request
+	bytes int
+	since core.Time
+}
+
+// waiter is a proposed block whose clients wait.
+type waiter struct {
+	index uint64
+	hash  Hash
+	ids   []core.RequestID
+}
+
+// take receives commands of clients.
+func (r *Replica) take(list []core.Request) {
+	for _, q := range list {
+		switch {
+		case r.role != Leader || r.lead.handoffTo != 0:
+			r.refuse(q.ID)
+		case q.Read:
+			r.read(q)
+		default:
+			r.enqueue(q)
+		}
+	}
+}
+
+func (r *Replica) enqueue(q core.Request) {
+	p := &r.pending
+	if p.bytes+len(q.Command) > uncommittedMax || (len(p.list) > queueLong && r.in.Now-p.since > queueAge) {
+		// Early: nothing was recorded of the request.
+		r.out.ReplyEarly(q.ID, kv.Result{Code: kv.Busy, Detail: "the group has more to do than it can; retry after a pause"})
+		return
+	}
+	if len(p.list) == 0 {
+		p.since = r.in.Now
+	}
+	p.list = append(p.list, q)
+	p.bytes += len(q.Command)
+}
+
+func (r *Replica) refusePending() {
+	for _, q := range r.pending.list {
+		r.refuse(q.ID)
+	}
+	clear(r.pending.list)
+	r.pending = queue{list: r.pending.list[:0]}
+}
+
+// proposeIfIdle goes on proposing after a commit, when commands were collected meanwhile.
+func (r *Replica) proposeIfIdle() {
+	if r.applied.Index >= r.commit {
+		r.propose()
+	}
+}
+
+// propose makes blocks of the commands that wait, while the window is open.
+func (r *Replica) propose() {
+	for r.role == Leader && len(r.pending.list) > 0 && r.log.last().Index-r.commit < window {
+		r.cutBlock()
+	}
+}
+
+// cutBlock makes one block of the first commands in the queue.
+func (r *Replica) cutBlock() {
+	p := &r.pending
+	n, size := 0, headerSize
+	for n < len(p.list) && n < CommandsMax {
+		next := len(p.list[n].Command) + binary.MaxVarintLen32
+		if n > 0 && size+next > BlockMax {
+			break
+		}
+		size += next
+		n++
+	}
+	raw := make([]byte, headerSize, size)
+	ids := make([]core.RequestID, n)
+	for i, q := range p.list[:n] {
+		raw = binary.AppendUvarint(raw, uint64(len(q.Command)))
+		raw = append(raw, q.Command...)
+		ids[i] = q.ID
+		p.bytes -= len(q.Command)
+	}
+	rest := copy(p.list, p.list[n:])
+	clear(p.list[rest:])
+	p.list, p.since = p.list[:rest], r.in.Now
+	b := newBlock(r.log.last(), r.promised, r.stamp(), Commands, raw)
+	r.waiting = append(r.waiting, waiter{b.Index, b.Hash, ids})
+	r.write(b)
+	r.askStored()
+}
+
+// appendBlock proposes a block that no client asked for.
+func (r *Replica) appendBlock(kind BlockKind, payload []byte, time kv.HLC) {
+	raw := append(make([]byte, headerSize, headerSize+len(payload)), payload...)
+	r.write(newBlock(r.log.last(), r.promised, time, kind, raw))
+	r.askStored()
+}
+
+// mark places a position at which every replica keeps its state.
+func (r *Replica) mark(id core.RequestID) {
+	if r.role != Leader || r.lead.handoffTo != 0 {
+		r.refuse(id)
+		return
+	}
+	r.appendBlock(Mark, nil, r.stamp())
+	b := r.log.at(r.log.last().Index)
+	r.waiting = append(r.waiting, waiter{b.Index, b.Hash, []core.RequestID{id}})
+}
+
+// expireDue proposes an Expiry block when something is past its time. The state's index is in order of time, so this
+// costs one look.
+func (r *Replica) expireDue() {
+	if r.applied.Index < r.lead.first || r.lead.expiryIndex > r.applied.Index || r.lead.handoffTo != 0 {
+		return
+	}
+	if at, ok := machine.Next(r.in.View); ok && at <= r.stamp().UnixMilli() {
+		r.appendBlock(Expiry, nil, r.stamp())
+		r.lead.expiryIndex = r.log.last().Index
+	}
+}

@@ -1,0 +1,156 @@
+package paxos
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/kv"
+)
+
+// Kinds of records in the node's log.
+const (
+	recordHard  = 1 // promised ballot, suspect flag
+	recordBlock = 2
+)
+
+const hardVersion = 1
+
+func appendHard(b []byte, promised Ballot, suspect bool) []byte {
+	w := writer{append(b, hardVersion)}
+	w.ballot(promised)
+	w.bool(suspect)
+	return w.b
+}
+
+var errHard = errors.New("malformed hard state")
+
+func decodeHard(b []byte) (promised Ballot, suspect bool, err error) {
+	if len(b) == 0 || b[0] != hardVersion {
+		return promised, false, errHard
+	}
+	rd := reader{b: b[1:]}
+	promised, suspect = rd.ballot(), rd.bool()
+	if rd.bad || len(rd.b) > 0 {
+		return promised, false, errHard
+	}
+	return promised, suspect, nil
+}
+
+// configKey is where the state keeps the configuration as of what is applied.
+var configKey = []byte{'m', 'c'}
+
+// metaSize is the size of the value at core.AppliedKey: index, time, ballot, hash.
+const metaSize = 8 + 8 + 12 + sha256.Size
+
+func appendMeta(b []byte, p position) []byte {
+	b = binary.BigEndian.AppendUint64(b, p.Index)
+	b = binary.BigEndian.AppendUint64(b, uint64(p.Time))
+	b = appendBallot(b, p.Ballot)
+	return append(b, p.Hash[:]...)
+}
+
+func decodeMeta(b []byte) (p position) {
+	if len(b) != metaSize {
+		panic(fmt.Sprintf("paxos: the applied position takes %d bytes instead of %d", len(b), metaSize))
+	}
+	p.Index = binary.BigEndian.Uint64(b)
+	p.Time = kv.HLC(binary.BigEndian.Uint64(b[8:]))
+	p.Ballot = ballotAt(b[16:])
+	copy(p.Hash[:], b[28:])
+	return p
+}
+
+// start begins with nothing: an empty log behind the genesis, whose hash names the group.
+func (r *Replica) start(config []byte) {
+	r.genesis(config)
+	r.writeHard()
+	// Nothing was ever granted, so the first election need not wait for a lease; the preferred replica goes first.
+	r.deadline = r.in.Now + r.firstPatience()
+}
+
+func (r *Replica) genesis(config []byte) {
+	c, err := DecodeConfig(config)
+	if err != nil {
+		panic("paxos: initial configuration: " + err.Error())
+	}
+	r.config, r.configs = c, []placedConfig{{0, c}}
+	r.log.base = position{Hash: sha256.Sum256(append([]byte("gamut genesis"), config...))}
+	r.applied = r.log.base
+}
+
+// recover folds the records of the log over the applied position that the state holds. Blocks that the state holds
+// already are skipped; a record of a block replaces whatever stood at its index and behind it.
+func (r *Replica) recover(e core.Recover) {
+	r.genesis(e.Config)
+	if b, ok := r.in.View.Get(core.AppliedKey); ok {
+		r.applied = decodeMeta(b)
+		r.log.base = r.applied
+		r.commit = r.applied.Index
+	}
+	if b, ok := r.in.View.Get(configKey); ok {
+		c, err := DecodeConfig(b)
+		if err != nil {
+			panic("paxos: configuration in the state: " + err.Error())
+		}
+		r.config, r.configs = c, []placedConfig{{r.applied.Index, c}}
+	}
+	for _, rec := range e.Records {
+		r.replay(rec)
+	}
+	r.log.durable = r.log.last().Index
+	if e.Suspect && !r.suspect {
+		r.suspect = true
+		r.out.Note(SuspectNote{true})
+	}
+	r.writeHard()
+	// It may have granted a lease just before it went down, and has forgotten it.
+	if r.options.Mutation != ForgetGrant {
+		r.grantUntil = r.in.Now + r.config.lease()
+	}
+	r.resetDeadline()
+}
+
+func (r *Replica) replay(rec core.Record) {
+	switch rec.Kind {
+	case recordHard:
+		promised, suspect, err := decodeHard(rec.Body)
+		if err != nil {
+			panic("paxos: " + err.Error())
+		}
+		r.suspect = suspect
+		if r.promised.Less(promised) {
+			r.promised = promised
+		}
+		r.maxRound = max(r.maxRound, promised.Round)
+	case recordBlock:
+		r.replayBlock(rec.Body)
+	default:
+		panic(fmt.Sprintf("paxos: log record of kind %d", rec.Kind))
+	}
+}
+
+// replayBlock puts a block back. One that does not follow the chain was written before a snapshot replaced the log, or
+// behind a damaged part of it; it is not part of this replica's log any more.
+func (r *Replica) replayBlock(raw []byte) {
+	b, err := DecodeBlock(raw)
+	if err != nil {
+		panic("paxos: log: " + err.Error())
+	}
+	if b.Index <= r.log.base.Index {
+		return
+	}
+	if b.Index <= r.log.last().Index {
+		r.log.truncate(b.Index)
+		r.revertConfigs()
+	}
+	if last := r.log.last(); b.Index != last.Index+1 || b.Prev != last.Hash {
+		return
+	}
+	r.log.append(b)
+	if b.Kind == Configuration {
+		r.placeConfig(b)
+	}
+}
