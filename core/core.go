@@ -14,6 +14,7 @@
 package core
 
 import (
+	"fmt"
 	"math/rand/v2"
 
 	"github.com/gamutdb/gamut/kv"
@@ -248,3 +249,6 @@ func (e *Effects) Reset() {
 	e.Log, e.State, e.Held, e.Early, e.Notes = e.Log[:0], e.State[:0], e.Held[:0], e.Early[:0], e.Notes[:0]
 	e.Again = false
 }
+
+// String is a line of a trace.
+func (n CheckpointNote) String() string { return fmt.Sprintf("checkpoint %d", n.Index) }
