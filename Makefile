@@ -1,0 +1,51 @@
+# make check is what runs before every push, and what CI runs.
+
+GO    ?= go
+SEEDS ?= 200
+
+# Packages with goroutines are tested with the race detector; the pure ones have none to race.
+RACE := ./node/... ./door/... ./store/... ./cmd/... ./kv/...
+PURE := ./core/... ./host/... ./keyspace/... ./machine/... ./paxos/... ./referee/... ./internal/...
+
+.PHONY: check lint test race seeds cross soak bench fuzz build clean
+
+check: lint test race seeds cross
+
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/gamut ./cmd/gamut
+
+lint:
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "gofmt would change:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+
+test:
+	$(GO) test $(PURE)
+
+race:
+	$(GO) test -race -timeout 15m $(RACE)
+
+# Simulated clusters under faults, one per seed; each is run twice and must leave the same trace.
+seeds:
+	$(GO) test ./sim -seeds=$(SEEDS)
+
+# The platforms that a release is built for, without cgo.
+cross:
+	for os in linux darwin; do for arch in amd64 arm64; do \
+		CGO_ENABLED=0 GOOS=$$os GOARCH=$$arch $(GO) build -o /dev/null ./cmd/gamut || exit 1; done; done
+
+# Seeds without end, until one fails or you stop it.
+soak:
+	$(GO) test ./sim -timeout 0 -run TestSoak -soak
+
+# Side by side with etcd, Redis and memcached on this machine; the table goes to bench/results.
+bench: build
+	cd bench && $(GO) run . -gamut ../bin/gamut
+
+# Every parser and decoder for a minute each.
+fuzz:
+	@for p in $$($(GO) list ./...); do for f in $$($(GO) test -list '^Fuzz' $$p | grep ^Fuzz); do \
+		echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime 60s $$p || exit 1; done; done
+
+clean:
+	rm -rf bin
