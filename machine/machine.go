@@ -198,7 +198,8 @@ func (m *Machine) store(key []byte, r *Record) uint64 {
 	}
 	from := len(m.arena)
 	m.arena = appendRecord(m.arena, r)
-	m.put(m.stateKey(DataKind, key), m.arena[from:len(m.arena):len(m.arena)])
+	record := m.arena[from:len(m.arena):len(m.arena)]
+	m.put(m.stateKey(DataKind, key), record)
 	if r.ExpireAt != 0 {
 		m.put(m.stateKey(expiryKind, timeKey(r.ExpireAt), key), nil)
 	}
