@@ -48,6 +48,9 @@ type pending struct {
 	// maybe says that an earlier try of a write may have happened, so that it can end as nothing better than unknown.
 	maybe   bool
 	retries int
+	// lane is the session under which the command was forwarded, if it had none of its own.
+	lane    *lane
+	laneSeq uint64
 }
 
 // requests is the table of commands under way: a slab, so that a command costs no allocation and a late answer to an
@@ -170,6 +173,7 @@ func (h *Host) routeAway(id core.RequestID, p *pending) {
 }
 
 func (h *Host) forward(id core.RequestID, p *pending, node core.NodeID) {
+	h.sign(p)
 	p.sentTo, p.handed = node, true
 	h.port.Forward(node, Forward{ID: id, Group: p.command.Group, Encoded: p.command.Encoded, Read: p.command.Read,
 		Within: p.command.Deadline - h.now.Mono})
@@ -201,7 +205,11 @@ func (h *Host) answer(s *slot, id core.RequestID, r *kv.Result) {
 // settleAnswer ends a command, unless the answer is that it was certainly not executed for want of a leader, or that its
 // fate is unknown but it is safe to send again: then it waits for the next leader within its deadline.
 func (h *Host) settleAnswer(id core.RequestID, p *pending, r *kv.Result) {
-	again := r.Code == kv.NotLeader || (r.Code == kv.Unknown && (p.command.Read || p.command.Again))
+	again := r.Code == kv.NotLeader || (r.Code == kv.Unknown && (p.command.Read || p.command.Again || p.lane != nil))
+	if r.Code == kv.TooOld && p.lane != nil {
+		// The lane is new by this node's clock, so the clocks are minutes apart.
+		*r = kv.Result{Code: kv.ClockSkew, Detail: "this node's clock and the leader's are more than 5 minutes apart; nothing was executed"}
+	}
 	if !again || p.from != 0 {
 		h.end(id, *r)
 		return
@@ -218,6 +226,9 @@ func (h *Host) settleAnswer(id core.RequestID, p *pending, r *kv.Result) {
 
 func (h *Host) end(id core.RequestID, r kv.Result) {
 	p := h.requests.get(id)
+	if p.lane != nil {
+		p.lane.close(p.laneSeq)
+	}
 	if p.from != 0 {
 		h.port.Return(p.from, p.remote, r)
 	} else {

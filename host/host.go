@@ -124,6 +124,7 @@ type Host struct {
 	input                 core.Input
 
 	requests requests
+	lanes    map[core.GroupID]*lanes
 }
 
 // slot is one replica and what the host knows of it.
@@ -150,7 +151,8 @@ type held struct {
 
 // New makes an empty host. upper is the highest HLCUpper found in the log.
 func New(port Port, rng *rand.Rand, upper kv.HLC, now Now, options Options) *Host {
-	h := &Host{options: options.withDefaults(), port: port, rand: rng, now: now, index: map[core.GroupID]*slot{}}
+	h := &Host{options: options.withDefaults(), port: port, rand: rng, now: now, index: map[core.GroupID]*slot{},
+		lanes: map[core.GroupID]*lanes{}}
 	h.open.Seq = 1
 	h.clock.start(upper)
 	return h

@@ -71,6 +71,15 @@ func AppendCommand(b []byte, c *Command) []byte {
 	return b
 }
 
+// AppendWithSession appends an encoded command that has no session as the same command of a session.
+func AppendWithSession(b, encoded []byte, s Session) []byte {
+	b = append(b, codecVersion, encoded[1]|commandSession)
+	b = append(b, s.Client[:]...)
+	b = binary.AppendUvarint(b, s.Seq)
+	b = binary.AppendUvarint(b, s.Acked)
+	return append(b, encoded[2:]...)
+}
+
 func appendCond(b []byte, c *Cond) []byte {
 	b = append(b, byte(c.Kind))
 	b = appendBytes(b, c.Key)

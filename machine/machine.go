@@ -39,6 +39,9 @@ type Machine struct {
 	cleared int
 	wiped   bool
 	command kv.Command
+	// sessions are the rows of the session table that this entry has opened.
+	sessions  []*session
+	sessionAt map[[16]byte]int
 	// Forgetful plants a bug for the simulator's canaries: commands sent again are executed again (trap T1.11).
 	Forgetful bool
 }
@@ -53,8 +56,11 @@ func (m *Machine) Begin(view core.View, index uint64, now kv.HLC) {
 	}
 }
 
-// Changes are the changes of the entry so far. They are valid until the next Begin.
-func (m *Machine) Changes() []core.Change { return m.changes }
+// Finish ends the entry and returns all that it changes. The changes are valid until the next Begin.
+func (m *Machine) Finish() []core.Change {
+	m.writeSessions()
+	return m.changes
+}
 
 // Apply executes one command. want says whether anyone will see the result: a read that nobody waits for is skipped.
 // A command that cannot be decoded is answered Invalid everywhere alike.

@@ -17,6 +17,9 @@ const (
 
 // session is a client's row in the table of sessions.
 type session struct {
+	client  [16]byte
+	known   bool // it is in the table
+	dirty   bool
 	active  int64 // log time of its last command, Unix milliseconds
 	acked   uint64
 	results []answered
@@ -30,13 +33,11 @@ type answered struct {
 // applyOnce executes a command of a session unless it was executed before (rule X1): then it gives the same answer again.
 func (m *Machine) applyOnce(c *kv.Command) kv.Result {
 	id := c.Session
-	key := m.stateKey(sessionKind, id.Client[:])
-	var s session
-	b, known := m.get(key)
-	if known {
-		s = mustDecodeSession(b)
-	} else if refusal := m.admit(id); refusal != nil {
-		return *refusal
+	s := m.session(id.Client)
+	if !s.known {
+		if refusal := m.admit(id); refusal != nil {
+			return *refusal
+		}
 	}
 	if r, done := s.find(id.Seq); done {
 		return r
@@ -46,16 +47,44 @@ func (m *Machine) applyOnce(c *kv.Command) kv.Result {
 		return kv.Result{Code: kv.Busy, Detail: "the session has 64 answers that it did not acknowledge"}
 	}
 	res := m.execute(c)
-	now := m.now.UnixMilli()
-	if !known {
-		m.put(m.stateKey(idleKind, timeKey(now+sessionIdle), id.Client[:]), nil)
+	if !s.known {
+		m.put(m.stateKey(idleKind, timeKey(m.now.UnixMilli()+sessionIdle), id.Client[:]), nil)
 	}
-	s.active = now
+	s.known, s.dirty, s.active = true, true, m.now.UnixMilli()
 	s.results = append(s.results, answered{id.Seq, kv.AppendResult(nil, &res)})
-	from := len(m.arena)
-	m.arena = appendSession(m.arena, &s)
-	m.put(m.stateKey(sessionKind, id.Client[:]), m.arena[from:len(m.arena):len(m.arena)])
 	return res
+}
+
+// session opens a client's row for the rest of the entry; Finish writes it back once, however many commands it had.
+func (m *Machine) session(client [16]byte) *session {
+	if at, ok := m.sessionAt[client]; ok {
+		return m.sessions[at]
+	}
+	s := &session{client: client}
+	if b, ok := m.view.Get(m.stateKey(sessionKind, client[:])); ok {
+		*s = mustDecodeSession(b)
+		s.client, s.known = client, true
+	}
+	if m.sessionAt == nil {
+		m.sessionAt = map[[16]byte]int{}
+	}
+	m.sessionAt[client] = len(m.sessions)
+	m.sessions = append(m.sessions, s)
+	return s
+}
+
+// writeSessions writes the rows that the entry changed, in the order in which it met them.
+func (m *Machine) writeSessions() {
+	for _, s := range m.sessions {
+		if s.dirty {
+			from := len(m.arena)
+			m.arena = appendSession(m.arena, s)
+			m.put(m.stateKey(sessionKind, s.client[:]), m.arena[from:len(m.arena):len(m.arena)])
+		}
+	}
+	clear(m.sessions)
+	m.sessions = m.sessions[:0]
+	clear(m.sessionAt)
 }
 
 // admit judges a session that is not in the table.

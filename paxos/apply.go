@@ -44,7 +44,7 @@ func (r *Replica) applyBlock(b *Block) {
 			r.answer(w.ids[0], kv.Result{Version: b.Index})
 		}
 	}
-	r.out.State = append(r.out.State, r.machine.Changes()...)
+	r.out.State = append(r.out.State, r.machine.Finish()...)
 	r.applied = b.position()
 	r.meta = appendMeta(r.meta[:0], r.applied)
 	r.out.State = append(r.out.State, core.Change{Kind: core.Put, Key: core.AppliedKey, Value: r.meta})
