@@ -61,7 +61,7 @@ func (o Options) withDefaults() Options {
 }
 
 // step is how far ahead of the writer a new segment is filled with zeros.
-func (o Options) step() int64 { return min(o.SegmentBytes, 1<<20) }
+func (o Options) step() int64 { return min(o.SegmentBytes, stepMax) }
 
 // Disk is the store on a file system.
 type Disk struct {

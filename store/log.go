@@ -11,7 +11,6 @@ import (
 	"sync"
 	"syscall"
 
-	"github.com/cockroachdb/pebble/v2/record"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/gamutdb/gamut/core"
@@ -62,18 +61,15 @@ type log struct {
 	batches  int64
 	bytes    int64 // appended
 	seq      uint64
-	syncs    int64
+	syncs    int64 // one per batch; files and folders come on top
 
 	// The rest belongs to the one caller of append.
-	number           uint64 // of the newest segment
-	writer           *record.LogWriter
-	file             *segmentFile
+	number           uint64       // of the newest segment
+	file             *segmentFile // nil until the first Roll
 	previous         []core.GroupID
 	previousUnlisted bool
 	encoded          []byte
 	err              error // final: a log that failed once never takes another batch
-	synced           sync.WaitGroup
-	syncErr          error
 }
 
 func (l *log) path(number uint64) string {
@@ -91,9 +87,9 @@ func parseSegmentName(name, suffix string) (uint64, bool) {
 }
 
 // full says that the next batch should begin a segment; so it is after opening.
-func (l *log) full() bool { return l.writer == nil || l.writer.Size() >= l.size }
+func (l *log) full() bool { return l.file == nil || l.file.written >= l.size }
 
-// append makes b durable. The one write and the one sync happen in LogWriter's goroutine.
+// append makes b durable.
 func (l *log) append(b *loggedBatch) error {
 	if l.err == nil {
 		l.err = l.tryAppend(b)
@@ -107,50 +103,45 @@ func (l *log) tryAppend(b *loggedBatch) error {
 			return l.explain(err)
 		}
 	}
-	if l.writer == nil {
+	if l.file == nil {
 		return errors.New("append to the log: the first batch after opening must have Roll set, behind the protocols' Roll records")
 	}
 	b.tag, b.seq, b.previous, b.previousUnlisted = l.tag, l.seq+1, l.previous, l.previousUnlisted
 	l.encoded = appendBatch(l.encoded[:0], b)
-	l.synced.Add(1)
-	l.syncErr = nil
-	if _, err := l.writer.SyncRecord(l.encoded, &l.synced, &l.syncErr); err != nil {
+	if err := l.file.append(l.encoded); err != nil {
 		return l.explain(err)
-	}
-	l.synced.Wait()
-	if l.syncErr != nil {
-		return l.explain(l.syncErr)
 	}
 	l.remember(b)
 	return nil
 }
 
 func (l *log) remember(b *loggedBatch) {
-	l.listGroups(b.items)
+	l.previous, l.previousUnlisted = appendGroups(l.previous[:0], b.items)
 	l.mu.Lock()
 	l.segments[len(l.segments)-1].add(b)
 	l.seq = b.seq
 	l.batches++
 	l.bytes += int64(len(l.encoded))
-	l.syncs = l.file.syncs
+	l.syncs++
 	l.mu.Unlock()
 	if cap(l.encoded) > encodeKeep {
 		l.encoded = nil
 	}
 }
 
-// listGroups notes the groups of a batch for the head of the next.
-func (l *log) listGroups(items []Item) {
-	l.previous, l.previousUnlisted = l.previous[:0], false
+// groupsOf lists the groups of a batch for the head of the next, unless they are too many.
+func groupsOf(items []Item) (list []core.GroupID, unlisted bool) { return appendGroups(nil, items) }
+
+func appendGroups(list []core.GroupID, items []Item) ([]core.GroupID, bool) {
 	for i := range items {
-		if g := items[i].Group; !slices.Contains(l.previous, g) {
-			if len(l.previous) == previousMax {
-				l.previous, l.previousUnlisted = l.previous[:0], true
-				return
+		if g := items[i].Group; !slices.Contains(list, g) {
+			if len(list) == previousMax {
+				return list[:0], true
 			}
-			l.previous = append(l.previous, g)
+			list = append(list, g)
 		}
 	}
+	return list, false
 }
 
 // explain says what a failed write means for the node.
@@ -164,19 +155,18 @@ func (l *log) explain(err error) error {
 
 // roll ends the segment and begins the next.
 func (l *log) roll() error {
-	if l.writer != nil {
-		if err := l.writer.Close(); err != nil {
+	if l.file != nil {
+		if err := l.file.Close(); err != nil {
 			return err
 		}
-		l.writer = nil
+		l.file = nil
 	}
 	number := l.number + 1
 	file, err := l.newFile(number)
 	if err != nil {
 		return err
 	}
-	file.syncs = l.syncs
-	l.number, l.file, l.writer = number, file, newLogWriter(file, number)
+	l.number, l.file = number, file
 	l.mu.Lock()
 	l.segments = append(l.segments, &segment{number: number, maxPos: map[core.GroupID]uint64{}})
 	l.begun = true
@@ -186,7 +176,7 @@ func (l *log) roll() error {
 
 // newFile makes the file of a segment, from a spare one if there is any. Its name is durable on return.
 func (l *log) newFile(number uint64) (*segmentFile, error) {
-	file := &segmentFile{step: l.step}
+	file := &segmentFile{number: uint32(number), step: l.step}
 	l.mu.Lock()
 	spare := ""
 	if n := len(l.spares); n > 0 {
@@ -287,12 +277,14 @@ func (l *log) drop(g core.GroupID) {
 
 // close writes an empty batch, so that damage to the last real one is found when the log is read, and closes the file.
 func (l *log) close() error {
-	if l.writer == nil {
+	if l.file == nil {
 		return nil
 	}
 	err := l.append(&loggedBatch{})
-	err = errors.Join(err, l.writer.Close())
-	l.writer = nil
+	if l.file != nil {
+		err = errors.Join(err, l.file.Close())
+		l.file = nil
+	}
 	if l.err == nil {
 		l.err = errors.New("append to the log: it is closed")
 	}

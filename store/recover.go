@@ -61,7 +61,7 @@ func (l *log) read(mark logMark, durable func(core.GroupID) uint64) (Recovered, 
 	if !r.found {
 		l.seq = 0
 	}
-	l.listGroups(r.items)
+	l.previous, l.previousUnlisted = groupsOf(r.items)
 	if l.seq < mark.seq {
 		r.lose(l.seq+1, mark.seq, "but the state was flushed after them")
 		l.seq, l.previousUnlisted = mark.seq, true
