@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -113,13 +115,36 @@ func (d *Disk) open(want Identity) (Recovered, error) {
 	if d.state, err = openState(d.opts, d.path(stateName), d.path(stagingName), false); err != nil {
 		return Recovered{}, err
 	}
-	mark, err := d.state.mark()
+	d.log = &log{fs: fs, dir: d.path(logName), tag: d.identity.tag(), size: d.opts.SegmentBytes, step: d.opts.step()}
+	return d.recover()
+}
+
+// recover reads the log by the light of the state. State that cannot be read makes its group suspect: with the segments
+// that it once covered, records are gone.
+func (d *Disk) recover() (Recovered, error) {
+	mark, markErr := d.state.mark()
+	d.oldest = mark.oldest
+	unreadable := map[core.GroupID]error{}
+	r, err := d.log.read(mark, func(g core.GroupID) uint64 {
+		pos, err := d.state.group(g).durableApplied()
+		if err != nil {
+			unreadable[g] = err
+			return 0
+		}
+		return pos
+	})
 	if err != nil {
 		return Recovered{}, err
 	}
-	d.oldest = mark.oldest
-	d.log = &log{fs: fs, dir: d.path(logName), tag: d.identity.tag(), size: d.opts.SegmentBytes, step: d.opts.step()}
-	return d.log.read(mark, func(g core.GroupID) uint64 { return d.Group(g).DurableApplied() })
+	for _, g := range slices.Sorted(maps.Keys(unreadable)) {
+		r.Suspect[g] = true
+		r.Reports = append(r.Reports, unreadable[g].Error())
+	}
+	if markErr != nil {
+		r.AllSuspect = true
+		r.Reports = append(r.Reports, markErr.Error()+"; any group may have lost records")
+	}
+	return r, nil
 }
 
 // release gives back what a failed open holds.
@@ -179,7 +204,7 @@ func (d *Disk) Flush() error {
 	d.log.mu.Lock()
 	d.flushed = appended
 	d.log.mu.Unlock()
-	count, oldest := d.log.deletable(func(g core.GroupID) uint64 { return d.Group(g).DurableApplied() })
+	count, oldest := d.log.deletable(d.state.durableOrNone)
 	if count == 0 {
 		return nil
 	}

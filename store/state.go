@@ -55,6 +55,10 @@ func openState(o Options, dir, staging string, wal bool) (*state, error) {
 		Logger:                      quietLogger{o.Logger},
 		EventListener: &pebble.EventListener{
 			BackgroundError: func(err error) { o.Logger(fmt.Sprintf("the state in %s: %v", dir, err)) },
+			// Without a listener Pebble ends the process; here the read that met the damage returns it.
+			DataCorruption: func(info pebble.DataCorruptionInfo) {
+				o.Logger(fmt.Sprintf("the state in %s is damaged: %s: %v", dir, info.Path, info.Details))
+			},
 		},
 	}
 	options.CompactionConcurrencyRange = func() (int, int) { return 1, 1 }
@@ -81,7 +85,7 @@ func (quietLogger) Infof(string, ...any)           {}
 func (l quietLogger) Errorf(f string, args ...any) { l.log(fmt.Sprintf(f, args...)) }
 func (l quietLogger) Fatalf(f string, args ...any) { panic(fmt.Sprintf(f, args...)) }
 
-func (s *state) group(g core.GroupID) Group { return &diskGroup{s: s, id: g, prefix: groupPrefix(g)} }
+func (s *state) group(g core.GroupID) *diskGroup { return &diskGroup{s: s, id: g, prefix: groupPrefix(g)} }
 
 func (s *state) span(g core.GroupID) pebble.KeyRange {
 	return pebble.KeyRange{Start: groupPrefix(g), End: groupPrefix(g + 1)}
@@ -105,6 +109,15 @@ func (s *state) groups() (list []core.GroupID) {
 		panic(&ReadError{Err: err})
 	}
 	return list
+}
+
+// durableOrNone is 0 for a group whose state cannot be read: it needs all of its records.
+func (s *state) durableOrNone(g core.GroupID) uint64 {
+	pos, err := s.group(g).durableApplied()
+	if err != nil {
+		return 0
+	}
+	return pos
 }
 
 // drop removes a group's keys, durably.
@@ -252,16 +265,21 @@ func appliedOf(v []byte) uint64 {
 	return binary.BigEndian.Uint64(v)
 }
 
-func (g *diskGroup) DurableApplied() (pos uint64) {
-	lower, upper := g.bounds(core.AppliedKey, append(slices.Clone(core.AppliedKey), 0))
-	it, err := g.s.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper, OnlyReadGuaranteedDurable: g.s.write == pebble.NoSync})
-	if err == nil {
-		err = g.walk(it, func(_, v []byte) bool { pos = appliedOf(v); return false })
-	}
+func (g *diskGroup) DurableApplied() uint64 {
+	pos, err := g.durableApplied()
 	if err != nil {
-		panic(g.damaged(err))
+		panic(err)
 	}
 	return pos
+}
+
+func (g *diskGroup) durableApplied() (pos uint64, err error) {
+	lower, upper := g.bounds(core.AppliedKey, append(slices.Clone(core.AppliedKey), 0))
+	it, err := g.s.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper, OnlyReadGuaranteedDurable: g.s.write == pebble.NoSync})
+	if err != nil {
+		return 0, g.damaged(err)
+	}
+	return pos, g.walk(it, func(_, v []byte) bool { pos = appliedOf(v); return false })
 }
 
 func (g *diskGroup) Apply(changes []core.Change) error {
