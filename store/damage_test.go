@@ -148,6 +148,40 @@ func TestMissingAndForeignSegmentsAreFound(t *testing.T) {
 	}
 }
 
+func TestASegmentOfAnotherStoreIsNotRead(t *testing.T) {
+	fs := vfs.NewCrashableMem()
+	other := testIdentity
+	other.Store = [16]byte{8}
+	for dir, id := range map[string]Identity{"data/node3": testIdentity, "data/other": other} {
+		d, _, err := Open(dir, id, small(fs))
+		if err != nil {
+			t.Fatal(err)
+		}
+		appendItems(t, d, true, item(1, 1, "of "+dir))
+		appendItems(t, d, false, item(1, 2, "of "+dir))
+		if err := d.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(t, fs, firstSegment, read(t, fs, "data/other/log/000001.log"))
+	if _, r := open(t, fs); !r.AllSuspect || len(r.Groups) != 0 {
+		t.Fatalf("recovered %+v from another store's log", r)
+	}
+}
+
+func TestDamageToTheLastBatchBeforeACloseIsFound(t *testing.T) {
+	fs, d := tenBatches(t, 100)
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	data := read(t, fs, firstSegment)
+	data[bytes.Index(data, []byte("batch 10"))] ^= 1
+	write(t, fs, firstSegment, data)
+	if _, r := open(t, fs); r.AllSuspect || !cmp.Equal(r.Suspect, map[core.GroupID]bool{10: true}) {
+		t.Fatalf("suspect are %v, all %v", r.Suspect, r.AllSuspect)
+	}
+}
+
 func TestATornLastWriteIsCut(t *testing.T) {
 	fs, d := tenBatches(t, 9000)
 	before := read(t, crash(fs, 0, 0), firstSegment)

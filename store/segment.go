@@ -133,9 +133,8 @@ func (r *segmentReader) next() (rec []byte, from, to int, ok bool) {
 		case c.position == chunkFirst:
 			open, start = true, c.at
 			r.record = append(r.record[:0], c.payload...)
-		case !open || c.skipped:
-			open = false
-		default:
+		case open:
+			// What was passed over since the first chunk is missed by the batch's own checksum.
 			r.record = append(r.record, c.payload...)
 			if c.position == chunkLast {
 				return r.record, start, r.at, true
@@ -148,12 +147,10 @@ type chunk struct {
 	at       int
 	position int
 	payload  []byte
-	skipped  bool // something unreadable stands before it
 }
 
 // chunk returns the next valid chunk of this segment, passing over whatever is none.
 func (r *segmentReader) chunk() (c chunk, ok bool) {
-	skipped := false
 	for r.at < len(r.data) {
 		end := min(r.at-r.at%blockSize+blockSize, len(r.data))
 		if end-r.at < recyclableChunkHead {
@@ -161,20 +158,17 @@ func (r *segmentReader) chunk() (c chunk, ok bool) {
 			continue
 		}
 		if c, size, ok := parseChunk(r.data[r.at:end], r.number); ok {
-			c.at, c.skipped = r.at, skipped
+			c.at = r.at
 			r.at += size
 			return c, true
 		}
-		r.skip(end, &skipped)
+		r.skip(end)
 	}
 	return chunk{}, false
 }
 
 // skip goes to the next place in the block where a chunk of this segment may begin, or to the next block.
-func (r *segmentReader) skip(end int, skipped *bool) {
-	if !(end-r.at < syncChunkHead && allZero(r.data[r.at:end])) {
-		*skipped = true
-	}
+func (r *segmentReader) skip(end int) {
 	var number [4]byte
 	binary.LittleEndian.PutUint32(number[:], r.number)
 	const numberAt = 7
@@ -183,15 +177,6 @@ func (r *segmentReader) skip(end int, skipped *bool) {
 		return
 	}
 	r.at = end
-}
-
-func allZero(p []byte) bool {
-	for _, b := range p {
-		if b != 0 {
-			return false
-		}
-	}
-	return true
 }
 
 // parseChunk reads one chunk at the start of p, the rest of its block.
