@@ -85,7 +85,9 @@ func (quietLogger) Infof(string, ...any)           {}
 func (l quietLogger) Errorf(f string, args ...any) { l.log(fmt.Sprintf(f, args...)) }
 func (l quietLogger) Fatalf(f string, args ...any) { panic(fmt.Sprintf(f, args...)) }
 
-func (s *state) group(g core.GroupID) *diskGroup { return &diskGroup{s: s, id: g, prefix: groupPrefix(g)} }
+func (s *state) group(g core.GroupID) *diskGroup {
+	return &diskGroup{s: s, id: g, prefix: groupPrefix(g)}
+}
 
 func (s *state) span(g core.GroupID) pebble.KeyRange {
 	return pebble.KeyRange{Start: groupPrefix(g), End: groupPrefix(g + 1)}
