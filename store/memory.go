@@ -1,0 +1,297 @@
+package store
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+
+	"github.com/tidwall/btree"
+
+	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/kv"
+)
+
+// Memory is a disk for the simulator: it keeps the promises of Disk and breaks, on demand, all that Disk does not promise.
+// It has no goroutine and no chance but what it is handed. It is not safe for concurrent use.
+//
+// After Crash a new Memory stands for the disk when it is opened again; the old one must not be used any more.
+type Memory struct {
+	opts     MemoryOptions
+	boot     uint64
+	segments []*memorySegment
+	seq      uint64
+	rolled   bool // a segment was begun since opening
+	pending  *Batch
+
+	state map[core.GroupID]*memoryTree
+	// durable is the state that no crash takes back, and unflushed what was applied since, in order: a crash keeps a prefix
+	// of it, over all groups, because memtables are flushed in order.
+	durable        map[core.GroupID]*memoryTree
+	unflushed      []memoryChange
+	unflushedBytes int64
+	staged         map[core.GroupID]*memoryTree
+	// mark and oldest are the second witness of the log, as in Disk.
+	mark, oldest uint64
+}
+
+// MemoryOptions of a Memory. The zero value means the defaults.
+type MemoryOptions struct {
+	// SegmentBytes is the size at which a segment of the log is full; default 64 KiB, so that short runs see many.
+	SegmentBytes int64
+	// MemTableBytes is how much may be applied before it becomes durable by itself, as when Pebble's memtable is full;
+	// default 1 MiB.
+	MemTableBytes int64
+}
+
+type memorySegment struct {
+	segment
+	bytes   int64
+	batches []memoryBatch
+}
+
+type memoryBatch struct {
+	loggedBatch
+	lost bool
+}
+
+type memoryChange struct {
+	group   core.GroupID
+	changes []core.Change
+}
+
+type memoryPair struct{ key, value []byte }
+
+type memoryTree = btree.BTreeG[memoryPair]
+
+func newMemoryTree() *memoryTree {
+	return btree.NewBTreeGOptions(func(a, b memoryPair) bool { return bytes.Compare(a.key, b.key) < 0 },
+		btree.Options{NoLocks: true, Degree: 16})
+}
+
+var _ Store = (*Memory)(nil)
+
+// NewMemory returns an empty disk.
+func NewMemory(opts MemoryOptions) *Memory {
+	if opts.SegmentBytes <= 0 {
+		opts.SegmentBytes = 64 << 10
+	}
+	if opts.MemTableBytes <= 0 {
+		opts.MemTableBytes = 1 << 20
+	}
+	m := &Memory{opts: opts, boot: 1}
+	m.empty()
+	return m
+}
+
+func (m *Memory) empty() {
+	m.segments, m.seq, m.rolled, m.pending, m.mark, m.oldest = nil, 0, false, nil, 0, 0
+	m.state, m.durable = map[core.GroupID]*memoryTree{}, map[core.GroupID]*memoryTree{}
+	m.staged = map[core.GroupID]*memoryTree{}
+	m.unflushed, m.unflushedBytes = nil, 0
+}
+
+// Boot counts the openings of this disk.
+func (m *Memory) Boot() uint64 { return m.boot }
+
+// Wipe makes the disk blank, as if it were replaced.
+func (m *Memory) Wipe() {
+	m.boot++
+	m.empty()
+}
+
+// NeedsRoll is Disk.NeedsRoll.
+func (m *Memory) NeedsRoll() bool {
+	return !m.rolled || m.segments[len(m.segments)-1].bytes >= m.opts.SegmentBytes
+}
+
+// Begin starts to write a batch; it is durable when Complete is called. It copies what it keeps. One at a time.
+func (m *Memory) Begin(b Batch) {
+	if m.pending != nil {
+		panic(fmt.Sprintf("store: batch %d was begun while the one before is being written", m.seq+2))
+	}
+	if !m.rolled && !b.Roll {
+		panic("store: the first batch after opening must have Roll set")
+	}
+	items := slices.Clone(b.Items)
+	for i := range items {
+		items[i].Record.Body = bytes.Clone(items[i].Record.Body)
+	}
+	b.Items = items
+	m.pending = &b
+}
+
+// Complete makes the batch that was begun durable.
+func (m *Memory) Complete() {
+	if m.pending == nil {
+		panic("store: no batch is being written")
+	}
+	b := m.pending
+	m.pending = nil
+	if b.Roll {
+		m.segments = append(m.segments, &memorySegment{segment: segment{maxPos: map[core.GroupID]uint64{}}})
+		m.rolled = true
+	}
+	m.seq++
+	s := m.segments[len(m.segments)-1]
+	logged := loggedBatch{seq: m.seq, upper: b.HLCUpper, roll: b.Roll, items: b.Items}
+	s.add(&logged)
+	s.batches = append(s.batches, memoryBatch{loggedBatch: logged})
+	for i := range b.Items {
+		s.bytes += int64(len(b.Items[i].Record.Body)) + 16
+	}
+}
+
+// Writing says that a batch was begun and is not durable yet.
+func (m *Memory) Writing() bool { return m.pending != nil }
+
+// Crash returns the disk as it is after a power loss. The batch that was being written is lost or, unless torn, by chance
+// on disk as a whole; the state falls back to what was durable and some prefix of what was applied after it.
+func (m *Memory) Crash(rng *rand.Rand, torn bool) *Memory {
+	kept := rng.IntN(2) == 0
+	prefix := rng.IntN(len(m.unflushed) + 1)
+	if m.pending != nil && kept && !torn {
+		m.Complete()
+	}
+	n := &Memory{opts: m.opts, boot: m.boot + 1}
+	n.empty()
+	n.seq, n.mark, n.oldest = m.seq, m.mark, m.oldest
+	for _, s := range m.segments {
+		c := &memorySegment{segment: segment{firstSeq: s.firstSeq, maxPos: map[core.GroupID]uint64{}}, bytes: s.bytes, batches: slices.Clone(s.batches)}
+		n.segments = append(n.segments, c)
+	}
+	for g, t := range m.durable {
+		n.durable[g] = t.Copy()
+	}
+	for _, c := range m.unflushed[:prefix] {
+		changeTree(treeOf(n.durable, c.group), c.changes)
+	}
+	for g, t := range n.durable {
+		n.state[g] = t.Copy()
+	}
+	return n
+}
+
+// Close returns the disk as it is after an orderly end.
+func (m *Memory) Close() *Memory {
+	if m.pending != nil {
+		m.Complete()
+	}
+	m.settle()
+	return m.Crash(rand.New(rand.NewPCG(0, 0)), true)
+}
+
+// Corrupt destroys one batch that is not the last of the log, and says whether there was one.
+func (m *Memory) Corrupt(rng *rand.Rand) bool {
+	var candidates []*memoryBatch
+	for _, s := range m.segments {
+		for i := range s.batches {
+			candidates = append(candidates, &s.batches[i])
+		}
+	}
+	if len(candidates) < 2 {
+		return false
+	}
+	candidates[rng.IntN(len(candidates)-1)].lost = true
+	return true
+}
+
+// Recover reads the disk after it was opened: before the first Begin.
+func (m *Memory) Recover() Recovered {
+	r := &recovery{
+		Recovered: newRecovered(),
+		durable:   remembered(func(g core.GroupID) uint64 { return m.Group(g).DurableApplied() }),
+		expected:  max(m.oldest, 1),
+	}
+	var before *memoryBatch
+	for _, s := range m.segments {
+		rebuilt := &segment{maxPos: map[core.GroupID]uint64{}}
+		for i := range s.batches {
+			b := &s.batches[i]
+			if before != nil {
+				b.previous, b.previousUnlisted = groupsOf(before.items)
+			}
+			before = b
+			if !b.lost {
+				r.batch(rebuilt, &b.loggedBatch)
+				r.lastPath, r.lastEnd = "in memory", int(b.seq)
+			}
+		}
+		s.maxPos, s.firstSeq = rebuilt.maxPos, rebuilt.firstSeq
+	}
+	if last := r.expected - 1; last < m.mark {
+		r.lose(r.expected, m.mark, "but the state was flushed after them")
+	}
+	return r.Recovered
+}
+
+// Group is the state of one group.
+func (m *Memory) Group(g core.GroupID) Group { return &memoryGroup{m: m, id: g} }
+
+// GroupsWithState lists the groups that hold at least one key, in order.
+func (m *Memory) GroupsWithState() (list []core.GroupID) {
+	for g, t := range m.state {
+		if t.Len() > 0 {
+			list = append(list, g)
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
+// Flush is Disk.Flush.
+func (m *Memory) Flush() error {
+	m.mark = m.seq
+	m.settle()
+	durable := func(g core.GroupID) uint64 { return m.Group(g).DurableApplied() }
+	for m.rolled && len(m.segments) > 1 && m.segments[0].reached(durable) {
+		m.segments = m.segments[1:]
+	}
+	for _, s := range m.segments {
+		if len(s.batches) > 0 {
+			m.oldest = s.batches[0].seq
+			break
+		}
+	}
+	return nil
+}
+
+// settle makes the state durable.
+func (m *Memory) settle() {
+	clear(m.durable)
+	for g, t := range m.state {
+		m.durable[g] = t.Copy()
+	}
+	m.unflushed, m.unflushedBytes = nil, 0
+}
+
+// Drop is Disk.Drop.
+func (m *Memory) Drop(g core.GroupID) error {
+	m.replace(g, nil)
+	delete(m.staged, g)
+	for _, s := range m.segments {
+		delete(s.maxPos, g)
+	}
+	return nil
+}
+
+// replace changes a group's whole state at once, durably.
+func (m *Memory) replace(g core.GroupID, t *memoryTree) {
+	m.unflushed = slices.DeleteFunc(m.unflushed, func(c memoryChange) bool { return c.group == g })
+	if t == nil {
+		delete(m.state, g)
+		delete(m.durable, g)
+		return
+	}
+	m.state[g], m.durable[g] = t, t.Copy()
+}
+
+// HLCUpper is the highest bound that is durable, for the simulator's checks.
+func (m *Memory) HLCUpper() (upper kv.HLC) {
+	for _, s := range m.segments {
+		for i := range s.batches {
+			upper = max(upper, s.batches[i].upper)
+		}
+	}
+	return upper
+}

@@ -1,0 +1,160 @@
+package store
+
+import (
+	"bytes"
+	"fmt"
+
+	"github.com/gamutdb/gamut/core"
+)
+
+// treeOf returns a group's tree in m, which it makes if there is none.
+func treeOf(m map[core.GroupID]*memoryTree, g core.GroupID) *memoryTree {
+	t := m[g]
+	if t == nil {
+		t = newMemoryTree()
+		m[g] = t
+	}
+	return t
+}
+
+// changeTree makes changes; the tree keeps their slices.
+func changeTree(t *memoryTree, changes []core.Change) {
+	for _, c := range changes {
+		switch c.Kind {
+		case core.Put:
+			t.Set(memoryPair{c.Key, c.Value})
+		case core.Delete:
+			t.Delete(memoryPair{key: c.Key})
+		case core.DeleteRange:
+			var keys [][]byte
+			scanTree(t, c.Key, c.End, func(k, _ []byte) bool { keys = append(keys, k); return true })
+			for _, k := range keys {
+				t.Delete(memoryPair{key: k})
+			}
+		default:
+			panic(fmt.Sprintf("store: change of kind %d", c.Kind))
+		}
+	}
+}
+
+func scanTree(t *memoryTree, from, to []byte, f func(key, value []byte) bool) {
+	if t == nil {
+		return
+	}
+	t.Ascend(memoryPair{key: from}, func(p memoryPair) bool {
+		return (to == nil || bytes.Compare(p.key, to) < 0) && f(p.key, p.value)
+	})
+}
+
+// memoryGroup is one group of a Memory.
+type memoryGroup struct {
+	m  *Memory
+	id core.GroupID
+}
+
+func (g *memoryGroup) view() *memoryView { return &memoryView{g.m.state[g.id]} }
+
+func (g *memoryGroup) Get(key []byte) ([]byte, bool) { return g.view().Get(key) }
+
+func (g *memoryGroup) Scan(from, to []byte, f func(key, value []byte) bool) {
+	g.view().Scan(from, to, f)
+}
+
+// Snapshot is a copy of the tree, which shares its nodes until one of them is written.
+func (g *memoryGroup) Snapshot() core.Snapshot {
+	if t := g.m.state[g.id]; t != nil {
+		return &memoryView{t.Copy()}
+	}
+	return &memoryView{}
+}
+
+func (g *memoryGroup) GetInto(buf, key []byte) ([]byte, bool, error) {
+	v, ok := g.view().find(key)
+	return append(buf, v...), ok, nil
+}
+
+func (g *memoryGroup) ScanErr(from, to []byte, f func(key, value []byte) bool) error {
+	g.Scan(from, to, f)
+	return nil
+}
+
+func (g *memoryGroup) Applied() uint64 {
+	v, _ := g.view().find(core.AppliedKey)
+	return appliedOf(v)
+}
+
+func (g *memoryGroup) DurableApplied() uint64 {
+	v, _ := (&memoryView{g.m.durable[g.id]}).find(core.AppliedKey)
+	return appliedOf(v)
+}
+
+func (g *memoryGroup) Apply(changes []core.Change) error {
+	var kept []core.Change
+	var size int64
+	for _, c := range changes {
+		switch c.Kind {
+		case core.Stage:
+			if err := g.stage(c); err != nil {
+				return err
+			}
+		case core.Unstage:
+			delete(g.m.staged, g.id)
+		case core.Install:
+			if len(changes) != 1 {
+				panic(fmt.Sprintf("group %d: Install among %d changes; it must come alone", g.id, len(changes)))
+			}
+			g.m.replace(g.id, g.m.staged[g.id])
+			delete(g.m.staged, g.id)
+		default:
+			kept = append(kept, core.Change{Kind: c.Kind, Key: clonePresent(c.Key), Value: clonePresent(c.Value), End: bytes.Clone(c.End)})
+			size += int64(len(c.Key) + len(c.Value) + 16)
+		}
+	}
+	if len(kept) == 0 {
+		return nil
+	}
+	changeTree(treeOf(g.m.state, g.id), kept)
+	g.m.unflushed = append(g.m.unflushed, memoryChange{g.id, kept})
+	if g.m.unflushedBytes += size; g.m.unflushedBytes > g.m.opts.MemTableBytes {
+		g.m.settle()
+	}
+	return nil
+}
+
+// clonePresent copies p; a copy of nothing is not nil.
+func clonePresent(p []byte) []byte { return append([]byte{}, p...) }
+
+func (g *memoryGroup) stage(c core.Change) error {
+	t := treeOf(g.m.staged, g.id)
+	if last, ok := t.Max(); ok && bytes.Compare(last.key, c.Key) >= 0 {
+		return fmt.Errorf("apply to the state of group %d: stage: key %q does not follow %q", g.id, c.Key, last.key)
+	}
+	t.Set(memoryPair{clonePresent(c.Key), clonePresent(c.Value)})
+	return nil
+}
+
+// memoryView reads a tree, which may be nil.
+type memoryView struct{ tree *memoryTree }
+
+func (v *memoryView) find(key []byte) ([]byte, bool) {
+	if v.tree == nil {
+		return nil, false
+	}
+	p, ok := v.tree.Get(memoryPair{key: key})
+	return p.value, ok
+}
+
+func (v *memoryView) Get(key []byte) ([]byte, bool) {
+	value, ok := v.find(key)
+	if !ok {
+		return nil, false
+	}
+	return clonePresent(value), true
+}
+
+func (v *memoryView) Scan(from, to []byte, f func(key, value []byte) bool) {
+	scanTree(v.tree, from, to, f)
+}
+
+func (v *memoryView) Snapshot() core.Snapshot { return &memoryView{v.tree} }
+func (v *memoryView) Close()                  {}

@@ -1,0 +1,110 @@
+package store
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/gamutdb/gamut/core"
+)
+
+// memoryAppender lets Memory run where Disk does.
+type memoryAppender struct{ *Memory }
+
+func (m memoryAppender) Append(b Batch) error { m.Begin(b); m.Complete(); return nil }
+func (m memoryAppender) Close() error         { return nil }
+
+func TestMemoryKeepsWhatWasCompleted(t *testing.T) {
+	for seed := range uint64(200) {
+		rng := rand.New(rand.NewPCG(seed, 9))
+		m := NewMemory(MemoryOptions{SegmentBytes: 8 << 10, MemTableBytes: 16 << 10})
+		w := newWorld(seed)
+		for life := range 4 {
+			if err := w.boot(memoryAppender{m}, m.Recover()); err != nil {
+				t.Fatalf("seed %d, life %d: %v", seed, life, err)
+			}
+			for range rng.IntN(100) {
+				if err := w.step(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			durable := map[core.GroupID]uint64{}
+			for g := core.GroupID(1); g <= 4; g++ {
+				durable[g] = m.Group(g).DurableApplied()
+			}
+			pending := rng.IntN(2) == 0
+			if pending {
+				m.Begin(Batch{Roll: m.NeedsRoll(), Items: []Item{item(9, 1, "in flight")}})
+			}
+			want := map[core.GroupID]uint64{}
+			for g := core.GroupID(1); g <= 4; g++ {
+				want[g] = w.group(g).pos
+			}
+			torn := rng.IntN(2) == 0
+			m = m.Crash(rng, torn)
+			r := m.Recover()
+			if len(r.Reports) != 0 || r.AllSuspect || len(r.Suspect) != 0 || torn && len(r.Groups[9]) > life {
+				t.Fatalf("seed %d: recovered %+v", seed, r)
+			}
+			if err := w.boot(memoryAppender{m}, r); err != nil {
+				t.Fatalf("seed %d, life %d: %v", seed, life, err)
+			}
+			for g := core.GroupID(1); g <= 4; g++ {
+				if w.group(g).pos != want[g] || m.Group(g).Applied() < durable[g] {
+					t.Fatalf("seed %d: group %d recovered to %d of %d, applied %d, durable before %d", seed, g, w.group(g).pos, want[g], m.Group(g).Applied(), durable[g])
+				}
+			}
+		}
+	}
+}
+
+func TestMemoryFallsBackToAPrefixOverAllGroups(t *testing.T) {
+	seen := map[string]bool{}
+	for seed := range uint64(200) {
+		m := NewMemory(MemoryOptions{})
+		for i := range uint64(6) {
+			apply(t, m.Group(core.GroupID(i%2)), applied(i+1))
+			if i == 1 {
+				if err := m.Flush(); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		m = m.Crash(rand.New(rand.NewPCG(seed, 0)), true)
+		seen[fmt.Sprint(m.Group(0).Applied(), m.Group(1).Applied())] = true
+	}
+	want := map[string]bool{"1 2": true, "3 2": true, "3 4": true, "5 4": true, "5 6": true}
+	if !cmp.Equal(seen, want) {
+		t.Fatalf("the states after a crash are %v", seen)
+	}
+}
+
+func TestMemoryCorruptionIsSuspect(t *testing.T) {
+	for seed := range uint64(50) {
+		rng := rand.New(rand.NewPCG(seed, 0))
+		m := NewMemory(MemoryOptions{})
+		for i := range uint64(10) {
+			m.Begin(Batch{Roll: i == 0, Items: []Item{item(core.GroupID(i+1), 1, "x")}})
+			m.Complete()
+		}
+		if !m.Corrupt(rng) {
+			t.Fatal("nothing to corrupt")
+		}
+		m = m.Crash(rng, true)
+		r := m.Recover()
+		if len(r.Reports) != 1 || len(r.Groups) != 9 || !r.AllSuspect && len(r.Suspect) != 1 {
+			t.Fatalf("recovered %+v", r)
+		}
+		for g := range r.Suspect {
+			if len(r.Groups[g]) != 0 {
+				t.Fatalf("group %d is suspect and whole", g)
+			}
+		}
+		m.Wipe()
+		if r := m.Recover(); len(r.Groups) != 0 || len(r.Reports) != 0 || m.Boot() != 3 || len(m.GroupsWithState()) != 0 {
+			t.Fatalf("after a wipe: %+v, boot %d", r, m.Boot())
+		}
+	}
+}
