@@ -284,7 +284,10 @@ func (r *Replica) peerDown(peer core.ReplicaID) {
 	switch {
 	case r.role == Leader:
 		if p := r.lead.peer(peer); p != nil {
+			// Nothing is sent at once: it would only be told again that nobody is there. An answer to a heartbeat says
+			// when the peer is back.
 			p.probe(p.match + 1)
+			p.asked = true
 		}
 	case peer == r.leader && r.role == Follower:
 		r.leaderDown = true

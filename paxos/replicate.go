@@ -218,5 +218,7 @@ func (r *Replica) onHeartbeatReply(from core.ReplicaID, m HeartbeatReply) {
 	}
 	if p := r.lead.peer(from); p != nil {
 		r.answered(p, m.Seq, m.Suspect)
+		// A probe, or its answer, may have been lost: one more for every heartbeat that gets through.
+		p.asked = false
 	}
 }
