@@ -73,34 +73,39 @@ func (r *Replica) answer(id core.RequestID, result kv.Result) {
 // waiterOf finds who waits for a block. Those who waited for another block at its index now know that theirs was not
 // chosen, and never will be.
 func (r *Replica) waiterOf(b *Block) (w *waiter) {
-	n := 0
-	for ; n < len(r.waiting) && r.waiting[n].index <= b.Index; n++ {
-		if r.waiting[n].index == b.Index && r.waiting[n].hash == b.Hash {
-			found := r.waiting[n]
-			w = &found
-			continue
-		}
-		for _, id := range r.waiting[n].ids {
-			r.refuse(id)
+	kept := r.waiting[:0]
+	for _, waits := range r.waiting {
+		switch {
+		case waits.index > b.Index:
+			kept = append(kept, waits)
+		case waits.index == b.Index && waits.hash == b.Hash:
+			w = &waits
+		default:
+			for _, id := range waits.ids {
+				r.refuse(id)
+			}
 		}
 	}
-	if n > 0 {
-		rest := copy(r.waiting, r.waiting[n:])
-		clear(r.waiting[rest:])
-		r.waiting = r.waiting[:rest]
-	}
+	clear(r.waiting[len(kept):])
+	r.waiting = kept
 	return w
 }
 
 // loseWaiters answers those who waited for blocks that a snapshot skipped: they may have been among them.
 func (r *Replica) loseWaiters(until uint64) {
-	for len(r.waiting) > 0 && r.waiting[0].index <= until {
-		for _, id := range r.waiting[0].ids {
+	kept := r.waiting[:0]
+	for _, waits := range r.waiting {
+		if waits.index > until {
+			kept = append(kept, waits)
+			continue
+		}
+		for _, id := range waits.ids {
 			// Early: it tells only that nothing is known here.
 			r.out.ReplyEarly(id, kv.Result{Code: kv.Unknown, Detail: "this replica was given a snapshot; the write may have happened"})
 		}
-		r.waiting = r.waiting[1:]
 	}
+	clear(r.waiting[len(kept):])
+	r.waiting = kept
 }
 
 // compact lets go of applied blocks beyond what is kept for followers (rule S1): as many as the slowest live peer needs

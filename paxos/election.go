@@ -22,6 +22,7 @@ func (r *Replica) firstPatience() core.Time {
 // electionTick nominates this replica when no leader was heard for long enough (rule E1).
 func (r *Replica) electionTick() {
 	if r.suspect || r.in.Unfit || !r.config.votes(r.self) {
+		r.follow(0) // who led has fallen silent: commands wait here for the next leader
 		r.resetDeadline()
 		return
 	}

@@ -120,7 +120,9 @@ func (r *Replica) nextSeq() uint64 {
 func (r *Replica) answered(p *peer, seq uint64, suspect bool) {
 	p.heard = r.in.Now
 	if suspect && !p.suspect {
-		p.suspect, p.cureAt = true, 0
+		// It may have lost what it held for us: where the logs agree has to be found anew.
+		p.suspect, p.cureAt, p.match = true, 0, 0
+		p.probe(r.log.last().Index + 1)
 	}
 	if seq <= p.ackedSeq || seq > r.lead.seq || r.lead.seq-seq >= seqRing {
 		return
@@ -150,25 +152,35 @@ func majority[T cmp.Ordered](r *Replica, own, none T, f func(*peer) T) T {
 // counts itself when it is durable, and commits no further than that, so that what is committed here can be applied here.
 func (r *Replica) advanceCommit() {
 	index := min(majority(r, r.log.durable, 0, func(p *peer) uint64 { return p.match }), r.log.durable)
-	if index <= r.commit {
-		return
-	}
-	if b := r.log.at(index); b != nil && (b.Ballot == r.promised || r.options.Mutation == CommitOlderBallot) {
-		r.commit = index
+	if index > r.commit {
+		if b := r.log.at(index); b != nil && (b.Ballot == r.promised || r.options.Mutation == CommitOlderBallot) {
+			r.commit = index
+		}
 	}
 	r.cure()
 }
 
-// cure frees suspect peers that hold all that a majority without them committed after they were found out. Whatever such
-// a peer forgot to have promised or accepted, that majority would have known of.
+// cure frees suspect peers that hold all that a majority without them committed after they were found out. What such a
+// peer forgot to have accepted, that majority knew of. What it forgot to have promised may still be counted by its
+// candidate, so every other voter must have accepted under this ballot first: a candidate of a higher one would refuse.
 func (r *Replica) cure() {
 	for _, p := range r.lead.peers {
-		if p.suspect && p.cureAt != 0 && r.commit >= p.cureAt && p.match >= p.cureAt {
+		if p.suspect && p.cureAt != 0 && r.commit >= p.cureAt && r.allHold(p.cureAt) {
 			p.suspect = false
 			// Early: committed blocks stay committed whatever this node forgets.
 			r.out.SendEarly(p.id, Cured{Ballot: r.promised, Index: p.cureAt})
 		}
 	}
+}
+
+// allHold reports whether all voters hold the log up to an index durably.
+func (r *Replica) allHold(index uint64) bool {
+	for _, p := range r.lead.peers {
+		if p.match < index {
+			return false
+		}
+	}
+	return r.log.durable >= index
 }
 
 func (r *Replica) onCured(m Cured) {

@@ -104,7 +104,9 @@ type Replica struct {
 	fetched    []*Block
 
 	lead    leadership
-	waiting []waiter // proposed blocks whose clients wait, in log order
+	// waiting are proposed blocks whose clients wait, in the order of proposal. That is not always the order of the log:
+	// what an overwritten leadership proposed may lie beyond what the next one proposes.
+	waiting []waiter
 	pending queue
 	staging staging
 

@@ -149,6 +149,11 @@ func (r *Replica) replayBlock(raw []byte) {
 	if last := r.log.last(); b.Index != last.Index+1 || b.Prev != last.Hash {
 		return
 	}
+	// A damaged log may have kept the block and lost the promise that came before it.
+	if r.promised.Less(b.Ballot) {
+		r.promised = b.Ballot
+		r.maxRound = max(r.maxRound, b.Ballot.Round)
+	}
 	r.log.append(b)
 	if b.Kind == Configuration {
 		r.placeConfig(b)

@@ -165,6 +165,9 @@ func (r *Replica) onAccepted(from core.ReplicaID, m Accepted) {
 	case m.OK:
 		r.advancePeer(p, m.Match)
 	case p.state != snapshotting:
+		if p.suspect {
+			p.match = 0 // it was damaged once more
+		}
 		p.match = max(p.match, min(m.Match, r.commit))
 		p.probe(max(p.match, m.Match) + 1)
 	}
@@ -202,7 +205,10 @@ func (r *Replica) onHeartbeat(from core.ReplicaID, m Heartbeat) {
 		return
 	}
 	changed := r.heed(from, m.Ballot)
-	r.commit = max(r.commit, min(m.Commit, r.log.last().Index))
+	if !r.suspect {
+		// A suspect replica may have lost what the leader believes it to hold; it hears of commits with an Accept.
+		r.commit = max(r.commit, min(m.Commit, r.log.last().Index))
+	}
 	reply := HeartbeatReply{Ballot: m.Ballot, OK: true, Promised: r.promised, Seq: m.Seq, Suspect: r.suspect}
 	if changed {
 		r.out.Send(from, reply)

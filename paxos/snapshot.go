@@ -86,8 +86,8 @@ func (r *Replica) onSnapshotReply(from core.ReplicaID, m SnapshotReply) {
 	case m.N == s.chunk.N+1 && !s.chunk.Done:
 		s.fill(r.promised, m.N)
 		r.sendChunk(p)
-	case m.N == 0 && s.chunk.N > 0:
-		r.startSnapshot(p) // the peer lost what it had collected
+	case m.N < s.chunk.N:
+		r.startSnapshot(p) // the peer lost what it had collected, or began again at a second copy of the first part
 	}
 }
 
