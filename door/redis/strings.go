@@ -176,8 +176,12 @@ func planGetDel(args [][]byte, command *kv.Command, o *reply) string {
 
 func planGetEx(args [][]byte, command *kv.Command, o *reply) string {
 	options, fault := parseSetOptions(args[2:], "getex")
-	if fault != "" {
+	if fault == faultSyntax {
 		return fault
+	}
+	if fault != "" {
+		planIfPresent(args[1], command, o, fault)
+		return ""
 	}
 	op := kv.Op{Kind: kv.OpGet, Key: args[1]}
 	if options.bits != 0 {
@@ -186,6 +190,18 @@ func planGetEx(args [][]byte, command *kv.Command, o *reply) string {
 	command.Ops = append(command.Ops, op)
 	o.render = renderValue
 	return ""
+}
+
+// planIfPresent answers with a fault if the key is there, else with null: the order in which Redis looks at things.
+func planIfPresent(key []byte, command *kv.Command, o *reply, fault string) {
+	command.Ops = append(command.Ops, kv.Op{Kind: kv.OpGet, Key: key, Quiet: true})
+	o.render = func(w *writer, o *reply, items []kv.Result) {
+		if items[0].Code == kv.OK {
+			w.fail(fault)
+		} else {
+			w.null()
+		}
+	}
 }
 
 func planMGet(args [][]byte, command *kv.Command, o *reply) string {

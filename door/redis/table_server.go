@@ -7,7 +7,7 @@ func connectionCommands() []command {
 		{name: "quit", arity: -1, flags: "fast", local: runQuit, controls: true, summary: "Ends the connection."},
 		{name: "reset", arity: 1, flags: "fast", local: runReset, controls: true, summary: "Makes the connection as it was when it began."},
 		{name: "hello", arity: -1, flags: "fast", local: runHello, alone: true, summary: "Chooses the version of the protocol."},
-		{name: "auth", arity: -2, flags: "fast", local: runAuth, alone: true, summary: "Authenticates the connection."},
+		{name: "auth", arity: -2, flags: "fast", local: runAuth, summary: "Authenticates the connection."},
 		{name: "select", arity: 2, flags: "fast", local: runSelect, alone: true, summary: "Chooses a keyspace by number or name."},
 		{name: "client", arity: -2, local: helpLines("client"), summary: "Tells about connections."},
 		{name: "client|help", arity: 2, local: helpLines("client"), summary: "Lists the subcommands."},
