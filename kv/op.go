@@ -17,7 +17,7 @@ type OpKind uint8
 const (
 	// OpNone does nothing; a command of it is a barrier in the order of writes.
 	OpNone OpKind = 0
-	// OpGet reads one key: NotFound, or its value, Flags, Version and ExpireAt.
+	// OpGet reads one key: NotFound, or its value, Flags, Version and ExpireAt. The result's Int is the value's length.
 	OpGet OpKind = 1
 	// OpScan reads Key <= k < End in byte order into Result.Items, at most Limit of them (0: ScanMax), keys only with KeysOnly.
 	// If more remain, Result.Key is the key to go on from.
@@ -28,12 +28,14 @@ const (
 	OpDelete OpKind = 4
 	// OpIncr adds Delta to a decimal int64 (missing: 0) as Redis does; NotInteger or Overflow change nothing. Expiry is kept.
 	OpIncr OpKind = 5
-	// OpIncrFloat adds Float to a decimal number (missing: 0) as Redis' INCRBYFLOAT does; the result's Value is the new number.
+	// OpIncrFloat adds Float to a decimal number (missing: 0) as Redis' INCRBYFLOAT does. The result's Value is the new
+	// number as it is stored; NotFloat or Overflow change nothing. Expiry is kept.
 	OpIncrFloat OpKind = 6
 	// OpCounter adds (Delta >= 0) or subtracts a uint64 as memcached does: addition wraps at 2^64, subtraction stops at 0.
 	// A missing key is NotFound unless HasInitial, which stores Initial with Expiry. The result's Value is the new number.
 	OpCounter OpKind = 7
-	// OpAppend puts Value behind the present one; missing: creates it, unless When says IfPresent. The result's Int is the new length.
+	// OpAppend puts Value behind the present one; missing: creates it, unless When says IfPresent. The result's Int is the
+	// new length.
 	OpAppend OpKind = 8
 	// OpPrepend puts Value before the present one; missing: creates it, unless When says IfPresent.
 	OpPrepend OpKind = 9
@@ -100,6 +102,8 @@ const (
 	ExpireIfSome    ExpireWhen = 2
 	ExpireIfGreater ExpireWhen = 3
 	ExpireIfLess    ExpireWhen = 4
+	// ExpireIfSomeAndLess is ExpireIfLess, but fails for a key without expiry.
+	ExpireIfSomeAndLess ExpireWhen = 5
 )
 
 // Op is one operation on one key (OpRename and OpCopy: on two). Fields that a kind does not name are ignored.
@@ -113,7 +117,7 @@ type Op struct {
 	Old        bool
 	HasInitial bool
 	KeysOnly   bool
-	// Quiet asks for no Value in the result of an OpGet (existence checks need not carry 8 MiB over the wire).
+	// Quiet asks for no Value in the result of an OpGet or OpExpire (existence checks need not carry 8 MiB over the wire).
 	Quiet bool
 
 	Key    []byte
