@@ -238,7 +238,7 @@ func (m *Machine) counter(o *kv.Op) kv.Result {
 		n -= o.Magnitude
 	}
 	text := strconv.AppendUint(nil, n, 10)
-	if o.Expiry != kv.ExpireKeep {
+	if o.Expiry != kv.ExpireKeep && (!o.HasInitial || o.Touch) {
 		old.ExpireAt = m.expiry(o, old.ExpireAt)
 	}
 	res := m.rewrite(o, &old, text)
@@ -259,6 +259,9 @@ func (m *Machine) extend(o *kv.Op) kv.Result {
 		value = append(append(value, old.Value...), o.Value...)
 	} else {
 		value = append(append(value, o.Value...), old.Value...)
+	}
+	if !ok {
+		old.Flags, old.ExpireAt = o.Flags, m.expiry(o, 0)
 	}
 	res := m.rewrite(o, &old, value)
 	res.Int = int64(len(value))
@@ -383,6 +386,9 @@ func (m *Machine) invalidate(o *kv.Op) kv.Result {
 		return kv.Result{Code: code, Existed: true}
 	}
 	r.Stale, r.Sent, r.Version = true, false, o.NewVersion
+	if o.KeysOnly {
+		r.Value, r.Flags = nil, 0
+	}
 	r.ExpireAt = m.expiry(o, r.ExpireAt)
 	return kv.Result{Existed: true, Version: m.store(o.Key, &r), ExpireAt: r.ExpireAt}
 }
