@@ -72,6 +72,7 @@ func (p *pipeline) metaGet(line []byte, words int) {
 		p.reads++
 	}
 	p.tally.count(cmdMeta)
+	p.peek(p.tokens[1])
 	p.planGet(&p.requests[len(p.requests)-1].plan, key, &f)
 }
 

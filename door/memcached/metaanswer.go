@@ -10,7 +10,7 @@ import (
 
 // recacheStale gives the right to recache to those that read a stale record nobody had been told to recache. A read of
 // such a record is a write in memcached; here only this rare read is, in a second batch. It wins nothing if the record has
-// changed since, even by a later command of the same round.
+// changed since; a later command of the same connection cannot have done that, see mustWait.
 func (p *pipeline) recacheStale() {
 	submitted := false
 	for i := range p.requests {
@@ -102,10 +102,16 @@ func (p *pipeline) metaGot(r *request, res *kv.Result) {
 	}
 	p.metaFlags(r, &shown, "stcfOk")
 	p.marks(view.Marks)
+	p.endMeta(withValue, view.Value)
+}
+
+// endMeta ends a line, with the data block if there is to be one.
+func (p *pipeline) endMeta(withValue bool, value []byte) {
 	if withValue {
-		p.block(view.Value)
+		p.block(value)
+	} else {
+		p.out = append(p.out, '\r', '\n')
 	}
-	p.out = append(p.out, '\r', '\n')
 }
 
 func (p *pipeline) marks(m kv.Mark) {
@@ -178,10 +184,7 @@ func (p *pipeline) metaCounted(r *request, res *kv.Result) {
 		p.out = append(p.out, "HD"...)
 	}
 	p.metaFlags(r, &shownRecord{version: res.Version, expireAt: res.ExpireAt, asOf: res.AsOf}, "ctOk")
-	if withValue {
-		p.block(res.Value)
-	}
-	p.out = append(p.out, '\r', '\n')
+	p.endMeta(withValue, res.Value)
 }
 
 func (p *pipeline) metaDebugged(r *request, res *kv.Result) {

@@ -2,6 +2,7 @@ package memcached
 
 import (
 	"bytes"
+	"hash/maphash"
 	"time"
 
 	"github.com/gamutdb/gamut/kv"
@@ -62,7 +63,10 @@ type pipeline struct {
 	reads    int
 	largest  int
 	broken   bool
-	tally    tally
+	// peeked marks the hashes of keys that meta gets of this round read, see mustWait.
+	peeked    [16]uint64
+	anyPeeked bool
+	tally     tally
 }
 
 func newPipeline(s *Server) *pipeline {
@@ -113,6 +117,9 @@ func (p *pipeline) clear() {
 	clear(p.tokens[:])
 	p.requests, p.keys, p.out = p.requests[:0], p.keys[:0], p.out[:0]
 	p.reads, p.largest, p.broken = 0, 0, false
+	if p.anyPeeked {
+		p.peeked, p.anyPeeked = [16]uint64{}, false
+	}
 	p.tally = tally{}
 }
 
@@ -122,6 +129,31 @@ func (p *pipeline) recycle() {
 		p.keys, p.out = nil, nil
 	}
 	p.server.rounds.Put(p)
+}
+
+var peekSeed = maphash.MakeSeed()
+
+// peek remembers that a meta get of this round reads a key, and may have to be followed by a write (see recacheStale).
+func (p *pipeline) peek(key []byte) {
+	h := maphash.Bytes(peekSeed, key)
+	p.peeked[h>>6&15] |= 1 << (h & 63)
+	p.anyPeeked = true
+}
+
+// mustWait reports whether a command may change a record that a meta get of this round reads. It begins the next round
+// then, so that recacheStale finds the record as the meta get did.
+func (p *pipeline) mustWait(words int) bool {
+	if !p.anyPeeked {
+		return false
+	}
+	switch string(p.tokens[0]) {
+	case "set", "add", "replace", "append", "prepend", "cas", "incr", "decr", "delete", "ms", "md", "ma":
+		h := maphash.Bytes(peekSeed, p.tokens[1])
+		return words > 1 && p.peeked[h>>6&15]&(1<<(h&63)) != 0
+	case "flush_all":
+		return true
+	}
+	return false
 }
 
 // full reports whether the round has enough to do.

@@ -31,6 +31,9 @@ func (p *pipeline) dispatch(buf, line []byte, length int) (n int, closing bool) 
 		p.say(badCommand)
 		return length, false
 	}
+	if p.mustWait(words) {
+		return 0, false
+	}
 	switch string(t[0]) {
 	case "get", "gets", "gat", "gats":
 		return p.get(buf, line, words, length), false
