@@ -31,8 +31,8 @@ const (
 	// OpIncrFloat adds Float to a decimal number (missing: 0) as Redis' INCRBYFLOAT does; the result's Value is the new number.
 	OpIncrFloat OpKind = 6
 	// OpCounter adds (Delta >= 0) or subtracts a uint64 as memcached does: addition wraps at 2^64, subtraction stops at 0.
-	// A missing key is NotFound unless HasInitial, which stores Initial with Expiry. A present one gets Expiry if HasInitial
-	// is not set or Touch is. The result's Value is the new number.
+	// A missing key is NotFound unless HasInitial, which stores Initial with Expiry, whatever When says. A present one gets
+	// Expiry if HasInitial is not set or Touch is. The result's Value is the new number.
 	OpCounter OpKind = 7
 	// OpAppend puts Value behind the present one; missing: creates it with Flags and Expiry, unless When
 	// says IfPresent. The record keeps its own flags and expiry otherwise. The result's Int is the new length.

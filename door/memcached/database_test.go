@@ -163,7 +163,8 @@ func (db *fakeDatabase) do(c *kv.Call, o *kv.Op) kv.Result {
 		return kv.Result{}
 	}
 	rec := db.live(c, o.Key)
-	if code := holds(o, rec); code != kv.OK {
+	made := o.Kind == kv.OpCounter && o.HasInitial && rec == nil
+	if code := holds(o, rec); code != kv.OK && !made {
 		return kv.Result{Code: code, Existed: rec != nil}
 	}
 	switch o.Kind {

@@ -50,7 +50,8 @@ func (f *metaFlags) parse(words [][]byte) (failure string) {
 		if !known {
 			return invalidFlag
 		}
-		if bad != "" {
+		// F has no text of its own in memcached, and takes none away.
+		if bad != "" && (bad != badFormat || failure == "") {
 			failure = bad
 		}
 	}
