@@ -26,6 +26,8 @@ type conn struct {
 
 	buf        []byte
 	start, end int
+	// received is how much came since the buffer was last empty: whether this connection needs a large one.
+	received int
 	// held is what of the buffer counts in Server.inputHeld.
 	held int64
 
@@ -75,15 +77,19 @@ func (c *conn) rounds(p *pipeline) (goOn bool) {
 func (c *conn) fill() bool {
 	if c.start == c.end {
 		c.shrink()
-	} else if c.start > 0 {
+	} else {
 		c.end = copy(c.buf, c.buf[c.start:c.end])
 		c.start = 0
+		if c.received >= len(c.buf) && len(c.buf) < bufferBusy {
+			c.grow()
+		}
 	}
 	if c.end == len(c.buf) && !c.grow() {
 		return false
 	}
 	n, err := c.net.Read(c.buf[c.end:])
 	c.end += n
+	c.received += n
 	c.server.counters.bytesRead.Add(uint64(n))
 	return err == nil || n > 0
 }
@@ -91,10 +97,10 @@ func (c *conn) fill() bool {
 // shrink empties the buffer and gives up what an idle connection should not hold.
 func (c *conn) shrink() {
 	size := bufferIdle
-	if c.end > bufferIdle {
+	if c.received > bufferIdle {
 		size = bufferBusy
 	}
-	c.start, c.end = 0, 0
+	c.start, c.end, c.received = 0, 0, 0
 	if len(c.buf) != size && (len(c.buf) > bufferBusy || len(c.buf) < size) {
 		c.resize(make([]byte, size))
 	}

@@ -94,8 +94,9 @@ func (s *script) step() {
 		if s.r.IntN(3) == 0 {
 			verb, key = s.pick("append", "prepend"), s.key()
 		}
-		if v == "" && (key == "n" || key == "m") {
-			// Of an empty value memcached's ma says that it is no number before it looks at the version.
+		if (v == "" || len(v) == 20) && (key == "n" || key == "m") {
+			// Of an empty value memcached's ma says that it is no number before it looks at the version. Behind one over
+			// 2^63 it looks for a minus sign in whatever memory follows.
 			v = "x"
 		}
 		fmt.Fprintf(&s.b, "%s %s %s %s %d%s\r\n%s\r\n", verb, key,
@@ -106,7 +107,7 @@ func (s *script) step() {
 	case 3, 4:
 		fmt.Fprintf(&s.b, "%s %s %s\r\n", s.pick("get", "gets"), s.any(), s.pick("", s.any(), s.any()+"  "+s.key()))
 	case 5:
-		fmt.Fprintf(&s.b, "%s %s %s%s\r\n", s.pick("incr", "decr"), s.number(), s.pick("1", "0", "5", "1000", "18446744073709551615", "x", "-1"), s.noreply())
+		fmt.Fprintf(&s.b, "%s %s %s%s\r\n", s.pick("incr", "decr"), s.number(), s.pick("1", "0", "5", "1000", "18446744073709551616", "x", "-1"), s.noreply())
 	case 6:
 		fmt.Fprintf(&s.b, "%s\r\n", s.pick("delete "+s.any(), "delete "+s.key()+s.noreply(), "delete "+s.key()+" 0", "touch "+s.any()+" "+s.exptime()+s.noreply(),
 			"gat "+s.exptime()+" "+s.key(), "gats "+s.exptime()+" "+s.key()+" "+s.key()))
@@ -116,7 +117,7 @@ func (s *script) step() {
 			"get "+strings.Repeat("k", 251), "get a "+strings.Repeat("k", 251), "set "+strings.Repeat("k", 251)+" 0 0 1", "cache_memlimit 1", "cache_memlimit", "stats foo", "stats detail",
 			"mg "+strings.Repeat("k", 251), "delete "+strings.Repeat("k", 251), "misbehave", "a", "flush_all 1 2 3", "delete a b c d", "incr a 1 noreply x"))
 	case 8:
-		fmt.Fprintf(&s.b, "mg %s%s\r\n", s.key(), s.flags("v", "v", "s", "t", "f", "c", "k", "q", "Oab", "u", "T100", "N50", "R30", "R200", "Tx", "?", "Ppath", "O"+strings.Repeat("o", 33)))
+		fmt.Fprintf(&s.b, "mg %s%s\r\n", s.key(), s.flags("v", "v", "s", "t", "f", "c", "k", "q", "Oab", "u", "T100", "N50", "R30", "R200", "Tx", "?", "Ppath"))
 	case 9:
 		v := s.value()
 		fmt.Fprintf(&s.b, "ms %s %d%s\r\n%s\r\n", s.key(), len(v), s.flags("T0", "T100", "F5", "c", "k", "q", "Oab", "ME", "MA", "MP", "MR", "MS", "MX", "MEE", "C9999999", "C0", "I", "Fx", "?", "Tx"), v)
