@@ -17,7 +17,7 @@ const (
 
 // readsAtFirst is how many values the first round of a connection reads. Each round that read little doubles it, so that
 // a thousand gets of large values are not held in memory at once before their size is known.
-const readsAtFirst = 4
+const readsAtFirst = 1
 
 // conn is one client's connection.
 type conn struct {

@@ -186,7 +186,7 @@ func ask(t *testing.T, c net.Conn, command string) string {
 
 func TestSameRepliesAsMemcached(t *testing.T) {
 	realAddress := startReal(t)
-	for seed := range uint64(100) {
+	for seed := range uint64(30) {
 		_, ours := start(t, newFake(), Options{})
 		a, b := dial(t, realAddress), dial(t, ours)
 		ask(t, a, "flush_all\r\n")

@@ -35,6 +35,20 @@ func TestClientThatNeverReadsIsCutOff(t *testing.T) {
 	}
 }
 
+func TestOutputMemoryIsBounded(t *testing.T) {
+	s, address := start(t, newFake(), Options{OutputMax: 1 << 20})
+	value := strings.Repeat("x", 800_000)
+	talk(t, address, crlf("set big 0 0 800000\n"+value+"\nset small 0 0 1\nx\n"), 1<<20)
+	s.outputHeld.Add(500_000)
+	if got := talk(t, address, crlf("get big\nget small\n"), 1<<20); got != crlf("SERVER_ERROR busy too many answers wait for clients to read them\nVALUE small 0 1\nx\nEND\n") {
+		t.Errorf("got %.200q", got)
+	}
+	s.outputHeld.Add(-500_000)
+	if got := talk(t, address, "get big\r\n", 1<<20); len(got) < len(value) || s.outputHeld.Load() != 0 {
+		t.Errorf("got %.200q, %d bytes are still counted", got, s.outputHeld.Load())
+	}
+}
+
 // TestRoundsOfLargeValuesAreSmall pins that a pipeline of large gets is not read all at once.
 func TestRoundsOfLargeValuesAreSmall(t *testing.T) {
 	db := newFake()

@@ -20,8 +20,9 @@ type Options struct {
 	Prefixes map[string]string
 	// ConnectionsMax bounds the open connections; default 16384. One more is told so and closed.
 	ConnectionsMax int
-	// OutputMax bounds the bytes of values that one connection's round should hold; default 1 MiB. A single value may be larger.
-	OutputMax int
+	// OutputMax bounds the bytes of values that wait for clients to read them, over all connections; default 128 MiB.
+	// Beyond it gets of large values are refused as busy.
+	OutputMax int64
 	// InputMax bounds the bytes of half-received large commands over all connections; default 128 MiB.
 	InputMax int64
 	// Deadline is how long a command may take before it is answered as unknown; default 5 s.
@@ -41,7 +42,7 @@ func (o *Options) Validate() error {
 	}
 	setDefault(&o.Keyspace, "default")
 	setDefault(&o.ConnectionsMax, 16384)
-	setDefault(&o.OutputMax, 1<<20)
+	setDefault(&o.OutputMax, 128<<20)
 	setDefault(&o.InputMax, 128<<20)
 	setDefault(&o.Deadline, 5*time.Second)
 	setDefault(&o.WriteTimeout, 5*time.Second)
@@ -97,4 +98,6 @@ const (
 const (
 	roundCalls = 1024
 	roundBytes = 1 << 20
+	// roundValues is how many bytes of values a round should read; one value may be larger.
+	roundValues = 1 << 20
 )

@@ -83,10 +83,12 @@ func (p *pipeline) round(c *conn) (used int, closing bool) {
 		p.batch.Wait()
 		p.recacheStale()
 	}
+	held := p.hold()
 	for i := range p.requests {
 		p.answer(&p.requests[i])
 	}
 	p.flush()
+	p.server.outputHeld.Add(-held)
 	p.server.counters.add(&p.tally)
 	c.adapt(p.reads, p.largest)
 	closing = closing || p.broken
@@ -94,12 +96,39 @@ func (p *pipeline) round(c *conn) (used int, closing bool) {
 	return used, closing
 }
 
+// hold counts what the round has read, until the client has read it. If too much waits already, large values are let go
+// and their gets refused; small answers always pass, so that clients that do not read hurt none that do.
+func (p *pipeline) hold() (held int64) {
+	if p.reads == 0 {
+		return 0
+	}
+	for _, c := range p.batch.Calls() {
+		held += int64(len(c.Result.Value))
+		for i := range c.Result.Items {
+			held += int64(len(c.Result.Items[i].Value))
+		}
+	}
+	if held <= bufferFree {
+		return 0
+	}
+	if p.server.outputHeld.Add(held) <= p.server.options.OutputMax {
+		return held
+	}
+	p.server.outputHeld.Add(-held)
+	for _, c := range p.batch.Calls() {
+		if k := c.Command.Ops[0].Kind; c.Command.ReadOnly() || k == kv.OpExpire || k == kv.OpRecache {
+			c.Result = kv.Result{Code: kv.Busy, Detail: "too many answers wait for clients to read them"}
+		}
+	}
+	return 0
+}
+
 // adapt sets how many values the next round reads.
 func (c *conn) adapt(reads, largest int) {
 	if reads == 0 {
 		return
 	}
-	fit := c.server.options.OutputMax / max(largest, 1)
+	fit := roundValues / max(largest, 1)
 	c.readsMax = max(1, min(2*c.readsMax, fit, roundCalls))
 }
 

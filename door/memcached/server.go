@@ -20,6 +20,8 @@ type Server struct {
 	rounds   sync.Pool // of *pipeline
 	// inputHeld is the sum of all large input buffers.
 	inputHeld atomic.Int64
+	// outputHeld is the sum of the large answers that are being written.
+	outputHeld atomic.Int64
 	counters  counters
 	flush     delayedFlush
 
