@@ -34,6 +34,7 @@ const (
 	opFloat
 	opOffset
 	opLimit
+	opTouch
 	opBits
 )
 
@@ -104,6 +105,7 @@ func opMask(o *Op) (mask uint64) {
 	set(opKeysOnly, o.KeysOnly)
 	set(opQuiet, o.Quiet)
 	set(opDown, o.Down)
+	set(opTouch, o.Touch)
 	set(opMods, o.When != 0 || o.Expiry != 0 || o.ExpireWhen != 0)
 	set(opKey2, len(o.Key2) > 0)
 	set(opEnd, len(o.End) > 0)
@@ -280,7 +282,7 @@ func (r *reader) op(o *Op) {
 	r.bad = r.bad || mask >= opBits
 	o.Key = r.bytes()
 	o.Old, o.HasInitial, o.KeysOnly = mask&opOld != 0, mask&opHasInitial != 0, mask&opKeysOnly != 0
-	o.Quiet, o.Down = mask&opQuiet != 0, mask&opDown != 0
+	o.Quiet, o.Down, o.Touch = mask&opQuiet != 0, mask&opDown != 0, mask&opTouch != 0
 	if mask&opMods != 0 {
 		o.When, o.Expiry, o.ExpireWhen = When(r.byte()), Expiry(r.byte()), ExpireWhen(r.byte())
 	}

@@ -32,12 +32,13 @@ const (
 	// number as it is stored; NotFloat or Overflow change nothing. Expiry is kept.
 	OpIncrFloat OpKind = 6
 	// OpCounter adds (Delta >= 0) or subtracts a uint64 as memcached does: addition wraps at 2^64, subtraction stops at 0.
-	// A missing key is NotFound unless HasInitial, which stores Initial with Expiry. The result's Value is the new number.
+	// A missing key is NotFound unless HasInitial, which stores Initial with Expiry, whatever When says. A present one gets
+	// Expiry if HasInitial is not set or Touch is. The result's Value is the new number.
 	OpCounter OpKind = 7
-	// OpAppend puts Value behind the present one; missing: creates it, unless When says IfPresent. The result's Int is the
-	// new length.
+	// OpAppend puts Value behind the present one; missing: creates it with Flags and Expiry, unless When
+	// says IfPresent. The record keeps its own flags and expiry otherwise. The result's Int is the new length.
 	OpAppend OpKind = 8
-	// OpPrepend puts Value before the present one; missing: creates it, unless When says IfPresent.
+	// OpPrepend puts Value before the present one; all else is as in OpAppend.
 	OpPrepend OpKind = 9
 	// OpSetRange overwrites from Offset, padding with zero bytes; the result's Int is the new length.
 	OpSetRange OpKind = 10
@@ -55,7 +56,8 @@ const (
 	// expires by Expiry and wins; on a hit that is stale, or that expires within Delta milliseconds, the first asker wins.
 	// The result's Marks say won, sent or stale.
 	OpRecache OpKind = 15
-	// OpInvalidate marks the record stale instead of deleting it, under When, with a new Version; Expiry applies unless ExpireKeep.
+	// OpInvalidate marks the record stale instead of deleting it, under When, with a new Version; Expiry applies unless
+	// ExpireKeep. With KeysOnly the value and the flags go too.
 	OpInvalidate OpKind = 16
 )
 
@@ -117,8 +119,11 @@ type Op struct {
 	Old        bool
 	HasInitial bool
 	KeysOnly   bool
-	// Quiet asks for no Value in the result of an OpGet or OpExpire (existence checks need not carry 8 MiB over the wire).
+	// Quiet asks for no Value in the result of an OpGet, OpExpire or OpRecache (existence checks need not carry 8 MiB over
+	// the wire).
 	Quiet bool
+	// Touch asks an OpCounter with HasInitial to give Expiry to a present record too.
+	Touch bool
 
 	Key    []byte
 	Key2   []byte // OpRename, OpCopy: the target

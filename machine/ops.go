@@ -54,10 +54,9 @@ func found(o *kv.Op) func(Record, bool) kv.Result {
 		if !ok {
 			return kv.Result{Code: kv.NotFound}
 		}
-		out := kv.Result{Existed: true, Flags: r.Flags, Version: r.Version, ExpireAt: r.ExpireAt, Marks: r.marks()}
-		if o.Quiet {
-			out.Int = int64(len(r.Value))
-		} else {
+		out := kv.Result{Existed: true, Flags: r.Flags, Version: r.Version, ExpireAt: r.ExpireAt, Marks: r.marks(),
+			Int: int64(len(r.Value))}
+		if !o.Quiet {
 			out.Value = r.Value
 		}
 		return out
@@ -238,7 +237,7 @@ func (m *Machine) counter(o *kv.Op) kv.Result {
 		n -= o.Magnitude
 	}
 	text := strconv.AppendUint(nil, n, 10)
-	if o.Expiry != kv.ExpireKeep {
+	if o.Expiry != kv.ExpireKeep && (!o.HasInitial || o.Touch) {
 		old.ExpireAt = m.expiry(o, old.ExpireAt)
 	}
 	res := m.rewrite(o, &old, text)
@@ -259,6 +258,9 @@ func (m *Machine) extend(o *kv.Op) kv.Result {
 		value = append(append(value, old.Value...), o.Value...)
 	} else {
 		value = append(append(value, o.Value...), old.Value...)
+	}
+	if !ok {
+		old.Flags, old.ExpireAt = o.Flags, m.expiry(o, 0)
 	}
 	res := m.rewrite(o, &old, value)
 	res.Int = int64(len(value))
@@ -322,6 +324,8 @@ func expireAllowed(when kv.ExpireWhen, present, next int64) bool {
 		return n > p
 	case kv.ExpireIfLess:
 		return n < p
+	case kv.ExpireIfSomeAndLess:
+		return present != 0 && n < p
 	}
 	return true
 }
@@ -383,6 +387,9 @@ func (m *Machine) invalidate(o *kv.Op) kv.Result {
 		return kv.Result{Code: code, Existed: true}
 	}
 	r.Stale, r.Sent, r.Version = true, false, o.NewVersion
+	if o.KeysOnly {
+		r.Value, r.Flags = nil, 0
+	}
 	r.ExpireAt = m.expiry(o, r.ExpireAt)
 	return kv.Result{Existed: true, Version: m.store(o.Key, &r), ExpireAt: r.ExpireAt}
 }
