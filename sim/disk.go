@@ -37,7 +37,7 @@ func newDisk(w *world, node int) *disk {
 	for _, g := range w.groups {
 		s := &state{}
 		s.set(newTree(), 0)
-		s.durable = s.version
+		s.keep()
 		s.applying = func() { w.checks.applied(g.id, node, s.applied, s.digest) }
 		d.groups[g.id] = s
 		d.order = append(d.order, g.id)

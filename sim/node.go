@@ -23,7 +23,7 @@ type node struct {
 	// life counts the starts; whatever was meant for an earlier one is dropped.
 	life   int
 	paused bool
-	pauses int
+	pauses int // counts beginnings and ends
 
 	inbox   []func(now host.Now)
 	spare   []func(now host.Now)
@@ -202,7 +202,7 @@ func (n *node) syncDone() {
 	}
 }
 
-// heal ends what the disk and the process suffer.
+// unhang lets the disk take the batch that it would not.
 func (n *node) unhang() {
 	n.hung = false
 	if n.up && n.writing {
@@ -212,6 +212,7 @@ func (n *node) unhang() {
 
 func (n *node) unpause() {
 	n.paused = false
+	n.pauses++
 	if n.up {
 		n.schedulePass()
 	}

@@ -65,7 +65,7 @@ func (m *toyMessage) AppendTo(b []byte) []byte {
 }
 
 func (m *toyMessage) String() string {
-	return fmt.Sprintf("%d index %d commit %d", m.kind, m.index, m.commit)
+	return fmt.Sprintf("%d index %d commit %d %q", m.kind, m.index, m.commit, m.entry)
 }
 
 func decodeToy(b []byte) (core.Message, error) {
