@@ -17,7 +17,7 @@ type checks struct {
 	promisedTaken, promisedDurable map[seat]Ballot
 	// commits are the highest commit index seen of each living replica.
 	commits map[seat]commitSeen
-	// ackedAt is the highest version acknowledged to a client of each group.
+	// ackedAt is the highest log position acknowledged to a client of each group.
 	ackedAt map[core.GroupID]acknowledged
 }
 
@@ -163,13 +163,16 @@ func (c *checks) permits(n *node, g *group) bool {
 // permit: who may be read without a step has applied all that was acknowledged.
 func (c *checks) permit(n *node, g *group) {
 	if a := c.ackedAt[g.id]; a.version > 0 && c.permits(n, g) && n.disk.group(g.id).applied < a.version {
-		c.w.fail("node %d holds a read permit for group %d with applied %d, but version %d was acknowledged: %s", n.id, g.id,
+		c.w.fail("node %d holds a read permit for group %d with applied %d, but position %d was acknowledged: %s", n.id, g.id,
 			n.disk.group(g.id).applied, a.version, a.op)
 	}
 }
 
 // acked: from this instant every valid permit must cover the write.
 func (c *checks) acked(g *group, version uint64, op *referee.Op) {
+	if position := c.w.options.Protocol.Position; position != nil {
+		version = position(version)
+	}
 	if version <= c.ackedAt[g.id].version {
 		return
 	}

@@ -24,8 +24,11 @@ type Protocol struct {
 	Config func(members []core.ReplicaID) []byte
 	// Decode reads a message that AppendTo encoded.
 	Decode func([]byte) (core.Message, error)
-	// Read answers a read-only command from the state, as a node's fast path does under core.Leased; needsLog says that it cannot.
-	Read func(core.View, *kv.Command) (r kv.Result, needsLog bool)
+	// Read answers a read-only command from the state, as a node's fast path does under core.Leased, at the wall time of the
+	// node; needsLog says that it cannot.
+	Read func(view core.View, c *kv.Command, wall int64) (r kv.Result, needsLog bool)
+	// Position is the log position at which a version was given; nil: the version itself.
+	Position func(version uint64) uint64
 	// Look shows the inside of a replica to the checkers; nil: only what every protocol has in common is checked.
 	Look func(core.Replica) Inside
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/gamutdb/gamut/paxos"
 )
 
 var (
@@ -49,6 +51,10 @@ func (s *Stats) add(o Stats) {
 func (s Stats) String() string {
 	return fmt.Sprintf("%s virtual, %d events, %d messages, %d syncs, %d crashes, %d acknowledged, %d unknown, %d refused, %d reads by permit, healed within %s, equal within %s",
 		clockText(s.End), s.Events, s.Messages, s.Syncs, s.Crashes, s.Acked, s.Unknown, s.Refused, s.LeaseReads, clockText(s.Healed), clockText(s.Converged))
+}
+
+func TestPaxos(t *testing.T) {
+	runSeeds(t, Options{Protocol: Paxos(paxos.Options{}, 500*Millisecond)}, *seedsFlag)
 }
 
 // toyOptions leaves out what the toy cannot bear: it knows no suspects.

@@ -36,7 +36,7 @@ func toyProtocol() Protocol {
 			return b
 		},
 		Decode: decodeToy,
-		Read:   func(v core.View, c *kv.Command) (kv.Result, bool) { return toyRead(v, &c.Ops[0]), false },
+		Read:   func(v core.View, c *kv.Command, _ int64) (kv.Result, bool) { return toyRead(v, &c.Ops[0]), false },
 		Look: func(r core.Replica) Inside {
 			t := r.(*toy)
 			return Inside{Leads: t.leader() == t.self, Applied: t.applied, Commit: t.commit}
