@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 
 	"github.com/gamutdb/gamut/core"
@@ -92,18 +93,27 @@ func (f *Faults) String() string {
 		}
 	}
 	for _, k := range f.kinds() {
-		if k.every > 0 {
-			fmt.Fprintf(&b, "%s every %s, ", k.name, clockText(k.every))
+		if *k.every > 0 {
+			fmt.Fprintf(&b, "%s every %s, ", k.name, clockText(*k.every))
 		}
 	}
 	fmt.Fprintf(&b, "delay to %s, sync to %s, keep %d, clocks +-%d ppm", clockText(f.DelayMax), clockText(f.SyncMax), f.Keep, f.RateMax)
 	return b.String()
 }
 
+// leaveOut takes timed faults out of the swarm by their names.
+func (f *Faults) leaveOut(names []string) {
+	for _, k := range f.kinds() {
+		if slices.Contains(names, k.name) {
+			*k.every = 0
+		}
+	}
+}
+
 // kind is a fault that strikes from time to time.
 type kind struct {
 	name   string
-	every  core.Time
+	every  *core.Time
 	strike func(*strikes)
 	// chore says that it is no fault: it goes on after the heal.
 	chore bool
@@ -111,23 +121,23 @@ type kind struct {
 
 func (f *Faults) kinds() []kind {
 	return []kind{
-		{name: "crash", every: f.Crash, strike: (*strikes).crash},
-		{name: "crash-all", every: f.CrashAll, strike: (*strikes).crashAll},
-		{name: "pause", every: f.Pause, strike: (*strikes).pause},
-		{name: "cut", every: f.Cut, strike: (*strikes).cutOne},
-		{name: "partition", every: f.Partition, strike: (*strikes).partition},
-		{name: "flap", every: f.Flap, strike: (*strikes).flap},
-		{name: "slow-link", every: f.SlowLink, strike: (*strikes).slowLink},
-		{name: "sync-slow", every: f.SyncSlow, strike: (*strikes).syncSlow},
-		{name: "sync-hang", every: f.SyncHang, strike: (*strikes).syncHang},
-		{name: "sync-error", every: f.SyncError, strike: (*strikes).syncError},
-		{name: "unfit", every: f.Unfit, strike: (*strikes).unfit},
-		{name: "damage", every: f.Damage, strike: (*strikes).damage},
-		{name: "wall-jump", every: f.WallJump, strike: (*strikes).wallJump},
-		{name: "rate-change", every: f.RateChange, strike: (*strikes).rateChange},
-		{name: "handoff", every: f.Handoff, strike: (*strikes).handoff},
-		{name: "flush", every: f.Flush, strike: (*strikes).flush, chore: true},
-		{name: "roll", every: f.Roll, strike: (*strikes).roll, chore: true},
+		{name: "crash", every: &f.Crash, strike: (*strikes).crash},
+		{name: "crash-all", every: &f.CrashAll, strike: (*strikes).crashAll},
+		{name: "pause", every: &f.Pause, strike: (*strikes).pause},
+		{name: "cut", every: &f.Cut, strike: (*strikes).cutOne},
+		{name: "partition", every: &f.Partition, strike: (*strikes).partition},
+		{name: "flap", every: &f.Flap, strike: (*strikes).flap},
+		{name: "slow-link", every: &f.SlowLink, strike: (*strikes).slowLink},
+		{name: "sync-slow", every: &f.SyncSlow, strike: (*strikes).syncSlow},
+		{name: "sync-hang", every: &f.SyncHang, strike: (*strikes).syncHang},
+		{name: "sync-error", every: &f.SyncError, strike: (*strikes).syncError},
+		{name: "unfit", every: &f.Unfit, strike: (*strikes).unfit},
+		{name: "damage", every: &f.Damage, strike: (*strikes).damage},
+		{name: "wall-jump", every: &f.WallJump, strike: (*strikes).wallJump},
+		{name: "rate-change", every: &f.RateChange, strike: (*strikes).rateChange},
+		{name: "handoff", every: &f.Handoff, strike: (*strikes).handoff},
+		{name: "flush", every: &f.Flush, strike: (*strikes).flush, chore: true},
+		{name: "roll", every: &f.Roll, strike: (*strikes).roll, chore: true},
 	}
 }
 
@@ -151,14 +161,14 @@ func newStrikes(w *world) *strikes {
 
 func (s *strikes) start() {
 	for _, k := range s.f.kinds() {
-		if k.every > 0 {
+		if *k.every > 0 {
 			s.next(k)
 		}
 	}
 }
 
 func (s *strikes) next(k kind) {
-	s.w.after(core.Time(s.rng.ExpFloat64()*float64(k.every)), func() {
+	s.w.after(core.Time(s.rng.ExpFloat64()*float64(*k.every)), func() {
 		if s.over && !k.chore {
 			return
 		}

@@ -62,7 +62,7 @@ func (n *network) message(from, to *node, m host.Envelope) {
 		d, ok := n.travel(from, to)
 		if !ok {
 			if n.w.trace.on {
-				n.w.trace.tellf("n%d -> n%d g%d lost: %v", from.id, to.id, m.Group, m.Message)
+				n.w.trace.tellf("n%d -> n%d g%d lost: %T%v", from.id, to.id, m.Group, m.Message, m.Message)
 			}
 			continue
 		}
@@ -81,7 +81,7 @@ func (n *network) deliver(from, to *node, life int, m host.Envelope, encoded []b
 		return
 	}
 	if n.w.trace.on {
-		n.w.trace.tellf("n%d -> n%d g%d %v", from.id, to.id, m.Group, decoded)
+		n.w.trace.tellf("n%d -> n%d g%d %T%v", from.id, to.id, m.Group, decoded, decoded)
 	}
 	m.Message = decoded
 	to.arrive(func(now host.Now) { to.host.Receive(now, m) })
@@ -89,6 +89,10 @@ func (n *network) deliver(from, to *node, life int, m host.Envelope, encoded []b
 
 // connected carries something over the connection between two nodes as they are now.
 func (n *network) connected(from, to *node, do func(now host.Now)) {
+	if !to.up {
+		n.breakLater(from, to)
+		return
+	}
 	if from.known[to.index] == 0 {
 		from.known[to.index] = to.life
 	}

@@ -68,6 +68,8 @@ type Options struct {
 	Faulty core.Time
 	// Faults are drawn from the seed unless given.
 	Faults *Faults
+	// Without names faults that are left out of what was drawn.
+	Without []string
 	// HealMax bounds the time from the heal until every node takes writes again, and again until all replicas are
 	// equal. Default 10 s.
 	HealMax core.Time
@@ -107,6 +109,7 @@ func (o Options) withDefaults(rng *rand.Rand) Options {
 	}
 	if o.Faults == nil {
 		f := drawFaults(rng, o.Nodes)
+		f.leaveOut(o.Without)
 		o.Faults = &f
 	}
 	return o

@@ -10,9 +10,10 @@ import (
 )
 
 var (
-	seedFlag  = flag.Uint64("seed", 0, "run only this seed")
-	seedsFlag = flag.Int("seeds", 200, "how many seeds to run")
-	firstFlag = flag.Uint64("first", 1, "the first seed")
+	withoutFlag = flag.String("without", "", "leave out these faults, by their names, with commas between")
+	seedFlag    = flag.Uint64("seed", 0, "run only this seed")
+	seedsFlag   = flag.Int("seeds", 200, "how many seeds to run")
+	firstFlag   = flag.Uint64("first", 1, "the first seed")
 )
 
 // runSeeds runs the seeds that the flags ask for and tells the first that fails.
@@ -23,7 +24,7 @@ func runSeeds(t *testing.T, o Options, atMost int) {
 	}
 	var total Stats
 	for seed := first; seed < first+uint64(count); seed++ {
-		o.Seed = seed
+		o.Seed, o.Without = seed, strings.Split(*withoutFlag, ",")
 		r := RunTold(o)
 		if r.Failure != "" {
 			t.Fatalf("%s\nreplay: go test ./sim -run '^%s$' -seed=%d -v\nseed %d, %s\n%s", r.Failure, t.Name(), seed, seed, r.Parameters,

@@ -131,12 +131,17 @@ func (w *world) run() {
 	}
 }
 
+// eventsMax is some thirty times what a busy run of the default length takes.
+const eventsMax = 2_000_000
+
 // runUntil takes events until the time, or until done says so.
 func (w *world) runUntil(end core.Time, done func() bool) {
 	for w.failure == "" && len(w.heap) > 0 && w.heap[0].at <= end {
 		e := w.heap.pop()
 		w.now = e.at
-		w.stats.Events++
+		if w.stats.Events++; w.stats.Events > eventsMax {
+			w.fail("%d events: someone talks without end", w.stats.Events)
+		}
 		e.do()
 		if done != nil && done() {
 			return
