@@ -67,7 +67,7 @@ func newClient(w *world, i int) *client {
 	c := &client{w: w, id: i, rng: stream(w.options.Seed, "client", i), seen: map[string]string{}}
 	c.think = Millisecond * core.Time(10+c.rng.Int64N(80))
 	c.roams, c.home = c.rng.IntN(2) == 0, c.rng.IntN(w.options.Nodes)
-	if c.rng.IntN(2) == 0 && !w.options.NoSessions {
+	if c.rng.IntN(2) == 0 {
 		c.newSession()
 	}
 	at := 0

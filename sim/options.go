@@ -73,8 +73,6 @@ type Options struct {
 	// HealMax bounds the time from the heal until every node takes writes again, and again until all replicas are
 	// equal. Default 10 s.
 	HealMax core.Time
-	// NoSessions is for protocols that do not tell a command that is sent again.
-	NoSessions bool
 	// Mutate plants a bug around each replica, for tests of the checkers.
 	Mutate func(core.Replica) core.Replica
 	// Trace keeps the last TraceLines lines of the trace; a failing run is repeated with it.

@@ -60,7 +60,7 @@ func TestPaxos(t *testing.T) {
 
 // toyOptions leaves out what the toy cannot bear: it knows no suspects.
 func toyOptions(seed uint64) Options {
-	o := Options{Seed: seed, Protocol: toyProtocol(), NoSessions: true}
+	o := Options{Seed: seed, Protocol: toyProtocol()}
 	f := drawFaults(stream(seed, "toy", 0), 3)
 	f.Damage = 0
 	o.Faults = &f

@@ -4,10 +4,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"strconv"
 
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/kv"
+	"github.com/gamutdb/gamut/machine"
 )
 
 // toy is the smallest honest protocol, to try the world and its checkers on: the lowest replica always leads, a log entry
@@ -23,6 +23,7 @@ type toy struct {
 	applied uint64
 	waiting map[uint64]core.RequestID
 	next    core.Time
+	machine machine.Machine
 }
 
 func toyProtocol() Protocol {
@@ -36,7 +37,10 @@ func toyProtocol() Protocol {
 			return b
 		},
 		Decode: decodeToy,
-		Read:   func(v core.View, c *kv.Command, _ int64) (kv.Result, bool) { return toyRead(v, &c.Ops[0]), false },
+		Read: func(v core.View, c *kv.Command, wall int64) (kv.Result, bool) {
+			return machine.Read(v, c, kv.HLCOf(wall))
+		},
+		Position: machine.Position,
 		Look: func(r core.Replica) Inside {
 			t := r.(*toy)
 			return Inside{Leads: t.leader() == t.self, Applied: t.applied, Commit: t.commit}
@@ -109,10 +113,12 @@ func (t *toy) Step(in *core.Input, out *core.Effects) {
 		t.durable = uint64(len(t.log))
 	case core.Requests:
 		for _, r := range e.List {
-			t.propose(r, out)
+			t.propose(in, r, out)
 		}
 	case core.Received:
 		t.receive(in, e, out)
+	case core.Again:
+		t.apply(in, out)
 	case core.Tick:
 		t.next = in.Now + 20*Millisecond
 		if t.leader() == t.self {
@@ -132,12 +138,16 @@ func (t *toy) start(in *core.Input, config []byte) {
 	}
 }
 
-func (t *toy) propose(r core.Request, out *core.Effects) {
+func (t *toy) propose(in *core.Input, r core.Request, out *core.Effects) {
 	if t.leader() != t.self {
 		out.Reply(r.ID, kv.Result{Code: kv.NotLeader})
 		return
 	}
-	index := t.write(append([]byte{}, r.Command...), out)
+	now := in.Stamp
+	if n := len(t.log); n > 0 {
+		now = max(now, kv.HLC(binary.BigEndian.Uint64(t.log[n-1]))+1)
+	}
+	index := t.write(append(binary.BigEndian.AppendUint64(nil, uint64(now)), r.Command...), out)
 	t.waiting[index] = r.ID
 	out.Send(t.self, &toyMessage{kind: toyAccepted, index: index})
 }
@@ -202,85 +212,22 @@ func (t *toy) receive(in *core.Input, e core.Received, out *core.Effects) {
 	}
 }
 
-// apply executes the next committed entry and asks for the turn of the one after it.
+// apply executes the next committed entry and asks for another turn for the one after it.
 func (t *toy) apply(in *core.Input, out *core.Effects) {
-	changed := map[string]*[]byte{}
-	for t.applied < t.commit && t.applied < uint64(len(t.log)) {
-		index := t.applied + 1
-		var c kv.Command
-		if err := kv.DecodeCommand(t.log[t.applied], &c); err != nil {
-			panic(err)
-		}
-		op := &c.Ops[0]
-		old := changed[string(op.Key)]
-		if old == nil {
-			old = new([]byte)
-			if v, ok := in.View.Get(append([]byte{'d'}, op.Key...)); ok {
-				*old = v
-			}
-			changed[string(op.Key)] = old
-		}
-		r := toyApply(old, op)
-		if r.Code == kv.OK && op.Kind != kv.OpGet {
-			r.Version = index
-		}
-		t.applied = index
-		put := core.Change{Kind: core.Put, Key: append([]byte{'d'}, op.Key...), Value: *old}
-		if *old == nil {
-			put.Kind = core.Delete
-		}
-		out.State = append(out.State, put, core.Change{Kind: core.Put, Key: core.AppliedKey, Value: binary.BigEndian.AppendUint64(nil, index)})
-		if id, ok := t.waiting[index]; ok {
-			delete(t.waiting, index)
-			out.Reply(id, r)
-		}
+	if t.applied >= t.commit || t.applied >= uint64(len(t.log)) || len(out.State) > 0 {
+		return
 	}
-}
-
-func toyRead(v core.View, op *kv.Op) kv.Result {
-	value, ok := v.Get(append([]byte{'d'}, op.Key...))
-	if !ok {
-		return kv.Result{Code: kv.NotFound}
+	entry := t.log[t.applied]
+	t.applied++
+	now := kv.HLC(binary.BigEndian.Uint64(entry))
+	t.machine.Begin(in.View, t.applied, now)
+	r := t.machine.Apply(entry[8:], true)
+	out.State = append(out.State, t.machine.Finish()...)
+	applied := binary.BigEndian.AppendUint64(nil, t.applied)
+	out.State = append(out.State, core.Change{Kind: core.Put, Key: core.AppliedKey, Value: binary.BigEndian.AppendUint64(applied, uint64(now))})
+	if id, ok := t.waiting[t.applied]; ok {
+		delete(t.waiting, t.applied)
+		out.Reply(id, r)
 	}
-	return kv.Result{Code: kv.OK, Value: value}
-}
-
-// toyApply executes one operation on a value; nil: missing.
-func toyApply(at *[]byte, op *kv.Op) kv.Result {
-	switch op.Kind {
-	case kv.OpGet:
-		if *at == nil {
-			return kv.Result{Code: kv.NotFound}
-		}
-		return kv.Result{Code: kv.OK, Value: *at}
-	case kv.OpSet:
-		switch {
-		case op.When == kv.IfAbsent && *at != nil:
-			return kv.Result{Code: kv.ConditionFailed}
-		case op.When == kv.IfValue && *at == nil:
-			return kv.Result{Code: kv.NotFound}
-		case op.When == kv.IfValue && string(*at) != string(op.Expect):
-			return kv.Result{Code: kv.ConditionFailed}
-		}
-		*at = append([]byte{}, op.Value...)
-	case kv.OpDelete:
-		if *at == nil {
-			return kv.Result{Code: kv.NotFound}
-		}
-		*at = nil
-	case kv.OpIncr:
-		n := int64(0)
-		if *at != nil {
-			var err error
-			if n, err = strconv.ParseInt(string(*at), 10, 64); err != nil {
-				return kv.Result{Code: kv.NotInteger}
-			}
-		}
-		n += op.Delta
-		*at = strconv.AppendInt(nil, n, 10)
-		return kv.Result{Code: kv.OK, Int: n}
-	case kv.OpAppend:
-		*at = append(append([]byte{}, *at...), op.Value...)
-	}
-	return kv.Result{Code: kv.OK}
+	out.Again = true
 }
