@@ -241,6 +241,21 @@ func (s *strikes) crash() {
 	}
 	n.crash(s.keep(), "killed")
 	s.restartLater(n)
+	// What only this node and one other have is at stake when the other is out of reach meanwhile.
+	if other := s.anyNode(); other != n && s.rng.IntN(3) == 0 {
+		s.isolate(other, s.span(500*Millisecond, 3*Second))
+	}
+}
+
+// isolate cuts a node off from all others.
+func (s *strikes) isolate(n *node, d core.Time) {
+	var cuts [][2]*node
+	for _, peer := range s.w.nodes {
+		if peer != n {
+			cuts = append(cuts, [2]*node{n, peer}, [2]*node{peer, n})
+		}
+	}
+	s.sever(d, "isolation", cuts)
 }
 
 func (s *strikes) restartLater(n *node) {
@@ -377,6 +392,14 @@ func (s *strikes) syncSlow() {
 	s.w.trace.line("n%d syncs slowly by %s", n.id, clockText(extra))
 	n.syncExtra = extra
 	s.lasting(s.span(100*Millisecond, 3*Second), func() { n.syncExtra = 0 })
+	if s.rng.IntN(4) == 0 {
+		s.w.after(extra/2, func() {
+			if !s.over {
+				n.crash(false, "killed while it syncs slowly")
+				s.restartLater(n)
+			}
+		})
+	}
 }
 
 func (s *strikes) syncHang() {

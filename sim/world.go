@@ -3,6 +3,8 @@ package sim
 import (
 	"fmt"
 	"math/rand/v2"
+	"runtime/debug"
+	"strings"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -116,6 +118,7 @@ func (w *world) newGroup(g int) *group {
 }
 
 func (w *world) run() {
+	defer w.recover()
 	for _, n := range w.nodes {
 		n.boot()
 	}
@@ -128,6 +131,14 @@ func (w *world) run() {
 	w.stats.End = w.now
 	if w.failure == "" {
 		w.judge()
+	}
+}
+
+// recover makes a panic of the host or a protocol the failure of the run: there, a broken invariant panics.
+func (w *world) recover() {
+	if p := recover(); p != nil {
+		stack := strings.Split(string(debug.Stack()), "\n")
+		w.fail("panic: %v\n%s", p, strings.Join(stack[min(9, len(stack)):min(21, len(stack))], "\n"))
 	}
 }
 
