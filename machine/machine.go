@@ -25,6 +25,9 @@ import (
 // versionBits is how many changes one log entry can make: kv.OpsMax operations of each of as many commands.
 const versionBits = 24
 
+// Position is the log index at which a version was given.
+func Position(version uint64) uint64 { return version >> versionBits }
+
 // Machine applies the commands of one log entry after the other. It holds nothing between entries but memory to reuse.
 type Machine struct {
 	view    core.View

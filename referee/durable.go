@@ -1,0 +1,160 @@
+package referee
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/gamutdb/gamut/kv"
+)
+
+// CheckDurable judges the final state: no acknowledged write is lost, none is there that nobody made, a refused one
+// least of all, and none took effect twice. Values must be unique for it to see that.
+func CheckDurable(h History, final Final) Verdict {
+	names, byKey := h.keys()
+	for _, key := range names {
+		value, present := final[key]
+		k := ending{key: key, value: value, present: present, ops: byKey[key]}
+		for _, rule := range []func(*ending) (Verdict, bool){(*ending).counter, (*ending).list, (*ending).register} {
+			if v, applies := rule(&k); applies {
+				if !v.OK() {
+					return v
+				}
+				break
+			}
+		}
+	}
+	return Verdict{Check: durable, Decision: Holds}
+}
+
+const durable = "durable"
+
+// ending is a key, what was done to it and what became of it.
+type ending struct {
+	key     string
+	value   string
+	present bool
+	ops     []Op
+}
+
+// only reports whether nothing but this kind of write was tried on the key.
+func (e *ending) only(kind Kind) bool {
+	some := false
+	for i := range e.ops {
+		if k := e.ops[i].Kind; k == kind {
+			some = true
+		} else if k.Writes() {
+			return false
+		}
+	}
+	return some
+}
+
+var holds = Verdict{Check: durable, Decision: Holds}
+
+// counter: the sum of all acknowledged increments, and of any of the unknown ones.
+func (e *ending) counter() (Verdict, bool) {
+	if !e.only(Incr) {
+		return Verdict{}, false
+	}
+	low, high := int64(0), int64(0)
+	for i := range e.ops {
+		o := &e.ops[i]
+		switch {
+		case o.Kind != Incr || o.Outcome == Refused || (o.Outcome == Done && o.Code != kv.OK):
+		case o.Outcome == Done:
+			low += o.Delta
+			high += o.Delta
+		case o.Delta < 0:
+			low += o.Delta
+		default:
+			high += o.Delta
+		}
+	}
+	n := int64(0)
+	if e.present {
+		var err error
+		if n, err = strconv.ParseInt(e.value, 10, 64); err != nil {
+			return broken(durable, e.key, nil, "a key that was only incremented holds %q", e.value), true
+		}
+	}
+	if n < low || n > high {
+		return broken(durable, e.key, e.last(), "the counter stands at %d, but the acknowledged increments, with or without the unknown ones, give %d to %d", n, low, high), true
+	}
+	return holds, true
+}
+
+func (e *ending) last() []Op { return e.ops[max(0, len(e.ops)-8):] }
+
+// list: every acknowledged append is there once, every unknown one at most once, and nothing else is.
+func (e *ending) list() (Verdict, bool) {
+	if !e.only(Append) {
+		return Verdict{}, false
+	}
+	rest := e.value
+	for i := range e.ops {
+		o := &e.ops[i]
+		if o.Kind != Append {
+			continue
+		}
+		n := strings.Count(e.value, o.Value)
+		switch {
+		case n > 1:
+			return broken(durable, e.key, []Op{*o}, "#%d took effect %d times", o.ID, n), true
+		case n == 0 && o.Outcome == Done && o.Code == kv.OK:
+			return broken(durable, e.key, []Op{*o}, "#%d was acknowledged, but what it appended is not in the final value", o.ID), true
+		case n == 1 && (o.Outcome == Refused || (o.Outcome == Done && o.Code != kv.OK)):
+			return broken(durable, e.key, []Op{*o}, "#%d was not executed, as the store said, but what it appends is in the final value", o.ID), true
+		}
+		if n == 1 {
+			rest = strings.Replace(rest, o.Value, "", 1)
+		}
+	}
+	if rest != "" {
+		return broken(durable, e.key, nil, "the final value holds %q, which nobody appended", rest), true
+	}
+	return holds, true
+}
+
+// register: the final value was written by someone, and no acknowledged write came certainly later.
+func (e *ending) register() (Verdict, bool) {
+	for i := range e.ops {
+		if k := e.ops[i].Kind; k == Incr || k == Append {
+			return Verdict{}, false
+		}
+	}
+	source, overwriter := e.sources()
+	if len(source) == 0 {
+		if !e.present {
+			if overwriter == nil {
+				return holds, true
+			}
+			return broken(durable, e.key, []Op{*overwriter}, "the key is missing, though #%d was acknowledged and nobody deleted it", overwriter.ID), true
+		}
+		return broken(durable, e.key, e.last(), "the key holds %q, which nobody wrote", e.value), true
+	}
+	for i := range source {
+		if overwriter == nil || source[i].end() >= overwriter.Call {
+			return holds, true
+		}
+	}
+	return broken(durable, e.key, []Op{source[len(source)-1], *overwriter},
+		"the key ends as #%d left it, though #%d was acknowledged and came later", source[len(source)-1].ID, overwriter.ID), true
+}
+
+// sources are the writes that may have left the key as it is, and the acknowledged write of another state that began last.
+func (e *ending) sources() (source []Op, overwriter *Op) {
+	for i := range e.ops {
+		o := &e.ops[i]
+		if !o.Kind.Writes() || o.Outcome == Refused || (o.Outcome == Done && o.Code != kv.OK) {
+			continue
+		}
+		left := (o.Kind == Delete && !e.present) || (o.Kind != Delete && e.present && o.Value == e.value)
+		switch {
+		case left:
+			source = append(source, *o)
+		case o.Outcome == Done && (overwriter == nil || o.Call > overwriter.Call):
+			overwriter = o
+		}
+	}
+	return source, overwriter
+}

@@ -1,0 +1,188 @@
+package sim
+
+import (
+	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/referee"
+)
+
+// checks hold what must be true at every instant, whatever goes wrong. They see all replicas at once, as no node can.
+type checks struct {
+	w *world
+	// leaders are who led under each ballot.
+	leaders map[leadership]core.ReplicaID
+	// blocks are the hashes of applied blocks; digests are the states at applied positions.
+	blocks  map[place][32]byte
+	digests map[place]uint64
+	// taken and durable are what each replica had promised when the batch under way was taken, and what a crash must leave it.
+	promisedTaken, promisedDurable map[seat]Ballot
+	// commits are the highest commit index seen of each living replica.
+	commits map[seat]commitSeen
+	// ackedAt is the highest log position acknowledged to a client of each group.
+	ackedAt map[core.GroupID]acknowledged
+}
+
+type leadership struct {
+	group  core.GroupID
+	ballot Ballot
+}
+
+type place struct {
+	group core.GroupID
+	index uint64
+}
+
+type seat struct {
+	node  core.NodeID
+	group core.GroupID
+}
+
+type commitSeen struct {
+	life  int
+	index uint64
+}
+
+type acknowledged struct {
+	version uint64
+	op      referee.Op
+}
+
+func newChecks(w *world) *checks {
+	return &checks{w: w, leaders: map[leadership]core.ReplicaID{}, blocks: map[place][32]byte{}, digests: map[place]uint64{},
+		promisedTaken: map[seat]Ballot{}, promisedDurable: map[seat]Ballot{}, commits: map[seat]commitSeen{},
+		ackedAt: map[core.GroupID]acknowledged{}}
+}
+
+// unwrapper is a replica around another one.
+type unwrapper interface{ Unwrap() core.Replica }
+
+func (c *checks) look(n *node, g core.GroupID) Inside {
+	r := n.host.Replica(g)
+	for {
+		u, ok := r.(unwrapper)
+		if !ok {
+			return c.w.options.Protocol.Look(r)
+		}
+		r = u.Unwrap()
+	}
+}
+
+// applied: equal positions have equal states.
+func (c *checks) applied(g core.GroupID, node int, index, digest uint64) {
+	if index == 0 {
+		return
+	}
+	p := place{g, index}
+	if other, ok := c.digests[p]; ok && other != digest {
+		c.w.fail("states diverge: group %d at applied %d has digest %x on node %d, %x elsewhere or before", g, index, digest, node+1, other)
+	}
+	c.digests[p] = digest
+}
+
+// recovered: nothing durable was forgotten.
+func (c *checks) recovered(n *node, g core.GroupID) {
+	if c.w.options.Protocol.Look == nil {
+		return
+	}
+	in := c.look(n, g)
+	if was := c.promisedDurable[seat{n.id, g}]; in.Promised.Less(was) {
+		c.w.fail("node %d group %d had durably promised %v, and %v after its restart", n.id, g, was, in.Promised)
+	}
+	c.inside(n, g, in)
+}
+
+// damaged: a damaged log may have lost the promise; its replica must not vote, which the other checks will see.
+func (c *checks) damaged(n *node) {
+	for _, g := range c.w.groups {
+		delete(c.promisedDurable, seat{n.id, g.id})
+	}
+}
+
+// taken notes what the batch on its way to the disk must make durable.
+func (c *checks) taken(n *node) {
+	if c.w.options.Protocol.Look == nil {
+		return
+	}
+	for _, g := range c.w.groups {
+		c.promisedTaken[seat{n.id, g.id}] = c.look(n, g.id).Promised
+	}
+}
+
+func (c *checks) synced(n *node) {
+	for _, g := range c.w.groups {
+		s := seat{n.id, g.id}
+		c.promisedDurable[s] = c.promisedTaken[s]
+	}
+}
+
+// passed looks at everything after a node's turn.
+func (c *checks) passed(n *node) {
+	for _, g := range c.w.groups {
+		if c.w.options.Protocol.Look != nil {
+			c.inside(n, g.id, c.look(n, g.id))
+		}
+		c.permit(n, g)
+	}
+}
+
+func (c *checks) inside(n *node, g core.GroupID, in Inside) {
+	w := c.w
+	if in.Leads {
+		key := leadership{g, in.Ballot}
+		self := w.groups[g-1].members[n.index]
+		if other, ok := c.leaders[key]; ok && other != self {
+			w.fail("replicas %d and %d of group %d led under ballot %v", other, self, g, in.Ballot)
+		}
+		c.leaders[key] = self
+	}
+	if in.Applied > 0 && in.Hash != [32]byte{} {
+		p := place{g, in.Applied}
+		if other, ok := c.blocks[p]; ok && other != in.Hash {
+			w.fail("logs diverge: group %d applied block %x at %d on node %d, %x elsewhere", g, in.Hash[:6], in.Applied, n.id, other[:6])
+		}
+		c.blocks[p] = in.Hash
+	}
+	s := seat{n.id, g}
+	if was := c.commits[s]; was.life == n.life && in.Commit < was.index {
+		w.fail("node %d group %d took its commit back from %d to %d", n.id, g, was.index, in.Commit)
+	}
+	if in.Applied > in.Commit {
+		w.fail("node %d group %d applied %d beyond its commit %d", n.id, g, in.Applied, in.Commit)
+	}
+	c.commits[s] = commitSeen{n.life, in.Commit}
+}
+
+// permits reports whether a node's replica may be read without a step at this instant.
+func (c *checks) permits(n *node, g *group) bool {
+	if !n.up {
+		return false
+	}
+	leased, ok := n.host.Replica(g.id).(core.Leased)
+	return ok && leased.ReadUntil() > n.now().Mono
+}
+
+// permit: who may be read without a step has applied all that was acknowledged.
+func (c *checks) permit(n *node, g *group) {
+	if a := c.ackedAt[g.id]; a.version > 0 && c.permits(n, g) && n.disk.group(g.id).applied < a.version {
+		c.w.fail("node %d holds a read permit for group %d with applied %d, but position %d was acknowledged: %s", n.id, g.id,
+			n.disk.group(g.id).applied, a.version, a.op)
+	}
+}
+
+// acked: from this instant every valid permit must cover the write.
+func (c *checks) acked(g *group, version uint64, op *referee.Op) {
+	if position := c.w.options.Protocol.Position; position != nil {
+		version = position(version)
+	}
+	if version <= c.ackedAt[g.id].version {
+		return
+	}
+	c.ackedAt[g.id] = acknowledged{version, *op}
+	for _, n := range c.w.nodes {
+		c.permit(n, g)
+	}
+}
+
+// noted takes the fact that a replica told something into the trace's hash; what it told only the trace itself formats.
+func (c *checks) noted(n *node, g core.GroupID, _ core.Note) {
+	c.w.trace.mix('N', uint64(n.id), uint64(g), nil)
+}

@@ -1,0 +1,343 @@
+package sim
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+
+	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/host"
+	"github.com/gamutdb/gamut/kv"
+	"github.com/gamutdb/gamut/referee"
+)
+
+// requestTimeout is the deadline that clients give a node; answerSlack is how much longer a node may take to say so.
+const (
+	requestTimeout = 1500 * Millisecond
+	answerSlack    = 300 * Millisecond
+)
+
+// client is a closed loop: it does one operation after the other, on few hot keys, with values that are never used twice.
+type client struct {
+	w   *world
+	id  int
+	rng *rand.Rand
+	// think is the mean pause between operations.
+	think core.Time
+	// roams says that it asks another node each time.
+	roams   bool
+	home    int
+	session kv.Session
+
+	count   int
+	current *operation
+	seen    map[string]string // the last value read, for cas
+	history referee.History
+
+	wantsProof bool
+	proofs     []proof
+	proven     bool
+	finishing  bool
+	done       bool
+}
+
+// proof is a write that must succeed after the heal.
+type proof struct {
+	node  int
+	group *group
+}
+
+// operation is what a client is doing now: one command, tried once or, with a session or while it was surely not executed, again.
+type operation struct {
+	op      referee.Op
+	group   *group
+	command kv.Command
+	encoded []byte
+	node    int
+	// recorded is false for operations that the model of the referee does not know (a time to live).
+	recorded bool
+	tries    int
+	// maybe says that an earlier try may have been executed.
+	maybe  bool
+	proof  bool
+	answer bool // the current try has ended
+}
+
+func newClient(w *world, i int) *client {
+	c := &client{w: w, id: i, rng: stream(w.options.Seed, "client", i), seen: map[string]string{}}
+	c.think = Millisecond * core.Time(10+c.rng.Int64N(80))
+	c.roams, c.home = c.rng.IntN(2) == 0, c.rng.IntN(w.options.Nodes)
+	if c.rng.IntN(2) == 0 {
+		c.newSession()
+	}
+	at := 0
+	for n := range w.options.Nodes {
+		for _, g := range w.groups {
+			if at%w.options.Clients == i {
+				c.proofs = append(c.proofs, proof{n, g})
+			}
+			at++
+		}
+	}
+	c.proven = len(c.proofs) == 0
+	return c
+}
+
+func (c *client) newSession() {
+	c.session = kv.Session{Seq: 1}
+	binary.BigEndian.PutUint64(c.session.Client[:], uint64(epoch+int64(c.w.now/Millisecond))<<16)
+	binary.BigEndian.PutUint64(c.session.Client[8:], c.rng.Uint64())
+}
+
+func (c *client) start() { c.w.after(core.Time(c.rng.Int64N(int64(c.think))), c.next) }
+
+// finish ends the loop after the current operation.
+func (c *client) finish() {
+	c.finishing = true
+	if c.current == nil {
+		c.done = true
+	}
+}
+
+func (c *client) describe() string {
+	if c.current == nil {
+		return fmt.Sprintf("nothing, proofs left %d", len(c.proofs))
+	}
+	return fmt.Sprintf("%s at node %d, %d tries, proofs left %d", c.current.op.String(), c.current.node+1, c.current.tries, len(c.proofs))
+}
+
+// next begins an operation.
+func (c *client) next() {
+	if c.finishing {
+		c.done = true
+		return
+	}
+	c.count++
+	o := c.draw()
+	c.current = o
+	o.op.Client, o.op.Call = c.id, int64(c.w.now)
+	if c.session.Seq > 0 && !o.command.ReadOnly() {
+		o.command.Session = c.session
+		o.command.Session.Acked = c.session.Seq - 1
+	}
+	o.encoded = kv.AppendCommand(nil, &o.command)
+	c.try(o)
+}
+
+// try sends the operation to its node.
+func (c *client) try(o *operation) {
+	w := c.w
+	o.tries++
+	o.answer = false
+	n := w.nodes[o.node]
+	try := o.tries
+	answered := func(r kv.Result) { w.after(c.travel(), func() { c.answered(o, try, r) }) }
+	read := o.command.ReadOnly()
+	w.after(c.travel(), func() {
+		if o.tries != try {
+			return
+		}
+		if !n.up {
+			answered(kv.Result{Code: kv.Unavailable, Detail: "connection refused"})
+			return
+		}
+		life, pauses := n.life, n.pauses
+		w.after(requestTimeout+answerSlack, func() {
+			if o.tries == try && !o.answer {
+				if n.up && n.life == life && n.pauses == pauses && !n.paused {
+					w.fail("node %d has not answered %s by its deadline", n.id, o.op)
+				}
+				c.answered(o, try, kv.Result{Code: kv.Unknown, Detail: "no answer"})
+			}
+		})
+		if read && c.rng.IntN(2) == 0 {
+			o.op.Where = fmt.Sprintf("n%d, by permit if any", n.id)
+			n.read(o.group, o.encoded, requestTimeout, answered)
+			return
+		}
+		o.op.Where = fmt.Sprintf("n%d", n.id)
+		n.submit(o.group.id, o.encoded, read, !o.command.Session.IsZero(), requestTimeout, answered)
+	})
+}
+
+func (c *client) travel() core.Time { return core.Time(20e3 + c.rng.Int64N(200e3)) }
+
+// answered takes the answer of a try: the end of the operation, or a reason to try again.
+func (c *client) answered(o *operation, try int, r kv.Result) {
+	w := c.w
+	if o.tries != try || o.answer {
+		return
+	}
+	o.answer = true
+	w.trace.mix('A', uint64(c.id), uint64(r.Code), r.Value)
+	if r.Code == kv.Unknown && !o.command.ReadOnly() {
+		o.maybe = true
+	}
+	if again := (r.Code == kv.Unknown && (!o.command.Session.IsZero() || o.command.ReadOnly())) || (r.Code.Refused() && r.Code != kv.TooOld); again && !w.stopping() && (o.proof || c.rng.IntN(10) > 0) {
+		o.node = c.rng.IntN(w.options.Nodes)
+		w.after(core.Time(c.rng.Int64N(int64(50*Millisecond))), func() { c.try(o) })
+		return
+	}
+	c.end(o, r)
+}
+
+func (c *client) end(o *operation, r kv.Result) {
+	w := c.w
+	if o.maybe && (r.Code.Refused() || (r.Code != kv.Unknown && o.command.Session.IsZero())) {
+		r = kv.Result{Code: kv.Unknown, Detail: "an earlier try may have been executed"}
+	}
+	o.op.Answer(int64(w.now), &r)
+	w.trace.tellf("client %d: %s %s", c.id, o.op, r.Detail)
+	c.countOutcome(&o.op)
+	if o.recorded {
+		c.history = append(c.history, o.op)
+	}
+	c.learn(o, &r)
+	c.current = nil
+	if o.proof && o.op.Outcome == referee.Done {
+		c.proofs = c.proofs[1:]
+	}
+	c.proven = len(c.proofs) == 0
+	if o.op.Outcome == referee.Done && o.op.Version > 0 && o.recorded {
+		w.checks.acked(o.group, o.op.Version, &o.op)
+	}
+	w.after(core.Time(c.rng.ExpFloat64()*float64(c.think)), c.next)
+}
+
+func (c *client) countOutcome(op *referee.Op) {
+	switch op.Outcome {
+	case referee.Done:
+		c.w.stats.Acked++
+	case referee.Unknown:
+		c.w.stats.Unknown++
+	default:
+		c.w.stats.Refused++
+	}
+}
+
+// learn keeps what the next operations build on: the value for a cas, the session's position.
+func (c *client) learn(o *operation, r *kv.Result) {
+	if o.op.Outcome == referee.Done && o.op.Code == kv.OK {
+		switch o.op.Kind {
+		case referee.Get:
+			c.seen[o.op.Key] = o.op.Got
+		case referee.Set, referee.Cas, referee.Create:
+			c.seen[o.op.Key] = o.op.Value
+		}
+	}
+	if o.command.Session.IsZero() {
+		return
+	}
+	switch {
+	case r.Code == kv.TooOld:
+		c.session = kv.Session{}
+	case o.op.Outcome == referee.Unknown:
+		// A command of unknown fate must never be mixed up with a later one: its number is not acknowledged, so start anew.
+		c.newSession()
+	default:
+		c.session.Seq++
+	}
+}
+
+// draw chooses the next operation. The first letter of a key says what is done with it, so that the referee can say most:
+// a: only appends; c: only increments; r: everything a register can; m: all of it; t: keys with a time to live.
+func (c *client) draw() *operation {
+	if c.wantsProof && len(c.proofs) > 0 {
+		p := c.proofs[0]
+		o := c.build(p.group, fmt.Sprintf("r%d", p.group.id), referee.Set)
+		o.node, o.proof = p.node, true
+		return o
+	}
+	g := c.w.groups[c.rng.IntN(len(c.w.groups))]
+	families := []struct {
+		name  string
+		kinds []referee.Kind
+	}{
+		{"a", []referee.Kind{referee.Append, referee.Append, referee.Get}},
+		{"c", []referee.Kind{referee.Incr, referee.Incr, referee.Get}},
+		{"r", []referee.Kind{referee.Set, referee.Set, referee.Cas, referee.Cas, referee.Create, referee.Delete, referee.Get, referee.Get, referee.Get}},
+		{"m", []referee.Kind{referee.Set, referee.Incr, referee.Append, referee.Cas, referee.Delete, referee.Get, referee.Get}},
+		{"t", []referee.Kind{referee.Set, referee.Get}},
+	}
+	f := families[c.rng.IntN(len(families))]
+	o := c.build(g, fmt.Sprintf("%s%d", f.name, g.id), f.kinds[c.rng.IntN(len(f.kinds))])
+	if f.name == "t" {
+		o.recorded = false
+		o.command.Ops[0].Expiry, o.command.Ops[0].Expire = kv.ExpireIn, 1+c.rng.Int64N(500)
+	}
+	return o
+}
+
+func (c *client) build(g *group, key string, kind referee.Kind) *operation {
+	o := &operation{group: g, node: c.home, recorded: true, op: referee.Op{Key: key, Kind: kind}}
+	if c.roams {
+		o.node = c.rng.IntN(c.w.options.Nodes)
+	}
+	op := kv.Op{Key: []byte(key)}
+	value := fmt.Sprintf("<%d.%d>", c.id, c.count)
+	switch kind {
+	case referee.Get:
+		op.Kind = kv.OpGet
+	case referee.Set:
+		op.Kind = kv.OpSet
+		if key[0] == 'm' && c.rng.IntN(2) == 0 {
+			value = fmt.Sprint(1000*c.count + c.id)
+		}
+		o.op.Value = value
+	case referee.Create:
+		op.Kind, op.When, o.op.Value = kv.OpSet, kv.IfAbsent, value
+	case referee.Cas:
+		op.Kind, op.When, o.op.Value, o.op.Expect = kv.OpSet, kv.IfValue, value, c.seen[key]
+		op.Expect = []byte(o.op.Expect)
+	case referee.Delete:
+		op.Kind = kv.OpDelete
+	case referee.Incr:
+		op.Kind, op.Delta = kv.OpIncr, 1+c.rng.Int64N(3)
+		o.op.Delta = op.Delta
+	case referee.Append:
+		op.Kind, o.op.Value = kv.OpAppend, value
+	}
+	op.Value = []byte(o.op.Value)
+	o.command.Ops = []kv.Op{op}
+	return o
+}
+
+// stopping says that clients should end instead of trying again.
+func (w *world) stopping() bool { return w.clients[0].finishing }
+
+// read answers a read as a node's fast path does: from the state, if the replica's permit is valid, else by the host.
+func (n *node) read(g *group, encoded []byte, timeout core.Time, answer func(kv.Result)) {
+	n.arrive(func(now host.Now) {
+		leased, ok := n.host.Replica(g.id).(core.Leased)
+		if ok && n.w.options.Protocol.Read != nil && leased.ReadUntil() > now.Mono {
+			var c kv.Command
+			if err := kv.DecodeCommand(encoded, &c); err != nil {
+				n.w.fail("command does not decode: %v", err)
+				return
+			}
+			if r, needsLog := n.w.options.Protocol.Read(n.disk.group(g.id), &c, now.Wall); !needsLog {
+				n.w.stats.LeaseReads++
+				n.w.trace.tellf("n%d reads g%d by permit", n.id, g.id)
+				answer(r)
+				return
+			}
+		}
+		n.token++
+		n.tokens[n.token] = answer
+		n.host.Submit(now, host.Command{Token: n.token, Group: g.id, Encoded: encoded, Read: true, Deadline: now.Mono + timeout})
+	})
+}
+
+// finalState reads every key of the histories from the replica of the first node, as far as the run came.
+func (w *world) finalState(g *group, final referee.Final) {
+	for _, family := range "acrm" {
+		key := fmt.Sprintf("%c%d", family, g.id)
+		c := kv.Command{Ops: []kv.Op{{Kind: kv.OpGet, Key: []byte(key)}}}
+		if w.options.Protocol.Read == nil {
+			return
+		}
+		if r, _ := w.options.Protocol.Read(w.nodes[0].disk.group(g.id), &c, 0); r.Code == kv.OK {
+			final[key] = string(r.Value)
+		}
+	}
+}

@@ -1,0 +1,148 @@
+package sim
+
+import (
+	"math/rand/v2"
+
+	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/host"
+)
+
+// network carries messages between nodes. Protocol messages may be dropped, doubled, delayed and reordered. Forwarded
+// commands and their answers travel on a connection: they may be lost, but are never doubled, and never reach another life
+// of the peer than the one that the connection was made to.
+type network struct {
+	w   *world
+	rng *rand.Rand
+	// links[from][to] is one direction between two nodes.
+	links [][]link
+}
+
+type link struct {
+	cut  int // how many faults cut it now
+	slow core.Time
+	last core.Time // when the latest message will have arrived
+}
+
+func newNetwork(w *world) *network {
+	n := &network{w: w, rng: stream(w.options.Seed, "network", 0)}
+	for range w.options.Nodes {
+		n.links = append(n.links, make([]link, w.options.Nodes))
+	}
+	return n
+}
+
+// travel is how long the next message takes over a link; false: it is lost.
+func (n *network) travel(from, to *node) (core.Time, bool) {
+	f := n.w.options.Faults
+	l := &n.links[from.index][to.index]
+	if l.cut > 0 || (!n.w.faults.over && f.Drop > 0 && n.rng.Float64() < f.Drop) {
+		return 0, false
+	}
+	d := f.DelayMin + core.Time(n.rng.Int64N(int64(f.DelayMax-f.DelayMin+1))) + l.slow
+	if !n.w.faults.over && f.Straggle > 0 && n.rng.Float64() < f.Straggle {
+		return d + core.Time(n.rng.Int64N(int64(300*Millisecond))), true
+	}
+	if n.w.faults.over || f.Reorder == 0 || n.rng.Float64() >= f.Reorder {
+		d = max(d, l.last+1-n.w.now)
+		l.last = n.w.now + d
+	}
+	return d, true
+}
+
+// message sends a protocol message in its encoding.
+func (n *network) message(from, to *node, m host.Envelope) {
+	n.w.stats.Messages++
+	encoded := m.Message.AppendTo(nil)
+	n.w.trace.mix('M', uint64(from.id)<<32|uint64(to.id), uint64(m.Group), encoded)
+	times := 1
+	if f := n.w.options.Faults; !n.w.faults.over && f.Duplicate > 0 && n.rng.Float64() < f.Duplicate {
+		times = 2
+	}
+	for range times {
+		d, ok := n.travel(from, to)
+		if !ok {
+			if n.w.trace.on {
+				n.w.trace.tellf("n%d -> n%d g%d lost: %T%v", from.id, to.id, m.Group, m.Message, m.Message)
+			}
+			continue
+		}
+		life := to.life
+		n.w.after(d, func() { n.deliver(from, to, life, m, encoded) })
+	}
+}
+
+func (n *network) deliver(from, to *node, life int, m host.Envelope, encoded []byte) {
+	if !to.up || to.life != life || n.links[from.index][to.index].cut > 0 {
+		return
+	}
+	decoded, err := n.w.options.Protocol.Decode(encoded)
+	if err != nil {
+		n.w.fail("message does not decode: %v: %v, %x", err, m.Message, encoded)
+		return
+	}
+	if n.w.trace.on {
+		n.w.trace.tellf("n%d -> n%d g%d %T%v", from.id, to.id, m.Group, decoded, decoded)
+	}
+	m.Message = decoded
+	to.arrive(func(now host.Now) { to.host.Receive(now, m) })
+}
+
+// connected carries something over the connection between two nodes as they are now.
+func (n *network) connected(from, to *node, do func(now host.Now)) {
+	if !to.up {
+		n.breakLater(from, to)
+		return
+	}
+	if from.known[to.index] == 0 {
+		from.known[to.index] = to.life
+	}
+	life, fromLife := from.known[to.index], from.life
+	d, ok := n.travel(from, to)
+	if !ok {
+		return
+	}
+	n.w.after(d, func() {
+		if to.up && to.life == life && from.life == fromLife && n.links[from.index][to.index].cut == 0 {
+			to.arrive(do)
+		}
+	})
+}
+
+// nodeDown tells all others that their connection to a node broke.
+func (n *network) nodeDown(down *node) {
+	for _, peer := range n.w.nodes {
+		if peer != down && peer.up {
+			n.breakLater(peer, down)
+		}
+	}
+}
+
+// breakLater lets one side find out that its connection to the other broke.
+func (n *network) breakLater(side, other *node) {
+	life := side.life
+	n.w.after(core.Time(n.rng.Int64N(int64(2*Millisecond))), func() {
+		if side.up && side.life == life {
+			n.w.trace.line("n%d loses its connection to n%d", side.id, other.id)
+			side.arrive(func(now host.Now) {
+				side.known[other.index] = 0
+				side.host.PeerDown(now, other.id)
+			})
+		}
+	})
+}
+
+// cut severs a direction; the cuts of several faults add up.
+func (n *network) cut(from, to *node, cut bool) {
+	l := &n.links[from.index][to.index]
+	if cut {
+		l.cut++
+		if n.rng.IntN(2) == 0 {
+			n.breakLater(from, to)
+		}
+		if n.rng.IntN(2) == 0 {
+			n.breakLater(to, from)
+		}
+	} else {
+		l.cut--
+	}
+}

@@ -1,0 +1,278 @@
+package sim
+
+import (
+	"math/rand/v2"
+
+	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/host"
+	"github.com/gamutdb/gamut/kv"
+)
+
+// node is one process and its machine: a host, a disk and clocks. What reaches it waits in its inbox until the next pass,
+// as it does in a real process, so that commands are batched and a paused node takes everything late.
+type node struct {
+	w     *world
+	index int
+	id    core.NodeID
+	clock clock
+	disk  *disk
+	rng   *rand.Rand
+
+	host *host.Host
+	up   bool
+	// life counts the starts; whatever was meant for an earlier one is dropped.
+	life   int
+	paused bool
+	pauses int // counts beginnings and ends
+
+	inbox   []func(now host.Now)
+	spare   []func(now host.Now)
+	passing bool
+	wakeAt  core.Time
+
+	writing   bool
+	batch     host.Batch
+	promised  []Ballot // of each group when the batch was taken
+	hung      bool     // the disk takes nothing
+	syncExtra core.Time
+	failSync  bool
+	// known is the life of each peer as far as this node knows, 0 while there is no connection.
+	known  []int
+	tokens map[uint64]func(kv.Result)
+	token  uint64
+}
+
+func newNode(w *world, i int) *node {
+	n := &node{w: w, index: i, id: core.NodeID(i + 1), rng: stream(w.options.Seed, "node", i)}
+	n.disk = newDisk(w, i)
+	n.known = make([]int, w.options.Nodes)
+	n.clock = clock{mono: core.Time(n.rng.Int64N(int64(1000 * Second))), rate: w.options.Faults.drawRate(n.rng),
+		wall: n.rng.Int64N(20) - 10}
+	return n
+}
+
+func (n *node) now() host.Now { return n.clock.at(n.w.now) }
+
+// boot starts the process on what its disk holds.
+func (n *node) boot() {
+	w := n.w
+	n.life++
+	n.up, n.paused, n.passing, n.writing, n.wakeAt = true, false, false, false, 0
+	n.inbox, n.tokens = nil, map[uint64]func(kv.Result){}
+	clear(n.known)
+	now := n.now()
+	n.host = host.New((*port)(n), stream(w.options.Seed, "host", n.index<<20+n.life), n.disk.upper, now, host.Options{})
+	w.trace.line("n%d starts, life %d, damaged %v", n.id, n.life, n.disk.damaged)
+	for _, g := range w.groups {
+		self := g.members[n.index]
+		replica := w.options.Protocol.New(self)
+		if w.options.Mutate != nil {
+			replica = w.options.Mutate(replica)
+		}
+		n.host.Add(now, host.Replica{Group: g.id, Self: self, Nodes: g.nodes, Core: replica,
+			State: n.disk.group(g.id), First: n.first(g)})
+		w.checks.recovered(n, g.id)
+	}
+	n.disk.damaged = false
+	n.arrive(func(host.Now) {})
+}
+
+func (n *node) first(g *group) any {
+	records := n.disk.records(g.id)
+	if len(records) == 0 && n.disk.group(g.id).tree.Len() == 0 && !n.disk.damaged {
+		return core.Start{Config: g.config}
+	}
+	return core.Recover{Config: g.config, Records: records, Suspect: n.disk.damaged}
+}
+
+// crash ends the process. What was being written is on disk or is not; the state falls back.
+func (n *node) crash(keep bool, why string) {
+	if !n.up {
+		return
+	}
+	w := n.w
+	w.stats.Crashes++
+	w.trace.line("n%d crashes: %s; unsynced kept %v", n.id, why, keep && n.writing)
+	if n.writing && keep {
+		n.disk.append(n.batch)
+		w.checks.synced(n)
+	}
+	n.disk.crash()
+	n.up, n.host, n.inbox = false, nil, nil
+	w.network.nodeDown(n)
+}
+
+// arrive puts something into the inbox.
+func (n *node) arrive(do func(now host.Now)) {
+	n.inbox = append(n.inbox, do)
+	n.schedulePass()
+}
+
+func (n *node) schedulePass() {
+	if n.passing || n.paused || !n.up {
+		return
+	}
+	n.passing = true
+	life := n.life
+	n.w.after(5*Microsecond+core.Time(n.rng.Int64N(int64(40*Microsecond))), func() {
+		if n.life == life && n.up {
+			n.passing = false
+			n.pass()
+		}
+	})
+}
+
+// pass is one turn of the process: hand over what has arrived, tick, settle, write.
+func (n *node) pass() {
+	if n.paused {
+		return
+	}
+	now := n.now()
+	inbox := n.inbox
+	n.inbox = n.spare[:0]
+	for i, do := range inbox {
+		do(now)
+		inbox[i] = nil
+	}
+	n.spare = inbox
+	if n.host.Deadline() <= now.Mono {
+		n.host.Tick(now)
+	}
+	n.host.Settle(now)
+	n.write(now)
+	n.w.checks.passed(n)
+	n.wakeLater()
+}
+
+func (n *node) wakeLater() {
+	at := n.w.now + n.clock.until(n.w.now, n.host.Deadline()) + Microsecond
+	if n.wakeAt > n.w.now && n.wakeAt <= at {
+		return
+	}
+	n.wakeAt = at
+	life := n.life
+	n.w.after(at-n.w.now, func() {
+		if n.life == life && n.up && n.wakeAt == at {
+			n.schedulePass()
+		}
+	})
+}
+
+// write gives the open batch to the disk.
+func (n *node) write(now host.Now) {
+	b, ok := n.host.TakeBatch(now)
+	if !ok {
+		return
+	}
+	n.writing, n.batch = true, b
+	n.w.checks.taken(n)
+	if n.hung {
+		return
+	}
+	n.startSync()
+}
+
+func (n *node) startSync() {
+	life, seq := n.life, n.batch.Seq
+	n.w.after(n.w.options.Faults.drawSync(n.rng)+n.syncExtra, func() {
+		if n.life == life && n.up && n.writing && n.batch.Seq == seq {
+			n.syncDone()
+		}
+	})
+}
+
+func (n *node) syncDone() {
+	w := n.w
+	switch {
+	case n.failSync:
+		n.failSync = false
+		n.crash(n.rng.IntN(2) == 0, "sync failed")
+		w.faults.restartLater(n)
+	case n.hung:
+		// The disk answers when it is healed.
+	default:
+		b := n.batch
+		n.writing = false
+		w.stats.Syncs++
+		w.trace.mix('S', uint64(n.id), b.Seq, nil)
+		w.trace.tellf("n%d synced batch %d: %d records, %d bytes", n.id, b.Seq, len(b.Items), b.Bytes)
+		n.disk.append(b)
+		w.checks.synced(n)
+		n.arrive(func(now host.Now) { n.host.Synced(now, b) })
+	}
+}
+
+// unhang lets the disk take the batch that it would not.
+func (n *node) unhang() {
+	n.hung = false
+	if n.up && n.writing {
+		n.startSync()
+	}
+}
+
+func (n *node) unpause() {
+	n.paused = false
+	n.pauses++
+	if n.up {
+		n.schedulePass()
+	}
+}
+
+// port is where the host's outputs go: host.Port.
+type port node
+
+func (p *port) Message(to core.NodeID, m host.Envelope) {
+	n := (*node)(p)
+	n.w.network.message(n, n.w.nodes[to-1], m)
+}
+
+func (p *port) Forward(to core.NodeID, f host.Forward) {
+	n := (*node)(p)
+	peer := n.w.nodes[to-1]
+	n.w.trace.tellf("n%d forwards %d to n%d", n.id, f.ID, to)
+	f.Encoded = append([]byte{}, f.Encoded...)
+	n.w.network.connected(n, peer, func(now host.Now) { peer.host.Forwarded(now, n.id, f) })
+}
+
+func (p *port) Return(to core.NodeID, id core.RequestID, r kv.Result) {
+	n := (*node)(p)
+	peer := n.w.nodes[to-1]
+	encoded := kv.AppendResult(nil, &r)
+	n.w.network.connected(n, peer, func(now host.Now) {
+		var got kv.Result
+		if rest, err := kv.DecodeResult(encoded, &got); err != nil || len(rest) > 0 {
+			n.w.fail("result does not decode: %v, %d bytes left of %x", err, len(rest), encoded)
+			return
+		}
+		peer.host.Returned(now, n.id, id, got)
+	})
+}
+
+func (p *port) Reply(token uint64, r kv.Result) {
+	n := (*node)(p)
+	answer := n.tokens[token]
+	if answer == nil {
+		n.w.fail("node %d answers a request twice: %d", n.id, token)
+		return
+	}
+	delete(n.tokens, token)
+	answer(r)
+}
+
+func (p *port) Note(g core.GroupID, note core.Note) {
+	n := (*node)(p)
+	n.w.checks.noted(n, g, note)
+	if n.w.trace.on {
+		n.w.trace.tellf("n%d g%d %s", n.id, g, note)
+	}
+}
+
+// submit hands a client's command to the host; answer is called once, unless the process ends before.
+func (n *node) submit(g core.GroupID, encoded []byte, read, again bool, timeout core.Time, answer func(kv.Result)) {
+	n.arrive(func(now host.Now) {
+		n.token++
+		n.tokens[n.token] = answer
+		n.host.Submit(now, host.Command{Token: n.token, Group: g, Encoded: encoded, Read: read, Again: again,
+			Deadline: now.Mono + timeout})
+	})
+}

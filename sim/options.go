@@ -1,0 +1,127 @@
+package sim
+
+import (
+	"fmt"
+	"math/rand/v2"
+
+	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/kv"
+)
+
+// Second and Millisecond are spans of core.Time.
+const (
+	Microsecond = core.Time(1e3)
+	Millisecond = core.Time(1e6)
+	Second      = core.Time(1e9)
+)
+
+// Protocol is what the world has to know of a protocol to run its replicas.
+type Protocol struct {
+	Name string
+	// New makes a replica that has not been stepped yet.
+	New func(self core.ReplicaID) core.Replica
+	// Config is the configuration that a group of these members begins with.
+	Config func(members []core.ReplicaID) []byte
+	// Decode reads a message that AppendTo encoded.
+	Decode func([]byte) (core.Message, error)
+	// Read answers a read-only command from the state, as a node's fast path does under core.Leased, at the wall time of the
+	// node; needsLog says that it cannot.
+	Read func(view core.View, c *kv.Command, wall int64) (r kv.Result, needsLog bool)
+	// Position is the log position at which a version was given; nil: the version itself.
+	Position func(version uint64) uint64
+	// Look shows the inside of a replica to the checkers; nil: only what every protocol has in common is checked.
+	Look func(core.Replica) Inside
+}
+
+// Inside is what the checkers of the white box may see of a replica.
+type Inside struct {
+	// Leads says that the replica believes that it leads, under Ballot, which no other replica may ever do.
+	Leads  bool
+	Ballot Ballot
+	// Promised never decreases, as far as it was made durable.
+	Promised Ballot
+	// Applied is the log position of the state, Hash the hash of the block there; equal positions must have equal hashes.
+	Applied uint64
+	Hash    [32]byte
+	// Commit is at least Applied and never decreases while the process lives.
+	Commit uint64
+}
+
+// Ballot is a round and the replica that may lead in it.
+type Ballot struct {
+	Round   uint64
+	Replica core.ReplicaID
+}
+
+// Less orders ballots.
+func (b Ballot) Less(c Ballot) bool {
+	return b.Round < c.Round || (b.Round == c.Round && b.Replica < c.Replica)
+}
+
+// Options say what to run. Zero values are drawn from the seed or have the default named.
+type Options struct {
+	Seed     uint64
+	Protocol Protocol
+	// Nodes defaults to 3 or 5, Groups to 1 to 3, Clients to 3 to 8.
+	Nodes, Groups, Clients int
+	// Faulty is how long the safety phase lasts. Default 6 s.
+	Faulty core.Time
+	// Faults are drawn from the seed unless given.
+	Faults *Faults
+	// Without names faults that are left out of what was drawn.
+	Without []string
+	// HealMax bounds the time from the heal until every node takes writes again, and again until all replicas are
+	// equal. Default 10 s.
+	HealMax core.Time
+	// Mutate plants a bug around each replica, for tests of the checkers.
+	Mutate func(core.Replica) core.Replica
+	// Trace keeps the last TraceLines lines of the trace; a failing run is repeated with it.
+	Trace      bool
+	TraceLines int
+}
+
+func (o Options) withDefaults(rng *rand.Rand) Options {
+	draw := func(at *int, low, high int) {
+		n := low + rng.IntN(high-low+1)
+		if *at == 0 {
+			*at = n
+		}
+	}
+	nodes := 3
+	if rng.IntN(5) == 0 {
+		nodes = 5
+	}
+	if o.Nodes == 0 {
+		o.Nodes = nodes
+	}
+	draw(&o.Groups, 1, 3)
+	draw(&o.Clients, 3, 8)
+	if o.Faulty == 0 {
+		o.Faulty = 6 * Second
+	}
+	if o.HealMax == 0 {
+		o.HealMax = 10 * Second
+	}
+	if o.TraceLines == 0 {
+		o.TraceLines = 400
+	}
+	if o.Faults == nil {
+		f := drawFaults(rng, o.Nodes)
+		f.leaveOut(o.Without)
+		o.Faults = &f
+	}
+	return o
+}
+
+func (o *Options) String() string {
+	return fmt.Sprintf("protocol %s, %d nodes, %d groups, %d clients, faults %s", o.Protocol.Name, o.Nodes, o.Groups, o.Clients, o.Faults)
+}
+
+// stream is the random stream of one concern, so that drawing more in one does not shift the others.
+func stream(seed uint64, concern string, n int) *rand.Rand {
+	h := uint64(14695981039346656037)
+	for _, c := range []byte(concern) {
+		h = (h ^ uint64(c)) * 1099511628211
+	}
+	return rand.New(rand.NewPCG(seed, h+uint64(n)*0x9e3779b97f4a7c15))
+}

@@ -1,0 +1,407 @@
+package sim
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"runtime/debug"
+	"strings"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/referee"
+)
+
+// Result tells how a run went.
+type Result struct {
+	Seed uint64
+	// Failure is the first thing that went wrong; empty if nothing did.
+	Failure string
+	// Parameters are what was drawn for the run.
+	Parameters string
+	// TraceHash sums up all that happened.
+	TraceHash uint64
+	// Trace is the end of the trace, if asked for.
+	Trace []string
+
+	History referee.History
+	Final   referee.Final
+	Stats   Stats
+}
+
+// Stats count what a run did, to show that it did anything.
+type Stats struct {
+	Events, Messages, Syncs, Crashes, Acked, Unknown, Refused, LeaseReads int
+	// Healed and Converged are how long after the heal all nodes took writes, and all replicas were equal.
+	Healed, Converged core.Time
+	End               core.Time
+}
+
+// world is everything there is in a run.
+type world struct {
+	options Options
+	now     core.Time
+	heap    eventHeap
+	seq     uint64
+
+	nodes   []*node
+	groups  []*group
+	network *network
+	clients []*client
+	faults  *strikes
+	checks  *checks
+
+	failure string
+	trace   trace
+	stats   Stats
+	rng     *rand.Rand
+}
+
+// group is one replica group: replica i lives on node i.
+type group struct {
+	id      core.GroupID
+	members []core.ReplicaID
+	nodes   map[core.ReplicaID]core.NodeID
+	config  []byte
+}
+
+// Run runs one seed.
+func Run(o Options) Result {
+	w := newWorld(o)
+	w.run()
+	return w.result()
+}
+
+// RunTold is Run; a failing run is run again to tell how it came to it.
+func RunTold(o Options) Result {
+	r := Run(o)
+	if r.Failure == "" || o.Trace {
+		return r
+	}
+	o.Trace = true
+	again := Run(o)
+	if again.TraceHash != r.TraceHash {
+		again.Failure += "; and the run is not a function of its seed: its second trace differs"
+	}
+	return again
+}
+
+func newWorld(o Options) *world {
+	o = o.withDefaults(stream(o.Seed, "options", 0))
+	w := &world{options: o, rng: stream(o.Seed, "world", 0)}
+	w.trace.start(w, o.Trace, o.TraceLines)
+	w.checks = newChecks(w)
+	w.network = newNetwork(w)
+	for g := range o.Groups {
+		w.groups = append(w.groups, w.newGroup(g))
+	}
+	for i := range o.Nodes {
+		w.nodes = append(w.nodes, newNode(w, i))
+	}
+	for i := range o.Clients {
+		w.clients = append(w.clients, newClient(w, i))
+	}
+	w.faults = newStrikes(w)
+	return w
+}
+
+// newGroup gives replicas ids that are not their nodes', so that who confuses the two is found out.
+func (w *world) newGroup(g int) *group {
+	gr := &group{id: core.GroupID(g + 1), nodes: map[core.ReplicaID]core.NodeID{}}
+	for i := range w.options.Nodes {
+		id := core.ReplicaID(10*(g+1) + (i+g)%w.options.Nodes + 1)
+		gr.members = append(gr.members, id)
+		gr.nodes[id] = core.NodeID(i + 1)
+	}
+	gr.config = w.options.Protocol.Config(gr.members)
+	return gr
+}
+
+func (w *world) run() {
+	defer w.recover()
+	for _, n := range w.nodes {
+		n.boot()
+	}
+	for _, c := range w.clients {
+		c.start()
+	}
+	w.faults.start()
+	w.runUntil(w.options.Faulty, nil)
+	w.heal()
+	w.stats.End = w.now
+	if w.failure == "" {
+		w.judge()
+	}
+}
+
+// recover makes a panic of the host or a protocol the failure of the run: there, a broken invariant panics.
+func (w *world) recover() {
+	if p := recover(); p != nil {
+		stack := strings.Split(string(debug.Stack()), "\n")
+		w.fail("panic: %v\n%s", p, strings.Join(stack[min(9, len(stack)):min(21, len(stack))], "\n"))
+	}
+}
+
+// eventsMax is some thirty times what a busy run of the default length takes.
+const eventsMax = 2_000_000
+
+// runUntil takes events until the time, or until done says so.
+func (w *world) runUntil(end core.Time, done func() bool) {
+	for w.failure == "" && len(w.heap) > 0 && w.heap[0].at <= end {
+		e := w.heap.pop()
+		w.now = e.at
+		if w.stats.Events++; w.stats.Events > eventsMax {
+			w.fail("%d events: someone talks without end", w.stats.Events)
+		}
+		e.do()
+		if done != nil && done() {
+			return
+		}
+	}
+	if w.failure == "" && done == nil {
+		w.now = end
+	}
+}
+
+// at runs do after a while.
+func (w *world) after(d core.Time, do func()) {
+	w.seq++
+	w.heap.push(event{w.now + max(d, 0), w.seq, do})
+}
+
+// fail ends the run; the first failure counts.
+func (w *world) fail(format string, args ...any) {
+	if w.failure == "" {
+		w.failure = fmt.Sprintf("at %s: ", clockText(w.now)) + fmt.Sprintf(format, args...)
+		w.trace.line("FAILURE %s", w.failure)
+	}
+}
+
+// heal ends all faults and checks that the cluster comes back: everyone writes, every request is answered, all are equal.
+func (w *world) heal() {
+	if w.failure != "" {
+		return
+	}
+	w.trace.line("heal")
+	w.faults.heal()
+	from := w.now
+	for _, c := range w.clients {
+		c.wantsProof = true
+	}
+	w.runUntil(from+w.options.HealMax, w.allProven)
+	if w.failure == "" && !w.allProven() {
+		w.fail("not live: %s after the heal not every client has had a write acknowledged: %s", clockText(w.now-from), w.describe())
+	}
+	w.stats.Healed = w.now - from
+	for _, c := range w.clients {
+		c.finish()
+	}
+	from = w.now
+	w.runUntil(from+w.options.HealMax, w.converged)
+	if w.failure == "" && !w.converged() {
+		w.fail("not live: %s after the last client ended the replicas are not equal or requests are open: %s", clockText(w.now-from), w.describe())
+	}
+	w.stats.Converged = w.now - from
+}
+
+func (w *world) allProven() bool {
+	for _, c := range w.clients {
+		if !c.proven {
+			return false
+		}
+	}
+	return true
+}
+
+// converged reports whether every client is done, nothing is under way, and all replicas of each group hold the same state.
+func (w *world) converged() bool {
+	for _, c := range w.clients {
+		if !c.done {
+			return false
+		}
+	}
+	for _, n := range w.nodes {
+		if !n.up || n.host.Pending() > 0 {
+			return false
+		}
+	}
+	for _, g := range w.groups {
+		first := w.nodes[0].disk.group(g.id)
+		for _, n := range w.nodes[1:] {
+			s := n.disk.group(g.id)
+			if s.applied != first.applied || s.digest != first.digest {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func (w *world) describe() string {
+	text := ""
+	for _, c := range w.clients {
+		if !c.done && !c.proven {
+			text += fmt.Sprintf("\n  client %d waits for %s", c.id, c.describe())
+		}
+	}
+	for _, n := range w.nodes {
+		text += fmt.Sprintf("\n  node %d up=%v paused=%v", n.id, n.up, n.paused)
+		for _, g := range w.groups {
+			s := n.disk.group(g.id)
+			text += fmt.Sprintf(" group %d: applied=%d digest=%x", g.id, s.applied, s.digest)
+			if n.up && w.options.Protocol.Look != nil {
+				text += fmt.Sprintf(" %+v", w.checks.look(n, g.id))
+			}
+			text += ";"
+		}
+		if n.up {
+			text += fmt.Sprintf(" pending=%d stalled=%v", n.host.Pending(), n.host.Stalled())
+		}
+	}
+	return text
+}
+
+// judge gives the clients' histories to the referee.
+func (w *world) judge() {
+	h, final := w.history()
+	for _, v := range referee.CheckAll(h, final) {
+		if !v.OK() {
+			w.fail("the referee rejects the history: %s", v)
+			return
+		}
+	}
+}
+
+func (w *world) history() (referee.History, referee.Final) {
+	var h referee.History
+	final := referee.Final{}
+	for _, c := range w.clients {
+		h = append(h, c.history...)
+	}
+	h.Sort()
+	for _, g := range w.groups {
+		w.finalState(g, final)
+	}
+	return h, final
+}
+
+func (w *world) result() Result {
+	h, final := w.history()
+	return Result{Seed: w.options.Seed, Failure: w.failure, Parameters: w.options.String(), TraceHash: w.trace.sum(),
+		Trace: w.trace.lines(), History: h, Final: final, Stats: w.stats}
+}
+
+// event is something that will happen. seq makes the order of simultaneous events that of their scheduling.
+type event struct {
+	at  core.Time
+	seq uint64
+	do  func()
+}
+
+func (e *event) before(f *event) bool { return e.at < f.at || (e.at == f.at && e.seq < f.seq) }
+
+type eventHeap []event
+
+func (h *eventHeap) push(e event) {
+	*h = append(*h, e)
+	list := *h
+	i := len(list) - 1
+	for i > 0 {
+		parent := (i - 1) / 2
+		if !list[i].before(&list[parent]) {
+			break
+		}
+		list[i], list[parent] = list[parent], list[i]
+		i = parent
+	}
+}
+
+func (h *eventHeap) pop() event {
+	list := *h
+	top := list[0]
+	last := len(list) - 1
+	list[0] = list[last]
+	list[last] = event{}
+	list = list[:last]
+	*h = list
+	for i := 0; ; {
+		child := 2*i + 1
+		if child >= last {
+			return top
+		}
+		if child+1 < last && list[child+1].before(&list[child]) {
+			child++
+		}
+		if !list[child].before(&list[i]) {
+			return top
+		}
+		list[i], list[child] = list[child], list[i]
+		i = child
+	}
+}
+
+// trace sums up a run, and tells it if asked.
+type trace struct {
+	world *world
+	hash  *xxhash.Digest
+	on    bool
+	ring  []string
+	next  int
+}
+
+func (t *trace) start(w *world, on bool, lines int) {
+	t.world, t.on, t.hash = w, on, xxhash.New()
+	if on {
+		t.ring = make([]string, lines)
+	}
+}
+
+// mix takes an event into the hash of the trace; it costs no formatting.
+func (t *trace) mix(kind byte, a, b uint64, data []byte) {
+	var buf [25]byte
+	buf[0] = kind
+	putUint64(buf[1:], uint64(t.world.now))
+	putUint64(buf[9:], a)
+	putUint64(buf[17:], b)
+	t.hash.Write(buf[:])
+	t.hash.Write(data)
+}
+
+// line takes a rare event into the hash and the telling.
+func (t *trace) line(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	t.mix('L', 0, 0, []byte(text))
+	t.tell(text)
+}
+
+// tellf tells an event that mix has taken into the hash.
+func (t *trace) tellf(format string, args ...any) {
+	if t.on {
+		t.tell(fmt.Sprintf(format, args...))
+	}
+}
+
+func (t *trace) tell(text string) {
+	if t.on {
+		t.ring[t.next%len(t.ring)] = clockText(t.world.now) + " " + text
+		t.next++
+	}
+}
+
+func (t *trace) sum() uint64 { return t.hash.Sum64() }
+
+func (t *trace) lines() []string {
+	if t.next <= len(t.ring) {
+		return t.ring[:t.next]
+	}
+	at := t.next % len(t.ring)
+	return append(append([]string{}, t.ring[at:]...), t.ring[:at]...)
+}
+
+func clockText(t core.Time) string { return fmt.Sprintf("%.6fs", float64(t)/1e9) }
+
+func putUint64(b []byte, v uint64) {
+	for i := range 8 {
+		b[i] = byte(v >> (8 * i))
+	}
+}
