@@ -103,7 +103,7 @@ type Replica struct {
 	recovering core.ReplicaID             // candidate: fetches this replica's log
 	fetched    []*Block
 
-	lead    leadership
+	lead leadership
 	// waiting are proposed blocks whose clients wait, in the order of proposal. That is not always the order of the log:
 	// what an overwritten leadership proposed may lie beyond what the next one proposes.
 	waiting []waiter
