@@ -1,6 +1,8 @@
 package host
 
 import (
+	"slices"
+
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/kv"
 )
@@ -226,6 +228,10 @@ func (h *Host) settleAnswer(id core.RequestID, p *pending, r *kv.Result) {
 
 func (h *Host) end(id core.RequestID, r kv.Result) {
 	p := h.requests.get(id)
+	if p.maybe && r.Code.Refused() {
+		// The last try was refused, but an earlier one may have happened, or may happen yet.
+		r = kv.Result{Code: kv.Unknown, Detail: "an earlier try of the write may have happened or may happen yet; the last one was refused: " + r.Code.String()}
+	}
 	if p.lane != nil {
 		p.lane.close(p.laneSeq)
 	}
@@ -240,7 +246,7 @@ func (h *Host) end(id core.RequestID, r kv.Result) {
 // placeParked routes the commands that waited for a leader, where one is known now.
 func (h *Host) placeParked() {
 	for _, s := range h.order {
-		if len(s.parked) == 0 || s.replica.(core.Led).Leader() == 0 {
+		if led, ok := s.replica.(core.Led); len(s.parked) == 0 || (ok && led.Leader() == 0) {
 			continue
 		}
 		ids := s.parked
@@ -263,6 +269,10 @@ func (h *Host) endOverdue() {
 		if p := &h.requests.slab[at]; p.used && p.command.Deadline <= h.now.Mono {
 			h.end(h.requests.id(at), overdue(p))
 		}
+	}
+	// A group may be without a leader for hours while clients come and go.
+	for _, s := range h.order {
+		s.parked = slices.DeleteFunc(s.parked, func(id core.RequestID) bool { return h.requests.get(id) == nil })
 	}
 }
 

@@ -18,7 +18,7 @@ func (m *Machine) do(o *kv.Op) kv.Result {
 	case kv.OpGet:
 		return found(o)(m.load(o.Key))
 	case kv.OpScan:
-		r, _ := scan(m.view, o, m.now, m.now)
+		r, _ := scan(&overlay{m}, o, m.now, m.now)
 		return r
 	case kv.OpSet:
 		return m.set(o)

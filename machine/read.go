@@ -20,7 +20,7 @@ func LogTime(view core.View) kv.HLC {
 // time. needsLog is true when the answer hangs on whether a key has ended, and the log has not said so yet: only a log
 // entry may end a key, so the command has to be ordered like a write.
 func Read(view core.View, c *kv.Command, now kv.HLC) (res kv.Result, needsLog bool) {
-	if len(c.Conds) > 0 || !c.Session.IsZero() || len(c.Ops) > 1 {
+	if len(c.Conds) > 0 || !c.Session.IsZero() || len(c.Ops) != 1 {
 		return readSeveral(view, c, now)
 	}
 	res, needsLog = readOne(view, &c.Ops[0], now)
@@ -63,12 +63,17 @@ func readOne(view core.View, o *kv.Op, now kv.HLC) (kv.Result, bool) {
 	return found(o)(r, true), false
 }
 
+// ranger is as much of a core.View as a scan needs.
+type ranger interface {
+	Scan(from, to []byte, f func(key, value []byte) bool)
+}
+
 // scanBytes bounds the values of one scan's answer.
 const scanBytes = 4 << 20
 
 // scan lists the records of a range that live at the log's time. undecided says that one of them is past its expiry by
 // the reader's time only.
-func scan(view core.View, o *kv.Op, logTime, now kv.HLC) (res kv.Result, undecided bool) {
+func scan(view ranger, o *kv.Op, logTime, now kv.HLC) (res kv.Result, undecided bool) {
 	limit := int(o.Limit)
 	if limit == 0 || limit > kv.ScanMax {
 		limit = kv.ScanMax

@@ -79,7 +79,8 @@ func (m *Machine) writeSessions() {
 		if s.dirty {
 			from := len(m.arena)
 			m.arena = appendSession(m.arena, s)
-			m.put(m.stateKey(sessionKind, s.client[:]), m.arena[from:len(m.arena):len(m.arena)])
+			row := m.arena[from:len(m.arena):len(m.arena)]
+			m.put(m.stateKey(sessionKind, s.client[:]), row)
 		}
 	}
 	clear(m.sessions)
@@ -175,7 +176,7 @@ func mustDecodeSession(b []byte) (s session) {
 			b = b[size:]
 		}
 	}
-	if bad {
+	if bad || len(b) > 0 {
 		panic("machine: a session's row cannot be decoded")
 	}
 	return s

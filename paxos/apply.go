@@ -79,7 +79,8 @@ func (r *Replica) waiterOf(b *Block) (w *waiter) {
 		case waits.index > b.Index:
 			kept = append(kept, waits)
 		case waits.index == b.Index && waits.hash == b.Hash:
-			w = &waits
+			found := waits
+			w = &found
 		default:
 			for _, id := range waits.ids {
 				r.refuse(id)
