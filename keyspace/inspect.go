@@ -1,6 +1,7 @@
 package keyspace
 
 import (
+	"encoding/hex"
 	"fmt"
 
 	"github.com/gamutdb/gamut/core"
@@ -16,7 +17,7 @@ func Report(replica core.Replica, now core.Time) (s kv.GroupStatus) {
 	}
 	st := r.Status()
 	s = kv.GroupStatus{Role: st.Role.String(), Ballot: st.Ballot.String(), Commit: st.Commit, Applied: st.Applied,
-		Durable: st.Durable, First: st.First, Last: st.Last, Hash: st.Hash.String(), Suspect: st.Suspect}
+		Durable: st.Durable, First: st.First, Last: st.Last, Hash: hex.EncodeToString(st.Hash[:]), Suspect: st.Suspect}
 	if st.LeaseUntil > now {
 		s.LeaseMS = int64(st.LeaseUntil-now) / 1e6
 	}
@@ -60,7 +61,7 @@ const summaryMax = 1000
 
 func describe(b *paxos.Block, payload bool) kv.BlockInfo {
 	info := kv.BlockInfo{Index: b.Index, Ballot: b.Ballot.String(), Time: b.Time.Time(), Kind: b.Kind.String(),
-		Prev: b.Prev.String(), Hash: b.Hash.String(), Bytes: len(b.Payload), Intact: b.Intact()}
+		Prev: hex.EncodeToString(b.Prev[:]), Hash: hex.EncodeToString(b.Hash[:]), Bytes: len(b.Payload), Intact: b.Intact()}
 	if !payload || b.Kind != paxos.Commands {
 		return info
 	}
@@ -102,3 +103,9 @@ var opNames = map[kv.OpKind]string{kv.OpNone: "nothing", kv.OpGet: "get", kv.OpS
 	kv.OpRename: "rename", kv.OpCopy: "copy", kv.OpClear: "clear", kv.OpRecache: "recache", kv.OpInvalidate: "invalidate"}
 
 func shorten(key []byte) []byte { return key[:min(len(key), 64)] }
+
+// IsApplied reports whether a note tells of an applied block and no more.
+func IsApplied(note core.Note) bool {
+	_, ok := note.(paxos.AppliedNote)
+	return ok
+}

@@ -109,11 +109,12 @@ const (
 )
 
 func (n *Node) watchDisk() {
-	free, err := n.disk.Free()
+	usage, err := n.fs.GetDiskUsage(n.config.Dir)
 	if err != nil {
 		n.judgeAlarm("disk space", true, "the free space of the disk cannot be read: "+err.Error())
 		return
 	}
+	free := usage.AvailBytes
 	full := free < n.reserve
 	n.judgeAlarm("disk space", full,
 		fmt.Sprintf("%d MiB are free on the disk of %s, %d are kept in reserve; this node takes no writes until there is room",
@@ -163,8 +164,14 @@ func (n *Node) dropAll() error {
 
 // writeLog makes batches durable, one after the other, until there are no more.
 func (n *Node) writeLog() {
+	var items []store.Item
 	for b := range n.batches {
-		err := n.disk.Append(store.Batch{HLCUpper: b.HLCUpper, Items: b.Items, Roll: b.Roll})
+		items = items[:0]
+		for _, it := range b.Items {
+			items = append(items, store.Item(it))
+		}
+		err := n.disk.Append(store.Batch{HLCUpper: b.HLCUpper, Items: items, Roll: b.Roll})
+		clear(items)
 		if err != nil {
 			n.fail(err)
 			continue

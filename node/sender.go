@@ -172,4 +172,3 @@ func (n *Node) send(ctx context.Context, p *peer, conn net.Conn) error {
 func (n *Node) peerDown(id core.NodeID) {
 	n.inbox.call(func(now host.Now) { n.host.PeerDown(now, id) })
 }
-

@@ -21,6 +21,8 @@ type submission struct {
 	arena    []byte
 	written  []*shard // the shards that the batch writes to
 	left     int      // entries without an answer; the loop's
+	// lent says that a command may have ended at its deadline while a replica still had it: its memory is left to it.
+	lent bool
 }
 
 type entry struct {
@@ -35,10 +37,10 @@ func (s *submission) reset() {
 	clear(s.entries)
 	clear(s.written)
 	s.entries, s.written = s.entries[:0], s.written[:0]
-	if cap(s.arena) > arenaKeep {
+	if s.lent || cap(s.arena) > arenaKeep {
 		s.arena = nil
 	}
-	s.arena = s.arena[:0]
+	s.arena, s.lent = s.arena[:0], false
 }
 
 // Submit starts all calls of a batch. Reads under a valid permit are answered here, before it returns.
@@ -185,6 +187,7 @@ func (n *Node) Reply(token uint64, r kv.Result) {
 	case r.Code == kv.Unknown:
 		n.counters.unknown.Add(1)
 	}
+	w.submission.lent = w.submission.lent || r.Code == kv.Unknown || r.Code == kv.Unavailable
 	w.call.Done(r)
 	w.submission.left--
 	if w.submission.left == 0 {
