@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -257,14 +258,14 @@ func (n *Node) Checkpoint(ctx context.Context, group uint64) (uint64, error) {
 		return 0, err
 	}
 	index := make(chan uint64, 1)
+	var refused error
 	err = n.onLoop(ctx, func(now host.Now) {
-		if err = n.leads(s); err != nil {
-			return
+		if refused = n.leads(s); refused == nil {
+			n.marks = append(n.marks, markWaiter{s.group, index})
+			n.host.Event(now, s.group, core.Checkpoint{})
 		}
-		n.marks = append(n.marks, markWaiter{s.group, index})
-		n.host.Event(now, s.group, core.Checkpoint{})
 	})
-	if err != nil {
+	if err = cmp.Or(err, refused); err != nil {
 		return 0, err
 	}
 	select {

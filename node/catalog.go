@@ -8,25 +8,7 @@ import (
 	"github.com/gamutdb/gamut/keyspace"
 	"github.com/gamutdb/gamut/kv"
 	"github.com/gamutdb/gamut/machine"
-	"github.com/gamutdb/gamut/store"
 )
-
-// catalogState is the state of the catalog's group; it tells the loop when the catalog has changed.
-type catalogState struct {
-	store.Group
-	changed *bool
-}
-
-// Apply makes all changes visible at once.
-func (s catalogState) Apply(changes []core.Change) error {
-	for i := range changes {
-		c := &changes[i]
-		if c.Kind == core.Install || c.Kind == core.DeleteRange || (len(c.Key) > 0 && c.Key[0] == machine.DataKind) {
-			*s.changed = true
-		}
-	}
-	return s.Group.Apply(changes)
-}
 
 // readCatalog decodes this node's copy of the catalog, which may be behind but is some true earlier state.
 func readCatalog(view core.View) (*keyspace.Catalog, error) {
@@ -78,9 +60,9 @@ func (n *Node) startReplica(now host.Now, sh *shard) {
 	d := sh.space.descriptor
 	config := d.FirstConfig(n.identity.Cluster, sh.index, n.config.protocolOptions())
 	replica := keyspace.NewReplica(d.Consistency, sh.self, n.config.protocolOptions())
-	var state host.State = sh.state
+	state := &replicaState{Group: sh.state, open: map[*lentSnapshot]struct{}{}}
 	if sh.group == keyspace.SystemGroup {
-		state = catalogState{Group: sh.state, changed: &n.catalogChanged}
+		state.changed = &n.catalogChanged
 	}
 	var first any = core.Start{Config: config}
 	records, suspect := n.recovered.Groups[sh.group], n.recovered.AllSuspect || n.recovered.Suspect[sh.group]
@@ -89,7 +71,7 @@ func (n *Node) startReplica(now host.Now, sh *shard) {
 	}
 	delete(n.recovered.Groups, sh.group)
 	n.host.Add(now, host.Replica{Group: sh.group, Self: sh.self, Nodes: sh.where, Core: replica, State: state, First: first})
-	r := running{shard: sh}
+	r := running{shard: sh, state: state}
 	r.led, _ = replica.(core.Led)
 	r.leased, _ = replica.(core.Leased)
 	n.running = append(n.running, r)
@@ -107,6 +89,7 @@ func (n *Node) endGone(now host.Now, c *keyspace.Catalog) {
 		}
 		r.shard.readUntil.Store(0)
 		n.host.Remove(now, r.shard.group)
+		r.state.closeLent()
 		n.dropState(r.shard.group)
 	}
 	clear(n.running[len(kept):])

@@ -140,6 +140,7 @@ func (n *Node) publish() {
 // running is a replica that the host runs, by the faces it has.
 type running struct {
 	shard  *shard
+	state  *replicaState
 	led    core.Led
 	leased core.Leased
 }

@@ -212,6 +212,9 @@ func (n *Node) close(ctx context.Context) error {
 	close(n.batches)
 	n.writer.Wait()
 	n.checkpoints.close()
+	for _, r := range n.running {
+		r.state.closeLent()
+	}
 	if err := errors.Join(n.dropAll(), err); err != nil {
 		n.log.Warn("close", "error", err)
 	}
