@@ -1,0 +1,124 @@
+package keyspace
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/gamutdb/gamut/core"
+)
+
+// Keys of the catalog, which are ordinary keys of the keyspace system.
+const (
+	NextKey        = "next"
+	keyspacePrefix = "keyspaces/"
+	nodePrefix     = "nodes/"
+)
+
+// DescriptorKey is where the catalog holds a keyspace.
+func DescriptorKey(name string) []byte { return []byte(keyspacePrefix + name) }
+
+// NodeKey is where the catalog holds a node.
+func NodeKey(node core.NodeID) []byte {
+	return strconv.AppendUint([]byte(nodePrefix), uint64(node), 10)
+}
+
+// Node is what the catalog knows of a node.
+type Node struct {
+	// Store is the disk under which the node is known: another one must not speak for it (rule M5).
+	Store StoreID `json:"store"`
+	// Addresses are where it can be reached: http, peer, redis, memcached.
+	Addresses map[string]string `json:"addresses"`
+}
+
+// StoreID names a formatted disk.
+type StoreID [16]byte
+
+// String is the id in hexadecimal.
+func (s StoreID) String() string { return hex.EncodeToString(s[:]) }
+
+// MarshalText writes the id in hexadecimal.
+func (s StoreID) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText reads what MarshalText wrote.
+func (s *StoreID) UnmarshalText(b []byte) error {
+	if len(b) != hex.EncodedLen(len(s)) {
+		return fmt.Errorf("a store id of %d characters; it has %d", len(b), hex.EncodedLen(len(s)))
+	}
+	_, err := hex.Decode(s[:], b)
+	return err
+}
+
+// Catalog is all that the system keyspace holds.
+type Catalog struct {
+	Next      Next
+	Nodes     map[core.NodeID]Node
+	Keyspaces map[string]*Descriptor
+}
+
+// NewCatalog is the catalog of a cluster that has nothing yet.
+func NewCatalog() *Catalog {
+	return &Catalog{Next: FirstNext(), Nodes: map[core.NodeID]Node{}, Keyspaces: map[string]*Descriptor{}}
+}
+
+// Put adds one record of the system keyspace. Keys that it does not know are left to newer programs.
+func (c *Catalog) Put(key, value []byte) error {
+	k := string(key)
+	if k == NextKey {
+		return json.Unmarshal(value, &c.Next)
+	}
+	if name, ok := strings.CutPrefix(k, keyspacePrefix); ok {
+		d, err := DecodeDescriptor(value)
+		if err == nil && d.Name != name {
+			err = fmt.Errorf("the catalog holds keyspace %q under the name %q", d.Name, name)
+		}
+		if err == nil {
+			c.Keyspaces[name] = d
+		}
+		return err
+	}
+	if digits, ok := strings.CutPrefix(k, nodePrefix); ok {
+		id, err := strconv.ParseUint(digits, 10, 32)
+		var n Node
+		if err == nil {
+			err = json.Unmarshal(value, &n)
+		}
+		if err != nil {
+			return fmt.Errorf("decode catalog record %s: %w", k, err)
+		}
+		c.Nodes[core.NodeID(id)] = n
+	}
+	return nil
+}
+
+// Gone reports whether a group was dropped: it was given out before this state of the catalog, which no longer has it.
+// A group that the catalog does not have because it is behind is not gone.
+func (c *Catalog) Gone(g core.GroupID) bool {
+	if g == SystemGroup || g >= c.Next.Group {
+		return false
+	}
+	for _, d := range c.Keyspaces {
+		for i := range d.Shards {
+			if d.Shards[i].Group == g {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// EncodeNext is the value at NextKey.
+func EncodeNext(n Next) []byte { return mustJSON(n) }
+
+// EncodeNode is the value at NodeKey.
+func EncodeNode(n Node) []byte { return mustJSON(n) }
+
+func mustJSON(v any) []byte {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic("keyspace: encode: " + err.Error()) // it is plain data; map keys are sorted
+	}
+	return b
+}

@@ -1,0 +1,150 @@
+package keyspace
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/bits"
+	"slices"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/kv"
+)
+
+// Limits of a keyspace.
+const (
+	NameMax   = 64
+	ShardsMax = 256
+	// ReplicasMax is also the largest cluster of today: each node holds a voter of the catalog.
+	ReplicasMax = 5
+	// replicasDefault survives the loss of one node.
+	replicasDefault = 3
+)
+
+// descriptorFormat is the version of the encoding.
+const descriptorFormat = 1
+
+// Descriptor is a keyspace as the catalog holds it.
+type Descriptor struct {
+	Format      int            `json:"format"`
+	Name        string         `json:"name"`
+	ID          uint32         `json:"id"`
+	Consistency kv.Consistency `json:"consistency"`
+	Terms       Terms          `json:"terms"`
+	Shards      []Shard        `json:"shards"`
+}
+
+// Terms are what a keyspace was created with, beside its promise.
+type Terms struct {
+	// LeaseOff makes every read confirm the leadership by a round of messages.
+	LeaseOff bool `json:"leaseOff,omitempty"`
+}
+
+// Shard is one part of the keys and the group that holds it.
+type Shard struct {
+	Group    core.GroupID `json:"group"`
+	Replicas []Member     `json:"replicas"`
+	// Preferred is the member that should lead while all are well.
+	Preferred core.ReplicaID `json:"preferred"`
+}
+
+// Member is one replica of a shard and where it lives.
+type Member struct {
+	Replica core.ReplicaID `json:"replica"`
+	Node    core.NodeID    `json:"node"`
+}
+
+// On returns the replica that a node holds of the shard; 0: none.
+func (s *Shard) On(node core.NodeID) core.ReplicaID {
+	for _, m := range s.Replicas {
+		if m.Node == node {
+			return m.Replica
+		}
+	}
+	return 0
+}
+
+// Nodes maps each replica to its node.
+func (s *Shard) Nodes() map[core.ReplicaID]core.NodeID {
+	nodes := make(map[core.ReplicaID]core.NodeID, len(s.Replicas))
+	for _, m := range s.Replicas {
+		nodes[m.Replica] = m.Node
+	}
+	return nodes
+}
+
+// Voters are the replicas of the shard in order.
+func (s *Shard) Voters() []core.ReplicaID {
+	voters := make([]core.ReplicaID, len(s.Replicas))
+	for i, m := range s.Replicas {
+		voters[i] = m.Replica
+	}
+	return voters
+}
+
+// Encode is the descriptor's value in the catalog.
+func (d *Descriptor) Encode() []byte {
+	b, err := json.Marshal(d)
+	if err != nil {
+		panic("keyspace: encode descriptor: " + err.Error()) // it is plain data
+	}
+	return b
+}
+
+// DecodeDescriptor reads what Encode wrote, and checks it.
+func DecodeDescriptor(b []byte) (*Descriptor, error) {
+	var d Descriptor
+	if err := json.Unmarshal(b, &d); err != nil {
+		return nil, fmt.Errorf("decode keyspace descriptor: %w", err)
+	}
+	if d.Format != descriptorFormat {
+		return nil, fmt.Errorf("keyspace %q has descriptor format %d, this program knows %d; start a newer program", d.Name, d.Format, descriptorFormat)
+	}
+	if err := d.check(); err != nil {
+		return nil, fmt.Errorf("keyspace %q: %w", d.Name, err)
+	}
+	return &d, nil
+}
+
+func (d *Descriptor) check() error {
+	if n := len(d.Shards); n < 1 || n > ShardsMax {
+		return fmt.Errorf("the descriptor has %d shards; 1 to %d are possible", n, ShardsMax)
+	}
+	for i := range d.Shards {
+		s := &d.Shards[i]
+		if s.Group == 0 || len(s.Replicas) < 1 || len(s.Replicas) > ReplicasMax {
+			return fmt.Errorf("shard %d has group %d with %d replicas", i, s.Group, len(s.Replicas))
+		}
+		for j, m := range s.Replicas {
+			twice := slices.ContainsFunc(s.Replicas[:j], func(o Member) bool { return o.Replica == m.Replica || o.Node == m.Node })
+			if m.Replica == 0 || m.Node == 0 || twice {
+				return fmt.Errorf("shard %d names replica %d on node %d, which is zero or twice there", i, m.Replica, m.Node)
+			}
+		}
+	}
+	return nil
+}
+
+// ShardOf maps a key to one of a number of shards: equal ranges of the key's hash.
+func ShardOf(key []byte, shards int) int {
+	high, _ := bits.Mul64(xxhash.Sum64(key), uint64(shards))
+	return int(high)
+}
+
+// Keyspace is what the doors see of the descriptor.
+func (d *Descriptor) Keyspace() *kv.Keyspace {
+	shards := len(d.Shards)
+	return &kv.Keyspace{Name: d.Name, ID: d.ID, Consistency: d.Consistency, Shards: shards,
+		ShardOf: func(key []byte) int { return ShardOf(key, shards) }}
+}
+
+// Spec is the wish that the descriptor fulfils, its defaults filled in.
+func (d *Descriptor) Spec() kv.CreateKeyspace {
+	spec := kv.CreateKeyspace{Name: d.Name, Consistency: d.Consistency, Shards: len(d.Shards),
+		Replicas: len(d.Shards[0].Replicas), Lease: "on"}
+	if d.Terms.LeaseOff {
+		spec.Lease = "off"
+	}
+	return spec
+}

@@ -1,0 +1,72 @@
+package keyspace
+
+import (
+	"fmt"
+
+	"github.com/gamutdb/gamut/kv"
+)
+
+// Explain says in plain sentences what the keyspace promises, what it survives, what can be lost when, and what each
+// operation costs.
+func (d *Descriptor) Explain() []string {
+	replicas := len(d.Shards[0].Replicas)
+	return append(append(d.promise(), survival(replicas)...), d.costs(replicas)...)
+}
+
+func (d *Descriptor) promise() []string {
+	lines := []string{
+		fmt.Sprintf("Keyspace %s is %s: every operation takes effect at one instant between its call and its reply.", d.Name, d.Consistency),
+		"Several operations in one command happen together or not at all, if their keys lie in one shard.",
+		"Versions of a record grow with every change and never repeat; expiry follows the time in the log, the same on all replicas.",
+	}
+	if n := len(d.Shards); n > 1 {
+		lines = append(lines, fmt.Sprintf("Its keys are spread by hash over %d shards; a command whose keys lie in several is refused.", n))
+	} else {
+		lines = append(lines, "All its keys lie in one shard, so a command may touch any of them.")
+	}
+	return lines
+}
+
+func survival(replicas int) []string {
+	majority := replicas/2 + 1
+	spare := replicas - majority
+	lines := []string{
+		fmt.Sprintf("A write is acknowledged when %s of %d have it on disk, synced.", count(majority, "replica"), replicas),
+	}
+	if spare == 0 {
+		return append(lines,
+			"It works while all its replicas are up; while one is down, requests are refused as unavailable.",
+			"What was acknowledged is lost only with the disks: there is no replica to spare.")
+	}
+	return append(lines,
+		fmt.Sprintf("It works while any %d of %d replicas can reach each other; %s may be down or cut off.", majority, replicas, count(spare, "replica")),
+		fmt.Sprintf("Crashes and power cuts lose nothing that was acknowledged, even of all nodes at once; it takes the disks of %d nodes to lose a write.", majority),
+		"A request that ended as unknown may have happened, or may happen yet; one that was refused never will.")
+}
+
+func (d *Descriptor) costs(replicas int) []string {
+	round, sync := "one round of messages among the replicas", "one sync on each of them, shared by all that are written at that moment"
+	if replicas == 1 {
+		round, sync = "no messages among replicas", "one sync, shared by all that are written at that moment"
+	}
+	lines := []string{fmt.Sprintf("A write costs %s and %s.", round, sync)}
+	switch {
+	case d.Terms.LeaseOff && replicas > 1:
+		lines = append(lines, "A read costs one round of messages and no sync: leases are off, so the leader confirms itself each time, and no clock is trusted.")
+	case d.Terms.LeaseOff:
+		lines = append(lines, "A read costs neither messages nor a sync.")
+	default:
+		lines = append(lines, "A read costs the leader neither messages nor a sync while its lease holds, and one round of messages otherwise; the lease trusts that clocks run equally fast within 5 %.")
+	}
+	return append(lines,
+		"Asked at another node than the leader's, an operation costs one more round trip between the two.",
+		"Levels: default and linearizable are the same here; a level that it cannot give is refused, never lowered.",
+		fmt.Sprintf("Level table: read %s, write %s, others %s.", kv.Linearizable, kv.Linearizable, kv.Unsupported))
+}
+
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}

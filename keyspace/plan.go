@@ -1,0 +1,116 @@
+package keyspace
+
+import (
+	"slices"
+
+	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/kv"
+)
+
+// SystemName is the keyspace of the catalog itself. It is made of the cluster's list, not created.
+const SystemName = "system"
+
+// SystemGroup is the group of the catalog.
+const SystemGroup core.GroupID = 1
+
+// planned are the consistencies that have a name but no protocol yet.
+var planned = []kv.Consistency{"sequential", "atomic", "quorum", "causal", "eventual"}
+
+// checkSpec checks what a user asked for and fills in the defaults for a cluster of so many nodes.
+func checkSpec(spec *kv.CreateKeyspace, nodes int) error {
+	if err := CheckName(spec.Name); err != nil {
+		return err
+	}
+	if spec.Consistency == "" {
+		spec.Consistency = kv.Linearizable
+	}
+	if err := checkConsistency(spec.Consistency); err != nil {
+		return err
+	}
+	if spec.Shards == 0 {
+		spec.Shards = 1
+	}
+	if spec.Replicas == 0 {
+		spec.Replicas = min(replicasDefault, nodes)
+	}
+	switch {
+	case spec.Shards < 1 || spec.Shards > ShardsMax:
+		return kv.Errorf(kv.Invalid, "%d shards; give 1 to %d", spec.Shards, ShardsMax)
+	case spec.Replicas < 1 || spec.Replicas > ReplicasMax:
+		return kv.Errorf(kv.Invalid, "%d replicas; give 1 to %d", spec.Replicas, ReplicasMax)
+	case spec.Replicas > nodes:
+		return kv.Errorf(kv.Invalid, "%d replicas need as many nodes; the cluster has %d", spec.Replicas, nodes)
+	case spec.Lease != "" && spec.Lease != "on" && spec.Lease != "off":
+		return kv.Errorf(kv.Invalid, "lease %q is not known; give on or off", spec.Lease)
+	}
+	return nil
+}
+
+// CheckName tells what is wrong with the name of a keyspace that a user wants to make.
+func CheckName(name string) error {
+	switch {
+	case name == "":
+		return kv.Errorf(kv.Invalid, "a keyspace needs a name")
+	case len(name) > NameMax:
+		return kv.Errorf(kv.Invalid, "a name of %d bytes; the limit is %d", len(name), NameMax)
+	case name == SystemName:
+		return kv.Errorf(kv.Invalid, "the name %q belongs to the catalog; take another", name)
+	}
+	for _, c := range name {
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '_' && c != '-' {
+			return kv.Errorf(kv.Invalid, "the name %q holds %q; use a-z, 0-9, _ and - only", name, c)
+		}
+	}
+	return nil
+}
+
+func checkConsistency(c kv.Consistency) error {
+	if c == kv.Linearizable {
+		return nil
+	}
+	if slices.Contains(planned, c) {
+		return kv.Errorf(kv.Unsupported, "consistency %q is known but not built yet; today there is %q", c, kv.Linearizable)
+	}
+	return kv.Errorf(kv.Invalid, "consistency %q is not known; today there is %q", c, kv.Linearizable)
+}
+
+// Next are the lowest ids that were never given. They only grow, so that what is left of a dropped keyspace on some disk
+// is never taken for a part of a new one.
+type Next struct {
+	Keyspace uint32       `json:"keyspace"`
+	Group    core.GroupID `json:"group"`
+}
+
+// FirstNext are the first ids after the catalog's own.
+func FirstNext() Next { return Next{Keyspace: 1, Group: SystemGroup + 1} }
+
+// Plan places a new keyspace on nodes, in the order given: each shard begins one node further, and its first replica is
+// the preferred leader, so that replicas and leaders spread evenly. It returns the ids for the next keyspace.
+func Plan(spec kv.CreateKeyspace, nodes []core.NodeID, next Next) (*Descriptor, Next, error) {
+	if err := checkSpec(&spec, len(nodes)); err != nil {
+		return nil, next, err
+	}
+	d := &Descriptor{Format: descriptorFormat, Name: spec.Name, ID: next.Keyspace, Consistency: spec.Consistency,
+		Terms: Terms{LeaseOff: spec.Lease == "off"}, Shards: make([]Shard, spec.Shards)}
+	for i := range d.Shards {
+		// Beginning with the group's number spreads keyspaces of one shard, too.
+		d.Shards[i] = place(next.Group, nodes, int(next.Group%core.GroupID(len(nodes))), spec.Replicas)
+		next.Group++
+	}
+	next.Keyspace++
+	return d, next, nil
+}
+
+func place(group core.GroupID, nodes []core.NodeID, first, replicas int) Shard {
+	s := Shard{Group: group, Preferred: 1}
+	for i := range replicas {
+		s.Replicas = append(s.Replicas, Member{core.ReplicaID(i + 1), nodes[(first+i)%len(nodes)]})
+	}
+	return s
+}
+
+// System is the catalog's own descriptor: a voter on every node.
+func System(nodes []core.NodeID) *Descriptor {
+	return &Descriptor{Format: descriptorFormat, Name: SystemName, Consistency: kv.Linearizable,
+		Shards: []Shard{place(SystemGroup, nodes, 0, len(nodes))}}
+}

@@ -1,0 +1,150 @@
+package node
+
+import (
+	"fmt"
+
+	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/host"
+	"github.com/gamutdb/gamut/keyspace"
+	"github.com/gamutdb/gamut/kv"
+	"github.com/gamutdb/gamut/machine"
+)
+
+// readCatalog decodes this node's copy of the catalog, which may be behind but is some true earlier state.
+func readCatalog(view core.View) (*keyspace.Catalog, error) {
+	c := keyspace.NewCatalog()
+	command := kv.Command{Ops: []kv.Op{{Kind: kv.OpScan}}}
+	for {
+		r, _ := machine.Read(view, &command, 0)
+		for i := range r.Items {
+			if err := c.Put(r.Items[i].Key, r.Items[i].Value); err != nil {
+				return nil, err
+			}
+		}
+		if r.Key == nil {
+			return c, nil
+		}
+		command.Ops[0].Key = r.Key
+	}
+}
+
+// reconcile brings the replicas of this node in line with its copy of the catalog.
+func (n *Node) reconcile(now host.Now) {
+	c, err := readCatalog(n.disk.Group(keyspace.SystemGroup))
+	if err != nil {
+		n.log.Error("the catalog cannot be read; keyspaces stay as they are", "error", err)
+		n.alarms.set("catalog", "the catalog cannot be read: "+err.Error())
+		return
+	}
+	n.alarms.clear("catalog")
+	old := n.table.Load()
+	t := n.newTable(c, old)
+	n.endGone(now, c)
+	for _, s := range t.ordered {
+		for _, sh := range s.shards {
+			if sh.self != 0 && !n.host.Has(sh.group) {
+				n.startReplica(now, sh)
+			}
+		}
+	}
+	n.table.Store(t)
+	if old != nil {
+		close(old.replaced)
+	}
+	n.checkDisks(c)
+}
+
+// startReplica starts one that has never run, or lets it recover what the disk holds of it. Group ids are never given
+// twice, so what the disk holds under an id is of that very replica.
+func (n *Node) startReplica(now host.Now, sh *shard) {
+	d := sh.space.descriptor
+	config := d.FirstConfig(n.identity.Cluster, sh.index, n.config.protocolOptions())
+	replica := keyspace.NewReplica(d.Consistency, sh.self, n.config.protocolOptions())
+	state := &replicaState{Group: sh.state, open: map[*lentSnapshot]struct{}{}}
+	if sh.group == keyspace.SystemGroup {
+		state.changed = &n.catalogChanged
+	}
+	var first any = core.Start{Config: config}
+	records, suspect := n.recovered.Groups[sh.group], n.recovered.AllSuspect || n.recovered.Suspect[sh.group]
+	if len(records) > 0 || n.hadState[sh.group] || suspect {
+		first = core.Recover{Config: config, Records: records, Suspect: suspect}
+	}
+	delete(n.recovered.Groups, sh.group)
+	n.host.Add(now, host.Replica{Group: sh.group, Self: sh.self, Nodes: sh.where, Core: replica, State: state, First: first})
+	r := running{shard: sh, state: state}
+	r.led, _ = replica.(core.Led)
+	r.leased, _ = replica.(core.Leased)
+	n.running = append(n.running, r)
+	n.log.Info("replica started", "keyspace", d.Name, "shard", sh.index, "group", sh.group, "replica", sh.self,
+		"recovered", len(records), "suspect", suspect)
+}
+
+// endGone removes the replicas of dropped keyspaces, those that only the disk still has included.
+func (n *Node) endGone(now host.Now, c *keyspace.Catalog) {
+	kept := n.running[:0]
+	for _, r := range n.running {
+		if !c.Gone(r.shard.group) {
+			kept = append(kept, r)
+			continue
+		}
+		r.shard.readUntil.Store(0)
+		n.host.Remove(now, r.shard.group)
+		r.state.closeLent()
+		n.dropState(r.shard.group)
+	}
+	clear(n.running[len(kept):])
+	n.running = kept
+	for g := range n.recovered.Groups {
+		if c.Gone(g) {
+			delete(n.recovered.Groups, g)
+			n.dropState(g)
+		}
+	}
+	for g := range n.hadState {
+		if c.Gone(g) {
+			delete(n.hadState, g)
+			n.dropState(g)
+		}
+	}
+}
+
+// dropState lets the chores goroutine remove a group's state; it syncs, which the loop must not.
+func (n *Node) dropState(g core.GroupID) {
+	n.log.Info("replica dropped", "group", g)
+	n.checkpoints.drop(g)
+	n.droppedMu.Lock()
+	n.dropped = append(n.dropped, g)
+	n.droppedMu.Unlock()
+}
+
+// appendOrphans carries the records of replicas that the catalog's copy does not have yet into the new segment: after a
+// crash the copy may be older than the replicas, and what they voted must not go with the old segments.
+func (n *Node) appendOrphans(items []core.Item) []core.Item {
+	for g, records := range n.recovered.Groups {
+		for _, r := range records {
+			if r.Pos == 0 {
+				items = append(items, core.Item{Group: g, Record: r})
+			}
+		}
+	}
+	return items
+}
+
+// checkDisks ends this node if the catalog knows another disk for it, and hangs up on peers whose disk is not theirs.
+func (n *Node) checkDisks(c *keyspace.Catalog) {
+	if mine, ok := c.Nodes[n.config.Node]; ok && mine.Store != keyspace.StoreID(n.identity.Store) {
+		n.fail(fmt.Errorf("the folder %s holds disk %v, but the cluster knows node %d by disk %v: %w",
+			n.config.Dir, keyspace.StoreID(n.identity.Store), n.config.Node, mine.Store, errOurDisk))
+		return
+	}
+	for _, p := range n.ordered {
+		known := c.Nodes[p.id].Store
+		p.mu.Lock()
+		wrong := known != keyspace.StoreID{} && p.store != keyspace.StoreID{} && p.store != known
+		p.mu.Unlock()
+		if wrong {
+			n.log.Warn("hang up on a peer whose disk is not the one that the cluster knows", "peer", p.id)
+			p.hangUp()
+		}
+	}
+}

@@ -1,0 +1,181 @@
+package node
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"hash"
+	"sync"
+	"time"
+
+	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/kv"
+	"github.com/gamutdb/gamut/machine"
+	"github.com/gamutdb/gamut/store"
+)
+
+const (
+	// checkpointsMax is how many states of one group are kept at a time; a newer one replaces the oldest.
+	checkpointsMax = 4
+	// checkpointAge is how long a state is kept: it holds disk space.
+	checkpointAge = core.Time(60 * time.Second)
+	// pageItems and pageBytes bound one page.
+	pageItems = 1000
+	pageBytes = 4 << 20
+)
+
+// checkpoints are the states that are kept for comparison among replicas.
+type checkpoints struct {
+	mu     sync.Mutex
+	kept   map[core.GroupID][]*checkpoint
+	closed bool
+}
+
+// checkpoint is one kept state. users counts its readers and the list itself: who is last closes it.
+type checkpoint struct {
+	index    uint64
+	since    core.Time
+	snapshot core.Snapshot
+	users    int
+}
+
+// keep takes over a snapshot.
+func (c *checkpoints) keep(g core.GroupID, index uint64, s core.Snapshot, now core.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		s.Close()
+		return
+	}
+	if c.kept == nil {
+		c.kept = map[core.GroupID][]*checkpoint{}
+	}
+	list := append(c.kept[g], &checkpoint{index: index, since: now, snapshot: s, users: 1})
+	for len(list) > checkpointsMax {
+		c.release(list[0])
+		list = list[1:]
+	}
+	c.kept[g] = list
+}
+
+// release gives back one use; c.mu is held.
+func (c *checkpoints) release(p *checkpoint) {
+	if p.users--; p.users == 0 {
+		p.snapshot.Close()
+	}
+}
+
+// expire lets go of what is older than its time.
+func (c *checkpoints) expire(now core.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for g, list := range c.kept {
+		for len(list) > 0 && now-list[0].since > checkpointAge {
+			c.release(list[0])
+			list = list[1:]
+		}
+		if c.kept[g] = list; len(list) == 0 {
+			delete(c.kept, g)
+		}
+	}
+}
+
+func (c *checkpoints) drop(g core.GroupID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, p := range c.kept[g] {
+		c.release(p)
+	}
+	delete(c.kept, g)
+}
+
+// close lets go of all; readers that are under way must have ended.
+func (c *checkpoints) close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
+	for g, list := range c.kept {
+		for _, p := range list {
+			c.release(p)
+		}
+		delete(c.kept, g)
+	}
+}
+
+// read calls f with a kept state. A page of the disk that cannot be read is an error, not the end of the node.
+func (c *checkpoints) read(g core.GroupID, index uint64, f func(core.View)) (err error) {
+	c.mu.Lock()
+	var found *checkpoint
+	for _, p := range c.kept[g] {
+		if p.index == index {
+			found = p
+			p.users++
+			break
+		}
+	}
+	c.mu.Unlock()
+	if found == nil {
+		return kv.Errorf(kv.NotFound, "group %d has no state kept at %d here; it may be a minute old, or this replica behind", g, index)
+	}
+	defer func() {
+		c.mu.Lock()
+		c.release(found)
+		c.mu.Unlock()
+		var damaged *store.ReadError
+		if broken := recover(); broken != nil {
+			cause, ok := broken.(error)
+			if !ok || !errors.As(cause, &damaged) {
+				panic(broken)
+			}
+			err = damaged
+		}
+	}()
+	f(found.snapshot)
+	return nil
+}
+
+// page reads records from a key on.
+func page(v core.View, from []byte, limit int) (out kv.StatePage) {
+	if limit <= 0 || limit > pageItems {
+		limit = pageItems
+	}
+	bytes := 0
+	eachRecord(v, from, func(key, record []byte) bool {
+		if len(out.Items) == limit || bytes > pageBytes {
+			out.Next = append([]byte{}, key...)
+			return false
+		}
+		out.Items = append(out.Items, kv.StateItem{Key: append([]byte{}, key...), Record: append([]byte{}, record...)})
+		bytes += len(key) + len(record)
+		return true
+	})
+	return out
+}
+
+// digest sums up all records: SHA-256 over each key and value, their lengths first.
+func digest(v core.View, stop func() bool) (out kv.StateDigest, ok bool) {
+	sum := sha256.New()
+	ok = true
+	eachRecord(v, nil, func(key, record []byte) bool {
+		writeSized(sum, key)
+		writeSized(sum, record)
+		out.Keys++
+		out.Bytes += int64(len(key) + len(record))
+		ok = out.Keys%4096 != 0 || !stop()
+		return ok
+	})
+	out.Digest = hex.EncodeToString(sum.Sum(nil))
+	return out, ok
+}
+
+func writeSized(h hash.Hash, b []byte) {
+	var size [binary.MaxVarintLen64]byte
+	h.Write(size[:binary.PutUvarint(size[:], uint64(len(b)))])
+	h.Write(b)
+}
+
+func eachRecord(v core.View, from []byte, f func(key, record []byte) bool) {
+	start := append([]byte{machine.DataKind}, from...)
+	v.Scan(start, []byte{machine.DataKind + 1}, func(k, record []byte) bool { return f(k[1:], record) })
+}

@@ -1,0 +1,183 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/gamutdb/gamut/host"
+	"github.com/gamutdb/gamut/store"
+)
+
+// alarms are what an operator should look at, by subject.
+type alarms struct {
+	mu   sync.Mutex
+	text map[string]string
+}
+
+// set raises an alarm or changes its words; it reports whether it is a new one.
+func (a *alarms) set(subject, text string) (raised bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.text == nil {
+		a.text = map[string]string{}
+	}
+	_, before := a.text[subject]
+	a.text[subject] = text
+	return !before
+}
+
+func (a *alarms) clear(subject string) (cleared bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	_, before := a.text[subject]
+	delete(a.text, subject)
+	return before
+}
+
+func (a *alarms) list() []string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var list []string
+	for _, subject := range slices.Sorted(maps.Keys(a.text)) {
+		list = append(list, a.text[subject])
+	}
+	return list
+}
+
+// judge raises or clears an alarm, and logs the change.
+func (n *Node) judgeAlarm(subject string, bad bool, text string) {
+	switch {
+	case bad && n.alarms.set(subject, text):
+		n.log.Warn("alarm", "subject", subject, "text", text)
+	case !bad && n.alarms.clear(subject):
+		n.log.Info("alarm over", "subject", subject)
+	}
+}
+
+// choresEvery is how often the clocks and the disk space are looked at.
+const choresEvery = time.Second
+
+// watch looks after the clocks, the disk space and kept states.
+func (n *Node) watch(ctx context.Context) {
+	ticker := time.NewTicker(choresEvery)
+	defer ticker.Stop()
+	unfit := false
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		n.watchClock()
+		n.watchDisk()
+		n.checkpoints.expire(n.clocks.mono())
+		if now := n.skewed.Load() || n.diskFull.Load(); now != unfit {
+			unfit = now
+			n.inbox.call(func(host.Now) { n.host.SetUnfit(now) })
+		}
+	}
+}
+
+func (n *Node) watchClock() {
+	var skews []time.Duration
+	now := n.clocks.mono()
+	for _, p := range n.ordered {
+		p.mu.Lock()
+		if skew, ok := p.measured.skew(); ok && now-p.measured.heard < heardWithin {
+			skews = append(skews, skew)
+		}
+		p.mu.Unlock()
+	}
+	median, known := medianSkew(skews)
+	off := n.clocks.adjust(median, known)
+	n.judgeAlarm("wall clock", off.Abs() > offsetLimit,
+		fmt.Sprintf("the wall clock is %v off the time that this node goes by; check the time service", off.Round(time.Millisecond)))
+	skewed := known && median.Abs() > offsetLimit
+	n.judgeAlarm("clock skew", skewed,
+		fmt.Sprintf("this node's time is %v off the others'; it leads nothing until the clock is set and the node started again", -median.Round(time.Millisecond)))
+	n.skewed.Store(skewed)
+}
+
+// reservePart is the default reserve as a part of the file system, reserveMin its least.
+const (
+	reservePart = 100
+	reserveMin  = 64 << 20
+)
+
+func (n *Node) watchDisk() {
+	usage, err := n.fs.GetDiskUsage(n.config.Dir)
+	if err != nil {
+		n.judgeAlarm("disk space", true, "the free space of the disk cannot be read: "+err.Error())
+		return
+	}
+	free := usage.AvailBytes
+	full := free < n.reserve
+	n.judgeAlarm("disk space", full,
+		fmt.Sprintf("%d MiB are free on the disk of %s, %d are kept in reserve; this node takes no writes until there is room",
+			free>>20, n.config.Dir, n.reserve>>20))
+	n.diskFull.Store(full)
+}
+
+// tend flushes the state and drops that of removed groups. Both sync and may take long.
+func (n *Node) tend(ctx context.Context) {
+	ticker := time.NewTicker(choresEvery)
+	defer ticker.Stop()
+	flushed := time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		if err := n.dropAll(); err != nil {
+			n.fail(err)
+			return
+		}
+		due := time.Since(flushed) >= n.config.Timing.Flush && n.disk.LogBytesSinceFlush() > 0
+		if !due && !n.disk.NeedsFlush() {
+			continue
+		}
+		if err := n.disk.Flush(); err != nil {
+			n.fail(err)
+			return
+		}
+		flushed = time.Now()
+	}
+}
+
+func (n *Node) dropAll() error {
+	n.droppedMu.Lock()
+	dropped := n.dropped
+	n.dropped = nil
+	n.droppedMu.Unlock()
+	for _, g := range dropped {
+		if err := n.disk.Drop(g); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeLog makes batches durable, one after the other, until there are no more.
+func (n *Node) writeLog() {
+	var items []store.Item
+	for b := range n.batches {
+		items = items[:0]
+		for _, it := range b.Items {
+			items = append(items, store.Item(it))
+		}
+		err := n.disk.Append(store.Batch{HLCUpper: b.HLCUpper, Items: items, Roll: b.Roll})
+		clear(items)
+		if err != nil {
+			n.fail(err)
+			continue
+		}
+		n.counters.syncs.Add(1)
+		n.counters.syncBytes.Add(uint64(b.Bytes))
+		n.inbox.synced(syncedBatch{batch: b, needsRoll: n.disk.NeedsRoll()})
+	}
+}

@@ -1,0 +1,196 @@
+package node
+
+import (
+	"time"
+
+	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/host"
+	"github.com/gamutdb/gamut/kv"
+)
+
+// timerMin is the finest wait of the loop: nothing in a host needs a finer one.
+const timerMin = time.Millisecond
+
+// loop owns the host until the node stops.
+func (n *Node) loop() {
+	defer n.workers.Done()
+	defer close(n.loopEnded)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	var got arrivals
+	for !n.stopped {
+		select {
+		case <-n.inbox.wake:
+		case <-timer.C:
+		}
+		n.inbox.take(&got)
+		// The clock is read after the messages were taken: a lease granted "now" must not begin before its request came.
+		now := n.now()
+		n.pass(now, &got)
+		got.reset()
+		timer.Reset(max(timerMin, time.Duration(n.host.Deadline()-now.Mono)))
+	}
+	n.abandon()
+}
+
+func (n *Node) now() host.Now {
+	mono := n.clocks.mono()
+	return host.Now{Mono: mono, Wall: n.clocks.millis(mono)}
+}
+
+// pass lets everything that has arrived take effect. Overdue commands end first, before the memory of new ones is lent to
+// replicas; permits are published before anything leaves for a peer, so that no peer acts on a leadership that was given
+// up here while somebody still reads under it.
+func (n *Node) pass(now host.Now, got *arrivals) {
+	if now.Mono >= n.host.Deadline() {
+		n.host.Tick(now)
+	}
+	n.deliver(now, got)
+	n.host.Settle(now)
+	if n.catalogChanged {
+		n.catalogChanged = false
+		n.reconcile(now)
+		n.host.Settle(now)
+	}
+	n.write(now)
+	n.publish()
+	for _, p := range n.ordered {
+		p.flush()
+	}
+	n.recycle()
+}
+
+func (n *Node) deliver(now host.Now, got *arrivals) {
+	for i := range got.synced {
+		n.host.Synced(now, got.synced[i].batch)
+		n.writing, n.needsRoll = false, got.synced[i].needsRoll
+	}
+	for _, f := range got.calls {
+		f(now)
+	}
+	for i := range got.frames {
+		for j := range got.frames[i].parcels {
+			n.receive(now, got.frames[i].from, &got.frames[i].parcels[j])
+		}
+	}
+	unsent := n.unsent
+	n.unsent = n.unsentSpare[:0]
+	for _, u := range unsent {
+		n.host.Returned(now, u.node, u.id, kv.Result{Code: kv.NotLeader, Detail: "the leader's node cannot be reached"})
+	}
+	n.unsentSpare = unsent
+	for _, s := range got.submissions {
+		n.admit(now, s)
+	}
+}
+
+func (n *Node) receive(now host.Now, from core.NodeID, p *parcel) {
+	switch p.kind {
+	case parcelMessage:
+		// A node speaks for its own replicas only.
+		if s := n.table.Load().groups[p.envelope.Group]; s != nil && s.where[p.envelope.From] == from {
+			n.host.Receive(now, p.envelope)
+		}
+	case parcelForward:
+		n.host.Forwarded(now, from, p.forward)
+	case parcelReturn:
+		n.host.Returned(now, from, p.id, p.result)
+	}
+}
+
+// write hands the open batch to the log's writer when that has nothing to do.
+func (n *Node) write(now host.Now) {
+	if n.writing || n.failed.Load() != nil {
+		return
+	}
+	if n.needsRoll {
+		n.host.Roll(now)
+		n.host.Settle(now)
+	}
+	b, ok := n.host.TakeBatch(now)
+	if !ok {
+		return
+	}
+	if b.Roll {
+		b.Items = n.appendOrphans(b.Items)
+	}
+	n.writing = true
+	n.batches <- b
+}
+
+// publish tells connections and doors what the replicas know of their leaders, and how long their states may be read.
+func (n *Node) publish() {
+	for _, r := range n.running {
+		leader := core.ReplicaID(0)
+		if r.led != nil {
+			leader = r.led.Leader()
+		}
+		if uint32(leader) != r.shard.ledBy.Load() {
+			r.shard.ledBy.Store(uint32(leader))
+			r.shard.leader.Store(uint32(r.shard.where[leader]))
+		}
+		if r.leased != nil {
+			if until := int64(r.leased.ReadUntil()); until != r.shard.readUntil.Load() {
+				r.shard.readUntil.Store(until)
+			}
+		}
+	}
+}
+
+// running is a replica that the host runs, by the faces it has.
+type running struct {
+	shard  *shard
+	state  *replicaState
+	led    core.Led
+	leased core.Leased
+}
+
+// unsent is a forwarded command that could not leave.
+type unsent struct {
+	node core.NodeID
+	id   core.RequestID
+}
+
+// Message carries a protocol message to a peer (host.Port). While the peer cannot be reached it is lost.
+func (n *Node) Message(to core.NodeID, m host.Envelope) {
+	p := n.peers[to]
+	if p == nil || !p.connected.Load() || p.full() {
+		return
+	}
+	p.grew(appendMessage(p.frame(), m))
+}
+
+// Forward carries a command to the leader's node (host.Port). One that cannot leave comes back in the next pass.
+func (n *Node) Forward(to core.NodeID, f host.Forward) {
+	p := n.peers[to]
+	if p == nil || !p.connected.Load() || p.full() {
+		n.unsent = append(n.unsent, unsent{to, f.ID})
+		return
+	}
+	p.grew(appendForward(p.frame(), f))
+}
+
+// Return carries an answer to the node that asked (host.Port). Answers are never dropped silently: a peer that does not
+// take them is hung up on, so that it knows that it does not know.
+func (n *Node) Return(to core.NodeID, id core.RequestID, r kv.Result) {
+	p := n.peers[to]
+	if p == nil || !p.connected.Load() {
+		return
+	}
+	if p.full() {
+		p.hangUp()
+		return
+	}
+	p.grew(appendReturn(p.frame(), id, &r))
+}
+
+// Note takes what a replica told of itself (host.Port).
+func (n *Node) Note(g core.GroupID, note core.Note) {
+	switch note := note.(type) {
+	case core.CheckpointNote:
+		n.checkpoints.keep(g, note.Index, n.disk.Group(g).Snapshot(), n.clocks.mono())
+		n.noteCheckpoint(g, note.Index)
+	default:
+		n.noteLogged(g, note)
+	}
+}

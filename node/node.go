@@ -1,0 +1,294 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/host"
+	"github.com/gamutdb/gamut/keyspace"
+	"github.com/gamutdb/gamut/kv"
+	"github.com/gamutdb/gamut/store"
+)
+
+// Node is a process of the cluster. It is a kv.Database and a kv.Admin.
+type Node struct {
+	config   Config
+	log      *slog.Logger
+	fs       vfs.FS
+	disk     *store.Disk
+	identity store.Identity
+	clocks   *clocks
+	started  time.Time
+	reserve  uint64
+
+	listener net.Listener
+	peers    map[core.NodeID]*peer
+	ordered  []*peer // by id
+	inbox    inbox
+	batches  chan host.Batch
+	table    atomic.Pointer[table]
+
+	// serving is held for reading while a batch is submitted, so that Close can wait for those that read the state.
+	serving sync.RWMutex
+	closing bool
+
+	// The loop's.
+	host           *host.Host
+	running        []running
+	recovered      store.Recovered
+	hadState       map[core.GroupID]bool // groups that had state when the disk was opened
+	catalogChanged bool
+	writing        bool
+	needsRoll      bool
+	stopped        bool
+	unsent         []unsent
+	unsentSpare    []unsent
+	waiting        []waiting
+	freeTokens     []uint64
+	ended          []*submission
+	marks          []markWaiter
+
+	submissions sync.Pool
+	checkpoints checkpoints
+	alarms      alarms
+	skewed      atomic.Bool
+	diskFull    atomic.Bool
+	registered  atomic.Bool
+	failed      atomic.Pointer[error]
+	droppedMu   sync.Mutex
+	dropped     []core.GroupID
+	counters    counters
+
+	cancel    context.CancelFunc
+	workers   sync.WaitGroup
+	writer    sync.WaitGroup
+	loopEnded chan struct{}
+	closeOnce sync.Once
+	closeErr  error
+}
+
+var (
+	_ kv.Database = (*Node)(nil)
+	_ kv.Admin    = (*Node)(nil)
+	_ host.Port   = (*Node)(nil)
+)
+
+type counters struct {
+	requests, refused, unknown, syncs, syncBytes, blocks atomic.Uint64
+}
+
+// Start opens the node's folder and joins the cluster. It returns as soon as the node works; Ready tells when it serves.
+func Start(config Config) (*Node, error) {
+	if err := config.Validate(); err != nil {
+		return nil, err
+	}
+	n := &Node{config: config, log: config.Logger.With("node", config.Node), started: time.Now(), batches: make(chan host.Batch, 1),
+		peers: map[core.NodeID]*peer{}, hadState: map[core.GroupID]bool{}, needsRoll: true, loopEnded: make(chan struct{})}
+	n.clocks = newClocks(monotonic, time.Now)
+	n.submissions.New = func() any { return &submission{} }
+	n.inbox.init()
+	for _, id := range config.nodes() {
+		if id != config.Node {
+			p := &peer{id: id, addr: config.Cluster[id], wake: make(chan struct{}, 1)}
+			n.peers[id] = p
+			n.ordered = append(n.ordered, p)
+		}
+	}
+	if err := n.open(); err != nil {
+		return nil, err
+	}
+	n.begin()
+	return n, nil
+}
+
+// open takes the folder and the address: what only one process can have.
+func (n *Node) open() error {
+	var err error
+	if n.listener, err = net.Listen("tcp", n.config.Listen); err != nil {
+		return fmt.Errorf("listen for peers: %w", err)
+	}
+	want := store.Identity{Cluster: n.config.clusterID(), Node: n.config.Node}
+	options := n.config.Store
+	if options.FS == nil {
+		options.FS = vfs.Default
+	}
+	n.fs = options.FS
+	options.Logger = func(text string) { n.log.Warn("disk", "report", text) }
+	if n.disk, n.recovered, err = store.Open(n.config.Dir, want, options); err != nil {
+		return errors.Join(err, n.listener.Close())
+	}
+	n.identity = n.disk.Identity()
+	for _, g := range n.disk.GroupsWithState() {
+		n.hadState[g] = true
+	}
+	n.reserve = uint64(n.config.DiskReserveBytes)
+	if n.reserve == 0 {
+		usage, err := n.fs.GetDiskUsage(n.config.Dir)
+		if err != nil {
+			n.log.Warn("the size of the disk cannot be read", "error", err)
+		}
+		n.reserve = max(reserveMin, usage.TotalBytes/reservePart)
+	}
+	return nil
+}
+
+// begin starts the replicas that the disk's copy of the catalog names, then all goroutines.
+func (n *Node) begin() {
+	now := n.now()
+	seed := uint64(time.Now().UnixNano())
+	n.host = host.New(n, rand.New(rand.NewPCG(seed, uint64(n.config.Node))), n.recovered.HLCUpper, now, n.config.Host)
+	n.reconcileFirst(now)
+	n.watchDisk()
+	ctx, cancel := context.WithCancel(context.Background())
+	n.cancel = cancel
+	n.writer.Add(1)
+	go func() {
+		defer n.writer.Done()
+		n.writeLog()
+	}()
+	n.workers.Add(1)
+	go n.loop()
+	work := []func(context.Context){n.accept, n.watch, n.tend, n.register}
+	for _, p := range n.ordered {
+		work = append(work, func(ctx context.Context) { n.speak(ctx, p) })
+	}
+	for _, f := range work {
+		n.workers.Add(1)
+		go func() {
+			defer n.workers.Done()
+			f(ctx)
+		}()
+	}
+	n.log.Info("node started", "dir", n.config.Dir, "boot", n.identity.Boot, "disk", keyspace.StoreID(n.identity.Store).String())
+}
+
+// reconcileFirst is the first reconcile: if the catalog's copy cannot be read, its own replica must run all the same.
+func (n *Node) reconcileFirst(now host.Now) {
+	n.table.Store(n.newTable(keyspace.NewCatalog(), nil))
+	n.reconcile(now)
+	if !n.host.Has(keyspace.SystemGroup) {
+		n.startReplica(now, n.table.Load().groups[keyspace.SystemGroup])
+	}
+}
+
+// fail ends the node: it must not go on. The first error counts.
+func (n *Node) fail(err error) {
+	if n.failed.CompareAndSwap(nil, &err) {
+		n.log.Error("the node stops", "error", err)
+		n.config.Fatal(err)
+	}
+}
+
+// Close hands leaderships over, answers what is under way, and releases the folder. When ctx ends before all is handed
+// over or answered, the rest ends as unknown.
+func (n *Node) Close(ctx context.Context) error {
+	n.closeOnce.Do(func() { n.closeErr = n.close(ctx) })
+	return n.closeErr
+}
+
+func (n *Node) close(ctx context.Context) error {
+	n.serving.Lock()
+	n.closing = true
+	n.serving.Unlock()
+	if n.failed.Load() == nil {
+		n.handOver(ctx)
+	}
+	n.inbox.call(func(host.Now) { n.stopped = true })
+	<-n.loopEnded
+	n.cancel()
+	err := n.listener.Close()
+	n.inbox.close()
+	n.workers.Wait()
+	close(n.batches)
+	n.writer.Wait()
+	n.checkpoints.close()
+	for _, r := range n.running {
+		r.state.closeLent()
+	}
+	if err := errors.Join(n.dropAll(), err); err != nil {
+		n.log.Warn("close", "error", err)
+	}
+	if err := n.disk.Close(); err != nil {
+		return fmt.Errorf("close the folder %s: %w", n.config.Dir, err)
+	}
+	n.log.Info("node closed")
+	return nil
+}
+
+// handOverMax bounds how long a closing node waits for others to take over what it leads.
+const handOverMax = 2 * time.Second
+
+// handOver asks peers to lead what this node leads, and waits for that and for the commands under way.
+func (n *Node) handOver(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, handOverMax)
+	defer cancel()
+	for ctx.Err() == nil {
+		left := 0
+		err := n.onLoop(ctx, func(now host.Now) {
+			left = n.host.Pending()
+			for _, r := range n.running {
+				left += n.handOverGroup(now, r)
+			}
+		})
+		if err != nil || left == 0 {
+			return
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+// handOverGroup returns 1 if the group is led here and somebody else could lead it.
+func (n *Node) handOverGroup(now host.Now, r running) int {
+	if r.led == nil || r.led.Leader() != r.shard.self {
+		return 0
+	}
+	for _, m := range r.shard.space.descriptor.Shards[r.shard.index].Replicas {
+		if p := n.peers[m.Node]; p != nil && p.connected.Load() {
+			n.host.Event(now, r.shard.group, core.Handoff{To: m.Replica})
+			return 1
+		}
+	}
+	return 0
+}
+
+var errStopped = kv.Errorf(kv.Unavailable, "the node has stopped")
+
+// onLoop calls f in the loop's next pass and waits for it.
+func (n *Node) onLoop(ctx context.Context, f func(host.Now)) error {
+	done := make(chan struct{})
+	if !n.inbox.call(func(now host.Now) { f(now); close(done) }) {
+		return errStopped
+	}
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-n.loopEnded:
+		return errStopped
+	}
+}
+
+// Keyspace finds a keyspace by name; nil if there is none.
+func (n *Node) Keyspace(name string) *kv.Keyspace {
+	if s := n.table.Load().byName[name]; s != nil && name != keyspace.SystemName {
+		return s.keyspace
+	}
+	return nil
+}
+
+// Keyspaces lists all that clients may use, by name.
+func (n *Node) Keyspaces() []*kv.Keyspace { return n.table.Load().served }

@@ -1,0 +1,217 @@
+package node
+
+import (
+	"slices"
+	"time"
+
+	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/host"
+	"github.com/gamutdb/gamut/kv"
+	"github.com/gamutdb/gamut/machine"
+)
+
+// arenaKeep is the largest memory of encoded commands that is kept for the next submission.
+const arenaKeep = 1 << 20
+
+// submission is what one batch leaves for the loop: its commands, encoded in the connection's goroutine. It is used again
+// when the last of them is answered; until then nobody touches the arena.
+type submission struct {
+	deadline core.Time
+	entries  []entry
+	arena    []byte
+	written  []*shard // the shards that the batch writes to
+	left     int      // entries without an answer; the loop's
+	// lent says that a command may have ended at its deadline while a replica still had it: its memory is left to it.
+	lent bool
+}
+
+type entry struct {
+	call     *kv.Call
+	shard    *shard
+	from, to int // in the arena
+	read     bool
+	again    bool
+}
+
+func (s *submission) reset() {
+	clear(s.entries)
+	clear(s.written)
+	s.entries, s.written = s.entries[:0], s.written[:0]
+	if s.lent || cap(s.arena) > arenaKeep {
+		s.arena = nil
+	}
+	s.arena, s.lent = s.arena[:0], false
+}
+
+// Submit starts all calls of a batch. Reads under a valid permit are answered here, before it returns.
+func (n *Node) Submit(b *kv.Batch) {
+	b.Start()
+	calls := b.Calls()
+	if len(calls) == 0 {
+		return
+	}
+	n.counters.requests.Add(uint64(len(calls)))
+	n.serving.RLock()
+	defer n.serving.RUnlock()
+	if n.closing {
+		n.refuseAll(calls, kv.Result{Code: kv.Unavailable, Detail: "the node is shutting down; ask another one"})
+		return
+	}
+	// The clock is read after the requests have arrived: a permit that holds now covers them (rule R2).
+	now := n.clocks.mono()
+	s := n.submissions.Get().(*submission)
+	s.deadline = now + core.Time(n.config.Timing.Request)
+	if !b.Deadline.IsZero() {
+		s.deadline = now + core.Time(time.Until(b.Deadline))
+	}
+	if s.deadline <= now {
+		n.submissions.Put(s)
+		n.refuseAll(calls, kv.Result{Code: kv.Unavailable, Detail: "the deadline had passed before the request was sent"})
+		return
+	}
+	n.sort(s, calls, now)
+	n.post(s)
+}
+
+// post encodes what the loop has to do and hands it over.
+func (n *Node) post(s *submission) {
+	if len(s.entries) == 0 {
+		s.reset()
+		n.submissions.Put(s)
+		return
+	}
+	for i := range s.entries {
+		e := &s.entries[i]
+		// A read must keep its place among the writes of its batch, before it or behind it: then the log orders it.
+		e.read = e.read && !slices.Contains(s.written, e.shard)
+		e.from = len(s.arena)
+		s.arena = kv.AppendCommand(s.arena, &e.call.Command)
+		e.to = len(s.arena)
+		e.again = !e.call.Command.Session.IsZero()
+	}
+	s.left = len(s.entries)
+	if !n.inbox.submit(s) {
+		for i := range s.entries {
+			n.refuse(s.entries[i].call, kv.Result{Code: kv.Unavailable, Detail: "the node has stopped; ask another one"})
+		}
+	}
+}
+
+// sort answers what can be answered at once and lists the rest.
+func (n *Node) sort(s *submission, calls []*kv.Call, now core.Time) {
+	t := n.table.Load()
+	stamp := n.clocks.stamp(now)
+	for _, c := range calls {
+		sh, bad := n.check(t, c)
+		if sh == nil {
+			n.refuse(c, bad)
+			continue
+		}
+		read := c.Command.ReadOnly()
+		if read && sh.readUntil.Load() > int64(now) && !slices.Contains(s.written, sh) {
+			r, needsLog := machine.Read(sh.state, &c.Command, stamp)
+			if !needsLog {
+				c.Done(r)
+				continue
+			}
+			// The rest of the batch must see what this one will do to the log.
+			read = false
+		}
+		if !read && !slices.Contains(s.written, sh) {
+			s.written = append(s.written, sh)
+		}
+		s.entries = append(s.entries, entry{call: c, shard: sh, read: read})
+	}
+}
+
+// check finds the shard of a call; nil: the answer says what is wrong with it.
+func (n *Node) check(t *table, c *kv.Call) (*shard, kv.Result) {
+	if c.Level > kv.LevelLinearizable {
+		return nil, kv.Result{Code: kv.Unsupported, Detail: "the keyspace cannot give this level"}
+	}
+	if err := c.Command.Validate(); err != nil {
+		return nil, kv.Failed(err)
+	}
+	if n.diskFull.Load() && !c.Command.ReadOnly() {
+		return nil, kv.Result{Code: kv.DiskFull, Detail: "this node keeps its last disk space for recovery; make room, or write through another node"}
+	}
+	return t.find(c)
+}
+
+func (n *Node) refuse(c *kv.Call, r kv.Result) {
+	n.counters.refused.Add(1)
+	c.Done(r)
+}
+
+func (n *Node) refuseAll(calls []*kv.Call, r kv.Result) {
+	for _, c := range calls {
+		n.refuse(c, r)
+	}
+}
+
+// waiting is a call that the loop has not answered: the token's index finds it.
+type waiting struct {
+	call       *kv.Call
+	submission *submission
+}
+
+// admit gives the commands of a submission to the host.
+func (n *Node) admit(now host.Now, s *submission) {
+	for i := range s.entries {
+		e := &s.entries[i]
+		token := n.newToken(waiting{e.call, s})
+		n.host.Submit(now, host.Command{Token: token, Group: e.shard.group, Encoded: s.arena[e.from:e.to:e.to], Read: e.read,
+			Again: e.again, Nodes: e.shard.nodes, Deadline: s.deadline})
+	}
+}
+
+func (n *Node) newToken(w waiting) uint64 {
+	if last := len(n.freeTokens) - 1; last >= 0 {
+		token := n.freeTokens[last]
+		n.freeTokens = n.freeTokens[:last]
+		n.waiting[token] = w
+		return token
+	}
+	n.waiting = append(n.waiting, w)
+	return uint64(len(n.waiting) - 1)
+}
+
+// Reply answers a call of this node (host.Port).
+func (n *Node) Reply(token uint64, r kv.Result) {
+	w := n.waiting[token]
+	n.waiting[token] = waiting{}
+	n.freeTokens = append(n.freeTokens, token)
+	switch {
+	case r.Code.Refused():
+		n.counters.refused.Add(1)
+	case r.Code == kv.Unknown:
+		n.counters.unknown.Add(1)
+	}
+	w.submission.lent = w.submission.lent || r.Code == kv.Unknown || r.Code == kv.Unavailable
+	w.call.Done(r)
+	w.submission.left--
+	if w.submission.left == 0 {
+		n.ended = append(n.ended, w.submission)
+	}
+}
+
+// recycle gives back the submissions that ended in this pass. Not before its end: the host may have lent their memory
+// to a replica for the rest of the pass.
+func (n *Node) recycle() {
+	for i, s := range n.ended {
+		s.reset()
+		n.submissions.Put(s)
+		n.ended[i] = nil
+	}
+	n.ended = n.ended[:0]
+}
+
+// abandon answers what is left when the loop ends.
+func (n *Node) abandon() {
+	for token, w := range n.waiting {
+		if w.call != nil {
+			n.Reply(uint64(token), kv.Result{Code: kv.Unknown, Detail: "the node stopped; the write may have happened or may happen yet"})
+		}
+	}
+	n.recycle()
+}
