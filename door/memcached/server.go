@@ -22,8 +22,8 @@ type Server struct {
 	inputHeld atomic.Int64
 	// outputHeld is the sum of the large answers that are being written.
 	outputHeld atomic.Int64
-	counters  counters
-	flush     delayedFlush
+	counters   counters
+	flush      delayedFlush
 
 	mu        sync.Mutex
 	listeners map[net.Listener]struct{}
