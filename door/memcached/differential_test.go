@@ -80,11 +80,6 @@ func (s *script) exptime() string {
 	return s.pick("0", "0", "0", "100", "2592000", "-1", "2592001", "x")
 }
 
-func (s *script) cas() string {
-	// 9999999 is no version of either server; the ones that are depend on history, and are asked for apart.
-	return s.pick("9999999", "0", "x")
-}
-
 func (s *script) noreply() string { return s.pick("", "", "", " noreply") }
 
 func (s *script) step() {
@@ -103,7 +98,8 @@ func (s *script) step() {
 			s.pick("0", "5", "4294967295"), s.pick("0", "0", "100", "-1", "2592001"), len(v), s.noreply(), v)
 	case 2:
 		v := s.value()
-		fmt.Fprintf(&s.b, "cas %s 1 0 %d %s%s\r\n%s\r\n", s.key(), len(v), s.pick("9999999", "0"), s.noreply(), v)
+		// 9223372036854775807 is no version of either server; what a matching one does stands in the conversations.
+		fmt.Fprintf(&s.b, "cas %s 1 0 %d %s%s\r\n%s\r\n", s.key(), len(v), s.pick("9223372036854775807", "0"), s.noreply(), v)
 	case 3, 4:
 		fmt.Fprintf(&s.b, "%s %s %s\r\n", s.pick("get", "gets"), s.any(), s.pick("", s.any(), s.any()+"  "+s.key()))
 	case 5:
@@ -120,11 +116,11 @@ func (s *script) step() {
 		fmt.Fprintf(&s.b, "mg %s%s\r\n", s.key(), s.flags("v", "v", "s", "t", "f", "c", "k", "q", "Oab", "u", "T100", "N50", "R30", "R200", "Tx", "?", "Ppath"))
 	case 9:
 		v := s.value()
-		fmt.Fprintf(&s.b, "ms %s %d%s\r\n%s\r\n", s.key(), len(v), s.flags("T0", "T100", "F5", "c", "k", "q", "Oab", "ME", "MA", "MP", "MR", "MS", "MX", "MEE", "C9999999", "C0", "I", "Fx", "?", "Tx"), v)
+		fmt.Fprintf(&s.b, "ms %s %d%s\r\n%s\r\n", s.key(), len(v), s.flags("T0", "T100", "F5", "c", "k", "q", "Oab", "ME", "MA", "MP", "MR", "MS", "MX", "MEE", "C9223372036854775807", "C0", "I", "Fx", "?", "Tx"), v)
 	case 10:
-		fmt.Fprintf(&s.b, "md %s%s\r\n", s.key(), s.flags("q", "k", "Oab", "I", "T60", "C9999999", "C0", "?"))
+		fmt.Fprintf(&s.b, "md %s%s\r\n", s.key(), s.flags("q", "k", "Oab", "I", "T60", "C9223372036854775807", "C0", "?"))
 	case 11:
-		fmt.Fprintf(&s.b, "ma %s%s\r\n", s.number(), s.flags("q", "k", "Oab", "v", "N0", "N70", "J13", "D5", "MI", "MD", "M+", "M-", "MQ", "Dx", "Jx", "C9999999", "C0", "c"))
+		fmt.Fprintf(&s.b, "ma %s%s\r\n", s.number(), s.flags("q", "k", "Oab", "v", "N0", "N70", "J13", "D5", "MI", "MD", "M+", "M-", "MQ", "Dx", "Jx", "C9223372036854775807", "C0", "c"))
 	}
 }
 

@@ -40,7 +40,7 @@ func TestOutputMemoryIsBounded(t *testing.T) {
 	value := strings.Repeat("x", 800_000)
 	talk(t, address, crlf("set big 0 0 800000\n"+value+"\nset small 0 0 1\nx\n"), 1<<20)
 	s.outputHeld.Add(500_000)
-	if got := talk(t, address, crlf("get big\nget small\n"), 1<<20); got != crlf("SERVER_ERROR busy too many answers wait for clients to read them\nVALUE small 0 1\nx\nEND\n") {
+	if got := talk(t, address, crlf("get big\nmg big v T0\nget small\n"), 1<<20); got != crlf("SERVER_ERROR busy too many answers wait for clients to read them\nSERVER_ERROR unknown outcome it was executed, but too many answers wait for clients to read them\nVALUE small 0 1\nx\nEND\n") {
 		t.Errorf("got %.200q", got)
 	}
 	s.outputHeld.Add(-500_000)

@@ -103,10 +103,7 @@ func (p *pipeline) hold() (held int64) {
 		return 0
 	}
 	for _, c := range p.batch.Calls() {
-		held += int64(len(c.Result.Value))
-		for i := range c.Result.Items {
-			held += int64(len(c.Result.Items[i].Value))
-		}
+		held += valueBytes(&c.Result)
 	}
 	if held <= bufferFree {
 		return 0
@@ -116,11 +113,24 @@ func (p *pipeline) hold() (held int64) {
 	}
 	p.server.outputHeld.Add(-held)
 	for _, c := range p.batch.Calls() {
-		if k := c.Command.Ops[0].Kind; c.Command.ReadOnly() || k == kv.OpExpire || k == kv.OpRecache {
+		switch {
+		case valueBytes(&c.Result) < directMin:
+		case c.Command.ReadOnly():
 			c.Result = kv.Result{Code: kv.Busy, Detail: "too many answers wait for clients to read them"}
+		default:
+			// A refusal would say that nothing was changed.
+			c.Result = kv.Result{Code: kv.Unknown, Detail: "it was executed, but too many answers wait for clients to read them"}
 		}
 	}
 	return 0
+}
+
+func valueBytes(r *kv.Result) int64 {
+	n := len(r.Value)
+	for i := range r.Items {
+		n += len(r.Items[i].Value)
+	}
+	return int64(n)
 }
 
 // adapt sets how many values the next round reads.
