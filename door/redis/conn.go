@@ -75,7 +75,11 @@ type conn struct {
 	rounds       atomic.Int64
 	state        atomic.Int32
 	writingSince atomic.Int64
-	seenRounds   int64 // the sweep's own
+	// waitingSince is when a large request that is not whole yet has last grown; 0: there is none.
+	waitingSince atomic.Int64
+	// seenRounds and reclaimed are the sweep's own.
+	seenRounds int64
+	reclaimed  bool
 
 	mu            sync.Mutex
 	name          string
@@ -178,6 +182,9 @@ func (c *conn) read() bool {
 		reclaim := c.state.Swap(stateBusy) == stateReclaim
 		c.parser.w += n
 		if n > 0 {
+			if c.inputTaken > 0 {
+				c.waitingSince.Store(time.Now().UnixNano())
+			}
 			if reclaim {
 				c.socket.SetReadDeadline(time.Time{})
 			}
@@ -220,6 +227,7 @@ func (c *conn) makeRoom() {
 			return
 		}
 		c.inputTaken += need
+		c.waitingSince.Store(time.Now().UnixNano())
 	}
 	grown := make([]byte, size)
 	p.w = copy(grown, p.buf[p.r:p.w])
@@ -237,6 +245,7 @@ func (c *conn) trim() {
 		p.buf = small
 		c.server.input.give(c.inputTaken)
 		c.inputTaken = 0
+		c.waitingSince.Store(0)
 	}
 	if cap(c.literals.buf) > outputKept {
 		c.literals.buf = nil

@@ -56,9 +56,8 @@ func (c *conn) execute(args [][]byte) {
 	case cmd.barrier:
 		c.flush()
 		c.answerLocal(cmd, args)
-		c.settle()
 		c.batch.Reset(time.Time{})
-		c.batchReads = 0
+		c.flush()
 	default:
 		c.answerLocal(cmd, args)
 	}
@@ -246,7 +245,7 @@ func (c *conn) await() {
 	c.batch.Deadline = time.Now().Add(c.server.options.RequestDeadline)
 	if !c.takeOutput() {
 		for _, call := range c.batch.Calls() {
-			call.Result = kv.Result{Code: kv.Busy, Detail: "the node's memory for replies is in use"}
+			call.Result = kv.Result{Code: kv.Busy, Detail: busyOutput}
 		}
 		return
 	}
@@ -254,6 +253,8 @@ func (c *conn) await() {
 	c.batch.Wait()
 	c.weighOutput()
 }
+
+const busyOutput = "the node's memory for replies is in use"
 
 func (c *conn) renderOwed(o *reply, calls []*kv.Call) {
 	if o.mute {
@@ -330,6 +331,24 @@ func (c *conn) takeOutput() bool {
 	}
 	c.outputTaken += need
 	return true
+}
+
+// reserve takes what a barrier's own replies may need in all.
+func (c *conn) reserve(n int64) bool {
+	need := n - c.outputTaken
+	if need > 0 && !c.server.output.take(need, c.server.options.RequestDeadline) {
+		return false
+	}
+	c.outputTaken = max(c.outputTaken, n)
+	return true
+}
+
+// hold counts what has come, taken before or not.
+func (c *conn) hold(n int64) {
+	if n > c.outputTaken {
+		c.server.output.force(n - c.outputTaken)
+		c.outputTaken = n
+	}
 }
 
 // weighOutput corrects what was taken by what has come.

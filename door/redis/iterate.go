@@ -63,13 +63,24 @@ func (t *cursors) get(number uint64) (cursor, bool) {
 	return t.ring[number%cursorsMax], true
 }
 
+// itemBytes is about what a scanned item takes beside its key.
+const itemBytes = 200
+
 // page reads keys of one shard in order. It takes the batch for itself, so only a barrier may call it.
 func (c *conn) page(ks *kv.Keyspace, shard int, from, end []byte, limit int) *kv.Result {
+	if !c.reserve(outputSmall) {
+		return &kv.Result{Code: kv.Busy, Detail: busyOutput}
+	}
 	c.batch.Reset(c.batch.Deadline)
 	c.scratch.Conds = c.scratch.Conds[:0]
 	c.scratch.Ops = append(c.scratch.Ops[:0], kv.Op{Kind: kv.OpScan, Key: from, End: end, Limit: uint32(limit), KeysOnly: true})
 	call := c.addCall(ks, shard)
 	c.await()
+	size := int64(0)
+	for i := range call.Result.Items {
+		size += int64(len(call.Result.Items[i].Key)) + itemBytes
+	}
+	c.hold(size)
 	return &call.Result
 }
 
@@ -187,6 +198,10 @@ const keysBytesMax = 16 << 20
 func runKeys(c *conn, w *writer, args [][]byte) {
 	var keys [][]byte
 	size := 0
+	if !c.reserve(keysBytesMax) {
+		w.failure(&kv.Result{Code: kv.Busy, Detail: busyOutput})
+		return
+	}
 	from, end := scanBounds(nil, args[1])
 	fault := c.eachPage(from, end, func(items []kv.Result) string {
 		before := len(keys)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"runtime"
 	"strconv"
@@ -303,7 +304,7 @@ func TestIdleConnectionsGiveBack(t *testing.T) {
 	c := dial(t, address)
 	c.do("SET", "a", strings.Repeat("v", 40000))
 	other := s.clients()[0]
-	for other.state.Load() != stateReading {
+	for other.rounds.Load() == 0 || other.state.Load() != stateReading {
 		runtime.Gosched()
 	}
 	s.look(other, time.Now(), time.Minute)
@@ -349,6 +350,68 @@ func TestInputIsBounded(t *testing.T) {
 	first.send("v\r\n")
 	if got := first.reply(); got != "+OK\r\n" {
 		t.Errorf("first: %q", got)
+	}
+}
+
+// TestHalfRequestIsCutOff: who stops in the middle of a large request gives back the memory that it holds.
+func TestHalfRequestIsCutOff(t *testing.T) {
+	s, address := start(t, newFake(), Options{WriteStall: 100 * time.Millisecond})
+	c := dial(t, address)
+	c.send("*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1000000\r\n" + strings.Repeat("v", 500_000))
+	if _, err := readReply(c.reader); err == nil {
+		t.Error("the connection lives")
+	}
+	for len(s.clients()) > 0 {
+		runtime.Gosched()
+	}
+	if !s.input.try(s.options.InputMax) {
+		t.Error("memory is still taken")
+	}
+}
+
+// TestManyKeysHeldForSlowReaders: answers to KEYS count against the allowance like values do.
+func TestManyKeysHeldForSlowReaders(t *testing.T) {
+	s, address := start(t, newFake(), Options{WriteStall: 2 * time.Second})
+	c := dial(t, address)
+	long := strings.Repeat("k", 4000)
+	for i := range 3000 {
+		c.do("SET", fmt.Sprintf("%s%05d", long, i), "")
+	}
+	for range 20 {
+		slow := dial(t, address)
+		slow.socket.(*net.TCPConn).SetReadBuffer(4096)
+		slow.send(encode("KEYS", "*"))
+	}
+	for s.cut.Load() < 20 {
+		if got := c.do("PING"); got != "+PONG\r\n" {
+			t.Fatal(got)
+		}
+		s.output.mu.Lock()
+		free := s.output.free
+		s.output.mu.Unlock()
+		if free < 0 {
+			t.Fatalf("replies hold %d bytes more than allowed", -free)
+		}
+	}
+	if got := c.do("KEYS", "*"); !strings.HasPrefix(got, "*3000\r\n") {
+		t.Errorf("afterwards: %.40q", got)
+	}
+}
+
+// TestGarbage: no bytes harm the door; it answers an error or closes, and serves the next client.
+func TestGarbage(t *testing.T) {
+	_, address := start(t, newFake(), Options{})
+	rng := rand.New(rand.NewPCG(1, 1))
+	alphabet := []string{"*", "$", "\r\n", "1", "2", "-1", "GET", "SET", "a", " ", "\"", "'", "\x00", "\xff", "MULTI\r\n", "EXEC\r\n", "*1\r\n$4\r\nPING\r\n", "SCAN 0\r\n", "HELLO 3\r\n"}
+	for range 300 {
+		var b strings.Builder
+		for range rng.IntN(60) {
+			b.WriteString(alphabet[rng.IntN(len(alphabet))])
+		}
+		converse(t, address, b.String())
+	}
+	if got := dial(t, address).do("PING"); got != "+PONG\r\n" {
+		t.Error(got)
 	}
 }
 

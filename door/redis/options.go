@@ -31,7 +31,8 @@ type Options struct {
 	ConnectionsMax int
 	// RequestDeadline is when an unanswered command ends as unknown. Default 5 s.
 	RequestDeadline time.Duration
-	// WriteStall is how long a client may leave a reply unread before it is cut off. Default 10 s.
+	// WriteStall is how long a client may leave a reply unread, or a large request unfinished, before it is cut off.
+	// Default 10 s.
 	WriteStall time.Duration
 	// OutputMaxConnection bounds the bytes of the replies to one batch of one connection; beyond it the client is cut off.
 	// Default 64 MiB.

@@ -180,18 +180,29 @@ func (s *Server) sweep() {
 
 func (s *Server) look(c *conn, now time.Time, stall time.Duration) {
 	if since := c.writingSince.Load(); since != 0 && now.UnixNano()-since > int64(stall) {
-		s.cut.Add(1)
-		s.options.Logger.Warn("redis client cut off: it does not read its replies", "client", c.remote, "id", c.id,
-			"stalled", now.Sub(time.Unix(0, since)).Round(time.Millisecond))
-		c.cutOff()
+		s.cutStalled(c, "it does not read its replies", now, since)
+		return
+	}
+	// While a large request is incomplete it keeps others from theirs.
+	since := c.waitingSince.Load()
+	if since != 0 && now.UnixNano()-since > int64(s.options.WriteStall) && c.state.Load() == stateReading {
+		s.cutStalled(c, "it does not finish its large request", now, since)
 		return
 	}
 	rounds := c.rounds.Load()
 	if rounds != c.seenRounds {
-		c.seenRounds = rounds
+		c.seenRounds, c.reclaimed = rounds, false
 		return
 	}
-	if rounds != 0 && c.state.CompareAndSwap(stateReading, stateReclaim) {
+	if rounds != 0 && !c.reclaimed && c.state.CompareAndSwap(stateReading, stateReclaim) {
+		c.reclaimed = true
 		c.wake()
 	}
+}
+
+func (s *Server) cutStalled(c *conn, why string, now time.Time, since int64) {
+	s.cut.Add(1)
+	s.options.Logger.Warn("redis client cut off: "+why, "client", c.remote, "id", c.id,
+		"stalled", now.Sub(time.Unix(0, since)).Round(time.Millisecond))
+	c.cutOff()
 }
