@@ -25,13 +25,13 @@ const patience = 30 * time.Second
 
 // cluster is some nodes in this process, on loopback and temporary folders.
 type cluster struct {
-	t       *testing.T
+	t       testing.TB
 	configs map[core.NodeID]Config
 	nodes   map[core.NodeID]*Node
 	fatal   chan error
 }
 
-func newCluster(t *testing.T, size int) *cluster {
+func newCluster(t testing.TB, size int) *cluster {
 	t.Helper()
 	c := &cluster{t: t, configs: map[core.NodeID]Config{}, nodes: map[core.NodeID]*Node{}, fatal: make(chan error, 16)}
 	addresses := map[core.NodeID]string{}
@@ -48,14 +48,14 @@ func newCluster(t *testing.T, size int) *cluster {
 	return c
 }
 
-func testLogger(t *testing.T) *slog.Logger {
+func testLogger(testing.TB) *slog.Logger {
 	if !testing.Verbose() {
 		return slog.New(slog.DiscardHandler)
 	}
 	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelInfo}))
 }
 
-func freeAddress(t *testing.T) string {
+func freeAddress(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -98,7 +98,7 @@ func (c *cluster) closeAll() {
 }
 
 // eventually waits until f is nil.
-func eventually(t *testing.T, what string, f func() error) {
+func eventually(t testing.TB, what string, f func() error) {
 	t.Helper()
 	var err error
 	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
@@ -164,7 +164,7 @@ func (c *cluster) hasKeyspace(name string) {
 	}
 }
 
-func mustGet(t *testing.T, n *Node, name, key, want string) {
+func mustGet(t testing.TB, n *Node, name, key, want string) {
 	t.Helper()
 	eventually(t, "get "+key, func() error {
 		r := submit(n, name, get(key))[0]
@@ -178,7 +178,7 @@ func mustGet(t *testing.T, n *Node, name, key, want string) {
 	})
 }
 
-func mustSet(t *testing.T, n *Node, name, key, value string) {
+func mustSet(t testing.TB, n *Node, name, key, value string) {
 	t.Helper()
 	eventually(t, "set "+key, func() error {
 		r := submit(n, name, set(key, value))[0]
