@@ -212,6 +212,7 @@ func (s *Server) answerHead(w http.ResponseWriter, _ *http.Request, res *kv.Resu
 	}
 	setRecordHeaders(w.Header(), res)
 	w.Header().Set(HeaderFlags, strconv.FormatUint(uint64(res.Flags), 10))
+	w.Header().Set("Content-Length", strconv.FormatInt(res.Int, 10))
 	w.WriteHeader(http.StatusOK)
 }
 
@@ -220,11 +221,12 @@ func (s *Server) answerWrite(w http.ResponseWriter, r *http.Request, res *kv.Res
 	case res.Code != kv.OK:
 		setRecordHeaders(w.Header(), res)
 		detail := res.Detail
-		if res.Code == kv.ConditionFailed && detail == "" {
-			detail = conditionDetail(r, res)
+		if detail == "" {
+			detail = whyNot(r, res)
 		}
 		s.failCode(w, res.Code, detail)
-	case r.Method == http.MethodPut && !res.Existed:
+	case r.Header.Get("If-None-Match") == "*":
+		// Only here is it known that the key is new: a plain write does not look for what it replaces.
 		setRecordHeaders(w.Header(), res)
 		w.WriteHeader(http.StatusCreated)
 	default:
@@ -233,15 +235,20 @@ func (s *Server) answerWrite(w http.ResponseWriter, r *http.Request, res *kv.Res
 	}
 }
 
-// conditionDetail says which of the request's conditions did not hold.
-func conditionDetail(r *http.Request, res *kv.Result) string {
-	if r.Header.Get("If-None-Match") == "*" {
+// whyNot says which of the request's conditions did not hold.
+func whyNot(r *http.Request, res *kv.Result) string {
+	match := r.Header.Get("If-Match")
+	switch {
+	case res.Code == kv.NotFound:
+		return "the key does not exist"
+	case res.Code != kv.ConditionFailed:
+		return ""
+	case r.Header.Get("If-None-Match") == "*":
 		return "the key exists already"
+	case res.Version != 0:
+		return "the key has version " + strconv.FormatUint(res.Version, 10) + ", not " + match
 	}
-	if res.Version != 0 {
-		return "the key has version " + strconv.FormatUint(res.Version, 10) + ", not " + r.Header.Get("If-Match")
-	}
-	return "the key does not match " + r.Header.Get("If-Match")
+	return "the key does not have version " + match
 }
 
 func (s *Server) answerInt(w http.ResponseWriter, _ *http.Request, res *kv.Result) {

@@ -30,6 +30,7 @@ type Next struct {
 func (s *Server) scan(w http.ResponseWriter, r *http.Request) {
 	m, limit, err := s.startScan(r)
 	if err == nil {
+		defer m.close()
 		err = m.fill() // the first page decides the status; afterwards errors can only be the last line
 	}
 	if err != nil {
@@ -140,6 +141,8 @@ type merge struct {
 	end      []byte
 	page     uint32
 	shards   []cursor
+	// held are the bytes of items, taken from the node's allowance.
+	held int64
 	// asked tells that pages were fetched since it was last cleared.
 	asked bool
 }
@@ -177,9 +180,26 @@ func (m *merge) fill() error {
 		if err := call.Result.Err(); err != nil {
 			return err
 		}
+		size := int64(0)
+		for j := range call.Result.Items {
+			size += itemSize(&call.Result.Items[j])
+		}
+		if err := m.server.hold(size); err != nil {
+			return err
+		}
+		m.held += size
 		asked[i].items, asked[i].next, asked[i].more = call.Result.Items, call.Result.Key, len(call.Result.Key) > 0
 	}
 	return nil
+}
+
+// itemSize is about what an item takes in memory.
+func itemSize(item *kv.Result) int64 { return int64(len(item.Key)+len(item.Value)) + 200 }
+
+// close gives back what is still held.
+func (m *merge) close() {
+	m.server.release(m.held)
+	m.held = 0
 }
 
 // first is the shard with the smallest key; nil at the end. fill must have succeeded since the last pop.
@@ -214,6 +234,8 @@ func (m *merge) pop() (*kv.Result, error) {
 	}
 	item := &c.items[0]
 	c.items = c.items[1:]
+	m.server.release(itemSize(item))
+	m.held -= itemSize(item)
 	return item, nil
 }
 
