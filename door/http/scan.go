@@ -259,3 +259,15 @@ func (m *merge) peek() []byte {
 	}
 	return next
 }
+
+// NextKey is where to go on, whichever field holds it; nil if the line is not a Next.
+func (n *Next) NextKey() []byte {
+	if n.Next == "" && n.Next64 == "" {
+		return nil
+	}
+	key, err := bytesOf(&n.Next, n.Next64)
+	if err != nil {
+		return nil
+	}
+	return key
+}
