@@ -113,7 +113,9 @@ func TestChain(t *testing.T) {
 	}
 }
 
-func item(key, record string) kv.StateItem { return kv.StateItem{Key: []byte(key), Record: []byte(record)} }
+func item(key, record string) kv.StateItem {
+	return kv.StateItem{Key: []byte(key), Record: []byte(record)}
+}
 
 func TestState(t *testing.T) {
 	same := []kv.StateItem{item("da", "1"), item("db", "2"), item("dc", "3"), item("ma", "4")}
