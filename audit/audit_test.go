@@ -162,3 +162,20 @@ func TestStateWithoutLeaderIsAnError(t *testing.T) {
 		t.Fatalf("error %v", err)
 	}
 }
+
+func TestPlanNamesReplicasThatCannotBeAsked(t *testing.T) {
+	keyspaces := []kv.KeyspaceInfo{
+		{CreateKeyspace: kv.CreateKeyspace{Name: "b"}, Groups: []kv.GroupInfo{{Group: 3, Replicas: map[string]uint32{"1": 1, "2": 2, "3": 9}}}},
+		{CreateKeyspace: kv.CreateKeyspace{Name: "other"}, Groups: []kv.GroupInfo{{Group: 5, Replicas: map[string]uint32{"1": 1}}}},
+	}
+	one := kv.Status{Groups: []kv.GroupStatus{{Group: 3, Keyspace: "b", Commit: 7}, {Group: 1, Keyspace: "a"}}}
+	nodes := []Asked{{Node: 1, Reader: &fake{}, Status: one}, {Node: 2, Why: "down"}}
+	tasks := Plan(keyspaces, nodes, func(name string) bool { return name != "other" })
+	if len(tasks) != 2 || tasks[0].Keyspace != "a" || len(tasks[0].Replicas) != 1 || tasks[1].Group.Group != 3 {
+		t.Fatalf("tasks %+v", tasks)
+	}
+	r := tasks[1].Replicas
+	if len(r) != 3 || r[0].Reader == nil || r[0].Commit != 7 || r[1].Reader != nil || r[1].Why != "down" || r[2].Node != 9 || r[2].Why == "" {
+		t.Fatalf("replicas %+v", r)
+	}
+}

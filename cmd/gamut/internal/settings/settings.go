@@ -114,9 +114,9 @@ func (n *Node) Override(name, text, where string) error {
 	case "base-port":
 		n.BasePort, err = strconv.Atoi(text)
 	case "cluster":
-		n.Cluster = list(text)
+		n.Cluster = List(text)
 	case "keyspaces":
-		n.Keyspaces = list(text)
+		n.Keyspaces = List(text)
 	case "insecure":
 		n.Insecure, err = strconv.ParseBool(text)
 	case "debug":
@@ -140,7 +140,8 @@ func Variable(name string) string {
 	return "GAMUT_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
 }
 
-func list(text string) (out []string) {
+// List takes a comma-separated list apart.
+func List(text string) (out []string) {
 	for part := range strings.SplitSeq(text, ",") {
 		if part = strings.TrimSpace(part); part != "" {
 			out = append(out, part)

@@ -14,21 +14,21 @@ func TestResolve(t *testing.T) {
 		node Node
 		want string // "": no error
 	}{
-		{"complete", Node{Node: 2, Cluster: list(three)}, ""},
-		{"no node", Node{Cluster: list(three)}, "which node"},
+		{"complete", Node{Node: 2, Cluster: List(three)}, ""},
+		{"no node", Node{Cluster: List(three)}, "which node"},
 		{"no cluster", Node{Node: 1}, "which nodes"},
-		{"not in the list", Node{Node: 4, Cluster: list(three)}, "node 4 is not in the cluster list"},
-		{"one address twice", Node{Node: 1, Cluster: list("1=127.0.0.1:7401,2=127.0.0.1:7401")}, "nodes 1 and 2 have one address, 127.0.0.1:7401"},
-		{"one node twice", Node{Node: 1, Cluster: list("1=127.0.0.1:7401,1=127.0.0.1:7411")}, "node 1 is there twice"},
-		{"no number", Node{Node: 1, Cluster: list("a=127.0.0.1:7401")}, `"a=127.0.0.1:7401" is not number=host:port`},
-		{"no port", Node{Node: 1, Cluster: list("1=127.0.0.1")}, "not host:port"},
-		{"bad port", Node{Node: 1, Cluster: list("1=127.0.0.1:99999")}, `port "99999"`},
-		{"port too low", Node{Node: 1, Cluster: list("1=127.0.0.1:1")}, "between 1 and 65535"},
-		{"ports disagree", Node{Node: 1, BasePort: 7500, Cluster: list(three)}, "base-port 7500 puts the peer port at 7501"},
-		{"exposed", Node{Node: 1, Cluster: list("1=10.0.0.1:7401")}, "--insecure"},
-		{"exposed wildcard", Node{Node: 1, Host: "0.0.0.0", Cluster: list(three)}, "--insecure"},
-		{"exposed on purpose", Node{Node: 1, Insecure: true, Cluster: list("1=10.0.0.1:7401")}, ""},
-		{"bad drain", Node{Node: 1, Drain: "soon", Cluster: list(three)}, `drain "soon"`},
+		{"not in the list", Node{Node: 4, Cluster: List(three)}, "node 4 is not in the cluster list"},
+		{"one address twice", Node{Node: 1, Cluster: List("1=127.0.0.1:7401,2=127.0.0.1:7401")}, "nodes 1 and 2 have one address, 127.0.0.1:7401"},
+		{"one node twice", Node{Node: 1, Cluster: List("1=127.0.0.1:7401,1=127.0.0.1:7411")}, "node 1 is there twice"},
+		{"no number", Node{Node: 1, Cluster: List("a=127.0.0.1:7401")}, `"a=127.0.0.1:7401" is not number=host:port`},
+		{"no port", Node{Node: 1, Cluster: List("1=127.0.0.1")}, "not host:port"},
+		{"bad port", Node{Node: 1, Cluster: List("1=127.0.0.1:99999")}, `port "99999"`},
+		{"port too low", Node{Node: 1, Cluster: List("1=127.0.0.1:1")}, "between 1 and 65535"},
+		{"ports disagree", Node{Node: 1, BasePort: 7500, Cluster: List(three)}, "base-port 7500 puts the peer port at 7501"},
+		{"exposed", Node{Node: 1, Cluster: List("1=10.0.0.1:7401")}, "--insecure"},
+		{"exposed wildcard", Node{Node: 1, Host: "0.0.0.0", Cluster: List(three)}, "--insecure"},
+		{"exposed on purpose", Node{Node: 1, Insecure: true, Cluster: List("1=10.0.0.1:7401")}, ""},
+		{"bad drain", Node{Node: 1, Drain: "soon", Cluster: List(three)}, `drain "soon"`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			err := c.node.Resolve()
@@ -43,7 +43,7 @@ func TestResolve(t *testing.T) {
 }
 
 func TestDefaultsFollowFromTheList(t *testing.T) {
-	n := Node{Node: 2, Cluster: list(three)}
+	n := Node{Node: 2, Cluster: List(three)}
 	if err := n.Resolve(); err != nil {
 		t.Fatal(err)
 	}
