@@ -91,7 +91,7 @@ func (f *fake) run(c *kv.Call) kv.Result {
 	s.machine.Begin(s, s.index, kv.HLCOf(f.now.UnixMilli()))
 	s.machine.Expire()
 	r := s.machine.Apply(kv.AppendCommand(nil, &c.Command), true)
-	for _, change := range s.machine.Changes() {
+	for _, change := range s.machine.Finish() {
 		switch change.Kind {
 		case core.Put:
 			s.pairs[string(change.Key)] = slices.Clone(change.Value)
