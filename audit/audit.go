@@ -33,6 +33,8 @@ type Replica struct {
 	Why    string
 	// Commit is an index up to which the replica knew the log to be committed: what lies beyond may rightly differ.
 	Commit uint64
+	// Leads tells whether the replica took itself for the leader: it is the first to be asked for a checkpoint.
+	Leads bool
 }
 
 // Group names what is audited.

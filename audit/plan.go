@@ -44,20 +44,25 @@ func Plan(keyspaces []kv.KeyspaceInfo, nodes []Asked, keep func(keyspace string)
 			}
 		}
 	}
-	commits := map[uint32]map[uint64]uint64{}
+	type place struct {
+		node  uint32
+		group uint64
+	}
+	seen := map[place]kv.GroupStatus{}
 	byNode := map[uint32]Asked{}
 	for _, n := range nodes {
-		byNode[n.Node], commits[n.Node] = n, map[uint64]uint64{}
+		byNode[n.Node] = n
 		for _, g := range n.Status.Groups {
 			add(Group{g.Group, g.Keyspace, g.Shard}, n.Node)
-			commits[n.Node][g.Group] = g.Commit
+			seen[place{n.Node, g.Group}] = g
 		}
 	}
 	var tasks []Task
 	for id, group := range groups {
 		task := Task{Group: group}
 		for _, node := range slices.Sorted(maps.Keys(members[id])) {
-			replica := Replica{Node: node, Why: "the node is not known to those that answered", Commit: commits[node][id]}
+			st := seen[place{node, id}]
+			replica := Replica{Node: node, Why: "the node is not known to those that answered", Commit: st.Commit, Leads: st.Leader == node}
 			if asked, ok := byNode[node]; ok {
 				replica.Reader, replica.Why = asked.Reader, asked.Why
 			}

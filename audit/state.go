@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/gamutdb/gamut/kv"
@@ -80,7 +81,17 @@ func State(ctx context.Context, group Group, replicas []Replica) (StateReport, e
 // checkpoint asks one replica after the other: only the one that leads can place the mark.
 func checkpoint(ctx context.Context, group uint64, replicas []Replica) (index uint64, err error) {
 	refused := errors.New("no replica can be asked")
-	for _, r := range replicas {
+	leadersFirst := slices.Clone(replicas)
+	slices.SortStableFunc(leadersFirst, func(a, b Replica) int {
+		switch {
+		case a.Leads == b.Leads:
+			return 0
+		case a.Leads:
+			return -1
+		}
+		return 1
+	})
+	for _, r := range leadersFirst {
 		if index, err = r.Reader.Checkpoint(ctx, group); err == nil {
 			return index, nil
 		}

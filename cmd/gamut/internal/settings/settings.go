@@ -47,7 +47,9 @@ type Node struct {
 	BasePort int `toml:"base-port"`
 	// Cluster lists all nodes as number=host:peerport.
 	Cluster []string `toml:"cluster"`
-	// Keyspaces are made at the first start if they are not there yet; default.
+	// Name tells this cluster from others; without it the list does, and the addresses can never change.
+	Name string `toml:"name"`
+	// Keyspaces are made at the start if they are not there yet; default.
 	Keyspaces []string `toml:"keyspaces"`
 	// Insecure allows addresses other than the loopback: until there is TLS, whoever reaches them may read and write all.
 	Insecure bool `toml:"insecure"`
@@ -115,6 +117,8 @@ func (n *Node) Override(name, text, where string) error {
 		n.BasePort, err = strconv.Atoi(text)
 	case "cluster":
 		n.Cluster = List(text)
+	case "name":
+		n.Name = text
 	case "keyspaces":
 		n.Keyspaces = List(text)
 	case "insecure":
@@ -133,7 +137,7 @@ func (n *Node) Override(name, text, where string) error {
 }
 
 // Names are all settings.
-var Names = []string{"node", "dir", "host", "base-port", "cluster", "keyspaces", "insecure", "debug", "drain"}
+var Names = []string{"node", "dir", "host", "base-port", "cluster", "name", "keyspaces", "insecure", "debug", "drain"}
 
 // Variable is the name of a setting in the environment.
 func Variable(name string) string {
@@ -273,6 +277,9 @@ func (n *Node) Args() []string {
 		"--node", strconv.FormatUint(uint64(n.Node), 10), "--dir", n.Dir, "--host", n.Host,
 		"--cluster", strings.Join(n.Cluster, ","), "--keyspaces", strings.Join(n.Keyspaces, ","),
 	}
+	if n.Name != "" {
+		args = append(args, "--name", n.Name)
+	}
 	if n.Insecure {
 		args = append(args, "--insecure")
 	}
@@ -293,7 +300,8 @@ func Local(nodes int, dir string, basePort int, keyspaces []string) ([]Node, err
 	}
 	var all []Node
 	for i := range nodes {
-		n := Node{Node: uint32(i + 1), Dir: fmt.Sprintf("%s/node%d", dir, i+1), Cluster: slices.Clone(cluster), Keyspaces: keyspaces}
+		// A name, so that the same data may be served on other ports.
+		n := Node{Node: uint32(i + 1), Name: fmt.Sprintf("dev-%d", nodes), Dir: fmt.Sprintf("%s/node%d", dir, i+1), Cluster: slices.Clone(cluster), Keyspaces: keyspaces}
 		if err := n.Resolve(); err != nil {
 			return nil, err
 		}
