@@ -99,6 +99,7 @@ func (c *Catalog) Gone(g core.GroupID) bool {
 	if g == SystemGroup || g >= c.Next.Group {
 		return false
 	}
+	// order does not matter: at most one keyspace has the group.
 	for _, d := range c.Keyspaces {
 		for i := range d.Shards {
 			if d.Shards[i].Group == g {

@@ -23,6 +23,7 @@ func Report(replica core.Replica, now core.Time) (s kv.GroupStatus) {
 	}
 	if len(st.Match) > 0 {
 		s.Match = map[string]uint64{}
+		// order does not matter: one map becomes another.
 		for id, index := range st.Match {
 			s.Match[fmt.Sprint(id)] = index
 		}

@@ -1,4 +1,4 @@
-// Package memcached is the door for memcached's text and meta protocols.
+// Package memcached is the door through which memcached clients reach a node, by either of their protocols: text, meta.
 //
 // A connection reads what has arrived, parses all complete commands of it, submits them as one kv.Batch, waits, and answers
 // in order with one write. That is a round (see pipeline): nothing is queued between rounds, so a client that does not read

@@ -1,0 +1,181 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/gamutdb/gamut/kv"
+)
+
+// fake is a node's replica as lists.
+type fake struct {
+	follower bool
+	blocks   []kv.BlockInfo
+	items    []kv.StateItem
+	digest   string
+	behind   int // how many times the digest is refused
+}
+
+func (f *fake) Checkpoint(context.Context, uint64) (uint64, error) {
+	if f.follower {
+		return 0, kv.Errorf(kv.NotLeader, "ask another")
+	}
+	return 50, nil
+}
+
+func (f *fake) StatePage(_ context.Context, _, index uint64, from []byte, limit int) (page kv.StatePage, err error) {
+	if index != 50 {
+		return page, errors.New("no such checkpoint")
+	}
+	for _, item := range f.items {
+		if string(item.Key) < string(from) {
+			continue
+		}
+		if len(page.Items) == min(limit, 2) {
+			page.Next = item.Key
+			break
+		}
+		page.Items = append(page.Items, item)
+	}
+	return page, nil
+}
+
+func (f *fake) StateDigest(context.Context, uint64, uint64) (kv.StateDigest, error) {
+	if f.behind--; f.behind >= 0 {
+		return kv.StateDigest{}, errors.New("not yet")
+	}
+	return kv.StateDigest{Index: 50, Keys: int64(len(f.items)), Digest: f.digest}, nil
+}
+
+func (f *fake) Blocks(_ context.Context, _, from uint64, limit int, _ bool) ([]kv.BlockInfo, error) {
+	i, _ := slices.BinarySearchFunc(f.blocks, from, func(b kv.BlockInfo, at uint64) int { return int(b.Index) - int(at) })
+	return f.blocks[i:min(len(f.blocks), i+min(limit, 3))], nil
+}
+
+func chain(from, to int) (blocks []kv.BlockInfo) {
+	for i := from; i <= to; i++ {
+		blocks = append(blocks, kv.BlockInfo{Index: uint64(i), Prev: fmt.Sprintf("h%d", i-1), Hash: fmt.Sprintf("h%d", i), Intact: true})
+	}
+	return blocks
+}
+
+func TestChain(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		alter   func(r []*fake)
+		commit  uint64
+		problem string // "": none
+		index   uint64
+		nodes   []uint32
+		to      uint64
+	}{
+		{"equal", func([]*fake) {}, 20, "", 0, nil, 20},
+		{"one keeps less", func(r []*fake) { r[1].blocks = r[1].blocks[7:] }, 20, "", 0, nil, 20},
+		{"payload altered", func(r []*fake) { r[2].blocks[11].Intact = false }, 20, "altered", 12, []uint32{3}, 0},
+		{"link broken", func(r []*fake) { r[1].blocks[5].Prev = "hx" }, 20, "links to hx", 6, []uint32{2}, 0},
+		{"block missing", func(r []*fake) { r[1].blocks = slices.Delete(r[1].blocks, 4, 5) }, 20, "follows block 4", 6, []uint32{2}, 0},
+		{"other block", func(r []*fake) { r[0].blocks[9].Hash, r[0].blocks[10].Prev = "hx", "hx" }, 20, "not the same", 10, []uint32{1, 2, 3}, 0},
+		{"other block not committed", func(r []*fake) { r[0].blocks[19].Hash = "hx" }, 19, "", 0, nil, 20},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			fakes := []*fake{{blocks: chain(1, 20)}, {blocks: chain(1, 20)}, {blocks: chain(1, 20)}}
+			c.alter(fakes)
+			var replicas []Replica
+			for i, f := range fakes {
+				replicas = append(replicas, Replica{Node: uint32(i + 1), Reader: f, Commit: c.commit})
+			}
+			replicas = append(replicas, Replica{Node: 4, Why: "down"})
+			r := Chain(context.Background(), Group{Group: 7}, replicas)
+			if len(r.Unchecked) != 1 || r.Unchecked[0].Node != 4 || len(r.Ranges) != 3 {
+				t.Fatalf("report %+v", r)
+			}
+			if c.problem == "" {
+				if r.Finding != nil || r.From != 1 || r.To != c.to {
+					t.Fatalf("report %+v, finding %v", r, r.Finding)
+				}
+				return
+			}
+			if r.Finding == nil || r.Finding.Index != c.index || !strings.Contains(r.Finding.String(), c.problem) {
+				t.Fatalf("finding %v, want %q at %d", r.Finding, c.problem, c.index)
+			}
+			var nodes []uint32
+			for _, w := range r.Finding.Who {
+				nodes = append(nodes, w.Node)
+			}
+			if !slices.Equal(nodes, c.nodes) {
+				t.Fatalf("nodes %v, want %v", nodes, c.nodes)
+			}
+		})
+	}
+}
+
+func item(key, record string) kv.StateItem {
+	return kv.StateItem{Key: []byte(key), Record: []byte(record)}
+}
+
+func TestState(t *testing.T) {
+	same := []kv.StateItem{item("da", "1"), item("db", "2"), item("dc", "3"), item("ma", "4")}
+	for _, c := range []struct {
+		name    string
+		second  []kv.StateItem
+		digest  string
+		key     string
+		problem string
+	}{
+		{"equal", same, "d", "", ""},
+		{"value", []kv.StateItem{same[0], same[1], item("dc", "x"), same[3]}, "e", `"c"`, `node 1 has 1 bytes: "3"; node 2 has 1 bytes: "x"`},
+		{"missing", []kv.StateItem{same[0], same[2], same[3]}, "e", `"b"`, "node 2 has nothing"},
+		{"at the end", append(slices.Clone(same), item("mb", "")), "e", `"mb" (internal)`, "node 1 has nothing"},
+		{"digest only", same, "e", "", "digest e"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			replicas := []Replica{
+				{Node: 1, Reader: &fake{follower: true, items: same, digest: "d"}},
+				{Node: 2, Reader: &fake{items: c.second, digest: c.digest, behind: 2}},
+				{Node: 3, Why: "down"},
+			}
+			r, err := State(context.Background(), Group{Group: 7}, replicas)
+			if err != nil || r.Compared() != 2 || len(r.Unchecked) != 1 || r.Index != 50 {
+				t.Fatalf("report %+v, %v", r, err)
+			}
+			if c.problem == "" {
+				if r.Finding != nil {
+					t.Fatalf("finding %v", r.Finding)
+				}
+				return
+			}
+			if r.Finding == nil || r.Finding.Key != c.key || !strings.Contains(r.Finding.String(), c.problem) {
+				t.Fatalf("finding %v, want %s %s", r.Finding, c.key, c.problem)
+			}
+		})
+	}
+}
+
+func TestStateWithoutLeaderIsAnError(t *testing.T) {
+	_, err := State(context.Background(), Group{}, []Replica{{Node: 1, Reader: &fake{follower: true}}})
+	var e *kv.Error
+	if !errors.As(err, &e) || e.Code != kv.NotLeader {
+		t.Fatalf("error %v", err)
+	}
+}
+
+func TestPlanNamesReplicasThatCannotBeAsked(t *testing.T) {
+	keyspaces := []kv.KeyspaceInfo{
+		{CreateKeyspace: kv.CreateKeyspace{Name: "b"}, Groups: []kv.GroupInfo{{Group: 3, Replicas: map[string]uint32{"1": 1, "2": 2, "3": 9}}}},
+		{CreateKeyspace: kv.CreateKeyspace{Name: "other"}, Groups: []kv.GroupInfo{{Group: 5, Replicas: map[string]uint32{"1": 1}}}},
+	}
+	one := kv.Status{Groups: []kv.GroupStatus{{Group: 3, Keyspace: "b", Commit: 7}, {Group: 1, Keyspace: "a"}}}
+	nodes := []Asked{{Node: 1, Reader: &fake{}, Status: one}, {Node: 2, Why: "down"}}
+	tasks := Plan(keyspaces, nodes, func(name string) bool { return name != "other" })
+	if len(tasks) != 2 || tasks[0].Keyspace != "a" || len(tasks[0].Replicas) != 1 || tasks[1].Group.Group != 3 {
+		t.Fatalf("tasks %+v", tasks)
+	}
+	r := tasks[1].Replicas
+	if len(r) != 3 || r[0].Reader == nil || r[0].Commit != 7 || r[1].Reader != nil || r[1].Why != "down" || r[2].Node != 9 || r[2].Why == "" {
+		t.Fatalf("replicas %+v", r)
+	}
+}

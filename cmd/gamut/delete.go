@@ -1,0 +1,37 @@
+package main
+
+import (
+	"net/http"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gamutdb/gamut/door/http/remote"
+)
+
+func deleteCommand(g *global) *cobra.Command {
+	var version string
+	cmd := &cobra.Command{
+		Use:   "delete KEY",
+		Short: "Remove a key",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			ctx, cancel := bounded(c)
+			defer cancel()
+			q := remote.Request{Method: "DELETE", Path: remote.KeyPath(g.keyspace, []byte(args[0])), Header: http.Header{}}
+			if version != "" {
+				q.Header.Set("If-Match", version)
+			}
+			resp, err := g.cluster().Do(ctx, q)
+			if err != nil {
+				return err
+			}
+			resp.Body.Close()
+			if g.raw(c) {
+				return nil
+			}
+			return g.only(c, []string{"DELETED"}, map[string]any{"key": args[0], "deleted": true}, args[0])
+		},
+	}
+	cmd.Flags().StringVar(&version, "version", "", "remove only if the key has this version")
+	return cmd
+}

@@ -1,0 +1,311 @@
+// Package settings is what a node is told at its start.
+//
+// A setting comes from the config file, is overridden by the environment (GAMUT_…), then by a flag. All three spell it
+// alike: base-port in the file, GAMUT_BASE_PORT, --base-port.
+//
+// Others rely on this: a Node that Resolve returned is complete and free of contradictions, and what is wrong is said in
+// the words of the place that it came from.
+//
+// Start with Node, then Resolve.
+package settings
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/pelletier/go-toml/v2"
+)
+
+// Offsets of a node's ports from its base port.
+const (
+	HTTPPort      = 0
+	PeerPort      = 1
+	RedisPort     = 2
+	MemcachedPort = 3
+	// PortStep is between two nodes of one machine.
+	PortStep = 10
+	// BasePort is the first node's.
+	BasePort = 7400
+)
+
+// Node is all that a node is told.
+type Node struct {
+	// Node is this node's number in Cluster.
+	Node uint32 `toml:"node"`
+	// Dir is where its data lies; gamut-data/nodeN.
+	Dir string `toml:"dir"`
+	// Host is the address to bind; the one that Cluster names for this node.
+	Host string `toml:"host"`
+	// BasePort is the HTTP port, the others follow; one below the peer port that Cluster names for this node.
+	BasePort int `toml:"base-port"`
+	// Cluster lists all nodes as number=host:peerport.
+	Cluster []string `toml:"cluster"`
+	// Name tells this cluster from others; without it the list does, and the addresses can never change.
+	Name string `toml:"name"`
+	// Keyspaces are made at the start if they are not there yet; default.
+	Keyspaces []string `toml:"keyspaces"`
+	// Insecure allows addresses other than the loopback: until there is TLS, whoever reaches them may read and write all.
+	Insecure bool `toml:"insecure"`
+	// Debug is a loopback address for profiles; none.
+	Debug string `toml:"debug"`
+	// Drain is how long a stopping node may take to finish requests and hand over; 10s.
+	Drain string `toml:"drain"`
+
+	drain time.Duration
+	peers map[uint32]string
+}
+
+// Error is a setting that cannot be used.
+type Error struct{ text string }
+
+func (e *Error) Error() string { return e.text }
+
+func wrong(format string, args ...any) error { return &Error{fmt.Sprintf(format, args...)} }
+
+// ReadFile reads a config file. Unknown keys are errors: a misspelt setting must not be the default in silence.
+func ReadFile(path string) (Node, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return Node{}, wrong("config file: %v", err)
+	}
+	n, err := parse(b)
+	if err != nil {
+		return Node{}, wrong("%s: %v", path, err)
+	}
+	return n, nil
+}
+
+func parse(b []byte) (n Node, err error) {
+	err = toml.NewDecoder(bytes.NewReader(b)).DisallowUnknownFields().Decode(&n)
+	var strict *toml.StrictMissingError
+	if errors.As(err, &strict) {
+		var all []string
+		for _, e := range strict.Errors {
+			line, _ := e.Position()
+			all = append(all, fmt.Sprintf("line %d: there is no setting %q", line, strings.Join(e.Key(), ".")))
+		}
+		return n, errors.New(strings.Join(all, "; "))
+	}
+	var syntax *toml.DecodeError
+	if errors.As(err, &syntax) {
+		line, column := syntax.Position()
+		return n, fmt.Errorf("line %d, column %d: %w", line, column, err)
+	}
+	return n, err
+}
+
+// Override replaces one setting by a text of the environment or of a flag. where names that place in errors.
+func (n *Node) Override(name, text, where string) error {
+	var err error
+	switch name {
+	case "node":
+		var id uint64
+		id, err = strconv.ParseUint(text, 10, 32)
+		n.Node = uint32(id)
+	case "dir":
+		n.Dir = text
+	case "host":
+		n.Host = text
+	case "base-port":
+		n.BasePort, err = strconv.Atoi(text)
+	case "cluster":
+		n.Cluster = List(text)
+	case "name":
+		n.Name = text
+	case "keyspaces":
+		n.Keyspaces = List(text)
+	case "insecure":
+		n.Insecure, err = strconv.ParseBool(text)
+	case "debug":
+		n.Debug = text
+	case "drain":
+		n.Drain = text
+	default:
+		panic("there is no setting " + name)
+	}
+	if err != nil {
+		return wrong("%s: %q is not what %s takes", where, text, name)
+	}
+	return nil
+}
+
+// Names are all settings.
+var Names = []string{"node", "dir", "host", "base-port", "cluster", "name", "keyspaces", "insecure", "debug", "drain"}
+
+// Variable is the name of a setting in the environment.
+func Variable(name string) string {
+	return "GAMUT_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
+}
+
+// List takes a comma-separated list apart.
+func List(text string) (out []string) {
+	for part := range strings.SplitSeq(text, ",") {
+		if part = strings.TrimSpace(part); part != "" {
+			out = append(out, part)
+		}
+	}
+	return out
+}
+
+// Resolve fills in what was left out and refuses what cannot be meant.
+func (n *Node) Resolve() error {
+	if n.Node == 0 {
+		return wrong("which node is this? say --node N, with N from the cluster list, from 1")
+	}
+	if len(n.Cluster) == 0 {
+		return wrong("which nodes are there? say --cluster 1=host:7401,2=host:7401,3=host:7401")
+	}
+	if err := n.resolvePeers(); err != nil {
+		return err
+	}
+	own, ok := n.peers[n.Node]
+	if !ok {
+		return wrong("node %d is not in the cluster list %s", n.Node, strings.Join(n.Cluster, ","))
+	}
+	if err := n.resolveAddress(own); err != nil {
+		return err
+	}
+	if n.Dir == "" {
+		n.Dir = fmt.Sprintf("gamut-data/node%d", n.Node)
+	}
+	if len(n.Keyspaces) == 0 {
+		n.Keyspaces = []string{"default"}
+	}
+	if n.Drain == "" {
+		n.Drain = "10s"
+	}
+	var err error
+	if n.drain, err = time.ParseDuration(n.Drain); err != nil || n.drain < 0 {
+		return wrong("drain %q is not a duration such as 10s", n.Drain)
+	}
+	return nil
+}
+
+func (n *Node) resolvePeers() error {
+	n.peers = map[uint32]string{}
+	taken := map[string]uint64{}
+	for _, entry := range n.Cluster {
+		idText, address, ok := strings.Cut(entry, "=")
+		id, err := strconv.ParseUint(idText, 10, 32)
+		if !ok || err != nil || id == 0 {
+			return wrong("cluster entry %q is not number=host:port, such as 1=10.0.0.1:7401", entry)
+		}
+		host, port, err := net.SplitHostPort(address)
+		if err != nil || host == "" {
+			return wrong("cluster entry %q: %q is not host:port", entry, address)
+		}
+		if p, err := strconv.Atoi(port); err != nil || p < 1 || p > 65535 {
+			return wrong("cluster entry %q: port %q is not from 1 to 65535", entry, port)
+		}
+		if _, twice := n.peers[uint32(id)]; twice {
+			return wrong("cluster entry %q: node %d is there twice", entry, id)
+		}
+		if other, twice := taken[address]; twice {
+			return wrong("nodes %d and %d have one address, %s; each node needs its own", other, id, address)
+		}
+		n.peers[uint32(id)], taken[address] = address, id
+	}
+	return nil
+}
+
+func (n *Node) resolveAddress(own string) error {
+	host, portText, err := net.SplitHostPort(own)
+	if err != nil {
+		return wrong("cluster entry of node %d: %v", n.Node, err)
+	}
+	port, err := strconv.Atoi(portText)
+	if err != nil {
+		return wrong("cluster entry of node %d: port %q", n.Node, portText)
+	}
+	if n.Host == "" {
+		n.Host = host
+	}
+	if n.BasePort == 0 {
+		n.BasePort = port - PeerPort
+	}
+	if n.BasePort+PeerPort != port {
+		return wrong("base-port %d puts the peer port at %d, and the cluster list says %s for node %d", n.BasePort, n.BasePort+PeerPort, own, n.Node)
+	}
+	if n.BasePort < 1 || n.BasePort+MemcachedPort > 65535 {
+		return wrong("base-port %d: the ports from %d to %d must lie between 1 and 65535", n.BasePort, n.BasePort, n.BasePort+MemcachedPort)
+	}
+	if !n.Insecure && !loopback(n.Host) {
+		return wrong("host %s can be reached from elsewhere, and there is no TLS yet: whoever reaches this node may read and write everything; say --insecure if the network is yours alone", n.Host)
+	}
+	return nil
+}
+
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// Exposed tells whether the node can be reached from other machines.
+func (n *Node) Exposed() bool { return !loopback(n.Host) }
+
+// Peers are the nodes' peer addresses by number.
+func (n *Node) Peers() map[uint32]string { return n.peers }
+
+// DrainTime is Drain as a duration.
+func (n *Node) DrainTime() time.Duration { return n.drain }
+
+// Address is where one of the node's doors listens.
+func (n *Node) Address(offset int) string {
+	return net.JoinHostPort(n.Host, strconv.Itoa(n.BasePort+offset))
+}
+
+// Advertised is what others dial to reach one of the node's doors: the host of the cluster list, since the bound one may
+// be a wildcard.
+func (n *Node) Advertised(offset int) string {
+	host, _, err := net.SplitHostPort(n.peers[n.Node])
+	if err != nil {
+		host = n.Host
+	}
+	return net.JoinHostPort(host, strconv.Itoa(n.BasePort+offset))
+}
+
+// Args are the flags that give these settings again.
+func (n *Node) Args() []string {
+	args := []string{
+		"--node", strconv.FormatUint(uint64(n.Node), 10), "--dir", n.Dir, "--host", n.Host,
+		"--cluster", strings.Join(n.Cluster, ","), "--keyspaces", strings.Join(n.Keyspaces, ","),
+	}
+	if n.Name != "" {
+		args = append(args, "--name", n.Name)
+	}
+	if n.Insecure {
+		args = append(args, "--insecure")
+	}
+	return args
+}
+
+// Local are the settings of a cluster of nodes on this machine.
+func Local(nodes int, dir string, basePort int, keyspaces []string) ([]Node, error) {
+	if nodes < 1 || nodes > 9 {
+		return nil, wrong("--nodes %d is not from 1 to 9", nodes)
+	}
+	if last := basePort + PortStep*(nodes-1) + MemcachedPort; basePort < 1 || last > 65535 {
+		return nil, wrong("--base-port %d: the ports from %d to %d must lie between 1 and 65535", basePort, basePort, last)
+	}
+	var cluster []string
+	for i := range nodes {
+		cluster = append(cluster, fmt.Sprintf("%d=127.0.0.1:%d", i+1, basePort+PortStep*i+PeerPort))
+	}
+	var all []Node
+	for i := range nodes {
+		// A name, so that the same data may be served on other ports.
+		n := Node{Node: uint32(i + 1), Name: fmt.Sprintf("dev-%d", nodes), Dir: fmt.Sprintf("%s/node%d", dir, i+1), Cluster: slices.Clone(cluster), Keyspaces: keyspaces}
+		if err := n.Resolve(); err != nil {
+			return nil, err
+		}
+		all = append(all, n)
+	}
+	return all, nil
+}

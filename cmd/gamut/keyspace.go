@@ -1,0 +1,104 @@
+package main
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gamutdb/gamut/kv"
+)
+
+func keyspaceCommand(g *global) *cobra.Command {
+	cmd := &cobra.Command{Use: "keyspace", Short: "Create, list, explain and drop keyspaces"}
+	cmd.AddCommand(keyspaceCreate(g), keyspaceList(g), keyspaceExplain(g), keyspaceDrop(g))
+	cmd.RunE = func(c *cobra.Command, _ []string) error { return usage(c.Help()) }
+	return cmd
+}
+
+func keyspaceCreate(g *global) *cobra.Command {
+	var spec kv.CreateKeyspace
+	var consistency string
+	cmd := &cobra.Command{
+		Use:   "create NAME",
+		Short: "Create a keyspace",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			ctx, cancel := bounded(c)
+			defer cancel()
+			spec.Name, spec.Consistency = args[0], kv.Consistency(consistency)
+			if err := g.cluster().CreateKeyspace(ctx, spec); err != nil {
+				return err
+			}
+			return g.only(c, []string{"CREATED"}, spec, spec.Name)
+		},
+	}
+	cmd.Flags().StringVar(&consistency, "consistency", string(kv.Linearizable), "how its replicas agree")
+	cmd.Flags().IntVar(&spec.Shards, "shards", 1, "parts of its keys, each with replicas of its own")
+	cmd.Flags().IntVar(&spec.Replicas, "replicas", 0, "replicas of each shard (default: 3, or as many as there are nodes)")
+	cmd.Flags().StringVar(&spec.Lease, "lease", "", "off: every read confirms the leadership instead of trusting bounded clock drift")
+	return cmd
+}
+
+func keyspaceList(g *global) *cobra.Command {
+	return &cobra.Command{
+		Use:   "list",
+		Short: "List the keyspaces",
+		RunE: func(c *cobra.Command, _ []string) error {
+			ctx, cancel := bounded(c)
+			defer cancel()
+			list, err := g.cluster().Keyspaces(ctx)
+			if err != nil {
+				return err
+			}
+			p, err := g.printer(c, "NAME", "CONSISTENCY", "SHARDS", "REPLICAS")
+			if err != nil {
+				return err
+			}
+			for _, k := range list {
+				if err := p.Row(k, k.Name, string(k.Consistency), strconv.Itoa(k.Shards), strconv.Itoa(k.Replicas)); err != nil {
+					return err
+				}
+			}
+			return p.Close()
+		},
+	}
+}
+
+func keyspaceExplain(g *global) *cobra.Command {
+	return &cobra.Command{
+		Use:   "explain NAME",
+		Short: "Say what a keyspace promises, what it survives and what it costs",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			ctx, cancel := bounded(c)
+			defer cancel()
+			info, err := g.cluster().Keyspace(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			if g.output == "" || g.output == "raw" {
+				// Sentences read the same with and without a terminal.
+				_, err := c.OutOrStdout().Write([]byte(strings.Join(info.Explain, "\n") + "\n"))
+				return err
+			}
+			return g.only(c, []string{"NAME", "CONSISTENCY", "EXPLAIN"}, info, info.Name, string(info.Consistency), strings.Join(info.Explain, " "))
+		},
+	}
+}
+
+func keyspaceDrop(g *global) *cobra.Command {
+	return &cobra.Command{
+		Use:   "drop NAME",
+		Short: "Remove a keyspace with all its keys",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			ctx, cancel := bounded(c)
+			defer cancel()
+			if err := g.cluster().DropKeyspace(ctx, args[0]); err != nil {
+				return err
+			}
+			return g.only(c, []string{"DROPPED"}, map[string]string{"dropped": args[0]}, args[0])
+		},
+	}
+}

@@ -1,0 +1,183 @@
+// Command gamut is the database in one program.
+//
+// It is a server (start, dev) or, with any other subcommand, a client of one. Each subcommand has a file of its own name
+// and holds no logic: what is more than asking and printing lives in packages.
+//
+// Others rely on its exit codes: 0 ok, 1 error, 2 usage, 3 not found, 4 behind session, 5 not enough replicas, 6 promise
+// broken, 7 outcome unknown. Its output is for people on a terminal and raw elsewhere.
+//
+// Start with root in this file.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/gamutdb/gamut/cmd/gamut/internal/settings"
+	"github.com/gamutdb/gamut/cmd/gamut/internal/show"
+	"github.com/gamutdb/gamut/door/http/remote"
+	"github.com/gamutdb/gamut/kv"
+)
+
+func main() { os.Exit(run()) }
+
+func run() int {
+	err := root().ExecuteContext(context.Background())
+	if err == nil {
+		return exitOK
+	}
+	fmt.Fprintln(os.Stderr, "gamut:", err)
+	return exitCode(err)
+}
+
+const (
+	exitOK         = 0
+	exitError      = 1
+	exitUsage      = 2
+	exitNotFound   = 3
+	exitBehind     = 4
+	exitTooFew     = 5
+	exitBroken     = 6
+	exitUnknown    = 7
+	requestTimeout = 10 * time.Second
+)
+
+// coded is an error with an exit code of its own.
+type coded struct {
+	code int
+	error
+}
+
+func (c coded) Unwrap() error { return c.error }
+
+func usage(err error) error {
+	if err == nil {
+		return nil
+	}
+	return coded{exitUsage, err}
+}
+
+func exitCode(err error) int {
+	var own coded
+	if errors.As(err, &own) {
+		return own.code
+	}
+	var setting *settings.Error
+	if errors.As(err, &setting) {
+		return exitUsage
+	}
+	var e *kv.Error
+	if !errors.As(err, &e) {
+		return exitError
+	}
+	switch e.Code {
+	case kv.NotFound:
+		return exitNotFound
+	case kv.BehindSession:
+		return exitBehind
+	case kv.Unavailable:
+		return exitTooFew
+	case kv.Unknown:
+		return exitUnknown
+	}
+	return exitError
+}
+
+// global are the flags that every subcommand has.
+type global struct {
+	addresses []string
+	keyspace  string
+	output    string
+}
+
+func root() *cobra.Command {
+	g := new(global)
+	c := &cobra.Command{
+		Use:   "gamut",
+		Short: "A distributed key-value database in which each keyspace chooses how its replicas agree",
+		// Errors are printed once, in main, with their exit code.
+		SilenceErrors: true, SilenceUsage: true,
+		RunE: func(c *cobra.Command, args []string) error { return usage(c.Help()) },
+	}
+	address := os.Getenv("GAMUT_ADDR")
+	if address == "" {
+		address = fmt.Sprintf("127.0.0.1:%d", settings.BasePort)
+	}
+	flags := c.PersistentFlags()
+	flags.StringSliceVar(&g.addresses, "addr", []string{address}, "HTTP addresses of nodes, tried in turn (GAMUT_ADDR)")
+	flags.StringVar(&g.keyspace, "keyspace", "default", "keyspace")
+	flags.StringVarP(&g.output, "output", "o", "", "table, json, jsonl or raw (default: table on a terminal, otherwise raw)")
+	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
+	c.AddCommand(
+		getCommand(g), putCommand(g), deleteCommand(g), casCommand(g), incrCommand(g), scanCommand(g), dumpCommand(g),
+		keyspaceCommand(g), statusCommand(g), verifyCommand(g), auditCommand(g), logCommand(g), versionCommand(g),
+		startCommand(), devCommand(),
+	)
+	refuseUnknown(c)
+	return c
+}
+
+// refuseUnknown makes wrong arguments of any command end as wrong usage does.
+func refuseUnknown(c *cobra.Command) {
+	check := c.Args
+	if check == nil {
+		check = cobra.NoArgs
+	}
+	c.Args = func(c *cobra.Command, args []string) error { return usage(check(c, args)) }
+	for _, sub := range c.Commands() {
+		refuseUnknown(sub)
+	}
+}
+
+func (g *global) cluster() *remote.Cluster {
+	var all []string
+	for _, a := range g.addresses {
+		all = append(all, settings.List(a)...)
+	}
+	return remote.New(all, requestTimeout)
+}
+
+// printer prints to standard output as -o says.
+func (g *global) printer(c *cobra.Command, columns ...string) (*show.Printer, error) {
+	format := g.output
+	if format == "" {
+		format = "raw"
+		if f, ok := c.OutOrStdout().(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+			format = "table"
+		}
+	}
+	p, err := show.New(c.OutOrStdout(), format, columns...)
+	return p, usage(err)
+}
+
+// raw tells whether bytes go out as they are.
+func (g *global) raw(c *cobra.Command) bool {
+	if g.output != "" {
+		return g.output == "raw"
+	}
+	f, ok := c.OutOrStdout().(*os.File)
+	return !ok || !term.IsTerminal(int(f.Fd()))
+}
+
+// only prints the one result of a command.
+func (g *global) only(c *cobra.Command, columns []string, v any, cells ...string) error {
+	p, err := g.printer(c, columns...)
+	if err != nil {
+		return err
+	}
+	if err := p.Only(v, cells...); err != nil {
+		return err
+	}
+	return p.Close()
+}
+
+// bounded is the context of a command that asks one thing.
+func bounded(c *cobra.Command) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(c.Context(), requestTimeout)
+}

@@ -1,0 +1,139 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/gamutdb/gamut/cmd/gamut/internal/settings"
+	"github.com/gamutdb/gamut/door/http/remote"
+)
+
+// given are base ports that scripts of this process have.
+var given sync.Map
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"gamut": main})
+}
+
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata",
+		Setup: func(env *testscript.Env) error {
+			base, err := freeBasePort()
+			if err != nil {
+				return err
+			}
+			env.Setenv("BASE", strconv.Itoa(base))
+			for i := range 3 {
+				env.Setenv(fmt.Sprintf("HTTP%d", i+1), fmt.Sprintf("127.0.0.1:%d", base+i*settings.PortStep))
+			}
+			env.Setenv("GAMUT_ADDR", fmt.Sprintf("127.0.0.1:%d", base))
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits": exits, "ready": ready, "kill9": kill9, "again": again,
+		},
+	})
+}
+
+// freeBasePort finds room for the ports of three nodes. Ports below the range that systems give out to clients, so that
+// no connection takes one between this look and the start.
+func freeBasePort() (int, error) {
+next:
+	for base := 20000 + os.Getpid()%100*100; base < 32000; base += 40 {
+		for i := range 3 {
+			for offset := range settings.MemcachedPort + 1 {
+				ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", base+i*settings.PortStep+offset))
+				if err != nil {
+					continue next
+				}
+				ln.Close()
+			}
+		}
+		if _, taken := given.LoadOrStore(base, true); !taken {
+			return base, nil
+		}
+	}
+	return 0, fmt.Errorf("no free ports between 20000 and 32000")
+}
+
+// exits runs gamut and checks its exit code: exits CODE ARGUMENTS…
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE ARGUMENTS…")
+	}
+	code := 0
+	err := ts.Exec("gamut", args[1:]...)
+	if exit, ok := err.(*exec.ExitError); ok {
+		code = exit.ExitCode()
+	} else if err != nil {
+		ts.Fatalf("gamut: %v", err)
+	}
+	if got := strconv.Itoa(code); got != args[0] {
+		ts.Fatalf("gamut %v exits with %s, want %s", args[1:], got, args[0])
+	}
+}
+
+// ready waits until the nodes at the addresses can serve; ! ready, until they cannot be reached.
+func ready(ts *testscript.TestScript, neg bool, args []string) {
+	for _, address := range args {
+		cluster := remote.New([]string{address}, time.Second)
+		deadline := time.Now().Add(time.Minute)
+		for {
+			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+			err := cluster.Ready(ctx)
+			cancel()
+			if (err != nil) == neg {
+				break
+			}
+			if time.Now().After(deadline) {
+				ts.Fatalf("%s within a minute: %v", address, err)
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+	}
+}
+
+// child finds what dev said of a node in a file with its output.
+func child(ts *testscript.TestScript, file, node string) (pid int, command string) {
+	for line := range strings.Lines(ts.ReadFile(file)) {
+		rest, ok := strings.CutPrefix(strings.TrimSpace(line), "node "+node+" runs as pid ")
+		if !ok {
+			continue
+		}
+		pidText, command, _ := strings.Cut(rest, "; to start it again: ")
+		pid, err := strconv.Atoi(pidText)
+		ts.Check(err)
+		return pid, command
+	}
+	ts.Fatalf("%s says nothing of node %s", file, node)
+	return 0, ""
+}
+
+// kill9 kills a child of dev: kill9 FILE NODE.
+func kill9(ts *testscript.TestScript, _ bool, args []string) {
+	pid, _ := child(ts, args[0], args[1])
+	ts.Check(syscall.Kill(pid, syscall.SIGKILL))
+}
+
+// again starts a node by the command that dev printed: again FILE NODE. The script's end stops it.
+func again(ts *testscript.TestScript, _ bool, args []string) {
+	_, command := child(ts, args[0], args[1])
+	cmd := exec.Command("sh", "-c", "exec "+command)
+	ts.Check(cmd.Start())
+	ts.Defer(func() {
+		cmd.Process.Signal(syscall.SIGTERM)
+		cmd.Wait()
+	})
+}

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gamutdb/gamut/cmd/gamut/internal/member"
+	"github.com/gamutdb/gamut/cmd/gamut/internal/settings"
+)
+
+func startCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "start",
+		Short: "Run one node of a cluster",
+		Long: "Run one node of a cluster. Settings come from the config file, are overridden by the environment (GAMUT_NODE, GAMUT_DIR,\n" +
+			"and so on), then by flags. No file is needed: --node 2 --cluster 1=10.0.0.1:7401,2=10.0.0.2:7401,3=10.0.0.3:7401 is enough.",
+	}
+	config := cmd.Flags().String("config", os.Getenv("GAMUT_CONFIG"), "config file (GAMUT_CONFIG)")
+	cmd.Flags().String("node", "", "number of this node in the cluster list")
+	cmd.Flags().String("dir", "", "folder of this node's data (default gamut-data/nodeN)")
+	cmd.Flags().String("host", "", "address to bind (default: as in the cluster list)")
+	cmd.Flags().String("base-port", "", "HTTP port; peers, redis and memcached follow (default: one below the port in the cluster list)")
+	cmd.Flags().String("cluster", "", "all nodes, as 1=host:peerport,2=host:peerport")
+	cmd.Flags().String("name", "", "name of the cluster; without one the addresses in the list can never change")
+	cmd.Flags().String("keyspaces", "", "keyspaces to make if they are not there yet (default \"default\")")
+	cmd.Flags().Bool("insecure", false, "allow addresses that other machines can reach, without TLS or users")
+	cmd.Flags().String("debug", "", "loopback address for profiles, such as 127.0.0.1:6060")
+	cmd.Flags().String("drain", "", "how long stopping may take (default 10s)")
+	cmd.RunE = func(c *cobra.Command, _ []string) error {
+		s, err := readSettings(c, *config)
+		if err != nil {
+			return err
+		}
+		return runNode(s, c.ErrOrStderr())
+	}
+	return cmd
+}
+
+// readSettings joins file, environment and flags, in this order.
+func readSettings(c *cobra.Command, file string) (s settings.Node, err error) {
+	if file != "" {
+		if s, err = settings.ReadFile(file); err != nil {
+			return s, err
+		}
+	}
+	for _, name := range settings.Names {
+		if text, ok := os.LookupEnv(settings.Variable(name)); ok {
+			if err := s.Override(name, text, settings.Variable(name)); err != nil {
+				return s, err
+			}
+		}
+		if f := c.Flags().Lookup(name); f.Changed {
+			if err := s.Override(name, f.Value.String(), "--"+name); err != nil {
+				return s, err
+			}
+		}
+	}
+	return s, s.Resolve()
+}
+
+func runNode(s settings.Node, stderr io.Writer) error {
+	if s.Exposed() {
+		fmt.Fprintf(stderr, "WARNING: insecure: node %d listens on %s without TLS or users; whoever can reach it may read and write everything\n", s.Node, s.Host)
+	}
+	interrupted := signals()
+	m, err := member.Start(s, programVersion(), slog.New(slog.NewTextHandler(stderr, nil)))
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(stderr, "node %d: %s; data in %s\n", s.Node, addresses(&s), s.Dir)
+	<-interrupted
+	return closeWithin(s.DrainTime(), stderr, m)
+}
+
+func addresses(s *settings.Node) string {
+	return fmt.Sprintf("http %s, redis %s, memcached %s, peers %s", s.Advertised(settings.HTTPPort), s.Advertised(settings.RedisPort),
+		s.Advertised(settings.MemcachedPort), s.Advertised(settings.PeerPort))
+}
+
+// signals is closed by the first interrupt; the second ends the process at once.
+func signals() <-chan struct{} {
+	received := make(chan os.Signal, 2)
+	signal.Notify(received, syscall.SIGINT, syscall.SIGTERM)
+	first := make(chan struct{})
+	go func() {
+		<-received
+		close(first)
+		<-received
+		os.Exit(exitError)
+	}()
+	return first
+}
+
+// closeWithin stops members together and does not wait longer than it was told: all that was acknowledged is on disk.
+func closeWithin(drain time.Duration, stderr io.Writer, members ...*member.Member) error {
+	ctx, cancel := context.WithTimeout(context.Background(), drain)
+	defer cancel()
+	ended := make(chan error, len(members))
+	for _, m := range members {
+		go func() { ended <- m.Close(ctx) }()
+	}
+	var failed error
+	for range members {
+		select {
+		case err := <-ended:
+			if err != nil {
+				failed = err
+			}
+		case <-ctx.Done():
+			fmt.Fprintf(stderr, "gamut: not all was handed over within %v; leaving\n", drain)
+			return nil
+		}
+	}
+	return failed
+}

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gamutdb/gamut/door/http/remote"
+)
+
+func statusCommand(g *global) *cobra.Command {
+	var groups bool
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Show every node as it sees itself; --groups shows every replica",
+		RunE: func(c *cobra.Command, _ []string) error {
+			ctx, cancel := bounded(c)
+			defer cancel()
+			members, err := g.cluster().Members(ctx)
+			if err != nil {
+				return err
+			}
+			if groups {
+				return g.groupStatus(c, members)
+			}
+			return g.nodeStatus(c, members)
+		},
+	}
+	cmd.Flags().BoolVar(&groups, "groups", false, "one row for each replica")
+	return cmd
+}
+
+func (g *global) nodeStatus(c *cobra.Command, members []remote.Member) error {
+	p, err := g.printer(c, "NODE", "HTTP", "STATE", "LEADS", "REPLICAS", "UP FOR", "VERSION", "ALARMS")
+	if err != nil {
+		return err
+	}
+	for _, m := range members {
+		row := map[string]any{"node": m.ID, "http": m.Address}
+		state, up := "ready", ""
+		leads := 0
+		switch {
+		case m.Err != nil:
+			state = "no answer"
+			row["error"] = m.Err.Error()
+		default:
+			row["status"] = m.Status
+			up = time.Since(m.Status.Started).Round(time.Second).String()
+			if !m.Status.Ready {
+				state = "not ready: " + m.Status.NotReady
+			}
+		}
+		for _, r := range m.Status.Groups {
+			if r.Leader == m.ID {
+				leads++
+			}
+		}
+		row["state"] = state
+		if err := p.Row(row, fmt.Sprint(m.ID), m.Address, state, strconv.Itoa(leads), strconv.Itoa(len(m.Status.Groups)), up,
+			m.Status.Version, strings.Join(m.Status.Alarms, "; ")); err != nil {
+			return err
+		}
+	}
+	return p.Close()
+}
+
+func (g *global) groupStatus(c *cobra.Command, members []remote.Member) error {
+	p, err := g.printer(c, "KEYSPACE", "SHARD", "GROUP", "NODE", "ROLE", "LEADER", "BALLOT", "COMMIT", "APPLIED", "DURABLE", "FIRST", "LAST")
+	if err != nil {
+		return err
+	}
+	for _, m := range members {
+		if m.Err != nil {
+			fmt.Fprintf(c.ErrOrStderr(), "node %d: %v\n", m.ID, m.Err)
+		}
+		for _, r := range m.Status.Groups {
+			number := func(n uint64) string { return strconv.FormatUint(n, 10) }
+			if err := p.Row(map[string]any{"node": m.ID, "replica": r}, r.Keyspace, strconv.Itoa(r.Shard), number(r.Group), fmt.Sprint(m.ID), r.Role,
+				fmt.Sprint(r.Leader), r.Ballot, number(r.Commit), number(r.Applied), number(r.Durable), number(r.First), number(r.Last)); err != nil {
+				return err
+			}
+		}
+	}
+	return p.Close()
+}

@@ -1,0 +1,191 @@
+// Package http is the door through which HTTP clients reach a node.
+//
+// Keys are resources: /v1/keyspaces/{keyspace}/keys/{key}, the key being the percent-decoded rest of the path, any bytes.
+// Bodies are raw values; what belongs to a record beside its value travels in Gamut-… headers. The rest of the tree is for
+// operators: keyspaces, status, health, metrics, and the raw material of audits.
+//
+// Others rely on this: every answer that is not a success is one JSON object with a code from the table in errors.go, and
+// an unknown outcome is never dressed as a failure (status 504, Gamut-Outcome: unknown). What a client can make the door
+// hold is bounded: one body by BodyMax, all of them by HeldMax, a silent connection by the time-outs.
+//
+// Start with Server, then the handlers in keys.go.
+package http
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gamutdb/gamut/kv"
+)
+
+// BodyMax is the longest request body in bytes: as long as the longest value.
+const BodyMax = kv.ValueMax
+
+// Options of a Server. The zero value is usable.
+type Options struct {
+	// Deadline is when an unanswered request ends as unknown; 5 s.
+	Deadline time.Duration
+	// HeldMax bounds the bytes of all bodies in flight, both ways; 128 MiB. Beyond it requests are refused as busy.
+	HeldMax int64
+	// TransferTimeout bounds how long one body may take, either way; 60 s. A scan may take as long for each of its pages.
+	TransferTimeout time.Duration
+	// IdleTimeout ends a kept-alive connection without a request; 2 min.
+	IdleTimeout time.Duration
+	// Log takes what a server has to say about connections; none.
+	Log *slog.Logger
+}
+
+func (o Options) withDefaults() Options {
+	if o.Deadline == 0 {
+		o.Deadline = 5 * time.Second
+	}
+	if o.HeldMax == 0 {
+		o.HeldMax = 128 << 20
+	}
+	if o.TransferTimeout == 0 {
+		o.TransferTimeout = time.Minute
+	}
+	if o.IdleTimeout == 0 {
+		o.IdleTimeout = 2 * time.Minute
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+// Server serves HTTP on behalf of one node.
+type Server struct {
+	db      kv.Database
+	admin   kv.Admin
+	opts    Options
+	metrics *Metrics
+	http    *http.Server
+	batches sync.Pool
+	held    atomic.Int64
+}
+
+// New makes a server that asks db for data and admin for everything else.
+func New(db kv.Database, admin kv.Admin, opts Options) *Server {
+	s := &Server{db: db, admin: admin, opts: opts.withDefaults(), metrics: NewMetrics(admin)}
+	s.batches.New = func() any { return new(kv.Batch) }
+	s.http = &http.Server{
+		Handler:           s.routes(),
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       s.opts.TransferTimeout,
+		// The answer begins after the body was read and the command was answered, hence the sum.
+		WriteTimeout:   2*s.opts.TransferTimeout + s.opts.Deadline,
+		IdleTimeout:    s.opts.IdleTimeout,
+		MaxHeaderBytes: 32 << 10, // a key of kv.KeyMax is three times as long when all of it is percent-encoded
+		ErrorLog:       slog.NewLogLogger(s.opts.Log.Handler(), slog.LevelDebug),
+	}
+	return s
+}
+
+// Metrics is where other doors count their requests, so that one page shows all.
+func (s *Server) Metrics() *Metrics { return s.metrics }
+
+// Handler is the whole tree, for tests and for mounting elsewhere.
+func (s *Server) Handler() http.Handler { return s.http.Handler }
+
+// Serve answers connections of ln until Shutdown, then returns nil.
+func (s *Server) Serve(ln net.Listener) error {
+	if err := s.http.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// Shutdown stops listening and lets running requests finish; when ctx ends first it cuts them off.
+func (s *Server) Shutdown(ctx context.Context) error {
+	err := s.http.Shutdown(ctx)
+	if err != nil {
+		s.http.Close()
+	}
+	return err
+}
+
+func (s *Server) routes() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1/keyspaces", s.listKeyspaces)
+	mux.HandleFunc("POST /v1/keyspaces", s.createKeyspace)
+	mux.HandleFunc("GET /v1/keyspaces/{keyspace}", s.explainKeyspace)
+	mux.HandleFunc("DELETE /v1/keyspaces/{keyspace}", s.dropKeyspace)
+	mux.HandleFunc("GET /v1/keyspaces/{keyspace}/keys", s.scan)
+	mux.HandleFunc("POST /v1/txn", s.transact)
+	mux.HandleFunc("GET /v1/status", s.status)
+	mux.HandleFunc("GET /livez", s.live)
+	mux.HandleFunc("GET /readyz", s.ready)
+	mux.Handle("GET /metrics", s.metrics.Handler())
+	mux.HandleFunc("POST /v1/groups/{group}/handoff", s.handoff)
+	mux.HandleFunc("POST /v1/groups/{group}/checkpoint", s.checkpoint)
+	mux.HandleFunc("GET /v1/groups/{group}/state", s.state)
+	mux.HandleFunc("GET /v1/groups/{group}/digest", s.digest)
+	mux.HandleFunc("GET /v1/groups/{group}/blocks", s.blocks)
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		s.fail(w, &problem{status: http.StatusNotFound, name: "no_such_path", detail: r.Method + " " + r.URL.Path + " is not served here; see /v1/status and /v1/keyspaces"})
+	})
+
+	// A web page that the operator happens to visit must not write to a node on the loopback.
+	foreign := http.NewCrossOriginProtection()
+	foreign.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.fail(w, &problem{status: http.StatusForbidden, name: "cross_origin", detail: "a page of another origin may not change data"})
+	}))
+	return foreign.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		started := time.Now()
+		counted := &counting{ResponseWriter: w, status: http.StatusOK}
+		// The mux would clean the path, and "a//b" or ".." are keys like any others.
+		if keyspace, key, ok := splitKeyPath(r.URL.EscapedPath()); ok {
+			s.key(counted, r, keyspace, key)
+		} else {
+			mux.ServeHTTP(counted, r)
+		}
+		s.metrics.Observe("http", strconv.Itoa(counted.status), time.Since(started))
+	}))
+}
+
+// counting remembers the status for the metrics.
+type counting struct {
+	http.ResponseWriter
+	status int
+}
+
+func (c *counting) WriteHeader(status int) {
+	c.status = status
+	c.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (c *counting) Unwrap() http.ResponseWriter { return c.ResponseWriter }
+
+// hold takes n bytes of the node's allowance for bodies. The caller gives back what it took.
+func (s *Server) hold(n int64) error {
+	if s.held.Add(n) > s.opts.HeldMax {
+		s.held.Add(-n)
+		return kv.Errorf(kv.Busy, "the HTTP door holds as many bytes of bodies as it may (%d); try again", s.opts.HeldMax)
+	}
+	return nil
+}
+
+func (s *Server) release(n int64) { s.held.Add(-n) }
+
+// do runs one command and hands its result to use, which must not keep any of it.
+func (s *Server) do(ks *kv.Keyspace, level kv.Level, fill func(c *kv.Call), use func(r *kv.Result)) {
+	b := s.batches.Get().(*kv.Batch)
+	b.Reset(time.Now().Add(s.opts.Deadline))
+	c := b.Add()
+	c.Keyspace, c.Level = ks, level
+	fill(c)
+	s.db.Submit(b)
+	b.Wait()
+	use(&c.Result)
+	c.Result = kv.Result{}
+	s.batches.Put(b)
+}

@@ -1,0 +1,276 @@
+package http
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/http"
+
+	"github.com/gamutdb/gamut/kv"
+)
+
+// Txn is the body of POST /v1/txn: all operations happen at one instant if all conditions hold, otherwise none does.
+// Its keys must lie in one shard.
+type Txn struct {
+	Keyspace   string         `json:"keyspace"`
+	Conditions []TxnCondition `json:"conditions"`
+	Operations []TxnOperation `json:"operations"`
+}
+
+// TxnCondition holds exactly one test of its key: absent, present, version or value.
+type TxnCondition struct {
+	Key     string  `json:"key"`
+	Key64   string  `json:"key64"`
+	Absent  bool    `json:"absent"`
+	Present bool    `json:"present"`
+	Version *uint64 `json:"version"`
+	Value   *string `json:"value"`
+	Value64 string  `json:"value64"`
+}
+
+// TxnOperation is one of get, put, delete, incr, append, prepend, expire and persist.
+type TxnOperation struct {
+	Op      string  `json:"op"`
+	Key     string  `json:"key"`
+	Key64   string  `json:"key64"`
+	Value   *string `json:"value"`
+	Value64 string  `json:"value64"`
+	TTL     string  `json:"ttl"`
+	Flags   uint32  `json:"flags"`
+	By      *int64  `json:"by"`
+}
+
+// TxnResult is the answer to one operation.
+type TxnResult struct {
+	Result string `json:"result"` // ok, or a code as in ErrorBody
+	Record
+	Int *int64 `json:"int,omitempty"`
+}
+
+func (s *Server) transact(w http.ResponseWriter, r *http.Request) {
+	body, release, err := s.body(w, r)
+	if err != nil {
+		s.fail(w, err)
+		return
+	}
+	defer release()
+	txn, err := parseTxn(body)
+	if err != nil {
+		s.fail(w, err)
+		return
+	}
+	if err := s.runTxn(w, r, txn); err != nil {
+		s.fail(w, err)
+	}
+}
+
+func parseTxn(body []byte) (*Txn, error) {
+	txn := new(Txn)
+	if err := decodeStrict(body, txn); err != nil {
+		return nil, err
+	}
+	switch n := len(txn.Operations); {
+	case n == 0:
+		return nil, invalid("operations is empty: a transaction does at least one")
+	case n > kv.OpsMax || len(txn.Conditions) > kv.OpsMax:
+		return nil, invalid("a transaction has at most %d operations and as many conditions", kv.OpsMax)
+	}
+	return txn, nil
+}
+
+func (s *Server) runTxn(w http.ResponseWriter, r *http.Request, txn *Txn) error {
+	name := txn.Keyspace
+	if name == "" {
+		name = "default"
+	}
+	ks := s.db.Keyspace(name)
+	if ks == nil {
+		return kv.Errorf(kv.NoKeyspace, "there is no keyspace %q", name)
+	}
+	level, err := parseLevel(r.Header.Get(HeaderLevel), ks)
+	if err != nil {
+		return err
+	}
+	var cmd kv.Command
+	if cmd.Session, err = parseSession(r.Header.Get(HeaderRequest)); err != nil {
+		return err
+	}
+	if err := txn.command(&cmd); err != nil {
+		return err
+	}
+	if err := oneShard(ks, &cmd); err != nil {
+		return err
+	}
+	if cmd.ReadOnly() {
+		cmd.Session = kv.Session{}
+	}
+	s.do(ks, level, func(c *kv.Call) { c.Command = cmd }, func(res *kv.Result) { s.answerTxn(w, ks, txn, res) })
+	return nil
+}
+
+func (s *Server) answerTxn(w http.ResponseWriter, ks *kv.Keyspace, txn *Txn, res *kv.Result) {
+	if res.Code == kv.ConditionFailed {
+		detail := res.Detail
+		if detail == "" {
+			detail = "a condition does not hold; nothing was done"
+		}
+		writeError(w, answer{name: answers[kv.ConditionFailed].name, status: http.StatusConflict}, detail, true)
+		return
+	}
+	if res.Err() != nil {
+		s.failCode(w, res.Code, res.Detail)
+		return
+	}
+	items := res.Items
+	if len(txn.Operations) == 1 {
+		items = []kv.Result{*res}
+	}
+	results := make([]TxnResult, 0, len(items))
+	for i := range items {
+		results = append(results, txnResult(&txn.Operations[i], &items[i]))
+	}
+	w.Header().Set(HeaderLevel, string(ks.Consistency))
+	writeJSON(w, http.StatusOK, map[string]any{"results": results})
+}
+
+func txnResult(op *TxnOperation, res *kv.Result) TxnResult {
+	out := TxnResult{Result: "ok"}
+	if res.Code != kv.OK {
+		out.Result = answers[res.Code].name
+	}
+	out.Record = RecordOf(res, op.Op == "get" && res.Code == kv.OK)
+	out.Key, out.Key64 = op.Key, op.Key64
+	if op.Op == "incr" && res.Code == kv.OK {
+		out.Int = &res.Int
+	}
+	return out
+}
+
+// command translates the transaction.
+func (t *Txn) command(cmd *kv.Command) error {
+	for i := range t.Conditions {
+		cond, err := t.Conditions[i].cond()
+		if err != nil {
+			return inPlace("condition", i, err)
+		}
+		cmd.Conds = append(cmd.Conds, cond)
+	}
+	for i := range t.Operations {
+		op, err := t.Operations[i].op()
+		if err != nil {
+			return inPlace("operation", i, err)
+		}
+		cmd.Ops = append(cmd.Ops, op)
+	}
+	return nil
+}
+
+func inPlace(what string, i int, err error) error {
+	if e, ok := err.(*kv.Error); ok {
+		return invalid("%s %d: %s", what, i, e.Detail)
+	}
+	return invalid("%s %d: %v", what, i, err)
+}
+
+func (c *TxnCondition) cond() (kv.Cond, error) {
+	var cond kv.Cond
+	var err error
+	if cond.Key, err = keyOf(&c.Key, c.Key64); err != nil {
+		return cond, err
+	}
+	tests := 0
+	if c.Absent {
+		cond.Kind, tests = kv.CondAbsent, tests+1
+	}
+	if c.Present {
+		cond.Kind, tests = kv.CondPresent, tests+1
+	}
+	if c.Version != nil {
+		cond.Kind, cond.Version, tests = kv.CondVersion, *c.Version, tests+1
+	}
+	if c.Value != nil || c.Value64 != "" {
+		cond.Kind, tests = kv.CondValue, tests+1
+		if cond.Value, err = bytesOf(c.Value, c.Value64); err != nil {
+			return cond, err
+		}
+	}
+	if tests != 1 {
+		return cond, invalid("give exactly one of absent, present, version and value")
+	}
+	return cond, nil
+}
+
+var txnKinds = map[string]kv.OpKind{
+	"get": kv.OpGet, "put": kv.OpSet, "delete": kv.OpDelete, "incr": kv.OpIncr, "append": kv.OpAppend,
+	"prepend": kv.OpPrepend, "expire": kv.OpExpire, "persist": kv.OpExpire,
+}
+
+func (o *TxnOperation) op() (kv.Op, error) {
+	kind, ok := txnKinds[o.Op]
+	if !ok {
+		return kv.Op{}, invalid("op %q is not one of get, put, delete, incr, append, prepend, expire, persist", o.Op)
+	}
+	op := kv.Op{Kind: kind, Flags: o.Flags, Delta: 1}
+	var err error
+	if op.Key, err = keyOf(&o.Key, o.Key64); err != nil {
+		return op, err
+	}
+	if o.By != nil {
+		op.Delta = *o.By
+	}
+	if takesBody(kind) {
+		if o.Value == nil && o.Value64 == "" {
+			return op, invalid("op %s needs a value", o.Op)
+		}
+		if op.Value, err = bytesOf(o.Value, o.Value64); err != nil {
+			return op, err
+		}
+	}
+	switch {
+	case o.Op == "expire" && o.TTL == "":
+		return op, invalid("op expire needs a ttl, such as 90s")
+	case o.Op == "put" || o.Op == "expire":
+		err = parseTTL(&op, o.TTL)
+	case o.TTL != "":
+		return op, invalid("op %s takes no ttl", o.Op)
+	case o.Op != "persist":
+		op.Expiry = kv.ExpireKeep
+	}
+	return op, err
+}
+
+func keyOf(text *string, coded string) ([]byte, error) {
+	key, err := bytesOf(text, coded)
+	if err == nil && len(key) > kv.KeyMax {
+		return nil, invalid("the key has %d bytes; the limit is %d", len(key), kv.KeyMax)
+	}
+	return key, err
+}
+
+// oneShard refuses a command whose keys no single group orders.
+func oneShard(ks *kv.Keyspace, cmd *kv.Command) error {
+	shard := -1
+	var err error
+	cmd.Keys(func(key []byte) {
+		switch s := ks.ShardOf(key); {
+		case shard == -1:
+			shard = s
+		case s != shard && err == nil:
+			err = kv.Errorf(kv.CrossShard, "key %q lies in shard %d of keyspace %s and the first key in shard %d; a transaction happens within one shard, so use keys of one shard or a keyspace with one", key, s, ks.Name, shard)
+		}
+	})
+	return err
+}
+
+// decodeStrict reads one JSON value and refuses unknown fields and anything behind it.
+func decodeStrict(body []byte, into any) error {
+	d := json.NewDecoder(bytes.NewReader(body))
+	d.DisallowUnknownFields()
+	if err := d.Decode(into); err != nil {
+		return invalid("the body is not the JSON that is expected here: %v", err)
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return invalid("something follows the JSON of the body")
+	}
+	return nil
+}
