@@ -4,17 +4,18 @@ import (
 	"flag"
 	"testing"
 
+	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/paxos"
 )
 
 var canaryFlag = flag.Int("canary", 150, "within how many seeds a planted bug must be found")
 
 // caught runs seeds until one fails, and tells how many it took; 0: none did.
-func caught(o Options) (seeds int, failure string) {
-	for seed := range *canaryFlag {
-		o.Seed = uint64(seed + 1)
-		if r := Run(o); r.Failure != "" {
-			return seed + 1, r.Failure
+func caught(mutation paxos.Mutation, mutate func(core.Replica) core.Replica) (seeds int, failure string) {
+	for seed := uint64(1); seed <= uint64(*canaryFlag); seed++ {
+		r := Run(Options{Seed: seed, Protocol: DrawPaxos(seed, mutation), Mutate: mutate})
+		if r.Failure != "" {
+			return int(seed), r.Failure
 		}
 	}
 	return 0, ""
@@ -24,7 +25,7 @@ func caught(o Options) (seeds int, failure string) {
 func TestCanaries(t *testing.T) {
 	for _, b := range Bugs() {
 		t.Run(b.String(), func(t *testing.T) {
-			seeds, failure := caught(Options{Protocol: Paxos(paxos.Options{}, 500*Millisecond), Without: []string{"damage"}, Mutate: b.Plant})
+			seeds, failure := caught(paxos.NoMutation, b.Plant)
 			if seeds == 0 {
 				t.Fatalf("not found within %d seeds", *canaryFlag)
 			}
@@ -37,7 +38,7 @@ func TestCanaries(t *testing.T) {
 func TestMutations(t *testing.T) {
 	for _, m := range paxos.Mutations() {
 		t.Run(m.String(), func(t *testing.T) {
-			seeds, failure := caught(Options{Protocol: Paxos(paxos.Options{Mutation: m}, 500*Millisecond), Without: []string{"damage"}})
+			seeds, failure := caught(m, nil)
 			if seeds == 0 {
 				t.Fatalf("not found within %d seeds", *canaryFlag)
 			}

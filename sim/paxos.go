@@ -1,11 +1,30 @@
 package sim
 
 import (
+	"fmt"
+
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/kv"
 	"github.com/gamutdb/gamut/machine"
 	"github.com/gamutdb/gamut/paxos"
 )
+
+// DrawPaxos draws the settings of a run: leases longer and shorter than elections, or none; memory for the whole log or
+// for a few blocks, so that whoever lags needs a snapshot.
+func DrawPaxos(seed uint64, mutation paxos.Mutation) Protocol {
+	rng := stream(seed, "paxos", 0)
+	lease := []core.Time{0, 500 * Millisecond, 500 * Millisecond, 1500 * Millisecond}[rng.IntN(4)]
+	options := paxos.Options{Mutation: mutation}
+	if rng.IntN(2) == 0 {
+		options.RetainBytes = 500 + rng.IntN(4000)
+	}
+	if rng.IntN(3) == 0 {
+		options.Heartbeat, options.ElectionMin, options.ElectionMax = 20*Millisecond, 100*Millisecond, 200*Millisecond
+	}
+	p := Paxos(options, lease)
+	p.Name = fmt.Sprintf("paxos (lease %s, %d bytes retained, elections from %s)", clockText(lease), options.RetainBytes, clockText(options.ElectionMin))
+	return p
+}
 
 // Paxos runs linearizable groups.
 func Paxos(options paxos.Options, lease core.Time) Protocol {

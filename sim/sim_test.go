@@ -17,15 +17,14 @@ var (
 )
 
 // runSeeds runs the seeds that the flags ask for and tells the first that fails.
-func runSeeds(t *testing.T, o Options, atMost int) {
-	first, count := *firstFlag, min(*seedsFlag, atMost)
+func runSeeds(t *testing.T, protocol func(seed uint64) Protocol) {
+	first, count := *firstFlag, *seedsFlag
 	if *seedFlag != 0 {
 		first, count = *seedFlag, 1
 	}
 	var total Stats
 	for seed := first; seed < first+uint64(count); seed++ {
-		o.Seed, o.Without = seed, strings.Split(*withoutFlag, ",")
-		r := RunTold(o)
+		r := RunTold(Options{Seed: seed, Protocol: protocol(seed), Without: strings.Split(*withoutFlag, ",")})
 		if r.Failure != "" {
 			t.Fatalf("%s\nreplay: go test ./sim -run '^%s$' -seed=%d -v\nseed %d, %s\n%s", r.Failure, t.Name(), seed, seed, r.Parameters,
 				strings.Join(r.Trace, "\n"))
@@ -54,8 +53,9 @@ func (s Stats) String() string {
 		clockText(s.End), s.Events, s.Messages, s.Syncs, s.Crashes, s.Acked, s.Unknown, s.Refused, s.LeaseReads, clockText(s.Healed), clockText(s.Converged))
 }
 
-func TestPaxos(t *testing.T) {
-	runSeeds(t, Options{Protocol: Paxos(paxos.Options{}, 500*Millisecond)}, *seedsFlag)
+// TestSeeds runs the protocol of linearizable keyspaces under every fault.
+func TestSeeds(t *testing.T) {
+	runSeeds(t, func(seed uint64) Protocol { return DrawPaxos(seed, paxos.NoMutation) })
 }
 
 // toyOptions leaves out what the toy cannot bear: it knows no suspects.
