@@ -270,7 +270,23 @@ func (s *strikes) restartLater(n *node) {
 	})
 }
 
+// crashAll takes the power from all, or from all but the leader, which is cut off: its lease must still be honoured.
 func (s *strikes) crashAll() {
+	if s.rng.IntN(2) == 0 {
+		leader := s.victim()
+		s.isolate(leader, s.span(500*Millisecond, 3*Second))
+		for _, n := range s.w.nodes {
+			if n != leader {
+				n.crash(s.keep(), "power loss around the leader")
+				s.w.after(s.span(5*Millisecond, 20*Millisecond), func() {
+					if !n.up {
+						n.boot()
+					}
+				})
+			}
+		}
+		return
+	}
 	for _, n := range s.w.nodes {
 		n.crash(s.keep(), "power loss")
 		s.restartLater(n)
