@@ -142,8 +142,8 @@ func (w *world) recover() {
 	}
 }
 
-// eventsMax is some thirty times what a busy run of the default length takes.
-const eventsMax = 2_000_000
+// eventsMax is some ten times what a busy run of the default length takes.
+const eventsMax = 500_000
 
 // runUntil takes events until the time, or until done says so.
 func (w *world) runUntil(end core.Time, done func() bool) {
