@@ -117,8 +117,11 @@ func item(key, record string) kv.StateItem {
 	return kv.StateItem{Key: []byte(key), Record: []byte(record)}
 }
 
+// rec begins a record of version 9 without flags or expiry.
+const rec = "\x01\x00\x09"
+
 func TestState(t *testing.T) {
-	same := []kv.StateItem{item("da", "1"), item("db", "2"), item("dc", "3"), item("ma", "4")}
+	same := []kv.StateItem{item("a", rec+"1"), item("b", rec+"2"), item("c", rec+"3"), item("e", rec+"4")}
 	for _, c := range []struct {
 		name    string
 		second  []kv.StateItem
@@ -127,9 +130,9 @@ func TestState(t *testing.T) {
 		problem string
 	}{
 		{"equal", same, "d", "", ""},
-		{"value", []kv.StateItem{same[0], same[1], item("dc", "x"), same[3]}, "e", `"c"`, `node 1 has 1 bytes: "3"; node 2 has 1 bytes: "x"`},
+		{"value", []kv.StateItem{same[0], same[1], item("c", rec+"x"), same[3]}, "e", `"c"`, `node 1 has version 9, 1 bytes: "3"; node 2 has version 9, 1 bytes: "x"`},
 		{"missing", []kv.StateItem{same[0], same[2], same[3]}, "e", `"b"`, "node 2 has nothing"},
-		{"at the end", append(slices.Clone(same), item("mb", "")), "e", `"mb" (internal)`, "node 1 has nothing"},
+		{"at the end", append(slices.Clone(same), item("f", "?")), "e", `"f"`, `node 1 has nothing; node 2 has a malformed record of 1 bytes: "?"`},
 		{"digest only", same, "e", "", "digest e"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

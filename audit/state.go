@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/gamutdb/gamut/kv"
@@ -146,9 +147,10 @@ func difference(ctx context.Context, group, index uint64, replicas []Replica) (*
 		if same {
 			continue
 		}
-		f := &Finding{Index: index, Key: keyName(lowest), Problem: "key " + keyName(lowest) + " differs"}
+		key := strconv.Quote(string(lowest))
+		f := &Finding{Index: index, Key: key, Problem: "key " + key + " differs"}
 		for i, item := range records {
-			f.Who = append(f.Who, Witness{replicas[i].Node, describe(lowest, item)})
+			f.Who = append(f.Who, Witness{replicas[i].Node, describe(item)})
 		}
 		return f, nil
 	}
@@ -188,22 +190,13 @@ func (p *pairs) take(key []byte) *kv.StateItem {
 	return item
 }
 
-// keyName is a state key as its reader knows it: clients' keys without the byte that marks them.
-func keyName(key []byte) string {
-	if len(key) > 0 && key[0] == machine.DataKind {
-		return fmt.Sprintf("%q", key[1:])
-	}
-	return fmt.Sprintf("%q (internal)", key)
-}
-
-func describe(key []byte, item *kv.StateItem) string {
+func describe(item *kv.StateItem) string {
 	if item == nil {
 		return "nothing"
 	}
-	if key[0] == machine.DataKind {
-		if r, err := machine.DecodeRecord(item.Record); err == nil {
-			return fmt.Sprintf("version %d, %d bytes: %.40q", r.Version, len(r.Value), r.Value)
-		}
+	r, err := machine.DecodeRecord(item.Record)
+	if err != nil {
+		return fmt.Sprintf("a malformed record of %d bytes: %.40q", len(item.Record), item.Record)
 	}
-	return fmt.Sprintf("%d bytes: %.40q", len(item.Record), item.Record)
+	return fmt.Sprintf("version %d, %d bytes: %.40q", r.Version, len(r.Value), r.Value)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net"
@@ -13,10 +14,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/gamutdb/gamut/cmd/gamut/internal/settings"
 	"github.com/gamutdb/gamut/door/http/remote"
+	"github.com/gamutdb/gamut/machine"
 )
 
 // given are base ports that scripts of this process have.
@@ -42,7 +45,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "ready": ready, "kill9": kill9, "again": again,
+			"exits": exits, "ready": ready, "kill9": kill9, "again": again, "alter": alter,
 		},
 	})
 }
@@ -137,3 +140,33 @@ func again(ts *testscript.TestScript, _ bool, args []string) {
 		cmd.Wait()
 	})
 }
+
+// alter changes the last byte of a key's record in the state of a stopped node, as a bug would that checksums do not see:
+// alter STATE-FOLDER KEY.
+func alter(ts *testscript.TestScript, _ bool, args []string) {
+	db, err := pebble.Open(ts.MkAbs(args[0]), &pebble.Options{FormatMajorVersion: pebble.FormatNewest, Logger: silent{}})
+	ts.Check(err)
+	it, err := db.NewIter(nil)
+	ts.Check(err)
+	altered := 0
+	for it.First(); it.Valid(); it.Next() {
+		if key := it.Key(); len(key) > 8 && string(key[8:]) == string(rune(machine.DataKind))+args[1] {
+			value := bytes.Clone(it.Value())
+			value[len(value)-1] ^= 1
+			ts.Check(db.Set(bytes.Clone(key), value, pebble.Sync))
+			altered++
+		}
+	}
+	ts.Check(it.Close())
+	ts.Check(db.Flush())
+	ts.Check(db.Close())
+	if altered != 1 {
+		ts.Fatalf("%d records of %s in %s", altered, args[1], args[0])
+	}
+}
+
+type silent struct{}
+
+func (silent) Infof(string, ...any)              {}
+func (silent) Errorf(string, ...any)             {}
+func (silent) Fatalf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
