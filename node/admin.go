@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -66,7 +67,7 @@ func (n *Node) tryCreate(ctx context.Context, spec kv.CreateKeyspace, before *ke
 		return before, retryable(err), err
 	}
 	if present != nil {
-		if before != nil && present.ID == before.ID {
+		if before != nil && bytes.Equal(present.Encode(), before.Encode()) {
 			return present, false, nil
 		}
 		return nil, false, kv.Errorf(kv.Exists, "keyspace %q exists already", spec.Name)

@@ -61,45 +61,72 @@ func (n *Node) judgeAlarm(subject string, bad bool, text string) {
 // choresEvery is how often the clocks and the disk space are looked at.
 const choresEvery = time.Second
 
+const (
+	// firstLook is how often the clocks are looked at until the node knows that it is fit to lead.
+	firstLook = 50 * time.Millisecond
+	// compareWithin is how long a new node waits to compare its clock with peers that it cannot hear.
+	compareWithin = 3 * time.Second
+)
+
 // watch looks after the clocks, the disk space and kept states.
 func (n *Node) watch(ctx context.Context) {
-	ticker := time.NewTicker(choresEvery)
+	ticker := time.NewTicker(firstLook)
 	defer ticker.Stop()
-	unfit := false
+	// A clock that is an hour ahead must not stamp a single block, so nobody leads before it has compared.
+	unfit, first := len(n.ordered) > 0, true
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
 		}
-		n.watchClock()
+		compared := n.watchClock(first)
 		n.watchDisk()
 		n.checkpoints.expire(n.clocks.mono())
-		if now := n.skewed.Load() || n.diskFull.Load(); now != unfit {
+		if first && (compared || time.Since(n.started) > compareWithin) {
+			first = false
+			ticker.Reset(choresEvery)
+		}
+		if now := first || n.skewed.Load() || n.diskFull.Load(); now != unfit {
 			unfit = now
 			n.inbox.call(func(host.Now) { n.host.SetUnfit(now) })
 		}
 	}
 }
 
-func (n *Node) watchClock() {
-	var skews []time.Duration
+// watchClock judges this node's clock by its peers'. It reports whether enough of them were heard for that: all, or some
+// that agree with it.
+func (n *Node) watchClock(first bool) (compared bool) {
+	skews := n.skews()
+	median, known := medianSkew(skews)
+	agreed := len(skews) > 0
+	for _, skew := range skews {
+		agreed = agreed && skew.Abs() <= offsetLimit
+	}
+	if !first { // the time is bent once a second
+		off := n.clocks.adjust(median, known)
+		n.judgeAlarm("wall clock", off.Abs() > offsetLimit,
+			fmt.Sprintf("the wall clock is %v off the time that this node goes by; check the time service", off.Round(time.Millisecond)))
+	}
+	skewed := known && median.Abs() > offsetLimit
+	n.judgeAlarm("clock skew", skewed,
+		fmt.Sprintf("this node's time is %v off the others'; it leads nothing until its clock is set right", -median.Round(time.Millisecond)))
+	n.skewed.Store(skewed)
+	return agreed || len(skews) == len(n.ordered)
+}
+
+// skews are how far ahead the clocks of the peers are that are heard.
+func (n *Node) skews() []time.Duration {
+	var list []time.Duration
 	now := n.clocks.mono()
 	for _, p := range n.ordered {
 		p.mu.Lock()
 		if skew, ok := p.measured.skew(); ok && now-p.measured.heard < heardWithin {
-			skews = append(skews, skew)
+			list = append(list, skew)
 		}
 		p.mu.Unlock()
 	}
-	median, known := medianSkew(skews)
-	off := n.clocks.adjust(median, known)
-	n.judgeAlarm("wall clock", off.Abs() > offsetLimit,
-		fmt.Sprintf("the wall clock is %v off the time that this node goes by; check the time service", off.Round(time.Millisecond)))
-	skewed := known && median.Abs() > offsetLimit
-	n.judgeAlarm("clock skew", skewed,
-		fmt.Sprintf("this node's time is %v off the others'; it leads nothing until the clock is set and the node started again", -median.Round(time.Millisecond)))
-	n.skewed.Store(skewed)
+	return list
 }
 
 // reservePart is the default reserve as a part of the file system, reserveMin its least.

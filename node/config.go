@@ -44,6 +44,9 @@ type Config struct {
 	Fatal func(error)
 	Host  host.Options
 	Store store.Options
+
+	// wall is the wall clock; tests set it wrong.
+	wall func() time.Time
 }
 
 // Timing is the same on all nodes of a cluster; networks of long ways need more.
@@ -80,6 +83,9 @@ func (c *Config) Validate() error {
 	}
 	if c.Fatal == nil {
 		c.Fatal = func(error) { os.Exit(1) }
+	}
+	if c.wall == nil {
+		c.wall = time.Now
 	}
 	return c.Timing.validate()
 }

@@ -220,3 +220,43 @@ func TestTheQueueToAPeerIsBounded(t *testing.T) {
 		t.Errorf("%d bytes wait in an empty queue", p.queued.Load())
 	}
 }
+
+// A clock that is an hour off must not stamp anything: its node leads nothing and says why; the others serve.
+func TestANodeWithAWrongClockLeadsNothing(t *testing.T) {
+	for _, off := range []time.Duration{time.Hour, -time.Hour} {
+		c := newCluster(t, 3)
+		config := c.configs[1] // the catalog's preferred leader
+		var cured atomic.Bool
+		config.wall = func() time.Time {
+			if cured.Load() {
+				return time.Now()
+			}
+			return time.Now().Add(off)
+		}
+		c.configs[1] = config
+		c.start(1, 2, 3)
+		wrong := c.nodes[1]
+		eventually(t, "the wrong clock is found", func() error {
+			if err := wrong.Ready(); err == nil || !strings.Contains(err.Error(), "clock") {
+				return fmt.Errorf("ready: %v", err)
+			}
+			return nil
+		})
+		for _, id := range []core.NodeID{2, 3} {
+			eventually(t, fmt.Sprintf("node %d is ready", id), c.nodes[id].Ready)
+		}
+		c.create(2, kv.CreateKeyspace{Name: "default", Shards: 3})
+		r := submit(c.nodes[2], "default", set("a", "b"), get("a"))
+		if skew := time.Since(time.UnixMilli(r[0].AsOf)); r[0].Code != kv.OK || skew.Abs() > time.Minute {
+			t.Errorf("the write is answered %v at a log time %v from now", r[0].Code, skew)
+		}
+		for _, g := range wrong.Status().Groups {
+			if g.Role == "leader" {
+				t.Errorf("the node with the wrong clock leads group %d", g.Group)
+			}
+		}
+		cured.Store(true)
+		eventually(t, "the clock was set right", wrong.Ready)
+		c.closeAll()
+	}
+}

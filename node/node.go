@@ -94,7 +94,7 @@ func Start(config Config) (*Node, error) {
 	}
 	n := &Node{config: config, log: config.Logger.With("node", config.Node), started: time.Now(), batches: make(chan host.Batch, 1),
 		peers: map[core.NodeID]*peer{}, hadState: map[core.GroupID]bool{}, needsRoll: true, loopEnded: make(chan struct{})}
-	n.clocks = newClocks(monotonic, time.Now)
+	n.clocks = newClocks(monotonic, config.wall)
 	n.submissions.New = func() any { return &submission{} }
 	n.inbox.init()
 	for _, id := range config.nodes() {
@@ -147,6 +147,7 @@ func (n *Node) begin() {
 	now := n.now()
 	seed := uint64(time.Now().UnixNano())
 	n.host = host.New(n, rand.New(rand.NewPCG(seed, uint64(n.config.Node))), n.recovered.HLCUpper, now, n.config.Host)
+	n.host.SetUnfit(len(n.ordered) > 0) // until watch has compared the clocks
 	n.reconcileFirst(now)
 	n.watchDisk()
 	ctx, cancel := context.WithCancel(context.Background())
