@@ -87,10 +87,16 @@ func (r *Replica) tryCandidacy(handoff Ballot) {
 	r.out.Send(r.self, r.ownPromise())
 }
 
+// ownPromise tells how late it is here, so that the new leader's blocks are later than what this replica may have told its
+// readers; a clock that the node itself does not trust counts for nothing, or it would set the group's time for ever.
 func (r *Replica) ownPromise() Promise {
 	last := r.log.last()
+	latest := last.Time
+	if !r.in.Unfit {
+		latest = max(latest, r.in.Stamp)
+	}
 	return Promise{Ballot: r.promised, OK: true, Promised: r.promised, LastBallot: last.Ballot, LastIndex: last.Index,
-		LastHash: last.Hash, Time: max(last.Time, r.in.Stamp)}
+		LastHash: last.Hash, Time: latest}
 }
 
 // onPrepare promises (rule E4), unless a higher ballot was promised, or a lease was granted that has not run out and its
