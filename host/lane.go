@@ -44,8 +44,10 @@ func (h *Host) pick(l *lanes) *lane {
 		}
 	}
 	one := &lane{}
-	// Sessions are named by their time of creation, by the clock that stamps the log, and by chance.
-	binary.BigEndian.PutUint64(one.client[:], uint64(h.Stamp())&^0xffff|h.rand.Uint64N(1<<16))
+	// Sessions are named by their time of creation and by chance. Just after a start the stamps stand still at the bound of
+	// the last run, or at zero: a session of that age would be refused, and every command of the lane with it.
+	created := max(h.Stamp(), kv.HLCOf(h.now.Wall))
+	binary.BigEndian.PutUint64(one.client[:], uint64(created)&^0xffff|h.rand.Uint64N(1<<16))
 	binary.BigEndian.PutUint64(one.client[8:], h.rand.Uint64())
 	l.list = append(l.list, one)
 	return one
