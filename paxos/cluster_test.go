@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
-	"testing"
 
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/kv"
@@ -208,6 +207,7 @@ func (c *cluster) end(m *member) bool {
 	m.durable = append(m.durable, m.syncing...)
 	m.syncing = nil
 	m.synced = m.batch - 1
+	m.damaged = false // the replica's own word that it is suspect is on disk now
 	c.releaseHeld(m)
 	return true
 }
@@ -227,7 +227,6 @@ func (c *cluster) crash(m *member) {
 
 func (c *cluster) restart(m *member) {
 	c.boot(m, core.Recover{Config: c.config.AppendTo(nil), Records: m.durable, Suspect: m.damaged})
-	m.damaged = false
 }
 
 // deliver hands over the oldest message that matches; packets pass through their encoding.
@@ -284,15 +283,4 @@ func describeResult(r *kv.Result) string {
 		s += fmt.Sprintf(" %d", r.Int)
 	}
 	return s
-}
-
-// leads waits until a replica leads, with the given one nominated first.
-func (c *cluster) elect(t *testing.T, id core.ReplicaID) {
-	t.Helper()
-	c.now += 1100 * millisecond
-	c.step(c.member(id), core.Tick{})
-	c.settle()
-	if m := c.member(id); m.replica.role != Leader {
-		t.Fatalf("replica %d is a %v", id, m.replica.role)
-	}
 }
