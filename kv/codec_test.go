@@ -14,7 +14,7 @@ import (
 // fullOp has every field set, each to another value, so that no two can be mixed up.
 var fullOp = Op{
 	Kind: OpInvalidate, When: IfVersionOrOlder, Expiry: ExpireIn, ExpireWhen: ExpireIfLess, Old: true, HasInitial: true,
-	KeysOnly: true, Quiet: true, Key: []byte("key"), Key2: []byte("key2"), End: []byte("end"), Value: []byte("value"),
+	KeysOnly: true, Quiet: true, Touch: true, Key: []byte("key"), Key2: []byte("key2"), End: []byte("end"), Value: []byte("value"),
 	Expect: []byte("expect"), Flags: math.MaxUint32, Version: math.MaxUint64, NewVersion: 1, Expire: math.MinInt64, Delta: -2,
 	Down: true, Magnitude: 1 << 63, Initial: 5, Float: -0.5, Offset: 6, Limit: 7,
 }

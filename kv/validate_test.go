@@ -37,7 +37,7 @@ func TestValidate(t *testing.T) {
 		{"an unknown operation", one(Op{Kind: OpInvalidate + 1}), Invalid, "not known"},
 		{"an unknown condition", one(Op{When: IfValue + 1}), Invalid, "not known"},
 		{"an unknown expiry", one(Op{Expiry: ExpireIn + 1}), Invalid, "not known"},
-		{"an unknown condition of expiry", one(Op{ExpireWhen: ExpireIfLess + 1}), Invalid, "not known"},
+		{"an unknown condition of expiry", one(Op{ExpireWhen: 250}), Invalid, "not known"},
 	}
 	for _, c := range cases {
 		err := c.command.Validate()

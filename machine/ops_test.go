@@ -17,7 +17,7 @@ func line(r kv.Result) string {
 	if r.Value != nil {
 		s += fmt.Sprintf(" %q", r.Value)
 	}
-	if r.Int != 0 {
+	if r.Int != 0 && r.Int != int64(len(r.Value)) { // a read's Int is the length of its value
 		s += fmt.Sprintf(" int %d", r.Int)
 	}
 	if r.Flags != 0 {
@@ -80,6 +80,12 @@ var operations = []struct {
 	{"append creates", kv.Op{Kind: kv.OpAppend, Key: key("x"), Value: key("!")}, "ok int 1", "", `ok existed "!"`},
 	{"append to nothing", kv.Op{Kind: kv.OpAppend, Key: key("x"), Value: key("!"), When: kv.IfPresent}, "not found", "", "not found"},
 	{"prepend", kv.Op{Kind: kv.OpPrepend, Key: key("a"), Value: key("!")}, "ok existed int 2 flags 7 ends +1000", `ok existed "!1" flags 7 ends +1000`, ""},
+	{"append creates with flags and end", kv.Op{Kind: kv.OpAppend, Key: key("x"), Value: key("!"), Flags: 3, Expiry: kv.ExpireIn, Expire: 50}, "ok int 1 flags 3 ends +50", "", `ok existed "!" flags 3 ends +50`},
+	{"counter that may begin keeps the end", kv.Op{Kind: kv.OpCounter, Key: key("a"), HasInitial: true, Magnitude: 1, Expiry: kv.ExpireIn, Expire: 50}, `ok existed "2" flags 7 ends +1000`, "", ""},
+	{"counter that touches", kv.Op{Kind: kv.OpCounter, Key: key("a"), HasInitial: true, Touch: true, Magnitude: 1, Expiry: kv.ExpireIn, Expire: 50}, `ok existed "2" flags 7 ends +50`, "", ""},
+	{"expire what never ends, only if it ends later", kv.Op{Kind: kv.OpExpire, Key: key("n"), Expiry: kv.ExpireIn, Expire: 2, ExpireWhen: kv.ExpireIfSomeAndLess}, `condition failed existed "10"`, "", ""},
+	{"expire only if it ends later", kv.Op{Kind: kv.OpExpire, Key: key("a"), Expiry: kv.ExpireIn, Expire: 2, ExpireWhen: kv.ExpireIfSomeAndLess}, `ok existed "1" flags 7 ends +2`, "", ""},
+	{"invalidate all of it", kv.Op{Kind: kv.OpInvalidate, Key: key("a"), Expiry: kv.ExpireKeep, KeysOnly: true}, "ok existed ends +1000", `ok existed "" marks 4 ends +1000`, ""},
 	{"append too much", kv.Op{Kind: kv.OpAppend, Key: key("a"), Value: make([]byte, kv.ValueMax)}, "value too long existed", "", ""},
 	{"set a range", kv.Op{Kind: kv.OpSetRange, Key: key("a"), Value: key("zz"), Offset: 3}, "ok existed int 5 flags 7 ends +1000", `ok existed "1\x00\x00zz" flags 7 ends +1000`, ""},
 	{"set an empty range", kv.Op{Kind: kv.OpSetRange, Key: key("x"), Offset: 3}, "ok", "", "not found"},
@@ -143,6 +149,13 @@ func TestOperationsSeeTheirOwnEntry(t *testing.T) {
 		if got := line(results[6]); c.x != "" && got != c.x {
 			t.Errorf("%s: then x is %s, not %s", c.name, got, c.x)
 		}
+	}
+}
+
+func TestReadsTellTheLength(t *testing.T) {
+	w := prepared()
+	if full, quiet := w.one(get("t")), w.one(with(get("t"), func(o *kv.Op) { o.Quiet = true })); full.Int != 4 || quiet.Int != 4 || quiet.Value != nil {
+		t.Errorf("%d, %d %q", full.Int, quiet.Int, quiet.Value)
 	}
 }
 
