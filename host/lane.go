@@ -39,7 +39,7 @@ func (h *Host) pick(l *lanes) *lane {
 	l.list = kept
 	for _, one := range l.list {
 		// The width counts from the lowest unanswered number: the table forgets only below it.
-		if len(one.open) == 0 || one.seq-one.open[0] < laneWidth {
+		if len(one.open) == 0 || one.seq-one.open[0]+1 < laneWidth {
 			return one
 		}
 	}

@@ -1,0 +1,267 @@
+package host
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/kv"
+)
+
+func asRead(c *Command)  { c.Read = true }
+func asAgain(c *Command) { c.Again = true }
+
+func TestLeaderAnswersItsOwnClients(t *testing.T) {
+	b := newBench(t, Options{})
+	b.add(1, &puppet{leader: 1, on: answerAll(kv.OK)})
+	b.submit(1)
+	b.wantAnswer(1, kv.OK)
+	if b.host.Pending() != 0 {
+		t.Errorf("%d pending", b.host.Pending())
+	}
+}
+
+func TestCommandsOfOnePassAreHandedOverTogether(t *testing.T) {
+	b := newBench(t, Options{})
+	p := &puppet{leader: 1}
+	b.add(1, p)
+	for token := range uint64(3) {
+		b.host.Submit(b.now, Command{Token: token, Group: 1, Deadline: b.now.Mono + ms})
+	}
+	b.host.Settle(b.now)
+	if n := len(p.events); p.events[n-2] != "3 requests" || p.events[n-1] != "core.Flush" {
+		t.Errorf("%q", p.events)
+	}
+}
+
+func TestCommandsWaitForALeader(t *testing.T) {
+	b := newBench(t, Options{})
+	p := &puppet{on: answerAll(kv.OK)}
+	b.add(1, p)
+	b.submit(1)
+	b.wantAnswer(1, none)
+	p.leader = 1
+	b.pass(ms)
+	b.wantAnswer(1, kv.OK)
+}
+
+func TestOverdueCommandsEndAsWhatIsKnownOfThem(t *testing.T) {
+	cases := []struct {
+		name   string
+		leader core.ReplicaID
+		change func(*Command)
+		want   kv.Code
+	}{
+		{"no leader was known", 0, func(*Command) {}, kv.Unavailable},
+		{"a write was handed over", 1, func(*Command) {}, kv.Unknown},
+		{"a read was handed over", 1, asRead, kv.Unavailable},
+		{"a write was forwarded", 2, func(*Command) {}, kv.Unknown},
+		{"a read was forwarded", 2, asRead, kv.Unavailable},
+	}
+	for _, c := range cases {
+		b := newBench(t, Options{})
+		b.add(1, &puppet{leader: c.leader})
+		b.submit(1, c.change)
+		b.pass(999 * ms)
+		if len(b.answers[1]) != 0 {
+			t.Errorf("%s: answered too early", c.name)
+		}
+		b.pass(sweepEvery)
+		if got := b.answers[1]; len(got) != 1 || got[0].Code != c.want {
+			t.Errorf("%s: %+v", c.name, got)
+		}
+	}
+}
+
+func TestBoundsAnswerBusy(t *testing.T) {
+	for name, o := range map[string]Options{"requests": {RequestsMax: 2}, "bytes": {BytesMax: 10}, "disk": {OpenBytesMax: 64}} {
+		b := newBench(t, o)
+		p := speaker()
+		b.add(1, p)
+		switch name {
+		case "disk":
+			b.receive(1, "write "+string(make([]byte, 64)))
+		default:
+			b.submit(1)
+			b.submit(2)
+		}
+		b.submit(3)
+		if b.answers[3] == nil || b.answers[3][0].Code != kv.Busy {
+			t.Errorf("%s: %+v", name, b.answers[3])
+		}
+		b.host.Forwarded(b.now, 2, Forward{ID: 9, Group: 1, Within: ms})
+		if r := b.returns[9]; len(r) != 1 || r[0].Code != kv.Busy {
+			t.Errorf("%s: a forwarded command: %+v", name, r)
+		}
+	}
+}
+
+func TestForwardedWriteSurvivesItsLeader(t *testing.T) {
+	b := newBench(t, Options{})
+	p := &puppet{leader: 2}
+	b.add(1, p)
+	b.submit(1)
+	b.host.PeerDown(b.now, 2)
+	b.wantAnswer(1, none)
+	p.leader = 3
+	b.pass(ms)
+	if len(b.sent) != 2 || b.sentTo[0] != 2 || b.sentTo[1] != 3 || !bytes.Equal(b.sent[0].Encoded, b.sent[1].Encoded) {
+		t.Fatalf("sent %+v to %v", b.sent, b.sentTo)
+	}
+	// Sent twice, it must be under a session.
+	var c kv.Command
+	if err := kv.DecodeCommand(b.sent[0].Encoded, &c); err != nil || c.Session.IsZero() {
+		t.Errorf("%v, session %+v", err, c.Session)
+	}
+	b.host.Returned(b.now, 2, b.sent[0].ID, kv.Result{Code: kv.Busy}) // late, of the node that lost it
+	b.wantAnswer(1, none)
+	b.host.Returned(b.now, 3, b.sent[1].ID, kv.Result{})
+	b.host.Returned(b.now, 3, b.sent[1].ID, kv.Result{})
+	b.wantAnswer(1, kv.OK)
+}
+
+// TestRefusedRetryIsUnknown: the second try was refused, the first one may still be executed.
+func TestRefusedRetryIsUnknown(t *testing.T) {
+	for _, code := range []kv.Code{kv.Busy, kv.TooOld, kv.Sealed, kv.DiskFull} {
+		b := newBench(t, Options{})
+		p := &puppet{leader: 2}
+		b.add(1, p)
+		b.submit(1, asAgain)
+		b.host.PeerDown(b.now, 2)
+		p.leader = 3
+		b.pass(ms)
+		b.host.Returned(b.now, 3, b.sent[1].ID, kv.Result{Code: code})
+		b.wantAnswer(1, kv.Unknown)
+	}
+	// Without an earlier try the refusal is certain.
+	b := newBench(t, Options{})
+	b.add(1, &puppet{leader: 2})
+	b.submit(1, asAgain)
+	b.host.Returned(b.now, 2, b.sent[0].ID, kv.Result{Code: kv.Busy})
+	b.wantAnswer(1, kv.Busy)
+}
+
+func TestNotLeaderSendsACommandOn(t *testing.T) {
+	b := newBench(t, Options{})
+	p := &puppet{leader: 2}
+	b.add(1, p)
+	b.submit(1)
+	b.host.Returned(b.now, 2, b.sent[0].ID, kv.Result{Code: kv.NotLeader})
+	p.leader, p.on = 1, answerAll(kv.OK)
+	b.pass(ms)
+	b.wantAnswer(1, kv.OK)
+}
+
+func TestForwardedCommandsAreReturned(t *testing.T) {
+	b := newBench(t, Options{})
+	p := &puppet{leader: 3, on: answerAll(kv.NotLeader)}
+	b.add(1, p)
+	b.host.Forwarded(b.now, 2, Forward{ID: 5, Group: 1, Within: 100 * ms})
+	b.host.Settle(b.now)
+	if r := b.returns[5]; len(r) != 1 || r[0].Code != kv.NotLeader || len(b.sent) != 0 {
+		t.Errorf("%+v, forwarded again: %d", r, len(b.sent))
+	}
+	b.host.Forwarded(b.now, 2, Forward{ID: 6, Group: 9})
+	if r := b.returns[6]; len(r) != 1 || r[0].Code != kv.NotLeader {
+		t.Errorf("a group that is not here: %+v", r)
+	}
+	p.on = nil
+	b.host.Forwarded(b.now, 2, Forward{ID: 7, Group: 1, Within: 100 * ms})
+	b.host.Settle(b.now)
+	b.pass(151 * ms)
+	if r := b.returns[7]; len(r) != 1 || r[0].Code != kv.Unknown {
+		t.Errorf("overdue: %+v", r)
+	}
+}
+
+func TestNobodyIsToldWhatHisNodeCannotHear(t *testing.T) {
+	b := newBench(t, Options{})
+	p := &puppet{leader: 1}
+	b.add(1, p)
+	b.host.Forwarded(b.now, 2, Forward{ID: 5, Group: 1, Within: 100 * ms})
+	b.host.Settle(b.now)
+	b.host.PeerDown(b.now, 2)
+	p.on = func(in *core.Input, out *core.Effects) {
+		if _, ok := in.Event.(core.Tick); ok {
+			out.ReplyEarly(p.requests[0].ID, kv.Result{})
+		}
+	}
+	b.host.Event(b.now, 1, core.Tick{})
+	if len(b.returns) != 0 || b.host.Pending() != 0 {
+		t.Errorf("%+v, %d pending", b.returns, b.host.Pending())
+	}
+}
+
+func TestGroupsThatLiveElsewhereAreAskedInTurn(t *testing.T) {
+	b := newBench(t, Options{})
+	b.submit(1, asRead, func(c *Command) { c.Nodes = []core.NodeID{2, 3} })
+	for try := range 4 {
+		if len(b.sent) != try+1 || b.sentTo[try] != core.NodeID(2+try%2) {
+			t.Fatalf("try %d: sent to %v", try, b.sentTo)
+		}
+		b.host.Returned(b.now, b.sentTo[try], b.sent[try].ID, kv.Result{Code: kv.NotLeader})
+	}
+	b.wantAnswer(1, kv.Unavailable)
+	b.submit(2)
+	b.wantAnswer(2, kv.Unavailable)
+}
+
+func TestLateAnswerFindsNoneButItsOwnCommand(t *testing.T) {
+	b := newBench(t, Options{})
+	p := &puppet{leader: 1}
+	b.add(1, p)
+	b.submit(1)
+	b.pass(1000*ms + sweepEvery)
+	b.submit(2) // takes the place of the first
+	p.on = func(in *core.Input, out *core.Effects) {
+		if _, ok := in.Event.(core.Tick); ok {
+			out.ReplyEarly(p.requests[0].ID, kv.Result{Code: kv.NotFound})
+		}
+	}
+	b.host.Event(b.now, 1, core.Tick{})
+	b.wantAnswer(1, kv.Unknown)
+	b.wantAnswer(2, none)
+}
+
+func TestParkedCommandsThatRanOutOfTimeAreForgotten(t *testing.T) {
+	b := newBench(t, Options{})
+	b.add(1, &puppet{})
+	for round := range 20 {
+		for i := range uint64(10) {
+			b.submit(uint64(round)*10+i, func(c *Command) { c.Deadline = b.now.Mono + ms })
+		}
+		b.pass(sweepEvery)
+	}
+	if n := len(b.host.index[1].parked); n != 0 || b.host.Pending() != 0 || b.host.requests.bytes != 0 {
+		t.Errorf("%d parked, %d pending, %d bytes", n, b.host.Pending(), b.host.requests.bytes)
+	}
+}
+
+func TestLanesAcknowledgeOnlyWhatIsAnswered(t *testing.T) {
+	b := newBench(t, Options{})
+	b.add(1, &puppet{leader: 2})
+	sessions := map[[16]byte]bool{}
+	for token := range uint64(3 * laneWidth) {
+		b.submit(token)
+		var c kv.Command
+		if err := kv.DecodeCommand(b.sent[token].Encoded, &c); err != nil {
+			t.Fatal(err)
+		}
+		sessions[c.Session.Client] = true
+		if c.Session.Seq-c.Session.Acked > laneWidth {
+			t.Fatalf("command %d of a lane acknowledges %d", c.Session.Seq, c.Session.Acked)
+		}
+	}
+	if len(sessions) != 3 {
+		t.Errorf("%d commands travel on %d lanes", 3*laneWidth, len(sessions))
+	}
+	for token, f := range b.sent {
+		b.host.Returned(b.now, 2, f.ID, kv.Result{})
+		b.wantAnswer(uint64(token), kv.OK)
+	}
+	b.submit(1000)
+	var c kv.Command
+	if err := kv.DecodeCommand(b.sent[len(b.sent)-1].Encoded, &c); err != nil || c.Session.Acked != c.Session.Seq-1 {
+		t.Errorf("%v, %+v: all before it were answered", err, c.Session)
+	}
+}

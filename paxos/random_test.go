@@ -1,0 +1,314 @@
+package paxos
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/kv"
+)
+
+// TestRandomSchedules lets messages be lost, doubled, delayed and reordered, disks lag, replicas crash, and sometimes lose
+// their logs, and checks after every step that no two replicas apply different blocks at one index, that no acknowledged
+// increment is missing, none that was refused is there, and no read misses one that was acknowledged before it. Then all heals, and commands must succeed again.
+func TestRandomSchedules(t *testing.T) {
+	seeds := 100
+	if testing.Short() {
+		seeds = 20
+	}
+	for seed := range seeds {
+		func() {
+			defer func() {
+				if r := recover(); r != nil {
+					t.Errorf("seed %d: %v", seed, r)
+				}
+			}()
+			newSchedule(uint64(seed)).run(t)
+		}()
+		if t.Failed() {
+			t.Fatalf("seed %d fails", seed)
+		}
+	}
+}
+
+type schedule struct {
+	*cluster
+	rng    *rand.Rand
+	hashes map[uint64]Hash
+	// sure and maybe count the increments that were acknowledged, and those that may have happened.
+	sure, maybe int64
+	open        map[core.RequestID]bool
+	// reads are the reads under way, with the increments that were acknowledged before they began.
+	reads map[core.RequestID]int64
+}
+
+func newSchedule(seed uint64) *schedule {
+	rng := rand.New(rand.NewPCG(seed, 1))
+	config := Config{LeaseMillis: uint32(rng.IntN(2)) * 400}
+	options := Options{ElectionMin: 300 * millisecond, ElectionMax: 600 * millisecond}
+	if rng.IntN(2) == 0 {
+		options.RetainBytes = 600 // snapshots all the time
+	}
+	s := &schedule{cluster: newCluster(3+2*rng.IntN(2), config, options), rng: rng, hashes: map[uint64]Hash{}, open: map[core.RequestID]bool{}, reads: map[core.RequestID]int64{}}
+	s.onApplied = func(id core.ReplicaID, n AppliedNote) {
+		if h, ok := s.hashes[n.Index]; ok && h != n.Hash {
+			panic(fmt.Sprintf("replica %d applies %v at %d, another applied %v", id, n.Hash, n.Index, h))
+		}
+		s.hashes[n.Index] = n.Hash
+	}
+	return s
+}
+
+func (s *schedule) run(t *testing.T) {
+	t.Helper()
+	for range 1500 {
+		s.act()
+		s.collect()
+	}
+	s.heal(t)
+	m := s.member(s.leader())
+	value, _ := m.state.Get([]byte("dn"))
+	n, at := int64(0), m.replica.applied.Index
+	if value != nil {
+		n = number64(describeRecord(value))
+	}
+	if n < s.sure || n > s.sure+s.maybe {
+		t.Errorf("%d increments at block %d; %d were acknowledged, %d may have happened", n, at, s.sure, s.maybe)
+	}
+	for _, other := range s.members {
+		if other.replica.applied != m.replica.applied {
+			t.Errorf("replica %d applied up to %d, the leader up to %d", other.id, other.replica.applied.Index, at)
+		}
+		if got, _ := other.state.Get([]byte("dn")); string(got) != string(value) {
+			t.Errorf("replica %d holds %q, the leader %q", other.id, got, value)
+		}
+		if other.replica.suspect {
+			t.Errorf("replica %d was not cured", other.id)
+		}
+	}
+}
+
+func number64(s string) (n int64) {
+	if _, err := fmt.Sscan(s, &n); err != nil {
+		panic(err)
+	}
+	return n
+}
+
+func (s *schedule) act() {
+	m := s.members[s.rng.IntN(len(s.members))]
+	switch k := s.rng.IntN(100); {
+	case k < 45:
+		for range s.rng.IntN(12) {
+			s.jostle()
+		}
+	case k < 65:
+		s.sync(m)
+	case k < 70:
+		s.begin(m)
+	case k < 80:
+		s.now += core.Time(s.rng.IntN(60)) * millisecond
+		for _, m := range s.members {
+			if m.replica != nil {
+				s.step(m, core.Tick{})
+			}
+		}
+	case k < 88:
+		s.increment(m)
+	case k < 94:
+		s.readCounter(m)
+	case k < 96:
+		if m.replica != nil {
+			m.flush()
+		}
+	case k < 97:
+		if m.replica != nil {
+			s.step(m, core.Handoff{To: s.members[s.rng.IntN(len(s.members))].id})
+		}
+	case k < 98:
+		if s.rng.IntN(3) == 0 {
+			s.cut[m.id] = true
+		} else {
+			clear(s.cut)
+		}
+	default:
+		s.crashOrRestart(m)
+	}
+}
+
+// jostle loses, doubles or delivers one message, not always the oldest.
+func (s *schedule) jostle() {
+	if len(s.network) == 0 {
+		return
+	}
+	at := 0
+	if s.rng.IntN(4) == 0 {
+		at = s.rng.IntN(len(s.network))
+	}
+	p := s.network[at]
+	switch k := s.rng.IntN(100); {
+	case k < 4:
+		s.network = slices.Delete(s.network, at, at+1)
+		return
+	case k < 10:
+		s.network = append(s.network, p)
+	}
+	i := -1
+	s.deliver(func(packet) bool { i++; return i == at })
+}
+
+func (s *schedule) increment(m *member) {
+	if m.replica == nil {
+		return
+	}
+	q := s.request(&kv.Command{Ops: []kv.Op{{Kind: kv.OpIncr, Key: []byte("n"), Delta: 1}}})
+	s.open[q.ID] = true
+	s.submit(m, q)
+}
+
+// readCounter asks a replica that thinks it leads, however wrong it may be.
+func (s *schedule) readCounter(m *member) {
+	if m.replica == nil || m.replica.role != Leader {
+		return
+	}
+	q := s.request(&kv.Command{Ops: []kv.Op{{Kind: kv.OpGet, Key: []byte("n")}}})
+	s.reads[q.ID] = s.sure
+	s.submit(m, q)
+}
+
+// crashOrRestart may also damage the disk, of one replica at a time, so that a majority could always recover.
+func (s *schedule) crashOrRestart(m *member) {
+	if m.replica != nil {
+		if s.rng.IntN(4) == 0 {
+			s.crash(m)
+		}
+		return
+	}
+	hurt := slices.ContainsFunc(s.members, func(o *member) bool { return o.damaged || (o.replica != nil && o.replica.suspect) || isSuspect(o) })
+	if !hurt && len(m.durable) > 0 && s.rng.IntN(3) == 0 {
+		m.damaged = true
+		from := s.rng.IntN(len(m.durable))
+		m.durable = slices.Delete(m.durable, from, from+s.rng.IntN(len(m.durable)-from)+1)
+	}
+	s.restart(m)
+}
+
+// isSuspect reads the flag from the disk of a replica that is down.
+func isSuspect(m *member) (suspect bool) {
+	for _, r := range m.durable {
+		if r.Kind == recordHard {
+			_, suspect, _ = decodeHard(r.Body)
+		}
+	}
+	return suspect
+}
+
+// collect reads the answers that were given since.
+func (s *schedule) collect() {
+	for _, line := range strings.Split(s.out.String(), "\n") {
+		var by int
+		var id core.RequestID
+		if n, _ := fmt.Sscanf(line, "%d answers request %d:", &by, &id); n < 2 {
+			continue
+		}
+		if least, ok := s.reads[id]; ok {
+			delete(s.reads, id)
+			s.checkRead(line, least)
+			continue
+		}
+		if !s.open[id] {
+			panic(fmt.Sprintf("request %d was answered twice: %s", id, line))
+		}
+		delete(s.open, id)
+		switch _, answer, _ := strings.Cut(line, ": "); {
+		case strings.HasPrefix(answer, "ok"):
+			s.sure++
+		case answer == "unknown outcome":
+			s.maybe++
+		case answer != "not leader" && answer != "busy":
+			panic(line)
+		}
+	}
+	s.out.Reset()
+}
+
+// checkRead holds a read against what was acknowledged before it began: a linearizable one cannot show less.
+func (s *schedule) checkRead(line string, least int64) {
+	_, answer, _ := strings.Cut(line, ": ")
+	n := int64(0)
+	switch value, ok := strings.CutPrefix(answer, "ok "); {
+	case ok:
+		n = number64(strings.Trim(value, "\""))
+	case answer != "not found":
+		return
+	}
+	if n < least {
+		panic(fmt.Sprintf("%s, after %d increments were acknowledged", line, least))
+	}
+}
+
+// heal ends all faults and waits until a command succeeds and all replicas are alike.
+func (s *schedule) heal(t *testing.T) {
+	t.Helper()
+	clear(s.cut)
+	for _, m := range s.members {
+		s.end(m)
+		if m.replica == nil {
+			s.restart(m)
+		}
+	}
+	s.pass(8000 * millisecond)
+	before := s.sure
+	for range 20 {
+		if id := s.leader(); id != 0 {
+			s.increment(s.member(id))
+		}
+		s.pass(200 * millisecond)
+	}
+	if s.sure == before {
+		t.Error("no command succeeds although all faults have ended")
+	}
+	if id := s.leader(); id == 0 {
+		panic("nobody leads although all faults have ended")
+	}
+	s.maybe += int64(len(s.open)) // never answered: they may have happened
+	for id := range s.open {
+		delete(s.open, id)
+	}
+}
+
+// pass lets time go by in a healthy cluster.
+func (s *schedule) pass(d core.Time) {
+	for end := s.now + d; s.now < end; s.now += 20 * millisecond {
+		for _, m := range s.members {
+			s.step(m, core.Tick{})
+		}
+		s.settle()
+		s.collect()
+	}
+}
+
+func (s *schedule) leader() core.ReplicaID {
+	for _, m := range s.members {
+		if m.replica != nil && m.replica.role == Leader {
+			return m.id
+		}
+	}
+	return 0
+}
+
+// TestAppliedPositionLeadsItsValue holds the state's applied position to what stores read of it.
+func TestAppliedPositionLeadsItsValue(t *testing.T) {
+	p := position{Index: 1 << 40, Ballot: Ballot{7, 2}, Time: 99, Hash: Hash{1, 2, 3}}
+	b := appendMeta(nil, p)
+	if got := binary.BigEndian.Uint64(b); got != p.Index {
+		t.Errorf("the value begins with %d", got)
+	}
+	if got := decodeMeta(b); got != p {
+		t.Errorf("decoded %+v", got)
+	}
+}
