@@ -6,6 +6,9 @@ const (
 	KeyMax = 4 << 10
 	// ValueMax is the longest value in bytes. It is far below a peer's frame limit, so that one value always fits a block.
 	ValueMax = 8 << 20
+	// AnswerMax bounds the values in the answer to one command, and to one batch, in bytes: many large values that are asked
+	// for at once would fill a node's memory before the first is sent.
+	AnswerMax = 64 << 20
 	// OpsMax bounds the operations of one command: a command is applied in one step, and a step must not stall a node.
 	OpsMax = 4096
 )

@@ -133,6 +133,14 @@ func Errorf(code Code, format string, args ...any) *Error {
 	return &Error{Code: code, Detail: fmt.Sprintf(format, args...)}
 }
 
+// TooMuch stands in for an answer that would pass AnswerMax. A change that was executed must not look refused.
+func TooMuch(read bool) Result {
+	if read {
+		return Result{Code: TooLong, Detail: "the answers are over 64 MiB together; ask for fewer keys at once"}
+	}
+	return Result{Code: Unknown, Detail: "the change was executed, but the answers are over 64 MiB together"}
+}
+
 // Failed is the Result of an error: its code if it is ours, else Unknown, since nothing is known about it.
 func Failed(err error) Result {
 	if e, ok := err.(*Error); ok {

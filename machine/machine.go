@@ -95,11 +95,22 @@ func (m *Machine) execute(c *kv.Command) kv.Result {
 		return r
 	}
 	r := kv.Result{AsOf: m.now.UnixMilli(), Items: make([]kv.Result, len(c.Ops))}
+	room := kv.AnswerMax
 	for i := range c.Ops {
 		r.Items[i] = m.do(&c.Ops[i])
 		r.Items[i].AsOf = r.AsOf
+		room = fit(&r.Items[i], room, c.Ops[i].Kind.ReadOnly())
 	}
 	return r
+}
+
+// fit replaces an answer that has no room, and returns the room that is left.
+func fit(r *kv.Result, room int, read bool) int {
+	if len(r.Value) <= room {
+		return room - len(r.Value)
+	}
+	*r = kv.TooMuch(read)
+	return 0
 }
 
 func (m *Machine) holds(c *kv.Cond) bool {

@@ -36,11 +36,13 @@ func readSeveral(view core.View, c *kv.Command, now kv.HLC) (res kv.Result, need
 	snapshot := view.Snapshot()
 	defer snapshot.Close()
 	res = kv.Result{AsOf: now.UnixMilli(), Items: make([]kv.Result, len(c.Ops))}
+	room := kv.AnswerMax
 	for i := range c.Ops {
 		if res.Items[i], needsLog = readOne(snapshot, &c.Ops[i], now); needsLog {
 			return res, true
 		}
 		res.Items[i].AsOf = res.AsOf
+		room = fit(&res.Items[i], room, true)
 	}
 	return res, false
 }

@@ -21,6 +21,8 @@ type submission struct {
 	arena    []byte
 	written  []*shard // the shards that the batch writes to
 	left     int      // entries without an answer; the loop's
+	// room is how many bytes of answers the batch may still collect.
+	room int
 	// lent says that a command may have ended at its deadline while a replica still had it: its memory is left to it.
 	lent bool
 }
@@ -43,6 +45,20 @@ func (s *submission) reset() {
 	s.arena, s.lent = s.arena[:0], false
 }
 
+// fit replaces an answer for which the batch has no room left: it waits in memory until the last one is there.
+func (s *submission) fit(r *kv.Result, read bool) {
+	size := len(r.Value)
+	for i := range r.Items {
+		size += len(r.Items[i].Value)
+	}
+	if size == 0 {
+		return
+	}
+	if s.room -= size; s.room < 0 {
+		*r = kv.TooMuch(read)
+	}
+}
+
 // Submit starts all calls of a batch. Reads under a valid permit are answered here, before it returns.
 func (n *Node) Submit(b *kv.Batch) {
 	b.Start()
@@ -60,7 +76,7 @@ func (n *Node) Submit(b *kv.Batch) {
 	// The clock is read after the requests have arrived: a permit that holds now covers them (rule R2).
 	now := n.clocks.mono()
 	s := n.submissions.Get().(*submission)
-	s.deadline = now + core.Time(n.config.Timing.Request)
+	s.deadline, s.room = now+core.Time(n.config.Timing.Request), kv.AnswerMax
 	if !b.Deadline.IsZero() {
 		s.deadline = now + core.Time(time.Until(b.Deadline))
 	}
@@ -111,6 +127,7 @@ func (n *Node) sort(s *submission, calls []*kv.Call, now core.Time) {
 		if read && sh.readUntil.Load() > int64(now) && !slices.Contains(s.written, sh) {
 			r, needsLog := machine.Read(sh.state, &c.Command, stamp)
 			if !needsLog {
+				s.fit(&r, true)
 				c.Done(r)
 				continue
 			}
@@ -187,6 +204,7 @@ func (n *Node) Reply(token uint64, r kv.Result) {
 	case r.Code == kv.Unknown:
 		n.counters.unknown.Add(1)
 	}
+	w.submission.fit(&r, w.call.Command.ReadOnly())
 	w.submission.lent = w.submission.lent || r.Code == kv.Unknown || r.Code == kv.Unavailable
 	w.call.Done(r)
 	w.submission.left--
