@@ -3,7 +3,7 @@
 //
 // It is evaluated when a log entry is applied, on every replica, so it must give the same on all of them: it knows no
 // clock but the entry's time, no limit of its node, no chance. A key ends when the log's time passes its expiry, not when
-// somebody's clock does (rule 7.9).
+// somebody's clock does.
 //
 // Others rely on this: all changes of one log entry come out together, so that the data, the expiry index and the table
 // of client sessions never disagree; and what Read answers is what a logged read at the same state would.
