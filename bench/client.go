@@ -72,10 +72,12 @@ type session interface {
 type stream interface {
 	// send asks for a write that was due at the given time; false if too many of this client are under way.
 	send(due time.Time, key int) bool
+	// underWay is how many are sent and not yet answered.
+	underWay() int
 	close()
 }
 
-// arrived is called by a stream, on a goroutine of its own, for each reply.
+// arrived is called by a stream for each reply, on any goroutine.
 type arrived func(due, sent time.Time, o outcome, text string)
 
 // dialer opens clients of one system.

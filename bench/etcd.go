@@ -113,39 +113,38 @@ func (d *etcdDialer) stream(i, window int, data *data, arrived arrived) (stream,
 
 // etcdStream has a goroutine for each write under way.
 type etcdStream struct {
-	client   *clientv3.Client
-	data     *data
-	arrived  arrived
-	random   *rand.Rand
-	context  context.Context
-	cancel   context.CancelFunc
-	window   int64
-	underWay atomic.Int64
-	all      sync.WaitGroup
-	key      []byte
-	one      sync.Mutex // arrived is called by one goroutine at a time
+	client  *clientv3.Client
+	data    *data
+	arrived arrived
+	random  *rand.Rand
+	context context.Context
+	cancel  context.CancelFunc
+	window  int64
+	count   atomic.Int64
+	all     sync.WaitGroup
+	key     []byte
 }
 
 func (s *etcdStream) send(due time.Time, key int) bool {
-	if s.underWay.Add(1) > s.window {
-		s.underWay.Add(-1)
+	if s.count.Add(1) > s.window {
+		s.count.Add(-1)
 		return false
 	}
 	s.key = appendKey(s.key[:0], key)
 	name, value, sent := string(s.key), string(s.data.value(s.random)), time.Now()
 	s.all.Go(func() {
+		defer s.count.Add(-1)
 		_, err := s.client.Put(s.context, name, value)
-		s.underWay.Add(-1)
 		if s.context.Err() != nil {
 			return
 		}
 		o, text := judgeEtcd(err)
-		s.one.Lock()
-		defer s.one.Unlock()
 		s.arrived(due, sent, o, text)
 	})
 	return true
 }
+
+func (s *etcdStream) underWay() int { return int(s.count.Load()) }
 
 func (s *etcdStream) close() {
 	s.cancel()

@@ -140,6 +140,12 @@ func (s *lineStream) send(due time.Time, key int) bool {
 	return true
 }
 
+func (s *lineStream) underWay() int {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	return s.used
+}
+
 func (s *lineStream) write() {
 	var out []byte
 	for range s.wake {

@@ -24,6 +24,7 @@ type options struct {
 	basePort    int
 	window      int
 	dir, out    string
+	profile     string
 }
 
 // warmUp precedes each measurement and is not part of it.
@@ -47,6 +48,7 @@ func parseOptions(arguments []string) (*options, error) {
 	flags.IntVar(&o.window, "window", 50_000, "writes under way in an open loop, over all clients; those that are due beyond it are counted as held back")
 	flags.StringVar(&o.dir, "dir", "", "existing `folder`, on a real disk, under which data lies during the run; default: the folder for temporary files")
 	flags.StringVar(&o.out, "out", "results", "`folder` for the tables")
+	flags.StringVar(&o.profile, "profile", "", "existing `folder` for CPU profiles of each Gamut node and of bench at each turn of Gamut; they cost time, do not quote figures from such a run")
 	quick := flags.Bool("quick", false, "a look whether all works: 1 s, 1 round, 10,000 keys, 1 trial, clients spread; the figures mean nothing")
 	if err := flags.Parse(arguments); err != nil {
 		return nil, err

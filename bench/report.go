@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -31,6 +32,7 @@ var (
 	heldColumn    = column{"held back/s", "", func(s *sample) *float64 { return &s.HeldPerSecond }}
 	sentColumn    = column{"p99 ms since sent", "p99 since sent", func(s *sample) *float64 { return &s.SentP99Millis }}
 	memoryColumn  = column{"MB", "MB", func(s *sample) *float64 { return &s.MemoryMB }}
+	idleColumn    = column{"% of a core", "CPU", func(s *sample) *float64 { return &s.IdlePercent }}
 	gapColumn     = column{"ms", "ms", func(s *sample) *float64 { return &s.GapMillis }}
 )
 
@@ -40,6 +42,7 @@ var columns = map[shape][]column{
 	fixedRate:   {p99Column, p50Column, sentColumn, opsColumn, serverColumn},
 	overload:    {opsColumn, offeredColumn, refusedColumn, heldColumn, failedColumn, p99Column, sentColumn, serverColumn},
 	afterLoad:   {memoryColumn},
+	quiet:       {idleColumn},
 	afterLeader: {gapColumn},
 }
 
@@ -150,6 +153,9 @@ func (r *runner) row(b *strings.Builder, s *system, known *result, shown []colum
 		}
 	}
 	base := r.find(baseline, known.Workload, known.To)
+	if base == nil { // its clients went elsewhere only
+		base = cmp.Or(r.find(baseline, known.Workload, leader), r.find(baseline, known.Workload, spread))
+	}
 	for _, c := range shown {
 		if !ratios || c.ratio == "" {
 			continue
@@ -208,6 +214,8 @@ func number(v float64) string {
 // short is a line for the person who waits.
 func (s *sample) short() string {
 	switch {
+	case s.IdlePercent > 0:
+		return number(s.IdlePercent) + " % of a core"
 	case s.GapMillis > 0:
 		return number(s.GapMillis) + " ms without writes"
 	case s.OfferedPerSecond > 0:

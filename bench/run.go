@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"slices"
 	"time"
 )
@@ -114,6 +115,7 @@ func (r *runner) measure(ctx context.Context, w workload) error {
 			}
 			for _, t := range s.runs(w, r.options.targets) {
 				pause(ctx, settle)
+				runtime.GC() // so that no system pays for the garbage of the turn before
 				one, err := r.turn(ctx, s, w, t, round)
 				if err != nil {
 					return fmt.Errorf("%s at %s: %w", s.name, w.name, err)
@@ -130,6 +132,12 @@ func (r *runner) turn(ctx context.Context, s *system, w workload, t target, roun
 	if w.shape == afterLeader {
 		return runFailover(ctx, s, r.data)
 	}
+	if r.options.profile != "" && len(s.servers.profiles) > 0 {
+		defer profile(ctx, s, fmt.Sprintf("%s/%s-%s", r.options.profile, w.name, t), r.options.round)()
+	}
+	if w.shape == quiet {
+		return runQuiet(ctx, s, r.options.round)
+	}
 	endpoints, err := s.at(ctx, t, round)
 	if err != nil {
 		return sample{}, err
@@ -145,6 +153,17 @@ func (r *runner) turn(ctx context.Context, s *system, w workload, t target, roun
 		return runOpen(ctx, s, w, overloadFactor*capacity, endpoints, r.data, r.options)
 	}
 	return runClosed(ctx, s, w, endpoints, r.data, r.options)
+}
+
+func runQuiet(ctx context.Context, s *system, length time.Duration) (sample, error) {
+	begin, err := readClocks(s.servers)
+	if err != nil {
+		return sample{}, err
+	}
+	pause(ctx, length)
+	end, err := readClocks(s.servers)
+	used := float64(end.server-begin.server) / float64(end.at.Sub(begin.at))
+	return sample{IdlePercent: 100 * used}, errors.Join(err, ctx.Err())
 }
 
 // capacity is what the system took in a closed loop, at its best: with pipelines, unless it has none.

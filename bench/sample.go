@@ -28,8 +28,10 @@ type sample struct {
 	SentP99Millis float64 `json:"p99_since_sent_ms,omitempty"`
 	LateP99Millis float64 `json:"late_p99_ms,omitempty"`
 
-	MemoryMB  float64 `json:"memory_mb,omitempty"`
-	GapMillis float64 `json:"gap_ms,omitempty"`
+	MemoryMB float64 `json:"memory_mb,omitempty"`
+	// IdlePercent is the processor time of all servers while nobody asks, in percent of one core.
+	IdlePercent float64 `json:"idle_percent,omitempty"`
+	GapMillis   float64 `json:"gap_ms,omitempty"`
 
 	FirstError string `json:"first_error,omitempty"`
 }
@@ -67,6 +69,7 @@ var figures = []func(*sample) *float64{
 	func(s *sample) *float64 { return &s.SentP99Millis },
 	func(s *sample) *float64 { return &s.LateP99Millis },
 	func(s *sample) *float64 { return &s.MemoryMB },
+	func(s *sample) *float64 { return &s.IdlePercent },
 	func(s *sample) *float64 { return &s.GapMillis },
 }
 

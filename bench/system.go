@@ -44,6 +44,8 @@ type servers struct {
 	ready     func(context.Context) error
 	// leader is the index of the node that leads; nil if clients have no choice where to write.
 	leader func(context.Context) (int, error)
+	// profiles are the addresses at which the nodes serve CPU profiles, if asked to.
+	profiles []string
 	// failsOver tells that a dead leader is replaced without help.
 	failsOver bool
 }
@@ -61,7 +63,7 @@ func (s *system) takesPart(w workload) bool {
 
 // runs lists where the clients go for this workload.
 func (s *system) runs(w workload, targets []target) []target {
-	if !s.servers.cluster() || w.shape == afterLoad || w.shape == afterLeader {
+	if !s.servers.cluster() || w.shape == afterLoad || w.shape == quiet || w.shape == afterLeader {
 		return []target{spread}
 	}
 	return targets
@@ -167,7 +169,7 @@ func planRedis(s *system, port int, dir string, replicas int) error {
 	case "redis-wait":
 		s.title, s.promise = "Redis, 1+2, WAIT 1", "synced by the primary (appendfsync always), received by one replica (WAIT 1); may be lost on failover"
 		s.dialer = &lineDialer{codec: resp{wait: true}}
-		s.only = []string{"memory", "write-c1", "write-c256", "rate-2000"}
+		s.only = []string{"memory", "idle", "write-c1", "write-c256", "rate-2000"}
 	case "redis-async":
 		s.title, s.promise = "Redis, 1+2, asynchronous", "synced by the primary only (appendfsync always); replicas follow later"
 		s.dialer = &lineDialer{codec: resp{}}

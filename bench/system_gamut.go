@@ -21,7 +21,7 @@ func planGamut(s *system, o *options, dir string) error {
 	}
 	s.title, s.promise = "Gamut, 3 nodes", "synced by a majority of three nodes; linearizable"
 	s.dialer = &lineDialer{codec: resp{}}
-	s.servers = &servers{version: firstLine(binary, "--version"), failsOver: true}
+	s.servers = &servers{version: firstLine(binary, "version"), failsOver: true}
 	var peers, doors []string
 	for i := range 3 {
 		base := o.basePort + 10*i
@@ -31,10 +31,16 @@ func planGamut(s *system, o *options, dir string) error {
 	}
 	for i := range 3 {
 		folder := filepath.Join(dir, "gamut", strconv.Itoa(i+1))
-		p, err := newProcess(fmt.Sprintf("gamut %d", i+1), folder, []string{
+		arguments := []string{
 			binary, "start", "--node", strconv.Itoa(i + 1), "--dir", filepath.Join(folder, "data"),
 			"--cluster", strings.Join(peers, ","), "--base-port", strconv.Itoa(o.basePort + 10*i),
-		})
+		}
+		if o.profile != "" {
+			address := fmt.Sprintf("127.0.0.1:%d", o.basePort+10*i+5)
+			arguments = append(arguments, "--debug", address)
+			s.servers.profiles = append(s.servers.profiles, "http://"+address+"/debug/pprof/profile")
+		}
+		p, err := newProcess(fmt.Sprintf("gamut %d", i+1), folder, arguments)
 		if err != nil {
 			return err
 		}

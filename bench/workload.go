@@ -13,6 +13,7 @@ const (
 	fixedRate                // operations are due at a steady rate, whatever the replies do
 	overload                 // the same at overloadFactor times what the system takes in a closed loop
 	afterLoad                // nothing is sent; memory is read right after the keys were written
+	quiet                    // nothing is sent; processor time is read
 	afterLeader              // writes while the leader is killed
 )
 
@@ -31,6 +32,7 @@ type workload struct {
 
 var workloads = []workload{
 	{name: "memory", title: "Memory of all servers after loading the keys", shape: afterLoad},
+	{name: "idle", title: "Processor time of all servers while nobody asks", shape: quiet},
 	{name: "write-c1", title: "Write, 1 client", write: true, clients: 1, pipeline: 1},
 	{name: "write-c256", title: "Write, 256 clients", write: true, clients: 256, pipeline: 1},
 	{name: "write-c50-p16", title: "Write, 50 clients, pipeline of 16", write: true, clients: 50, pipeline: 16},
