@@ -40,8 +40,12 @@ func run(ctx context.Context, o *options) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	if volatile, err := inMemory(dir); err != nil || volatile {
-		return errors.Join(err, fmt.Errorf("%s is no folder on a disk, so syncing would cost nothing; choose another with -dir", dir))
+	volatile, err := inMemory(dir)
+	if err != nil {
+		return err
+	}
+	if volatile {
+		return fmt.Errorf("%s lies in memory, where syncing costs nothing; choose a folder on a disk with -dir", dir)
 	}
 	environment := describe(dir) // before the servers make it busy
 	r := &runner{options: o, data: newData(o.keys, o.valueBytes)}
