@@ -28,7 +28,11 @@ func main() {
 	debug.SetGCPercent(400)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, options); err != nil {
+	err = run(ctx, options)
+	if ctx.Err() != nil {
+		err = errors.New("interrupted; there is no report")
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}

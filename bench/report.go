@@ -47,9 +47,15 @@ var columns = map[shape][]column{
 }
 
 // report prints the tables and writes them to two files, for people and for programs.
-func report(e environment, r *runner) error {
+func report(e environment, r *runner, broken error) error {
+	if len(r.results) == 0 {
+		return nil
+	}
 	e.Finished = time.Now()
 	text := markdown(e, r)
+	if broken != nil {
+		text += fmt.Sprintf("\n**The run broke off here:** %v\n", broken)
+	}
 	fmt.Print(text)
 	if err := os.MkdirAll(r.options.out, 0o755); err != nil {
 		return err

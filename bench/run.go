@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -54,17 +56,34 @@ func run(ctx context.Context, o *options) error {
 	}
 	defer r.stop()
 	if err := r.start(ctx); err != nil {
-		return err
+		return errors.Join(err, r.keepLogs())
 	}
 	for _, w := range workloads {
 		if !slices.Contains(o.workloads, w.name) {
 			continue
 		}
 		if err := r.measure(ctx, w); err != nil {
-			return err
+			return errors.Join(err, r.keepLogs(), report(environment, r, err)) // what was measured until then is not lost
 		}
 	}
-	return report(environment, r)
+	return report(environment, r, nil)
+}
+
+// keepLogs copies what the servers said to the folder of the results.
+func (r *runner) keepLogs() error {
+	var errs []error
+	for _, s := range r.systems {
+		for _, p := range s.servers.nodes {
+			said, err := os.ReadFile(p.logPath)
+			if err == nil && len(said) > 0 {
+				name := strings.ReplaceAll(p.name, " ", "-") + ".log"
+				err = errors.Join(os.MkdirAll(r.options.out, 0o755), os.WriteFile(filepath.Join(r.options.out, name), said, 0o644))
+			}
+			errs = append(errs, err)
+		}
+	}
+	progress("the servers' logs are in %s", r.options.out)
+	return errors.Join(errs...)
 }
 
 func (r *runner) stop() {
@@ -86,10 +105,11 @@ func (r *runner) start(ctx context.Context) error {
 			return fmt.Errorf("start %s: %w", s.name, err)
 		}
 		begun := time.Now()
-		if err := load(ctx, s, r.data); err != nil {
+		err := load(ctx, s, r.data)
+		pause(ctx, 2*settle)
+		if err = errors.Join(err, s.servers.exited()); err != nil {
 			return err
 		}
-		pause(ctx, 2*settle)
 		used, err := s.servers.memory()
 		if err != nil {
 			return err
@@ -121,7 +141,7 @@ func (r *runner) measure(ctx context.Context, w workload) error {
 				pause(ctx, settle)
 				runtime.GC() // so that no system pays for the garbage of the turn before
 				one, err := r.turn(ctx, s, w, t, round)
-				if err != nil {
+				if err = errors.Join(err, s.servers.exited()); err != nil {
 					return fmt.Errorf("%s at %s: %w", s.name, w.name, err)
 				}
 				r.result(s, w, t).add(one)

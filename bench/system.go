@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -117,6 +118,15 @@ func (s *servers) start(ctx context.Context) error {
 		}
 	}
 	return waitUntil(ctx, 60*time.Second, s.nodes, s.ready)
+}
+
+// exited tells of servers that have ended by themselves.
+func (s *servers) exited() error {
+	var errs []error
+	for _, p := range s.nodes {
+		errs = append(errs, p.exited())
+	}
+	return errors.Join(errs...)
 }
 
 func (s *servers) stop() {
