@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// planGamut lays out three nodes with default settings. Clients use the Redis door and the keyspace that a client gets
+// which chooses none; it is linearizable, for reads too.
+func planGamut(s *system, o *options, dir string) error {
+	binary, err := filepath.Abs(o.gamut)
+	if err != nil {
+		return err
+	}
+	s.title, s.promise = "Gamut, 3 nodes", "synced by a majority of three nodes; linearizable"
+	s.dialer = &lineDialer{codec: resp{}}
+	s.servers = &servers{version: firstLine(binary, "version"), failsOver: true}
+	var peers, doors []string
+	for i := range 3 {
+		base := o.basePort + 10*i
+		peers = append(peers, fmt.Sprintf("%d=127.0.0.1:%d", i+1, base+1))
+		doors = append(doors, fmt.Sprintf("http://127.0.0.1:%d", base))
+		s.servers.endpoints = append(s.servers.endpoints, fmt.Sprintf("127.0.0.1:%d", base+2))
+	}
+	for i := range 3 {
+		folder := filepath.Join(dir, "gamut", strconv.Itoa(i+1))
+		arguments := []string{
+			binary, "start", "--node", strconv.Itoa(i + 1), "--dir", filepath.Join(folder, "data"),
+			"--cluster", strings.Join(peers, ","), "--base-port", strconv.Itoa(o.basePort + 10*i),
+		}
+		if o.profile != "" {
+			address := fmt.Sprintf("127.0.0.1:%d", o.basePort+10*i+5)
+			arguments = append(arguments, "--debug", address)
+			s.servers.profiles = append(s.servers.profiles, "http://"+address+"/debug/pprof/profile")
+		}
+		p, err := newProcess(fmt.Sprintf("gamut %d", i+1), folder, arguments)
+		if err != nil {
+			return err
+		}
+		s.servers.nodes = append(s.servers.nodes, p)
+	}
+	s.servers.ready = func(ctx context.Context) error { return gamutReady(ctx, doors) }
+	s.servers.leader = func(ctx context.Context) (int, error) { return gamutLeader(ctx, doors) }
+	return nil
+}
+
+func gamutReady(ctx context.Context, doors []string) error {
+	for _, door := range doors {
+		if _, err := get(ctx, door+"/readyz"); err != nil {
+			return err
+		}
+	}
+	_, err := gamutLeader(ctx, doors)
+	return err
+}
+
+// gamutLeader asks each node which node leads the only shard of the keyspace default.
+func gamutLeader(ctx context.Context, doors []string) (int, error) {
+	for i, door := range doors {
+		body, err := get(ctx, door+"/v1/status")
+		if err != nil {
+			continue // a node that was killed; the others know
+		}
+		var status struct {
+			Groups []struct {
+				Keyspace string `json:"keyspace"`
+				Leader   int    `json:"leader"`
+			} `json:"groups"`
+		}
+		if err := json.Unmarshal(body, &status); err != nil {
+			return 0, fmt.Errorf("status of node %d: %w", i+1, err)
+		}
+		for _, group := range status.Groups {
+			if group.Keyspace == "default" && group.Leader == i+1 {
+				return i, nil
+			}
+		}
+	}
+	return 0, errors.New("no node says that it leads the keyspace default")
+}
+
+func get(ctx context.Context, url string) ([]byte, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	reply, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	defer reply.Body.Close()
+	body, err := io.ReadAll(reply.Body)
+	if err == nil && reply.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %s: %s", url, reply.Status, body)
+	}
+	return body, err
+}
