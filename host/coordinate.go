@@ -209,7 +209,8 @@ func (h *Host) answer(s *slot, id core.RequestID, r *kv.Result) {
 func (h *Host) settleAnswer(id core.RequestID, p *pending, r *kv.Result) {
 	again := r.Code == kv.NotLeader || (r.Code == kv.Unknown && (p.command.Read || p.command.Again || p.lane != nil))
 	if r.Code == kv.TooOld && p.lane != nil {
-		// The lane is new by this node's clock, so the clocks are minutes apart.
+		// The lane is new by this node's clock, so the clocks are minutes apart. Once they are set right, a new lane will do.
+		p.lane.refused = true
 		*r = kv.Result{Code: kv.ClockSkew, Detail: "this node's clock and the leader's are more than 5 minutes apart; nothing was executed"}
 	}
 	if !again || p.from != 0 {

@@ -265,3 +265,29 @@ func TestLanesAcknowledgeOnlyWhatIsAnswered(t *testing.T) {
 		t.Errorf("%v, %+v: all before it were answered", err, c.Session)
 	}
 }
+
+// sessionOf is the session of the command that was forwarded last.
+func (b *bench) sessionOf(t *testing.T) kv.Session {
+	t.Helper()
+	var c kv.Command
+	if err := kv.DecodeCommand(b.sent[len(b.sent)-1].Encoded, &c); err != nil || c.Session.IsZero() {
+		t.Fatalf("forwarded %+v, %v", c, err)
+	}
+	return c.Session
+}
+
+func TestRefusedLaneIsReplaced(t *testing.T) {
+	b := newBench(t, Options{})
+	b.add(1, &puppet{leader: 2})
+	b.submit(1)
+	refused := b.sessionOf(t)
+	b.submit(2)
+	b.host.Returned(b.now, 2, b.sent[0].ID, kv.Result{Code: kv.TooOld})
+	b.wantAnswer(1, kv.ClockSkew)
+	b.submit(3)
+	if b.sessionOf(t).Client == refused.Client {
+		t.Error("a command follows on a lane that was refused")
+	}
+	b.host.Returned(b.now, 2, b.sent[1].ID, kv.Result{})
+	b.wantAnswer(2, kv.OK)
+}

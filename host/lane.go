@@ -22,6 +22,8 @@ type lane struct {
 	seq    uint64
 	// open are the unanswered numbers, lowest first.
 	open []uint64
+	// refused says that the group took the session for too old: no command follows on this lane.
+	refused bool
 }
 
 // lanes are the lanes of one group.
@@ -31,7 +33,7 @@ type lanes struct{ list []*lane }
 func (h *Host) pick(l *lanes) *lane {
 	kept := l.list[:0]
 	for _, one := range l.list {
-		if len(one.open) > 0 || h.now.Mono-one.used < laneIdle {
+		if len(one.open) > 0 || !one.refused && h.now.Mono-one.used < laneIdle {
 			kept = append(kept, one)
 		}
 	}
@@ -39,7 +41,7 @@ func (h *Host) pick(l *lanes) *lane {
 	l.list = kept
 	for _, one := range l.list {
 		// The width counts from the lowest unanswered number: the table forgets only below it.
-		if len(one.open) == 0 || one.seq-one.open[0]+1 < laneWidth {
+		if !one.refused && (len(one.open) == 0 || one.seq-one.open[0]+1 < laneWidth) {
 			return one
 		}
 	}
