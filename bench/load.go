@@ -11,6 +11,7 @@ const (
 	loadClients  = 50
 	loadPipeline = 16
 	loadRetry    = 20 * time.Millisecond
+	loadPatience = 20 * time.Second // with a system that refuses all the time
 )
 
 // load writes every key once, and again where it was refused.
@@ -47,6 +48,7 @@ func loadPart(ctx context.Context, s *system, d *data, client, begin, end, pipel
 	}
 	defer session.close()
 	b := newBatch(d, uint64(client), true, pipeline)
+	progressed := time.Now()
 	for begin < end && ctx.Err() == nil {
 		b.keys = b.keys[:0]
 		for n := begin; n < min(begin+pipeline, end); n++ {
@@ -58,10 +60,13 @@ func loadPart(ctx context.Context, s *system, d *data, client, begin, end, pipel
 			return err
 		case t.failed > 0:
 			return fmt.Errorf("key %d or one of the next: %s", begin, t.firstError)
+		case t.refused > 0 && time.Since(progressed) > loadPatience:
+			return fmt.Errorf("key %d or one of the next was refused for %v: %s", begin, loadPatience, t.firstError)
 		case t.refused > 0:
 			pause(ctx, loadRetry)
 		default:
 			begin += len(b.keys)
+			progressed = time.Now()
 		}
 	}
 	return ctx.Err()

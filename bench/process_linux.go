@@ -40,7 +40,7 @@ func (p *process) start() error {
 	ended := make(chan struct{})
 	p.command, p.ended = command, ended
 	go func() {
-		_ = command.Wait() // how it ended is in its log; killing it is our usual way
+		_ = command.Wait() // how it ended is in command.ProcessState; killing it is our usual way
 		close(ended)
 	}()
 	return nil
@@ -64,7 +64,7 @@ func (p *process) exited() error {
 	}
 	log, _ := os.ReadFile(p.logPath)
 	lines := strings.Split(strings.TrimSpace(string(log)), "\n")
-	return fmt.Errorf("%s has ended; its last lines:\n%s", p.name, strings.Join(lines[max(0, len(lines)-8):], "\n"))
+	return fmt.Errorf("%s has ended (%v); its last lines:\n%s", p.name, p.command.ProcessState, strings.Join(lines[max(0, len(lines)-8):], "\n"))
 }
 
 // cpu is the processor time that the process has used so far, exact to nanoseconds (times in /proc come in 10 ms).
