@@ -62,6 +62,10 @@ func (r *Replica) applyCommands(b *Block, w *waiter) {
 		// The payload matches its hash, so a leader proposed this, and every replica stops here alike.
 		panic(fmt.Sprintf("paxos: block %d: %v", b.Index, err))
 	}
+	if w != nil {
+		r.pending.cohort = len(w.ids)
+		r.load.executed(len(w.ids), r.proposed+len(r.pending.list) > 0)
+	}
 }
 
 func (r *Replica) answer(id core.RequestID, result kv.Result) {
@@ -75,6 +79,9 @@ func (r *Replica) answer(id core.RequestID, result kv.Result) {
 func (r *Replica) waiterOf(b *Block) (w *waiter) {
 	kept := r.waiting[:0]
 	for _, waits := range r.waiting {
+		if waits.index <= b.Index {
+			r.proposed -= len(waits.ids)
+		}
 		switch {
 		case waits.index > b.Index:
 			kept = append(kept, waits)
@@ -100,6 +107,7 @@ func (r *Replica) loseWaiters(until uint64) {
 			kept = append(kept, waits)
 			continue
 		}
+		r.proposed -= len(waits.ids)
 		for _, id := range waits.ids {
 			// Early: it tells only that nothing is known here.
 			r.out.ReplyEarly(id, kv.Result{Code: kv.Unknown, Detail: "this replica was given a snapshot; the write may have happened"})

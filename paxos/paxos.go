@@ -31,6 +31,9 @@ type Options struct {
 	ElectionMin, ElectionMax core.Time
 	// RetainBytes bounds the blocks kept in memory for followers that lag; who lags further gets a snapshot. Default 16 MiB.
 	RetainBytes int
+	// Window is how many blocks may be uncommitted before commands are collected instead. A block costs every replica a
+	// sync and some messages, whatever it holds, so the same commands are better off in one block than in two. Default 1.
+	Window int
 	// Mutation plants a bug, to show that the checkers find it. 0: none.
 	Mutation Mutation
 }
@@ -45,6 +48,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.ElectionMax <= o.ElectionMin {
 		o.ElectionMax = 2 * o.ElectionMin
+	}
+	if o.Window == 0 {
+		o.Window = 1
 	}
 	if o.RetainBytes == 0 {
 		o.RetainBytes = 16 << 20
@@ -108,7 +114,11 @@ type Replica struct {
 	// what an overwritten leadership proposed may lie beyond what the next one proposes.
 	waiting []waiter
 	pending queue
-	staging staging
+	// proposed counts the commands of waiting; gatherUntil is when the next block waits for company no longer (0: it does not).
+	proposed    int
+	gatherUntil core.Time
+	load        load
+	staging     staging
 
 	in  *core.Input
 	out *core.Effects
@@ -220,7 +230,12 @@ func (r *Replica) proceed() {
 }
 
 // Deadline is when the replica next wants a Tick.
-func (r *Replica) Deadline() (core.Time, bool) { return r.deadline, true }
+func (r *Replica) Deadline() (core.Time, bool) {
+	if r.gatherUntil != 0 {
+		return min(r.deadline, r.gatherUntil), true
+	}
+	return r.deadline, true
+}
 
 // Leader is the replica that orders commands, as far as this one knows.
 func (r *Replica) Leader() core.ReplicaID {
@@ -231,6 +246,9 @@ func (r *Replica) Leader() core.ReplicaID {
 }
 
 func (r *Replica) tick() {
+	if r.gatherUntil != 0 && r.in.Now >= r.gatherUntil {
+		r.propose()
+	}
 	if r.in.Now < r.deadline {
 		return
 	}

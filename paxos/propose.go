@@ -9,13 +9,9 @@ import (
 )
 
 const (
-	// window is how many blocks may be uncommitted before commands are collected instead: one on its way to the disks and
-	// one to fill the time until they answer. More would only cut the same commands into smaller blocks.
-	window = 2
-	// A queue older than queueAge with more than queueLong commands is a load that this group cannot carry: new commands are
-	// refused as busy instead of waiting behind it (rule F2).
-	queueAge  = core.Time(50e6)
-	queueLong = 1024
+	// gather is how long a block waits for company, and only while fewer commands are there than half of those that were just
+	// answered: their clients are about to ask again, and a block for each of the first few would keep the disks busy.
+	gather = core.Time(1e6)
 	// uncommittedMax bounds the bytes that are proposed and not committed, or wait to be proposed.
 	uncommittedMax = 64 << 20
 )
@@ -24,7 +20,10 @@ const (
 type queue struct {
 	list  []core.Request
 	bytes int
+	// since is when the first of them came.
 	since core.Time
+	// cohort is how many were answered last.
+	cohort int
 }
 
 // waiter is a proposed block whose clients wait.
@@ -50,7 +49,7 @@ func (r *Replica) take(list []core.Request) {
 
 func (r *Replica) enqueue(q core.Request) {
 	p := &r.pending
-	if p.bytes+len(q.Command) > uncommittedMax || (len(p.list) > queueLong && r.in.Now-p.since > queueAge) {
+	if p.bytes+len(q.Command) > uncommittedMax || len(p.list)+r.proposed >= r.load.limit() {
 		// Early: nothing was recorded of the request.
 		r.out.ReplyEarly(q.ID, kv.Result{Code: kv.Busy, Detail: "the group has more to do than it can; retry after a pause"})
 		return
@@ -60,6 +59,7 @@ func (r *Replica) enqueue(q core.Request) {
 	}
 	p.list = append(p.list, q)
 	p.bytes += len(q.Command)
+	r.load.observe(r.in.Now)
 }
 
 func (r *Replica) refusePending() {
@@ -68,6 +68,7 @@ func (r *Replica) refusePending() {
 	}
 	clear(r.pending.list)
 	r.pending = queue{list: r.pending.list[:0]}
+	r.gatherUntil = 0
 }
 
 // proposeIfIdle goes on proposing after a commit, when commands were collected meanwhile.
@@ -79,9 +80,20 @@ func (r *Replica) proposeIfIdle() {
 
 // propose makes blocks of the commands that wait, while the window is open.
 func (r *Replica) propose() {
-	for r.role == Leader && len(r.pending.list) > 0 && r.log.last().Index-r.commit < window {
+	for r.role == Leader && len(r.pending.list) > 0 && r.log.last().Index-r.commit < uint64(r.options.Window) && !r.gathers() {
 		r.cutBlock()
 	}
+}
+
+// gathers tells whether the next block waits for more commands, and until when.
+func (r *Replica) gathers() bool {
+	p := &r.pending
+	if 2*len(p.list) >= p.cohort || r.in.Now-p.since >= gather {
+		r.gatherUntil = 0
+		return false
+	}
+	r.gatherUntil = p.since + gather
+	return true
 }
 
 // cutBlock makes one block of the first commands in the queue.
@@ -109,6 +121,7 @@ func (r *Replica) cutBlock() {
 	p.list, p.since = p.list[:rest], r.in.Now
 	b := newBlock(r.log.last(), r.promised, r.stamp(), Commands, raw)
 	r.waiting = append(r.waiting, waiter{b.Index, b.Hash, ids})
+	r.proposed += n
 	r.write(b)
 	r.askStored()
 }
@@ -129,6 +142,7 @@ func (r *Replica) mark(id core.RequestID) {
 	r.appendBlock(Mark, nil, r.stamp())
 	b := r.log.at(r.log.last().Index)
 	r.waiting = append(r.waiting, waiter{b.Index, b.Hash, []core.RequestID{id}})
+	r.proposed++
 }
 
 // expireDue proposes an Expiry block when something is past its time. The state's index is in order of time, so this

@@ -158,7 +158,7 @@ func (s *script) run(command string, args []string) {
 }
 
 func (s *script) start(args []string) {
-	config, options := Config{LeaseMillis: 1000}, Options{Mutation: s.mutation}
+	config, options := Config{LeaseMillis: 1000}, Options{Mutation: s.mutation, Window: 2}
 	for _, a := range args[1:] {
 		name, value, _ := strings.Cut(a, "=")
 		switch name {

@@ -24,6 +24,7 @@ const (
 // thousand idle ones cost a few megabytes.
 const (
 	inputSmall  = 512
+	inputBusy   = 16 << 10 // for a client that sends more than the smallest at once: a pipeline should be read whole
 	inputLarge  = 64 << 10 // beyond it, memory is taken from Server.input
 	outputKept  = 64 << 10
 	outputFlush = 256 << 10
@@ -38,6 +39,8 @@ type conn struct {
 	local  string
 	since  time.Time
 
+	// filled says that the last read filled the buffer: more is waiting.
+	filled bool
 	parser parser
 	out    writer
 	// literals holds answers that are known before those in front of them are; an owed reply names its part.
@@ -181,6 +184,7 @@ func (c *conn) read() bool {
 		n, err := c.socket.Read(c.parser.buf[c.parser.w:])
 		reclaim := c.state.Swap(stateBusy) == stateReclaim
 		c.parser.w += n
+		c.filled = c.parser.w == len(c.parser.buf)
 		if n > 0 {
 			if c.inputTaken > 0 {
 				c.waitingSince.Store(time.Now().UnixNano())
@@ -209,6 +213,10 @@ func (c *conn) makeRoom() {
 	if p.buf == nil {
 		p.buf = make([]byte, inputSmall)
 	}
+	if c.filled && len(p.buf) < inputBusy {
+		c.grow(inputBusy)
+		return
+	}
 	if p.w < len(p.buf) {
 		return
 	}
@@ -229,6 +237,12 @@ func (c *conn) makeRoom() {
 		c.inputTaken += need
 		c.waitingSince.Store(time.Now().UnixNano())
 	}
+	c.grow(size)
+}
+
+// grow gives the parser a larger buffer.
+func (c *conn) grow(size int) {
+	p := &c.parser
 	grown := make([]byte, size)
 	p.w = copy(grown, p.buf[p.r:p.w])
 	p.r = 0
