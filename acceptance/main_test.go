@@ -1,12 +1,15 @@
 package acceptance
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"testing"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // program is the path of the binary under test.
@@ -31,9 +34,15 @@ func run(m *testing.M) int {
 		fmt.Fprintf(os.Stderr, "build the binary under test: %v\n%s", err, out)
 		return 1
 	}
+	redis.SetLogger(quiet{})
 	go startProcesses()
 	return m.Run()
 }
+
+// quiet drops what go-redis logs: that a killed node refuses connections is no news here.
+type quiet struct{}
+
+func (quiet) Printf(context.Context, string, ...any) {}
 
 type toStart struct {
 	cmd *exec.Cmd

@@ -97,11 +97,14 @@ func (r *Replica) recover(e core.Recover) {
 		}
 		r.config, r.configs = c, []placedConfig{{r.applied.Index, c}}
 	}
+	suspect := e.Suspect
 	for _, rec := range e.Records {
-		r.replay(rec)
+		if !r.replay(rec) {
+			suspect = true
+		}
 	}
 	r.log.durable = r.log.last().Index
-	if e.Suspect && !r.suspect {
+	if suspect && !r.suspect {
 		r.suspect = true
 		r.out.Note(SuspectNote{true})
 	}
@@ -113,7 +116,8 @@ func (r *Replica) recover(e core.Recover) {
 	r.resetDeadline()
 }
 
-func (r *Replica) replay(rec core.Record) {
+// replay puts a record back; whole is false if it is not what was written.
+func (r *Replica) replay(rec core.Record) (whole bool) {
 	switch rec.Kind {
 	case recordHard:
 		promised, suspect, err := decodeHard(rec.Body)
@@ -126,28 +130,30 @@ func (r *Replica) replay(rec core.Record) {
 		}
 		r.maxRound = max(r.maxRound, promised.Round)
 	case recordBlock:
-		r.replayBlock(rec.Body)
+		return r.replayBlock(rec.Body)
 	default:
 		panic(fmt.Sprintf("paxos: log record of kind %d", rec.Kind))
 	}
+	return true
 }
 
 // replayBlock puts a block back. One that does not follow the chain was written before a snapshot replaced the log, or
-// behind a damaged part of it; it is not part of this replica's log any more.
-func (r *Replica) replayBlock(raw []byte) {
+// behind a damaged part of it; it is not part of this replica's log any more. One that its own hash does not cover was
+// altered behind the checksums of the disk: it is lost, and what follows it with it.
+func (r *Replica) replayBlock(raw []byte) (whole bool) {
 	b, err := DecodeBlock(raw)
 	if err != nil {
-		panic("paxos: log: " + err.Error())
+		return false
 	}
 	if b.Index <= r.log.base.Index {
-		return
+		return true
 	}
 	if b.Index <= r.log.last().Index {
 		r.log.truncate(b.Index)
 		r.revertConfigs()
 	}
 	if last := r.log.last(); b.Index != last.Index+1 || b.Prev != last.Hash {
-		return
+		return true
 	}
 	// A damaged log may have kept the block and lost the promise that came before it.
 	if r.promised.Less(b.Ballot) {
@@ -158,4 +164,5 @@ func (r *Replica) replayBlock(raw []byte) {
 	if b.Kind == Configuration {
 		r.placeConfig(b)
 	}
+	return true
 }
