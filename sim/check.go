@@ -67,19 +67,23 @@ func (c *checks) look(n *node, g core.GroupID) Inside {
 }
 
 // applied: equal positions have equal states.
-func (c *checks) applied(g core.GroupID, node int, index, digest uint64) {
+func (c *checks) applied(g core.GroupID, n *node, index, digest uint64) {
 	if index == 0 {
 		return
 	}
 	p := place{g, index}
 	if other, ok := c.digests[p]; ok && other != digest {
-		c.w.fail("states diverge: group %d at applied %d has digest %x on node %d, %x elsewhere or before", g, index, digest, node+1, other)
+		c.w.fail("states diverge: group %d at applied %d has digest %x on node %d, %x elsewhere or before", g, index, digest, n.id, other)
 	}
 	c.digests[p] = digest
 }
 
-// recovered: nothing durable was forgotten.
-func (c *checks) recovered(n *node, g core.GroupID) {
+// recovered: nothing durable was forgotten, unless the disk knows that it may have lost it. A replica that is told so must
+// not vote, which the other checks will see.
+func (c *checks) recovered(n *node, g core.GroupID, suspect bool) {
+	if suspect {
+		delete(c.promisedDurable, seat{n.id, g})
+	}
 	if c.w.options.Protocol.Look == nil {
 		return
 	}
@@ -88,13 +92,6 @@ func (c *checks) recovered(n *node, g core.GroupID) {
 		c.w.fail("node %d group %d had durably promised %v, and %v after its restart", n.id, g, was, in.Promised)
 	}
 	c.inside(n, g, in)
-}
-
-// damaged: a damaged log may have lost the promise; its replica must not vote, which the other checks will see.
-func (c *checks) damaged(n *node) {
-	for _, g := range c.w.groups {
-		delete(c.promisedDurable, seat{n.id, g.id})
-	}
 }
 
 // taken notes what the batch on its way to the disk must make durable.
@@ -162,9 +159,13 @@ func (c *checks) permits(n *node, g *group) bool {
 
 // permit: who may be read without a step has applied all that was acknowledged.
 func (c *checks) permit(n *node, g *group) {
-	if a := c.ackedAt[g.id]; a.version > 0 && c.permits(n, g) && n.disk.group(g.id).applied < a.version {
+	a := c.ackedAt[g.id]
+	if a.version == 0 || !c.permits(n, g) {
+		return
+	}
+	if applied := n.disk.Group(g.id).Applied(); applied < a.version {
 		c.w.fail("node %d holds a read permit for group %d with applied %d, but position %d was acknowledged: %s", n.id, g.id,
-			n.disk.group(g.id).applied, a.version, a.op)
+			applied, a.version, a.op)
 	}
 }
 

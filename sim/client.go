@@ -315,7 +315,7 @@ func (n *node) read(g *group, encoded []byte, timeout core.Time, answer func(kv.
 				n.w.fail("command does not decode: %v", err)
 				return
 			}
-			if r, needsLog := n.w.options.Protocol.Read(n.disk.group(g.id), &c, now.Wall); !needsLog {
+			if r, needsLog := n.w.options.Protocol.Read(n.disk.Group(g.id), &c, now.Wall); !needsLog {
 				n.w.stats.LeaseReads++
 				n.w.trace.tellf("n%d reads g%d by permit", n.id, g.id)
 				answer(r)
@@ -336,7 +336,7 @@ func (w *world) finalState(g *group, final referee.Final) {
 		if w.options.Protocol.Read == nil {
 			return
 		}
-		if r, _ := w.options.Protocol.Read(w.nodes[0].disk.group(g.id), &c, 0); r.Code == kv.OK {
+		if r, _ := w.options.Protocol.Read(w.nodes[0].disk.Group(g.id), &c, 0); r.Code == kv.OK {
 			final[key] = string(r.Value)
 		}
 	}

@@ -226,10 +226,9 @@ func (w *world) converged() bool {
 		}
 	}
 	for _, g := range w.groups {
-		first := w.nodes[0].disk.group(g.id)
+		first := w.nodes[0].disk
 		for _, n := range w.nodes[1:] {
-			s := n.disk.group(g.id)
-			if s.applied != first.applied || s.digest != first.digest {
+			if n.disk.Group(g.id).Applied() != first.Group(g.id).Applied() || n.disk.Digest(g.id) != first.Digest(g.id) {
 				return false
 			}
 		}
@@ -247,8 +246,7 @@ func (w *world) describe() string {
 	for _, n := range w.nodes {
 		text += fmt.Sprintf("\n  node %d up=%v paused=%v", n.id, n.up, n.paused)
 		for _, g := range w.groups {
-			s := n.disk.group(g.id)
-			text += fmt.Sprintf(" group %d: applied=%d digest=%x", g.id, s.applied, s.digest)
+			text += fmt.Sprintf(" group %d: applied=%d digest=%x", g.id, n.disk.Group(g.id).Applied(), n.disk.Digest(g.id))
 			if n.up && w.options.Protocol.Look != nil {
 				text += fmt.Sprintf(" %+v", w.checks.look(n, g.id))
 			}
