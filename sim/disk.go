@@ -59,6 +59,6 @@ func logBatch(b host.Batch) store.Batch {
 // flush makes the state durable, and lets go of what the log need not keep.
 func (n *node) flush() {
 	if err := n.disk.Flush(); err != nil {
-		n.w.fail("node %d: flush: %v", n.id, err)
+		n.w.fail(Invariant, "node %d: flush: %v", n.id, err)
 	}
 }

@@ -70,13 +70,14 @@ func (n *node) boot() {
 	w.trace.line("n%d starts, life %d, %q", n.id, n.life, r.Reports)
 	for i, g := range w.groups {
 		self := g.members[n.index]
+		w.checks.opened(n, g.id, r.Groups[g.id], n.suspect(g.id, &r))
 		replica := w.options.Protocol.New(self)
 		if w.options.Mutate != nil {
 			replica = w.options.Mutate(replica)
 		}
 		n.host.Add(now, host.Replica{Group: g.id, Self: self, Nodes: g.nodes, Core: replica,
 			State: n.states[i], First: n.first(g, &r)})
-		w.checks.recovered(n, g.id, n.suspect(g.id, &r))
+		w.checks.recovered(n, g.id)
 	}
 	n.arrive(func(host.Now) {})
 }
@@ -245,7 +246,7 @@ func (p *port) Return(to core.NodeID, id core.RequestID, r kv.Result) {
 	n.w.network.connected(n, peer, func(now host.Now) {
 		var got kv.Result
 		if rest, err := kv.DecodeResult(encoded, &got); err != nil || len(rest) > 0 {
-			n.w.fail("result does not decode: %v, %d bytes left of %x", err, len(rest), encoded)
+			n.w.fail(Invariant, "result does not decode: %v, %d bytes left of %x", err, len(rest), encoded)
 			return
 		}
 		peer.host.Returned(now, n.id, id, got)
@@ -256,7 +257,7 @@ func (p *port) Reply(token uint64, r kv.Result) {
 	n := (*node)(p)
 	answer := n.tokens[token]
 	if answer == nil {
-		n.w.fail("node %d answers a request twice: %d", n.id, token)
+		n.w.fail(Invariant, "node %d answers a request twice: %d", n.id, token)
 		return
 	}
 	delete(n.tokens, token)
