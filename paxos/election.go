@@ -48,10 +48,15 @@ func (r *Replica) electionTick() {
 func (r *Replica) onNominate(from core.ReplicaID, m Nominate) {
 	last := r.log.last()
 	silent := r.leaderDown || r.leader == 0 || r.in.Now-r.heard >= r.options.ElectionMin
-	grant := r.promised.Less(m.Ballot) && r.in.Now >= r.grantUntil && silent && r.role != Leader && !r.suspect &&
+	grant := r.promised.Less(m.Ballot) && !r.granted() && silent && r.role != Leader && !r.suspect &&
 		!before(m.LastBallot, m.LastIndex, last.Ballot, last.Index)
 	// Early: nothing changed here, and the answer promises nothing.
 	r.out.SendEarly(from, NominateReply{Ballot: m.Ballot, Grant: grant, Promised: r.promised})
+}
+
+// granted says that a lease granted here has not run out.
+func (r *Replica) granted() bool {
+	return r.in.Now < r.grantUntil && r.options.Mutation != PromiseDuringLease
 }
 
 // before says whether one log's end is older than another's: by last ballot, then length.
@@ -103,10 +108,7 @@ func (r *Replica) ownPromise() Promise {
 // leader did not hand over. A refusal changes nothing.
 func (r *Replica) onPrepare(from core.ReplicaID, m Prepare) {
 	r.maxRound = max(r.maxRound, m.Ballot.Round)
-	granted := r.in.Now < r.grantUntil && (m.Handoff == (Ballot{}) || m.Handoff != r.grantBallot)
-	if r.options.Mutation == PromiseDuringLease {
-		granted = false
-	}
+	granted := r.granted() && (m.Handoff == (Ballot{}) || m.Handoff != r.grantBallot)
 	if r.suspect {
 		return
 	}
@@ -193,7 +195,7 @@ func (r *Replica) onBlocks(from core.ReplicaID, m Blocks) {
 	if r.role != Candidate || m.Ballot != r.promised || from != r.recovering {
 		return
 	}
-	want := r.votes[from]
+	want, had := r.votes[from], len(r.fetched)
 	for _, b := range m.Blocks {
 		prev, ok := r.log.position(r.commit)
 		if n := len(r.fetched); n > 0 {
@@ -215,9 +217,10 @@ func (r *Replica) onBlocks(from core.ReplicaID, m Blocks) {
 		// It no longer holds them in memory (rule E6): somebody else should lead.
 		r.follow(0)
 		r.resetDeadline()
-	default:
+	case n > had:
 		r.fetch()
 	}
+	// Else it is a second copy, or of no use: the time-out ends a candidacy that gets no further.
 }
 
 // adopt makes blocks behind what is committed part of the log, replacing what differs.

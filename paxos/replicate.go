@@ -169,7 +169,11 @@ func (r *Replica) onAccepted(from core.ReplicaID, m Accepted) {
 			p.match = 0 // it was damaged once more
 		}
 		p.match = max(p.match, min(m.Match, r.commit))
-		p.probe(max(p.match, m.Match) + 1)
+		if next := max(p.match, m.Match) + 1; p.state != probing || p.next != next {
+			p.probe(next)
+		}
+		// Else the refusal says nothing new. The next heartbeat that gets through asks again: no two messages may answer
+		// each other without end.
 	}
 }
 

@@ -15,6 +15,8 @@ type checks struct {
 	digests map[place]uint64
 	// taken and durable are what each replica had promised when the batch under way was taken, and what a crash must leave it.
 	promisedTaken, promisedDurable map[seat]Ballot
+	// entries are what the records on each replica's disk hold, the latest of each index.
+	entries map[seat]map[uint64][32]byte
 	// commits are the highest commit index seen of each living replica.
 	commits map[seat]commitSeen
 	// ackedAt is the highest log position acknowledged to a client of each group.
@@ -48,7 +50,8 @@ type acknowledged struct {
 
 func newChecks(w *world) *checks {
 	return &checks{w: w, leaders: map[leadership]core.ReplicaID{}, blocks: map[place][32]byte{}, digests: map[place]uint64{},
-		promisedTaken: map[seat]Ballot{}, promisedDurable: map[seat]Ballot{}, commits: map[seat]commitSeen{},
+		promisedTaken: map[seat]Ballot{}, promisedDurable: map[seat]Ballot{}, entries: map[seat]map[uint64][32]byte{},
+		commits: map[seat]commitSeen{},
 		ackedAt: map[core.GroupID]acknowledged{}}
 }
 
@@ -67,34 +70,49 @@ func (c *checks) look(n *node, g core.GroupID) Inside {
 }
 
 // applied: equal positions have equal states.
-func (c *checks) applied(g core.GroupID, node int, index, digest uint64) {
+func (c *checks) applied(g core.GroupID, n *node, index, digest uint64) {
 	if index == 0 {
 		return
 	}
 	p := place{g, index}
 	if other, ok := c.digests[p]; ok && other != digest {
-		c.w.fail("states diverge: group %d at applied %d has digest %x on node %d, %x elsewhere or before", g, index, digest, node+1, other)
+		c.w.fail(Divergence, "states diverge: group %d at applied %d has digest %x on node %d, %x elsewhere or before", g, index, digest, n.id, other)
 	}
 	c.digests[p] = digest
 }
 
-// recovered: nothing durable was forgotten.
+// opened notes what a disk holds. Nothing durable was forgotten, unless the disk knows that it may have lost it: a replica
+// that is told so must not vote, which the other checks will see.
+func (c *checks) opened(n *node, g core.GroupID, records []core.Record, suspect bool) {
+	s := seat{n.id, g}
+	if suspect {
+		delete(c.promisedDurable, s)
+	}
+	c.entries[s] = map[uint64][32]byte{}
+	for i := range records {
+		c.onDisk(s, &records[i])
+	}
+}
+
+func (c *checks) onDisk(s seat, r *core.Record) {
+	if c.w.options.Protocol.Entry == nil {
+		return
+	}
+	if index, hash, ok := c.w.options.Protocol.Entry(*r); ok {
+		c.entries[s][index] = hash
+	}
+}
+
+// recovered: no durable promise was taken back.
 func (c *checks) recovered(n *node, g core.GroupID) {
 	if c.w.options.Protocol.Look == nil {
 		return
 	}
 	in := c.look(n, g)
 	if was := c.promisedDurable[seat{n.id, g}]; in.Promised.Less(was) {
-		c.w.fail("node %d group %d had durably promised %v, and %v after its restart", n.id, g, was, in.Promised)
+		c.w.fail(Durability, "node %d group %d had durably promised %v, and %v after its restart", n.id, g, was, in.Promised)
 	}
 	c.inside(n, g, in)
-}
-
-// damaged: a damaged log may have lost the promise; its replica must not vote, which the other checks will see.
-func (c *checks) damaged(n *node) {
-	for _, g := range c.w.groups {
-		delete(c.promisedDurable, seat{n.id, g.id})
-	}
 }
 
 // taken notes what the batch on its way to the disk must make durable.
@@ -111,6 +129,10 @@ func (c *checks) synced(n *node) {
 	for _, g := range c.w.groups {
 		s := seat{n.id, g.id}
 		c.promisedDurable[s] = c.promisedTaken[s]
+	}
+	for i := range n.batch.Items {
+		it := &n.batch.Items[i]
+		c.onDisk(seat{n.id, it.Group}, &it.Record)
 	}
 }
 
@@ -130,23 +152,26 @@ func (c *checks) inside(n *node, g core.GroupID, in Inside) {
 		key := leadership{g, in.Ballot}
 		self := w.groups[g-1].members[n.index]
 		if other, ok := c.leaders[key]; ok && other != self {
-			w.fail("replicas %d and %d of group %d led under ballot %v", other, self, g, in.Ballot)
+			w.fail(Invariant, "replicas %d and %d of group %d led under ballot %v", other, self, g, in.Ballot)
 		}
 		c.leaders[key] = self
 	}
 	if in.Applied > 0 && in.Hash != [32]byte{} {
 		p := place{g, in.Applied}
 		if other, ok := c.blocks[p]; ok && other != in.Hash {
-			w.fail("logs diverge: group %d applied block %x at %d on node %d, %x elsewhere", g, in.Hash[:6], in.Applied, n.id, other[:6])
+			w.fail(Divergence, "logs diverge: group %d applied block %x at %d on node %d, %x elsewhere", g, in.Hash[:6], in.Applied, n.id, other[:6])
 		}
 		c.blocks[p] = in.Hash
 	}
 	s := seat{n.id, g}
+	if on, ok := c.entries[s][in.Durable]; in.DurableHash != [32]byte{} && c.w.options.Protocol.Entry != nil && (!ok || on != in.DurableHash) {
+		w.fail(Invariant, "node %d group %d counts block %x at %d as durable, its disk holds %x", n.id, g, in.DurableHash[:6], in.Durable, on[:6])
+	}
 	if was := c.commits[s]; was.life == n.life && in.Commit < was.index {
-		w.fail("node %d group %d took its commit back from %d to %d", n.id, g, was.index, in.Commit)
+		w.fail(Invariant, "node %d group %d took its commit back from %d to %d", n.id, g, was.index, in.Commit)
 	}
 	if in.Applied > in.Commit {
-		w.fail("node %d group %d applied %d beyond its commit %d", n.id, g, in.Applied, in.Commit)
+		w.fail(Invariant, "node %d group %d applied %d beyond its commit %d", n.id, g, in.Applied, in.Commit)
 	}
 	c.commits[s] = commitSeen{n.life, in.Commit}
 }
@@ -162,9 +187,13 @@ func (c *checks) permits(n *node, g *group) bool {
 
 // permit: who may be read without a step has applied all that was acknowledged.
 func (c *checks) permit(n *node, g *group) {
-	if a := c.ackedAt[g.id]; a.version > 0 && c.permits(n, g) && n.disk.group(g.id).applied < a.version {
-		c.w.fail("node %d holds a read permit for group %d with applied %d, but position %d was acknowledged: %s", n.id, g.id,
-			n.disk.group(g.id).applied, a.version, a.op)
+	a := c.ackedAt[g.id]
+	if a.version == 0 || !c.permits(n, g) {
+		return
+	}
+	if applied := n.disk.Group(g.id).Applied(); applied < a.version {
+		c.w.fail(Linearizability, "node %d holds a read permit for group %d with applied %d, but position %d was acknowledged: %s", n.id, g.id,
+			applied, a.version, a.op)
 	}
 }
 

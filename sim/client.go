@@ -145,7 +145,7 @@ func (c *client) try(o *operation) {
 		w.after(requestTimeout+answerSlack, func() {
 			if o.tries == try && !o.answer {
 				if n.up && n.life == life && n.pauses == pauses && !n.paused {
-					w.fail("node %d has not answered %s by its deadline", n.id, o.op)
+					w.fail(Liveness, "node %d has not answered %s by its deadline", n.id, o.op)
 				}
 				c.answered(o, try, kv.Result{Code: kv.Unknown, Detail: "no answer"})
 			}
@@ -312,10 +312,10 @@ func (n *node) read(g *group, encoded []byte, timeout core.Time, answer func(kv.
 		if ok && n.w.options.Protocol.Read != nil && leased.ReadUntil() > now.Mono {
 			var c kv.Command
 			if err := kv.DecodeCommand(encoded, &c); err != nil {
-				n.w.fail("command does not decode: %v", err)
+				n.w.fail(Invariant, "command does not decode: %v", err)
 				return
 			}
-			if r, needsLog := n.w.options.Protocol.Read(n.disk.group(g.id), &c, now.Wall); !needsLog {
+			if r, needsLog := n.w.options.Protocol.Read(n.disk.Group(g.id), &c, now.Wall); !needsLog {
 				n.w.stats.LeaseReads++
 				n.w.trace.tellf("n%d reads g%d by permit", n.id, g.id)
 				answer(r)
@@ -336,7 +336,7 @@ func (w *world) finalState(g *group, final referee.Final) {
 		if w.options.Protocol.Read == nil {
 			return
 		}
-		if r, _ := w.options.Protocol.Read(w.nodes[0].disk.group(g.id), &c, 0); r.Code == kv.OK {
+		if r, _ := w.options.Protocol.Read(w.nodes[0].disk.Group(g.id), &c, 0); r.Code == kv.OK {
 			final[key] = string(r.Value)
 		}
 	}

@@ -28,12 +28,14 @@ type Faults struct {
 	Keep int
 	// RateMax is the greatest error of a monotonic clock in millionths.
 	RateMax int64
+	// SegmentBytes and MemTableBytes are when the disk wants a new segment of the log, and makes the state durable by itself.
+	SegmentBytes, MemTableBytes int64
 }
 
 // Calm is a cluster in which nothing goes wrong.
 func Calm() *Faults {
 	return &Faults{DelayMin: 100 * Microsecond, DelayMax: 400 * Microsecond, SyncMin: 200 * Microsecond, SyncMax: Millisecond,
-		Flush: Second, Roll: 2 * Second}
+		Flush: Second, Roll: 2 * Second, SegmentBytes: 64 << 10, MemTableBytes: 1 << 20}
 }
 
 // drawFaults takes each fault into the swarm with a chance of a third, and draws its intensity.
@@ -66,7 +68,8 @@ func drawFaults(rng *rand.Rand, nodes int) Faults {
 	f.SyncError, f.Unfit, f.Damage = every(Second, 5*Second), every(Second, 5*Second), every(2*Second, 5*Second)
 	f.WallJump, f.RateChange, f.Handoff = every(500*Millisecond, 3*Second), every(Second, 3*Second), every(300*Millisecond, 3*Second)
 	f.Flush, f.Roll = 50*Millisecond+core.Time(rng.Int64N(int64(3*Second))), 100*Millisecond+core.Time(rng.Int64N(int64(3*Second)))
-	f.Keep, f.RateMax = rng.IntN(3), int64(rng.IntN(2)*25_000)
+	f.Keep, f.RateMax = rng.IntN(3), 25_000
+	f.SegmentBytes, f.MemTableBytes = 512<<rng.IntN(8), 256<<rng.IntN(12)
 	return f
 }
 
@@ -237,7 +240,7 @@ func (s *strikes) keep() bool { return s.f.Keep == 1 || (s.f.Keep == 2 && s.rng.
 func (s *strikes) crash() {
 	n := s.victim()
 	if s.rng.IntN(4) == 0 {
-		n.disk.flush()
+		n.flush()
 	}
 	n.crash(s.keep(), "killed")
 	s.restartLater(n)
@@ -451,12 +454,11 @@ func (s *strikes) unfit() {
 	})
 }
 
-// damage flips a bit in what was synced, on a node that may suffer it, and restarts the node on what is left.
+// damage flips bits in what was synced, on a node that may suffer it, and restarts the node on what is left.
 func (s *strikes) damage() {
 	n := s.w.nodes[s.frail[s.rng.IntN(len(s.frail))]]
 	n.crash(s.keep(), "killed, and its log is damaged")
-	if !n.up && n.disk.damage(s.rng) {
-		s.w.checks.damaged(n)
+	if !n.up && n.disk.Corrupt(s.rng) {
 		s.w.trace.line("n%d's log is damaged", n.id)
 	}
 	s.restartLater(n)
@@ -487,7 +489,7 @@ func (s *strikes) handoff() {
 	from.arrive(func(now host.Now) { from.host.Event(now, g.id, core.Handoff{To: g.members[to.index]}) })
 }
 
-func (s *strikes) flush() { s.anyNode().disk.flush() }
+func (s *strikes) flush() { s.anyNode().flush() }
 
 func (s *strikes) roll() {
 	n := s.anyNode()

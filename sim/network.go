@@ -77,7 +77,7 @@ func (n *network) deliver(from, to *node, life int, m host.Envelope, encoded []b
 	}
 	decoded, err := n.w.options.Protocol.Decode(encoded)
 	if err != nil {
-		n.w.fail("message does not decode: %v: %v, %x", err, m.Message, encoded)
+		n.w.fail(Invariant, "message does not decode: %v: %v, %x", err, m.Message, encoded)
 		return
 	}
 	if n.w.trace.on {

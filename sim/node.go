@@ -6,6 +6,7 @@ import (
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/host"
 	"github.com/gamutdb/gamut/kv"
+	"github.com/gamutdb/gamut/store"
 )
 
 // node is one process and its machine: a host, a disk and clocks. What reaches it waits in its inbox until the next pass,
@@ -15,11 +16,14 @@ type node struct {
 	index int
 	id    core.NodeID
 	clock clock
-	disk  *disk
+	disk  *store.Memory
 	rng   *rand.Rand
 
 	host *host.Host
 	up   bool
+	// states are those of the groups, in their order; hadState are the groups that had one when the disk was opened.
+	states   []*state
+	hadState map[core.GroupID]bool
 	// life counts the starts; whatever was meant for an earlier one is dropped.
 	life   int
 	paused bool
@@ -44,7 +48,7 @@ type node struct {
 
 func newNode(w *world, i int) *node {
 	n := &node{w: w, index: i, id: core.NodeID(i + 1), rng: stream(w.options.Seed, "node", i)}
-	n.disk = newDisk(w, i)
+	n.disk = store.NewMemory(store.MemoryOptions{SegmentBytes: w.options.Faults.SegmentBytes, MemTableBytes: w.options.Faults.MemTableBytes})
 	n.known = make([]int, w.options.Nodes)
 	n.clock = clock{mono: core.Time(n.rng.Int64N(int64(1000 * Second))), rate: w.options.Faults.drawRate(n.rng),
 		wall: n.rng.Int64N(20) - 10}
@@ -61,28 +65,21 @@ func (n *node) boot() {
 	n.inbox, n.tokens = nil, map[uint64]func(kv.Result){}
 	clear(n.known)
 	now := n.now()
-	n.host = host.New((*port)(n), stream(w.options.Seed, "host", n.index<<20+n.life), n.disk.upper, now, host.Options{})
-	w.trace.line("n%d starts, life %d, damaged %v", n.id, n.life, n.disk.damaged)
-	for _, g := range w.groups {
+	r := n.openDisk()
+	n.host = host.New((*port)(n), stream(w.options.Seed, "host", n.index<<20+n.life), r.HLCUpper, now, host.Options{})
+	w.trace.line("n%d starts, life %d, %q", n.id, n.life, r.Reports)
+	for i, g := range w.groups {
 		self := g.members[n.index]
+		w.checks.opened(n, g.id, r.Groups[g.id], n.suspect(g.id, &r))
 		replica := w.options.Protocol.New(self)
 		if w.options.Mutate != nil {
 			replica = w.options.Mutate(replica)
 		}
 		n.host.Add(now, host.Replica{Group: g.id, Self: self, Nodes: g.nodes, Core: replica,
-			State: n.disk.group(g.id), First: n.first(g)})
+			State: n.states[i], First: n.first(g, &r)})
 		w.checks.recovered(n, g.id)
 	}
-	n.disk.damaged = false
 	n.arrive(func(host.Now) {})
-}
-
-func (n *node) first(g *group) any {
-	records := n.disk.records(g.id)
-	if len(records) == 0 && n.disk.group(g.id).tree.Len() == 0 && !n.disk.damaged {
-		return core.Start{Config: g.config}
-	}
-	return core.Recover{Config: g.config, Records: records, Suspect: n.disk.damaged}
 }
 
 // crash ends the process. What was being written is on disk or is not; the state falls back.
@@ -94,10 +91,10 @@ func (n *node) crash(keep bool, why string) {
 	w.stats.Crashes++
 	w.trace.line("n%d crashes: %s; unsynced kept %v", n.id, why, keep && n.writing)
 	if n.writing && keep {
-		n.disk.append(n.batch)
+		n.disk.Complete()
 		w.checks.synced(n)
 	}
-	n.disk.crash()
+	n.disk = n.disk.Crash(n.rng, true)
 	n.up, n.host, n.inbox = false, nil, nil
 	w.network.nodeDown(n)
 }
@@ -160,11 +157,19 @@ func (n *node) wakeLater() {
 
 // write gives the open batch to the disk.
 func (n *node) write(now host.Now) {
+	if n.writing {
+		return
+	}
+	if n.disk.NeedsRoll() {
+		n.host.Roll(now)
+		n.host.Settle(now)
+	}
 	b, ok := n.host.TakeBatch(now)
 	if !ok {
 		return
 	}
 	n.writing, n.batch = true, b
+	n.disk.Begin(logBatch(b))
 	n.w.checks.taken(n)
 	if n.hung {
 		return
@@ -196,7 +201,7 @@ func (n *node) syncDone() {
 		w.stats.Syncs++
 		w.trace.mix('S', uint64(n.id), b.Seq, nil)
 		w.trace.tellf("n%d synced batch %d: %d records, %d bytes", n.id, b.Seq, len(b.Items), b.Bytes)
-		n.disk.append(b)
+		n.disk.Complete()
 		w.checks.synced(n)
 		n.arrive(func(now host.Now) { n.host.Synced(now, b) })
 	}
@@ -241,7 +246,7 @@ func (p *port) Return(to core.NodeID, id core.RequestID, r kv.Result) {
 	n.w.network.connected(n, peer, func(now host.Now) {
 		var got kv.Result
 		if rest, err := kv.DecodeResult(encoded, &got); err != nil || len(rest) > 0 {
-			n.w.fail("result does not decode: %v, %d bytes left of %x", err, len(rest), encoded)
+			n.w.fail(Invariant, "result does not decode: %v, %d bytes left of %x", err, len(rest), encoded)
 			return
 		}
 		peer.host.Returned(now, n.id, id, got)
@@ -252,7 +257,7 @@ func (p *port) Reply(token uint64, r kv.Result) {
 	n := (*node)(p)
 	answer := n.tokens[token]
 	if answer == nil {
-		n.w.fail("node %d answers a request twice: %d", n.id, token)
+		n.w.fail(Invariant, "node %d answers a request twice: %d", n.id, token)
 		return
 	}
 	delete(n.tokens, token)

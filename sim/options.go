@@ -29,6 +29,8 @@ type Protocol struct {
 	Read func(view core.View, c *kv.Command, wall int64) (r kv.Result, needsLog bool)
 	// Position is the log position at which a version was given; nil: the version itself.
 	Position func(version uint64) uint64
+	// Entry names the log entry that a record makes durable; ok is false for other records. nil: durability is not looked at.
+	Entry func(core.Record) (index uint64, hash [32]byte, ok bool)
 	// Look shows the inside of a replica to the checkers; nil: only what every protocol has in common is checked.
 	Look func(core.Replica) Inside
 }
@@ -45,6 +47,10 @@ type Inside struct {
 	Hash    [32]byte
 	// Commit is at least Applied and never decreases while the process lives.
 	Commit uint64
+	// Durable is the log position up to which the replica believes its log to be on disk, DurableHash the hash of its
+	// entry there; zero if it does not hold that entry any more.
+	Durable     uint64
+	DurableHash [32]byte
 }
 
 // Ballot is a round and the replica that may lead in it.

@@ -39,13 +39,27 @@ func Paxos(options paxos.Options, lease core.Time) Protocol {
 		Read: func(v core.View, c *kv.Command, wall int64) (kv.Result, bool) {
 			return machine.Read(v, c, kv.HLCOf(wall))
 		},
+		Entry:    paxosEntry,
 		Look:     lookPaxos,
 		Position: machine.Position,
 	}
 }
 
 func lookPaxos(r core.Replica) Inside {
-	s := r.(*paxos.Replica).Status()
+	replica := r.(*paxos.Replica)
+	s := replica.Status()
 	b := Ballot{s.Ballot.Round, s.Ballot.Replica}
-	return Inside{Leads: s.Role == paxos.Leader, Ballot: b, Promised: b, Applied: s.Applied, Hash: s.Hash, Commit: s.Commit}
+	in := Inside{Leads: s.Role == paxos.Leader, Ballot: b, Promised: b, Applied: s.Applied, Hash: s.Hash, Commit: s.Commit, Durable: s.Durable}
+	if s.Durable >= s.First {
+		in.DurableHash = replica.Blocks(s.Durable, 1)[0].Hash
+	}
+	return in
+}
+
+func paxosEntry(r core.Record) (index uint64, hash [32]byte, ok bool) {
+	b, err := paxos.DecodeBlock(r.Body)
+	if err != nil {
+		return 0, hash, false // the promise
+	}
+	return b.Index, b.Hash, true
 }

@@ -15,8 +15,9 @@ import (
 // Result tells how a run went.
 type Result struct {
 	Seed uint64
-	// Failure is the first thing that went wrong; empty if nothing did.
+	// Failure is the first thing that went wrong; empty if nothing did. Kind says of what kind it is.
 	Failure string
+	Kind    Kind
 	// Parameters are what was drawn for the run.
 	Parameters string
 	// TraceHash sums up all that happened.
@@ -51,6 +52,7 @@ type world struct {
 	faults  *strikes
 	checks  *checks
 
+	kind    Kind
 	failure string
 	trace   trace
 	stats   Stats
@@ -138,7 +140,7 @@ func (w *world) run() {
 func (w *world) recover() {
 	if p := recover(); p != nil {
 		stack := strings.Split(string(debug.Stack()), "\n")
-		w.fail("panic: %v\n%s", p, strings.Join(stack[min(9, len(stack)):min(21, len(stack))], "\n"))
+		w.fail(Invariant, "panic: %v\n%s", p, strings.Join(stack[min(9, len(stack)):min(21, len(stack))], "\n"))
 	}
 }
 
@@ -151,7 +153,7 @@ func (w *world) runUntil(end core.Time, done func() bool) {
 		e := w.heap.pop()
 		w.now = e.at
 		if w.stats.Events++; w.stats.Events > eventsMax {
-			w.fail("%d events: someone talks without end", w.stats.Events)
+			w.fail(Storm, "%d events: someone talks without end", w.stats.Events)
 		}
 		e.do()
 		if done != nil && done() {
@@ -170,9 +172,9 @@ func (w *world) after(d core.Time, do func()) {
 }
 
 // fail ends the run; the first failure counts.
-func (w *world) fail(format string, args ...any) {
+func (w *world) fail(kind Kind, format string, args ...any) {
 	if w.failure == "" {
-		w.failure = fmt.Sprintf("at %s: ", clockText(w.now)) + fmt.Sprintf(format, args...)
+		w.kind, w.failure = kind, fmt.Sprintf("%s at %s: ", kind, clockText(w.now))+fmt.Sprintf(format, args...)
 		w.trace.line("FAILURE %s", w.failure)
 	}
 }
@@ -190,7 +192,7 @@ func (w *world) heal() {
 	}
 	w.runUntil(from+w.options.HealMax, w.allProven)
 	if w.failure == "" && !w.allProven() {
-		w.fail("not live: %s after the heal not every client has had a write acknowledged: %s", clockText(w.now-from), w.describe())
+		w.fail(Liveness, "not live: %s after the heal not every client has had a write acknowledged: %s", clockText(w.now-from), w.describe())
 	}
 	w.stats.Healed = w.now - from
 	for _, c := range w.clients {
@@ -199,7 +201,7 @@ func (w *world) heal() {
 	from = w.now
 	w.runUntil(from+w.options.HealMax, w.converged)
 	if w.failure == "" && !w.converged() {
-		w.fail("not live: %s after the last client ended the replicas are not equal or requests are open: %s", clockText(w.now-from), w.describe())
+		w.fail(Liveness, "not live: %s after the last client ended the replicas are not equal or requests are open: %s", clockText(w.now-from), w.describe())
 	}
 	w.stats.Converged = w.now - from
 }
@@ -226,10 +228,9 @@ func (w *world) converged() bool {
 		}
 	}
 	for _, g := range w.groups {
-		first := w.nodes[0].disk.group(g.id)
+		first := w.nodes[0].disk
 		for _, n := range w.nodes[1:] {
-			s := n.disk.group(g.id)
-			if s.applied != first.applied || s.digest != first.digest {
+			if n.disk.Group(g.id).Applied() != first.Group(g.id).Applied() || n.disk.Digest(g.id) != first.Digest(g.id) {
 				return false
 			}
 		}
@@ -247,8 +248,7 @@ func (w *world) describe() string {
 	for _, n := range w.nodes {
 		text += fmt.Sprintf("\n  node %d up=%v paused=%v", n.id, n.up, n.paused)
 		for _, g := range w.groups {
-			s := n.disk.group(g.id)
-			text += fmt.Sprintf(" group %d: applied=%d digest=%x", g.id, s.applied, s.digest)
+			text += fmt.Sprintf(" group %d: applied=%d digest=%x", g.id, n.disk.Group(g.id).Applied(), n.disk.Digest(g.id))
 			if n.up && w.options.Protocol.Look != nil {
 				text += fmt.Sprintf(" %+v", w.checks.look(n, g.id))
 			}
@@ -266,7 +266,7 @@ func (w *world) judge() {
 	h, final := w.history()
 	for _, v := range referee.CheckAll(h, final) {
 		if !v.OK() {
-			w.fail("the referee rejects the history: %s", v)
+			w.fail(kindOf(v), "the referee rejects the history: %s", v)
 			return
 		}
 	}
@@ -287,7 +287,7 @@ func (w *world) history() (referee.History, referee.Final) {
 
 func (w *world) result() Result {
 	h, final := w.history()
-	return Result{Seed: w.options.Seed, Failure: w.failure, Parameters: w.options.String(), TraceHash: w.trace.sum(),
+	return Result{Seed: w.options.Seed, Failure: w.failure, Kind: w.kind, Parameters: w.options.String(), TraceHash: w.trace.sum(),
 		Trace: w.trace.lines(), History: h, Final: final, Stats: w.stats}
 }
 

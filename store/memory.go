@@ -6,8 +6,6 @@ import (
 	"math/rand/v2"
 	"slices"
 
-	"github.com/tidwall/btree"
-
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/kv"
 )
@@ -23,6 +21,9 @@ type Memory struct {
 	seq      uint64
 	rolled   bool // a segment was begun since opening
 	pending  *Batch
+	// previous are the groups of the last batch, as in Disk.
+	previous         []core.GroupID
+	previousUnlisted bool
 
 	state map[core.GroupID]*memoryTree
 	// durable is the state that no crash takes back, and unflushed what was applied since, in order: a crash keeps a prefix
@@ -60,15 +61,6 @@ type memoryChange struct {
 	changes []core.Change
 }
 
-type memoryPair struct{ key, value []byte }
-
-type memoryTree = btree.BTreeG[memoryPair]
-
-func newMemoryTree() *memoryTree {
-	return btree.NewBTreeGOptions(func(a, b memoryPair) bool { return bytes.Compare(a.key, b.key) < 0 },
-		btree.Options{NoLocks: true, Degree: 16})
-}
-
 var _ Store = (*Memory)(nil)
 
 // NewMemory returns an empty disk.
@@ -86,6 +78,7 @@ func NewMemory(opts MemoryOptions) *Memory {
 
 func (m *Memory) empty() {
 	m.segments, m.seq, m.rolled, m.pending, m.mark, m.oldest = nil, 0, false, nil, 0, 0
+	m.previous, m.previousUnlisted = nil, false
 	m.state, m.durable = map[core.GroupID]*memoryTree{}, map[core.GroupID]*memoryTree{}
 	m.staged = map[core.GroupID]*memoryTree{}
 	m.unflushed, m.unflushedBytes = nil, 0
@@ -134,7 +127,8 @@ func (m *Memory) Complete() {
 	}
 	m.seq++
 	s := m.segments[len(m.segments)-1]
-	logged := loggedBatch{seq: m.seq, upper: b.HLCUpper, roll: b.Roll, items: b.Items}
+	logged := loggedBatch{seq: m.seq, upper: b.HLCUpper, roll: b.Roll, items: b.Items, previous: m.previous, previousUnlisted: m.previousUnlisted}
+	m.previous, m.previousUnlisted = groupsOf(b.Items)
 	s.add(&logged)
 	s.batches = append(s.batches, memoryBatch{loggedBatch: logged})
 	for i := range b.Items {
@@ -161,13 +155,13 @@ func (m *Memory) Crash(rng *rand.Rand, torn bool) *Memory {
 		n.segments = append(n.segments, c)
 	}
 	for g, t := range m.durable {
-		n.durable[g] = t.Copy()
+		n.durable[g] = t.copy()
 	}
 	for _, c := range m.unflushed[:prefix] {
 		changeTree(treeOf(n.durable, c.group), c.changes)
 	}
 	for g, t := range n.durable {
-		n.state[g] = t.Copy()
+		n.state[g] = t.copy()
 	}
 	return n
 }
@@ -181,18 +175,34 @@ func (m *Memory) Close() *Memory {
 	return m.Crash(rand.New(rand.NewPCG(0, 0)), true)
 }
 
-// Corrupt destroys one batch that is not the last of the log, and says whether there was one.
+// Corrupt destroys batches in the log, of those that Disk promises to miss: one, or some in a row, with another one behind
+// them, or all to the end if the state was flushed after the first of them. It says whether there was any.
 func (m *Memory) Corrupt(rng *rand.Rand) bool {
-	var candidates []*memoryBatch
+	var all []*memoryBatch
 	for _, s := range m.segments {
 		for i := range s.batches {
-			candidates = append(candidates, &s.batches[i])
+			all = append(all, &s.batches[i])
 		}
 	}
-	if len(candidates) < 2 {
+	limit := len(all)
+	if limit > 0 && all[limit-1].seq > m.mark {
+		limit--
+	}
+	if limit == 0 {
 		return false
 	}
-	candidates[rng.IntN(len(candidates)-1)].lost = true
+	first, end := rng.IntN(limit), len(all)
+	if all[first].seq > m.mark {
+		end = limit
+	}
+	if rng.IntN(2) == 0 {
+		end = first + 1 + rng.IntN(end-first)
+	} else {
+		end = first + 1
+	}
+	for _, b := range all[first:end] {
+		b.lost = true
+	}
 	return true
 }
 
@@ -203,24 +213,24 @@ func (m *Memory) Recover() Recovered {
 		durable:   remembered(func(g core.GroupID) uint64 { return m.Group(g).DurableApplied() }),
 		expected:  max(m.oldest, 1),
 	}
-	var before *memoryBatch
 	for _, s := range m.segments {
 		rebuilt := &segment{maxPos: map[core.GroupID]uint64{}}
 		for i := range s.batches {
-			b := &s.batches[i]
-			if before != nil {
-				b.previous, b.previousUnlisted = groupsOf(before.items)
-			}
-			before = b
-			if !b.lost {
+			if b := &s.batches[i]; !b.lost {
 				r.batch(rebuilt, &b.loggedBatch)
 				r.lastPath, r.lastEnd = "in memory", int(b.seq)
 			}
 		}
 		s.maxPos, s.firstSeq = rebuilt.maxPos, rebuilt.firstSeq
 	}
-	if last := r.expected - 1; last < m.mark {
-		r.lose(r.expected, m.mark, "but the state was flushed after them")
+	m.seq = 0
+	if r.found {
+		m.seq = r.expected - 1
+	}
+	m.previous, m.previousUnlisted = groupsOf(r.items)
+	if m.seq < m.mark {
+		r.lose(m.seq+1, m.mark, "but the state was flushed after them")
+		m.seq, m.previousUnlisted = m.mark, true
 	}
 	return r.Recovered
 }
@@ -231,7 +241,7 @@ func (m *Memory) Group(g core.GroupID) Group { return &memoryGroup{m: m, id: g} 
 // GroupsWithState lists the groups that hold at least one key, in order.
 func (m *Memory) GroupsWithState() (list []core.GroupID) {
 	for g, t := range m.state {
-		if t.Len() > 0 {
+		if t.pairs.Len() > 0 {
 			list = append(list, g)
 		}
 	}
@@ -246,11 +256,8 @@ func (m *Memory) Flush() error {
 	durable := func(g core.GroupID) uint64 { return m.Group(g).DurableApplied() }
 	for m.rolled && len(m.segments) > 1 && m.segments[0].reached(durable) {
 		m.segments = m.segments[1:]
-	}
-	for _, s := range m.segments {
-		if len(s.batches) > 0 {
-			m.oldest = s.batches[0].seq
-			break
+		if first := m.segments[0].firstSeq; first != 0 {
+			m.oldest = first
 		}
 	}
 	return nil
@@ -260,7 +267,7 @@ func (m *Memory) Flush() error {
 func (m *Memory) settle() {
 	clear(m.durable)
 	for g, t := range m.state {
-		m.durable[g] = t.Copy()
+		m.durable[g] = t.copy()
 	}
 	m.unflushed, m.unflushedBytes = nil, 0
 }
@@ -283,7 +290,15 @@ func (m *Memory) replace(g core.GroupID, t *memoryTree) {
 		delete(m.durable, g)
 		return
 	}
-	m.state[g], m.durable[g] = t, t.Copy()
+	m.state[g], m.durable[g] = t, t.copy()
+}
+
+// Digest sums up a group's state: equal states have equal digests. It is kept up by each change, so asking costs nothing.
+func (m *Memory) Digest(g core.GroupID) uint64 {
+	if t := m.state[g]; t != nil {
+		return t.digest
+	}
+	return 0
 }
 
 // HLCUpper is the highest bound that is durable, for the simulator's checks.

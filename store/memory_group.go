@@ -3,9 +3,47 @@ package store
 import (
 	"bytes"
 	"fmt"
+	"math/bits"
+
+	"github.com/cespare/xxhash/v2"
+	"github.com/tidwall/btree"
 
 	"github.com/gamutdb/gamut/core"
 )
+
+type memoryPair struct{ key, value []byte }
+
+func (p memoryPair) hash() uint64 {
+	h := (xxhash.Sum64(p.key) ^ bits.RotateLeft64(xxhash.Sum64(p.value), 31)) * 0x9e3779b97f4a7c15
+	return h ^ h>>29
+}
+
+// memoryTree is a state in the order of its keys. digest is the sum of its pairs' hashes, so that each change keeps it up.
+type memoryTree struct {
+	pairs  *btree.BTreeG[memoryPair]
+	digest uint64
+}
+
+func newMemoryTree() *memoryTree {
+	return &memoryTree{pairs: btree.NewBTreeGOptions(func(a, b memoryPair) bool { return bytes.Compare(a.key, b.key) < 0 },
+		btree.Options{NoLocks: true, Degree: 16})}
+}
+
+// copy shares the nodes of the tree until one of them is written.
+func (t *memoryTree) copy() *memoryTree { return &memoryTree{t.pairs.Copy(), t.digest} }
+
+func (t *memoryTree) set(p memoryPair) {
+	if old, had := t.pairs.Set(p); had {
+		t.digest -= old.hash()
+	}
+	t.digest += p.hash()
+}
+
+func (t *memoryTree) remove(key []byte) {
+	if old, had := t.pairs.Delete(memoryPair{key: key}); had {
+		t.digest -= old.hash()
+	}
+}
 
 // treeOf returns a group's tree in m, which it makes if there is none.
 func treeOf(m map[core.GroupID]*memoryTree, g core.GroupID) *memoryTree {
@@ -22,14 +60,14 @@ func changeTree(t *memoryTree, changes []core.Change) {
 	for _, c := range changes {
 		switch c.Kind {
 		case core.Put:
-			t.Set(memoryPair{c.Key, c.Value})
+			t.set(memoryPair{c.Key, c.Value})
 		case core.Delete:
-			t.Delete(memoryPair{key: c.Key})
+			t.remove(c.Key)
 		case core.DeleteRange:
 			var keys [][]byte
 			scanTree(t, c.Key, c.End, func(k, _ []byte) bool { keys = append(keys, k); return true })
 			for _, k := range keys {
-				t.Delete(memoryPair{key: k})
+				t.remove(k)
 			}
 		default:
 			panic(fmt.Sprintf("store: change of kind %d", c.Kind))
@@ -41,7 +79,7 @@ func scanTree(t *memoryTree, from, to []byte, f func(key, value []byte) bool) {
 	if t == nil {
 		return
 	}
-	t.Ascend(memoryPair{key: from}, func(p memoryPair) bool {
+	t.pairs.Ascend(memoryPair{key: from}, func(p memoryPair) bool {
 		return (to == nil || bytes.Compare(p.key, to) < 0) && f(p.key, p.value)
 	})
 }
@@ -60,10 +98,9 @@ func (g *memoryGroup) Scan(from, to []byte, f func(key, value []byte) bool) {
 	g.view().Scan(from, to, f)
 }
 
-// Snapshot is a copy of the tree, which shares its nodes until one of them is written.
 func (g *memoryGroup) Snapshot() core.Snapshot {
 	if t := g.m.state[g.id]; t != nil {
-		return &memoryView{t.Copy()}
+		return &memoryView{t.copy()}
 	}
 	return &memoryView{}
 }
@@ -126,10 +163,10 @@ func clonePresent(p []byte) []byte { return append([]byte{}, p...) }
 
 func (g *memoryGroup) stage(c core.Change) error {
 	t := treeOf(g.m.staged, g.id)
-	if last, ok := t.Max(); ok && bytes.Compare(last.key, c.Key) >= 0 {
+	if last, ok := t.pairs.Max(); ok && bytes.Compare(last.key, c.Key) >= 0 {
 		return fmt.Errorf("apply to the state of group %d: stage: key %q does not follow %q", g.id, c.Key, last.key)
 	}
-	t.Set(memoryPair{clonePresent(c.Key), clonePresent(c.Value)})
+	t.set(memoryPair{clonePresent(c.Key), clonePresent(c.Value)})
 	return nil
 }
 
@@ -140,7 +177,7 @@ func (v *memoryView) find(key []byte) ([]byte, bool) {
 	if v.tree == nil {
 		return nil, false
 	}
-	p, ok := v.tree.Get(memoryPair{key: key})
+	p, ok := v.tree.pairs.Get(memoryPair{key: key})
 	return p.value, ok
 }
 
