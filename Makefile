@@ -5,11 +5,11 @@ SEEDS ?= 200
 
 # Packages with goroutines are tested with the race detector; the pure ones have none to race.
 RACE := ./node/... ./door/... ./store/... ./cmd/... ./kv/...
-PURE := ./core/... ./host/... ./keyspace/... ./machine/... ./paxos/... ./referee/... ./internal/...
+PURE := ./audit/... ./core/... ./host/... ./keyspace/... ./machine/... ./paxos/... ./referee/... ./internal/...
 
-.PHONY: check lint test race seeds cross soak bench fuzz build clean
+.PHONY: check lint test race seeds acceptance cross soak bench fuzz build clean
 
-check: lint test race seeds cross
+check: lint test race seeds acceptance cross
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/gamut ./cmd/gamut
@@ -28,6 +28,10 @@ race:
 # Simulated clusters under faults, one per seed; each is run twice and must leave the same trace.
 seeds:
 	$(GO) test ./sim -seeds=$(SEEDS)
+
+# Real processes, real clients, kill -9.
+acceptance:
+	$(GO) test -timeout 15m ./acceptance
 
 # The platforms that a release is built for, without cgo.
 cross:
