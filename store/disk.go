@@ -32,7 +32,8 @@ type Options struct {
 	FlushBytes int64
 	// MemTableBytes is the state's write buffer; up to two of them are in memory. Default 16 MiB.
 	MemTableBytes uint64
-	// CacheBytes is the state's block cache; default 8 MiB.
+	// CacheBytes is the block cache of the state; default 64 MiB, since a read that misses it costs five times as much. Only
+	// replicas that are read fill it.
 	CacheBytes int64
 	// Logger is told what an operator should know, in plain words; default: nobody.
 	Logger func(string)
@@ -54,7 +55,7 @@ func (o Options) withDefaults() Options {
 		o.MemTableBytes = 16 << 20
 	}
 	if o.CacheBytes <= 0 {
-		o.CacheBytes = 8 << 20
+		o.CacheBytes = 64 << 20
 	}
 	if o.Logger == nil {
 		o.Logger = func(string) {}
