@@ -53,6 +53,8 @@ type node struct {
 	log *lastLines
 	// ended is closed when the process has been waited for.
 	ended chan struct{}
+	// asked says that the test has sent it a signal that ends it.
+	asked bool
 }
 
 // newCluster starts three nodes that are ready, and ends them with the test.
@@ -126,7 +128,7 @@ func (c *cluster) start(id int) {
 	c.t.Helper()
 	n := c.nodes[id]
 	args := append([]string{"start", "--node", fmt.Sprint(id), "--dir", n.dir, "--cluster", c.list()}, c.flags...)
-	n.cmd, n.ended = exec.Command(program, args...), make(chan struct{})
+	n.cmd, n.ended, n.asked = exec.Command(program, args...), make(chan struct{}), false
 	n.cmd.Stdout, n.cmd.Stderr = n.log, n.log
 	fmt.Fprintf(n.log, "--- start\n")
 	if err := startProcess(n.cmd); err != nil {
@@ -157,6 +159,7 @@ func (n *node) pid() int { return n.cmd.Process.Pid }
 // signal sends a signal to a node that runs.
 func (c *cluster) signal(id int, s syscall.Signal) {
 	c.t.Helper()
+	c.nodes[id].asked = c.nodes[id].asked || s == syscall.SIGKILL || s == syscall.SIGTERM
 	if err := c.nodes[id].cmd.Process.Signal(s); err != nil {
 		c.t.Fatalf("node %d: %v: %v", id, s, err)
 	}
@@ -206,6 +209,9 @@ func (c *cluster) stopAll() {
 func (c *cluster) end() {
 	for id := 1; id <= 3; id++ {
 		n := c.nodes[id]
+		if n.cmd != nil && !n.runs() && !n.asked && n.cmd.ProcessState.ExitCode() == 0 {
+			c.t.Errorf("node %d was ended in order by somebody outside this test", id)
+		}
 		if n.runs() {
 			n.cmd.Process.Signal(syscall.SIGCONT)
 			n.cmd.Process.Kill() // one that ends at this moment needs no signal
