@@ -156,7 +156,7 @@ func (d *Disk) read() (Recovered, error) {
 		return Recovered{}, err
 	}
 	if phase != "" {
-		r.Reports = append(r.Reports, fmt.Sprintf("the state in %s was damaged and is refilled from peers: %s", d.path(stateName), text))
+		r.Reports = append(r.Reports, "this node's replicas are refilled from peers, because of damage that was found at "+text)
 	}
 	return r, nil
 }

@@ -15,7 +15,8 @@
 //
 // The fault model. A crash loses any part of what was not synced. A disk may also lose, zero or flip what was synced: that
 // is found by checksums and by the consecutive numbers of the batches, because at most one batch is ever in flight, so a
-// later batch proves that an earlier one was durable. Four things cannot be told from a torn, unacknowledged write, and are
+// later batch proves that an earlier one was durable. A whole table of the state in the place of another of the very same
+// size is not found. Four things cannot be told from a torn, unacknowledged write, and are
 // taken for one: damage to the very last batch of the log (a clean Close writes an empty batch behind it); damage that
 // reaches from some batch to the end of the log and begins after the last Flush; a disk that acknowledges a sync and drops
 // it, within the same bounds; and pages of a failed sync that the operating system shows to the next process as if written.

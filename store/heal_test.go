@@ -199,7 +199,9 @@ func TestLostAndMisplacedTablesAreFoundAndHealed(t *testing.T) {
 		for i, path := range all {
 			t.Run(fmt.Sprint("table ", i, " ", kind), func(t *testing.T) {
 				fs := crash(whole, 0, 0)
-				spoil(t, fs, path, all[(i+1)%len(all)])
+				// A table in the place of one of the very same size is beyond the fault model.
+				other := slices.IndexFunc(all, func(p string) bool { return len(read(t, fs, p)) != len(read(t, fs, path)) })
+				spoil(t, fs, path, all[other])
 				if !foundOrWhole(t, fs, want) {
 					t.Fatal("nobody noticed")
 				}

@@ -292,7 +292,9 @@ func (g *diskGroup) Apply(changes []core.Change) error {
 	defer batch.Close()
 	for i := range changes {
 		if err := g.change(batch, &changes[i], len(changes)); err != nil {
-			g.s.found(err)
+			if isDamage(err) {
+				err = g.damaged(err)
+			}
 			return fmt.Errorf("apply to the state of group %d: %w", g.id, err)
 		}
 	}
