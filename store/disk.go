@@ -204,7 +204,7 @@ func (d *Disk) recover(refilling bool) (Recovered, error) {
 	}
 	if r.AllSuspect && !refilling {
 		// Replicas that the catalog does not name yet are suspect, too, and must be after another start.
-		if err := d.writeMark(markRefilling, "the log is damaged: "+strings.Join(r.Reports, "; ")); err != nil {
+		if err := d.writeMark(markRefilling, dated(strings.Join(r.Reports, "; "))); err != nil {
 			return Recovered{}, err
 		}
 	}

@@ -63,7 +63,7 @@ func (d *Disk) mark(err error) {
 	first := d.damage == nil
 	if first {
 		d.damage = &DamageError{Mark: d.path(damageName), Err: err}
-		if markErr := d.writeMark(markDamaged, err.Error()); markErr != nil {
+		if markErr := d.writeMark(markDamaged, dated(err.Error())); markErr != nil {
 			// The next start finds the damage again where this one found it.
 			d.opts.Logger(markErr.Error())
 		}
@@ -86,8 +86,10 @@ func (d *Disk) damaged() error {
 }
 
 func (d *Disk) writeMark(phase, text string) error {
-	return replaceFile(d.opts.FS, d.dir, damageName, fmt.Appendf(nil, "%s%s %s\n", phase, time.Now().UTC().Format(time.RFC3339), text))
+	return replaceFile(d.opts.FS, d.dir, damageName, []byte(phase+text+"\n"))
 }
+
+func dated(text string) string { return time.Now().UTC().Format(time.RFC3339) + ": " + text }
 
 // readMark returns the phase and the words of the mark; an empty phase: there is none.
 func (d *Disk) readMark() (phase, text string) {

@@ -57,8 +57,10 @@ func openState(o Options, dir, staging string, wal bool, found func(error)) (*st
 		Logger:                      quietLogger{o.Logger},
 		EventListener: &pebble.EventListener{
 			BackgroundError: func(err error) {
-				o.Logger(fmt.Sprintf("the state in %s: %v", dir, err))
-				found(err)
+				if !isDamage(err) { // found has more to say of that
+					o.Logger(fmt.Sprintf("the state in %s: %v", dir, err))
+				}
+				found(fmt.Errorf("%s: %w", dir, err))
 			},
 			// Without a listener Pebble ends the process.
 			DataCorruption: func(info pebble.DataCorruptionInfo) { found(fmt.Errorf("%s: %w", info.Path, info.Details)) },
