@@ -14,6 +14,7 @@
 package host
 
 import (
+	"fmt"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -266,7 +267,7 @@ func (h *Host) emit(s *slot) {
 	e := &h.effects
 	if len(e.State) > 0 {
 		if err := s.state.Apply(e.State); err != nil {
-			panic("host: apply state: " + err.Error())
+			panic(fmt.Errorf("host: apply state: %w", err))
 		}
 	}
 	for i := range e.Log {

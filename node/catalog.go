@@ -33,10 +33,10 @@ func (n *Node) reconcile(now host.Now) {
 	c, err := readCatalog(n.disk.Group(keyspace.SystemGroup))
 	if err != nil {
 		n.log.Error("the catalog cannot be read; keyspaces stay as they are", "error", err)
-		n.alarms.set("catalog", "the catalog cannot be read: "+err.Error())
+		n.alarms.set(catalogAlarm, "the catalog cannot be read: "+err.Error())
 		return
 	}
-	n.alarms.clear("catalog")
+	n.alarms.clear(catalogAlarm)
 	old := n.table.Load()
 	t := n.newTable(c, old)
 	n.endGone(now, c)
@@ -71,12 +71,15 @@ func (n *Node) startReplica(now host.Now, sh *shard) {
 	}
 	delete(n.recovered.Groups, sh.group)
 	n.host.Add(now, host.Replica{Group: sh.group, Self: sh.self, Nodes: sh.where, Core: replica, State: state, First: first})
+	if suspect || keyspace.Suspect(replica) {
+		n.healing.under.Store(true)
+	}
 	r := running{shard: sh, state: state}
 	r.led, _ = replica.(core.Led)
 	r.leased, _ = replica.(core.Leased)
 	n.running = append(n.running, r)
 	n.log.Info("replica started", "keyspace", d.Name, "shard", sh.index, "group", sh.group, "replica", sh.self,
-		"recovered", len(records), "suspect", suspect)
+		"recovered", len(records), "suspect", suspect || keyspace.Suspect(replica))
 }
 
 // endGone removes the replicas of dropped keyspaces, those that only the disk still has included.

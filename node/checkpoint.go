@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
-	"errors"
 	"hash"
 	"sync"
 	"time"
@@ -12,7 +11,6 @@ import (
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/kv"
 	"github.com/gamutdb/gamut/machine"
-	"github.com/gamutdb/gamut/store"
 )
 
 const (
@@ -122,17 +120,8 @@ func (c *checkpoints) read(g core.GroupID, index uint64, f func(core.View)) (err
 		c.mu.Lock()
 		c.release(found)
 		c.mu.Unlock()
-		var damaged *store.ReadError
-		if broken := recover(); broken != nil {
-			cause, ok := broken.(error)
-			if !ok || !errors.As(cause, &damaged) {
-				panic(broken)
-			}
-			err = damaged
-		}
 	}()
-	f(found.snapshot)
-	return nil
+	return guarded(func() { f(found.snapshot) })
 }
 
 // page reads records from a key on.

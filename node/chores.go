@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -36,6 +37,13 @@ func (a *alarms) clear(subject string) (cleared bool) {
 	_, before := a.text[subject]
 	delete(a.text, subject)
 	return before
+}
+
+func (a *alarms) raised(subject string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	_, raised := a.text[subject]
+	return raised
 }
 
 func (a *alarms) list() []string {
@@ -160,7 +168,7 @@ func (n *Node) tend(ctx context.Context) {
 			return
 		case <-ticker.C:
 		}
-		if err := n.dropAll(); err != nil {
+		if err := errors.Join(n.dropAll(), n.unmarkDisk()); err != nil {
 			n.fail(err)
 			return
 		}

@@ -26,7 +26,11 @@ func (n *Node) loop() {
 		n.inbox.take(&got)
 		// The clock is read after the messages were taken: a lease granted "now" must not begin before its request came.
 		now := n.now()
-		n.pass(now, &got)
+		if err := guarded(func() { n.pass(now, &got) }); err != nil {
+			n.fail(err)
+			n.refuseInbox(&got)
+			break
+		}
 		got.reset()
 		timer.Reset(max(timerMin, time.Duration(n.host.Deadline()-now.Mono)))
 	}
@@ -52,6 +56,7 @@ func (n *Node) pass(now host.Now, got *arrivals) {
 		n.reconcile(now)
 		n.host.Settle(now)
 	}
+	n.heal(now)
 	n.write(now)
 	n.publish()
 	for _, p := range n.ordered {
@@ -62,6 +67,7 @@ func (n *Node) pass(now host.Now, got *arrivals) {
 
 func (n *Node) deliver(now host.Now, got *arrivals) {
 	for i := range got.synced {
+		n.healing.synced(got.synced[i].batch.Seq)
 		n.host.Synced(now, got.synced[i].batch)
 		n.writing, n.needsRoll = false, got.synced[i].needsRoll
 	}
@@ -82,6 +88,8 @@ func (n *Node) deliver(now host.Now, got *arrivals) {
 	for _, s := range got.submissions {
 		n.admit(now, s)
 	}
+	clear(got.submissions)
+	got.submissions = got.submissions[:0] // they are the host's now, whatever becomes of the pass
 }
 
 func (n *Node) receive(now host.Now, from core.NodeID, p *parcel) {
@@ -114,6 +122,7 @@ func (n *Node) write(now host.Now) {
 	if b.Roll {
 		b.Items = n.appendOrphans(b.Items)
 	}
+	n.healing.taken(b.Seq)
 	n.writing = true
 	n.batches <- b
 }

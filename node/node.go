@@ -48,6 +48,7 @@ type Node struct {
 	recovered      store.Recovered
 	hadState       map[core.GroupID]bool // groups that had state when the disk was opened
 	catalogChanged bool
+	healing        healing
 	writing        bool
 	needsRoll      bool
 	stopped        bool
@@ -107,6 +108,10 @@ func Start(config Config) (*Node, error) {
 	if err := n.open(); err != nil {
 		return nil, err
 	}
+	if err := guarded(n.prepare); err != nil {
+		n.fail(err)
+		return nil, errors.Join(err, n.disk.Close(), n.listener.Close())
+	}
 	n.begin()
 	return n, nil
 }
@@ -124,13 +129,12 @@ func (n *Node) open() error {
 	}
 	n.fs = options.FS
 	options.Logger = func(text string) { n.log.Warn("disk", "report", text) }
+	options.OnDamage = n.fail
 	if n.disk, n.recovered, err = store.Open(n.config.Dir, want, options); err != nil {
 		return errors.Join(err, n.listener.Close())
 	}
 	n.identity = n.disk.Identity()
-	for _, g := range n.disk.GroupsWithState() {
-		n.hadState[g] = true
-	}
+	n.healing.under.Store(n.recovered.AllSuspect)
 	n.reserve = uint64(n.config.DiskReserveBytes)
 	if n.reserve == 0 {
 		usage, err := n.fs.GetDiskUsage(n.config.Dir)
@@ -142,13 +146,21 @@ func (n *Node) open() error {
 	return nil
 }
 
-// begin starts the replicas that the disk's copy of the catalog names, then all goroutines.
-func (n *Node) begin() {
+// prepare starts the replicas that the disk's copy of the catalog names.
+func (n *Node) prepare() {
+	for _, g := range n.disk.GroupsWithState() {
+		n.hadState[g] = true
+	}
 	now := n.now()
 	seed := uint64(time.Now().UnixNano())
 	n.host = host.New(n, rand.New(rand.NewPCG(seed, uint64(n.config.Node))), n.recovered.HLCUpper, now, n.config.Host)
 	n.host.SetUnfit(len(n.ordered) > 0) // until watch has compared the clocks
 	n.reconcileFirst(now)
+	n.heal(now)
+}
+
+// begin starts all goroutines.
+func (n *Node) begin() {
 	n.watchDisk()
 	ctx, cancel := context.WithCancel(context.Background())
 	n.cancel = cancel

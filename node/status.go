@@ -95,7 +95,15 @@ func (n *Node) Ready() error {
 	case n.skewed.Load():
 		return kv.Errorf(kv.ClockSkew, "this node's clock is too far from the others'")
 	}
-	if err := n.leaderless(); err != nil {
+	err := n.leaderless()
+	if n.healing.under.Load() {
+		text := "the state was damaged and is being refilled from peers"
+		if err != nil {
+			text += "; " + err.Error()
+		}
+		return kv.Errorf(kv.Unavailable, "%s", text)
+	}
+	if err != nil {
 		return err
 	}
 	if !n.registered.Load() {

@@ -125,7 +125,7 @@ func (n *Node) sort(s *submission, calls []*kv.Call, now core.Time) {
 		}
 		read := c.Command.ReadOnly()
 		if read && sh.readUntil.Load() > int64(now) && !slices.Contains(s.written, sh) {
-			r, needsLog := machine.Read(sh.state, &c.Command, stamp)
+			r, needsLog := n.read(sh, c, stamp)
 			if !needsLog {
 				s.fit(&r, true)
 				c.Done(r)
@@ -139,6 +139,16 @@ func (n *Node) sort(s *submission, calls []*kv.Call, now core.Time) {
 		}
 		s.entries = append(s.entries, entry{call: c, shard: sh, read: read})
 	}
+}
+
+// read answers from the state as it stands. State that cannot be read ends the node.
+func (n *Node) read(sh *shard, c *kv.Call, stamp kv.HLC) (r kv.Result, needsLog bool) {
+	err := guarded(func() { r, needsLog = machine.Read(sh.state, &c.Command, stamp) })
+	if err != nil {
+		n.fail(err)
+		return kv.Result{Code: kv.Unavailable, Detail: "this node cannot read its disk and stops; ask another one"}, false
+	}
+	return r, needsLog
 }
 
 // check finds the shard of a call; nil: the answer says what is wrong with it.
@@ -222,6 +232,18 @@ func (n *Node) recycle() {
 		n.ended[i] = nil
 	}
 	n.ended = n.ended[:0]
+}
+
+// refuseInbox lets nothing more in and answers what the loop has not looked at.
+func (n *Node) refuseInbox(got *arrivals) {
+	n.inbox.close()
+	var rest arrivals
+	n.inbox.take(&rest)
+	for _, s := range slices.Concat(got.submissions, rest.submissions) {
+		for i := range s.entries {
+			n.refuse(s.entries[i].call, kv.Result{Code: kv.Unavailable, Detail: "the node has stopped; ask another one"})
+		}
+	}
 }
 
 // abandon answers what is left when the loop ends.

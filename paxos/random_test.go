@@ -192,6 +192,9 @@ func (s *schedule) crashOrRestart(m *member) {
 	if !hurt && len(m.durable) > 0 && s.rng.IntN(3) == 0 {
 		m.damaged = true
 		from := s.rng.IntN(len(m.durable))
+		if s.rng.IntN(2) == 0 { // the state is lost; the log reaches back to anywhere
+			m.state, m.flushed, from = newMemoryState(), newMemoryState(), 0
+		}
 		m.durable = slices.Delete(m.durable, from, from+s.rng.IntN(len(m.durable)-from)+1)
 	}
 	s.restart(m)

@@ -31,6 +31,7 @@ import (
 //	aside NAME A->B [KIND] delay messages until "back NAME"        network      what is on its way
 //	cut R..., heal         no messages from or to R                crash R, restart R, flush R (the state, to disk)
 //	damage R from I        lose the durable records of blocks from I on, and the promise; R will be suspect
+//	empty R from I         lose R's state, which alone had the blocks before I; R will be suspect
 //	handoff A to B         ask A to hand over                      down A B     A's connection to B broke
 //	status, log R..., state R K
 func TestScripts(t *testing.T) {
@@ -144,7 +145,7 @@ func (s *script) run(command string, args []string) {
 		c.settle()
 	case "deliver", "drop", "twice", "aside", "back", "network", "cut", "heal":
 		s.runNetwork(command, args)
-	case "crash", "restart", "flush", "damage":
+	case "crash", "restart", "flush", "damage", "empty":
 		s.runDisk(command, s.at(args[0]), args[1:])
 	case "handoff":
 		c.step(s.at(args[0]), core.Handoff{To: s.at(args[2]).id})
@@ -279,6 +280,10 @@ func (s *script) runDisk(command string, m *member, args []string) {
 		from := uint64(number(args[1]))
 		m.damaged = true
 		m.durable = slices.DeleteFunc(m.durable, func(r core.Record) bool { return r.Kind == recordHard || r.Pos >= from })
+	case "empty":
+		from := uint64(number(args[1]))
+		m.damaged, m.state, m.flushed = true, newMemoryState(), newMemoryState()
+		m.durable = slices.DeleteFunc(m.durable, func(r core.Record) bool { return r.Kind == recordBlock && r.Pos < from })
 	}
 }
 

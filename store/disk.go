@@ -4,10 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
-	"slices"
+	"strings"
 	"sync"
 
+	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/gamutdb/gamut/core"
@@ -37,8 +37,9 @@ type Options struct {
 	CacheBytes int64
 	// Logger is told what an operator should know, in plain words; default: nobody.
 	Logger func(string)
-	// OnCorruption is told of state that cannot be read, before the read returns the error or panics with it.
-	OnCorruption func(core.GroupID, error)
+	// OnDamage is told, once, that the state is damaged: the disk is marked, and the next opening begins a fresh state. It
+	// may be called from any goroutine, before the read that met the damage returns, and must not call the disk.
+	OnDamage func(error)
 }
 
 func (o Options) withDefaults() Options {
@@ -78,6 +79,10 @@ type Disk struct {
 	flushMu sync.Mutex // one Flush at a time
 	flushed int64      // bytes of the log at the last Flush, under log.mu
 	oldest  uint64     // the first batch that was not deleted, under flushMu
+
+	damageMu sync.Mutex
+	damage   *DamageError // found since the opening
+	opened   bool
 }
 
 var _ Store = (*Disk)(nil)
@@ -108,52 +113,116 @@ func (d *Disk) open(want Identity) (Recovered, error) {
 	if d.identity, err = claimFolder(fs, d.dir, want); err != nil {
 		return Recovered{}, err
 	}
+	recovered, err := d.read()
+	if d.damaged() != nil {
+		// What is damaged is marked now, so reading again begins a fresh state.
+		_ = d.closeState()
+		d.damage = nil
+		recovered, err = d.read()
+	}
+	if err != nil {
+		return Recovered{}, err
+	}
+	d.damageMu.Lock()
+	defer d.damageMu.Unlock()
+	d.opened = true
+	if d.damage != nil {
+		return Recovered{}, d.damage
+	}
+	return recovered, nil
+}
+
+// read opens the state, or a fresh one instead of one that is marked as damaged, and reads the log by its light.
+func (d *Disk) read() (Recovered, error) {
+	fs := d.opts.FS
+	phase, text := d.readMark()
+	if phase == markDamaged {
+		if err := d.replaceState(text); err != nil {
+			return Recovered{}, err
+		}
+		phase, text = d.readMark()
+	}
 	for _, name := range []string{logName, stateName} {
 		if err := makeFolder(fs, d.path(name)); err != nil {
 			return Recovered{}, fmt.Errorf("make the folder %s: %w", d.path(name), err)
 		}
 	}
-	if d.state, err = openState(d.opts, d.path(stateName), d.path(stagingName), false); err != nil {
+	if err := d.openState(); err != nil {
 		return Recovered{}, err
 	}
 	d.log = &log{fs: fs, dir: d.path(logName), tag: d.identity.tag(), size: d.opts.SegmentBytes, step: d.opts.step()}
-	return d.recover()
-}
-
-// recover reads the log by the light of the state. State that cannot be read makes its group suspect: with the segments
-// that it once covered, records are gone.
-func (d *Disk) recover() (Recovered, error) {
-	mark, markErr := d.state.mark()
-	d.oldest = mark.oldest
-	unreadable := map[core.GroupID]error{}
-	r, err := d.log.read(mark, func(g core.GroupID) uint64 {
-		pos, err := d.state.group(g).durableApplied()
-		if err != nil {
-			unreadable[g] = err
-			return 0
-		}
-		return pos
-	})
+	r, err := d.recover(phase != "")
 	if err != nil {
 		return Recovered{}, err
 	}
-	for _, g := range slices.Sorted(maps.Keys(unreadable)) {
-		r.Suspect[g] = true
-		r.Reports = append(r.Reports, unreadable[g].Error())
+	if phase != "" {
+		r.Reports = append(r.Reports, "this node's replicas are refilled from peers, because of damage that was found at "+text)
 	}
-	if markErr != nil {
-		r.AllSuspect = true
-		r.Reports = append(r.Reports, markErr.Error()+"; any group may have lost records")
+	return r, nil
+}
+
+func (d *Disk) openState() error {
+	// A program that is too old for the state must not take it for damaged.
+	_, err := pebble.Peek(d.path(stateName), d.opts.FS)
+	if err != nil {
+		return fmt.Errorf("open the state in %s: %w", d.path(stateName), err)
+	}
+	if d.state, err = openState(d.opts, d.path(stateName), d.path(stagingName), false, d.found); err != nil && isOpenDamage(err) {
+		d.mark(err)
+	}
+	return err
+}
+
+func (d *Disk) closeState() error {
+	if d.state == nil {
+		return nil
+	}
+	s := d.state
+	d.state = nil
+	return s.close()
+}
+
+// recover reads the log by the light of the state. If anything of the state cannot be read, the error is in d.damage, too.
+// In a state that is being refilled there may be no word of the log yet: then it begins where it begins.
+func (d *Disk) recover(refilling bool) (Recovered, error) {
+	mark, err := d.state.mark()
+	if err == nil {
+		_, err = d.state.groups()
+	}
+	if err != nil {
+		d.found(err)
+		return Recovered{}, err
+	}
+	var unreadable error
+	r, err := d.log.read(mark, refilling && mark == logMark{}, func(g core.GroupID) uint64 {
+		pos, err := d.state.group(g).durableApplied()
+		unreadable = firstError(unreadable, err)
+		return pos
+	})
+	if err = firstError(err, unreadable); err != nil {
+		return Recovered{}, err
+	}
+	if r.AllSuspect && !refilling {
+		// Replicas that the catalog does not name yet are suspect, too, and must be after another start.
+		if err := d.writeMark(markRefilling, dated(strings.Join(r.Reports, "; "))); err != nil {
+			return Recovered{}, err
+		}
+	}
+	r.AllSuspect = r.AllSuspect || refilling
+	d.oldest = mark.oldest
+	if r.AllSuspect {
+		// A beginning that is lost was told; it must not be found missing for ever.
+		d.oldest = d.log.oldest()
+		if err := d.flush(logMark{d.log.seq, d.oldest}); err != nil {
+			return Recovered{}, err
+		}
 	}
 	return r, nil
 }
 
 // release gives back what a failed open holds.
 func (d *Disk) release() error {
-	var err error
-	if d.state != nil {
-		err = d.state.close()
-	}
+	err := d.closeState()
 	if d.lock != nil {
 		err = errors.Join(err, d.lock.Close())
 	}
@@ -179,7 +248,14 @@ func (d *Disk) NeedsRoll() bool { return d.log.full() }
 func (d *Disk) Group(g core.GroupID) Group { return d.state.group(g) }
 
 // GroupsWithState lists the groups that hold at least one key, in order.
-func (d *Disk) GroupsWithState() []core.GroupID { return d.state.groups() }
+func (d *Disk) GroupsWithState() []core.GroupID {
+	list, err := d.state.groups()
+	if err != nil {
+		d.found(err)
+		panic(&ReadError{Err: err})
+	}
+	return list
+}
 
 // LogBytesSinceFlush is how much log a crash now would make the node fold again, at most.
 func (d *Disk) LogBytesSinceFlush() int64 {
@@ -223,6 +299,7 @@ func (d *Disk) flush(m logMark) error {
 		err = d.state.db.Flush()
 	}
 	if err != nil {
+		d.found(err)
 		return fmt.Errorf("flush the state in %s: %w", d.path(stateName), err)
 	}
 	return nil
@@ -232,6 +309,7 @@ func (d *Disk) flush(m logMark) error {
 // their segments are gone.
 func (d *Disk) Drop(g core.GroupID) error {
 	if err := d.state.drop(g); err != nil {
+		d.found(err)
 		return fmt.Errorf("drop group %d: %w", g, err)
 	}
 	d.log.drop(g)
@@ -261,11 +339,15 @@ func (d *Disk) Metrics() Metrics {
 	}
 }
 
-// Close makes everything durable and releases the folder. Pebble's own Close would leave the memtables behind.
+// Close makes everything durable and releases the folder. Pebble's own Close would leave the memtables behind. A damaged
+// state is left as it is.
 func (d *Disk) Close() error {
 	err := d.log.err
 	if err == nil {
-		err = errors.Join(d.Flush(), d.log.close())
+		if err = d.damaged(); err == nil {
+			err = d.Flush()
+		}
+		err = errors.Join(err, d.log.close())
 	}
 	return errors.Join(err, d.release())
 }

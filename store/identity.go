@@ -140,22 +140,6 @@ func formatFolder(fs vfs.FS, dir string, want Identity) (Identity, error) {
 
 const newSuffix = ".new"
 
-// writeIdentity replaces the file: the old or the new one survives a crash, whole.
 func writeIdentity(fs vfs.FS, dir string, id Identity) error {
-	path := fs.PathJoin(dir, identityName)
-	f, err := fs.Create(path+newSuffix, vfs.WriteCategoryUnspecified)
-	if err == nil {
-		_, err = f.Write(id.encode())
-		err = errors.Join(err, f.Sync(), f.Close())
-	}
-	if err == nil {
-		err = fs.Rename(path+newSuffix, path)
-	}
-	if err == nil {
-		err = syncFolder(fs, dir)
-	}
-	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	return nil
+	return replaceFile(fs, dir, identityName, id.encode())
 }

@@ -227,6 +227,16 @@ func (l *log) deletable(durable func(core.GroupID) uint64) (count int, oldestSeq
 	return 0, 0
 }
 
+// oldest is the first batch that is there, or 0.
+func (l *log) oldest() uint64 {
+	for _, s := range l.segments {
+		if s.firstSeq != 0 {
+			return s.firstSeq
+		}
+	}
+	return 0
+}
+
 // reached says whether the durable state of every group covers the segment's records.
 func (s *segment) reached(durable func(core.GroupID) uint64) bool {
 	for g, pos := range s.maxPos {

@@ -31,7 +31,7 @@ func OpenOracle(dir string, opts Options) (*Oracle, Recovered, error) {
 	if err := makeFolder(opts.FS, dir); err != nil {
 		return nil, Recovered{}, fmt.Errorf("make the folder %s: %w", dir, err)
 	}
-	s, err := openState(opts, opts.FS.PathJoin(dir, stateName), opts.FS.PathJoin(dir, stagingName), true)
+	s, err := openState(opts, opts.FS.PathJoin(dir, stateName), opts.FS.PathJoin(dir, stagingName), true, func(error) {})
 	if err != nil {
 		return nil, Recovered{}, err
 	}
@@ -86,7 +86,13 @@ func (o *Oracle) NeedsRoll() bool { return !o.rolled }
 func (o *Oracle) Group(g core.GroupID) Group { return o.state.group(g) }
 
 // GroupsWithState lists the groups that hold at least one key, in order.
-func (o *Oracle) GroupsWithState() []core.GroupID { return o.state.groups() }
+func (o *Oracle) GroupsWithState() []core.GroupID {
+	list, err := o.state.groups()
+	if err != nil {
+		panic(&ReadError{Err: err})
+	}
+	return list
+}
 
 // Flush has nothing to make durable, and keeps the whole log.
 func (o *Oracle) Flush() error { return o.state.db.Flush() }

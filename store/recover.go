@@ -23,6 +23,7 @@ type recovery struct {
 	durable func(core.GroupID) uint64
 	// expected is the number of the next batch.
 	expected uint64
+	anyBegin bool // the first batch may have any number
 	found    bool
 	// last is where the last whole batch ended, for the reports.
 	lastPath string
@@ -36,8 +37,9 @@ type logMark struct {
 	oldest uint64 // the first batch of the oldest segment that was not deleted
 }
 
-// read reads the log and readies it for appending: a fresh segment is begun with the first batch.
-func (l *log) read(mark logMark, durable func(core.GroupID) uint64) (Recovered, error) {
+// read reads the log and readies it for appending: a fresh segment is begun with the first batch. anyBegin says that nothing
+// is known of where the log begins.
+func (l *log) read(mark logMark, anyBegin bool, durable func(core.GroupID) uint64) (Recovered, error) {
 	numbers, err := l.list()
 	if err != nil {
 		return Recovered{}, err
@@ -45,7 +47,7 @@ func (l *log) read(mark logMark, durable func(core.GroupID) uint64) (Recovered, 
 	if err := l.syncTail(numbers); err != nil {
 		return Recovered{}, err
 	}
-	r := &recovery{Recovered: newRecovered(), durable: remembered(durable), expected: max(mark.oldest, 1)}
+	r := &recovery{Recovered: newRecovered(), durable: remembered(durable), expected: max(mark.oldest, 1), anyBegin: anyBegin}
 	var data []byte
 	for _, n := range numbers {
 		if data, err = readFile(l.fs, l.path(n), data); err != nil {
@@ -119,6 +121,9 @@ func (r *recovery) segment(s *segment, path string, tag uint64, data []byte) {
 }
 
 func (r *recovery) batch(s *segment, b *loggedBatch) {
+	if r.anyBegin && !r.found {
+		r.expected = b.seq
+	}
 	switch {
 	case b.seq > r.expected && b.seq == r.expected+1 && r.found && !b.previousUnlisted:
 		r.report(r.expected, r.expected, fmt.Sprintf("it held records of the groups %v", b.previous))

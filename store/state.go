@@ -29,18 +29,20 @@ func groupPrefix(g core.GroupID) []byte { return binary.BigEndian.AppendUint64(n
 
 // state is the groups' keys in one Pebble.
 type state struct {
-	db         *pebble.DB
-	fs         vfs.FS
-	staging    string
-	write      *pebble.WriteOptions
-	corruption func(core.GroupID, error)
+	db      *pebble.DB
+	fs      vfs.FS
+	staging string
+	write   *pebble.WriteOptions
+	// found is told of errors of reading, before whoever reads is.
+	found func(error)
 
 	mu     sync.Mutex
 	staged map[core.GroupID]*stage
 }
 
-// openState opens Pebble with its write-ahead log off or, for the oracle, on.
-func openState(o Options, dir, staging string, wal bool) (*state, error) {
+// openState opens Pebble with its write-ahead log off or, for the oracle, on. Errors of reading are told to found, those
+// that Pebble meets by itself included.
+func openState(o Options, dir, staging string, wal bool, found func(error)) (*state, error) {
 	cache := pebble.NewCache(o.CacheBytes)
 	defer cache.Unref()
 	options := &pebble.Options{
@@ -54,11 +56,14 @@ func openState(o Options, dir, staging string, wal bool) (*state, error) {
 		FormatMajorVersion:          pebble.FormatWALSyncChunks,
 		Logger:                      quietLogger{o.Logger},
 		EventListener: &pebble.EventListener{
-			BackgroundError: func(err error) { o.Logger(fmt.Sprintf("the state in %s: %v", dir, err)) },
-			// Without a listener Pebble ends the process; here the read that met the damage returns it.
-			DataCorruption: func(info pebble.DataCorruptionInfo) {
-				o.Logger(fmt.Sprintf("the state in %s is damaged: %s: %v", dir, info.Path, info.Details))
+			BackgroundError: func(err error) {
+				if !isDamage(err) { // found has more to say of that
+					o.Logger(fmt.Sprintf("the state in %s: %v", dir, err))
+				}
+				found(fmt.Errorf("%s: %w", dir, err))
 			},
+			// Without a listener Pebble ends the process.
+			DataCorruption: func(info pebble.DataCorruptionInfo) { found(fmt.Errorf("%s: %w", info.Path, info.Details)) },
 		},
 	}
 	options.CompactionConcurrencyRange = func() (int, int) { return 1, 1 }
@@ -68,7 +73,7 @@ func openState(o Options, dir, staging string, wal bool) (*state, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the state in %s: %w", dir, err)
 	}
-	s := &state{db: db, fs: o.FS, staging: staging, write: pebble.NoSync, corruption: o.OnCorruption, staged: map[core.GroupID]*stage{}}
+	s := &state{db: db, fs: o.FS, staging: staging, write: pebble.NoSync, found: found, staged: map[core.GroupID]*stage{}}
 	if wal {
 		s.write = pebble.Sync
 	}
@@ -94,10 +99,10 @@ func (s *state) span(g core.GroupID) pebble.KeyRange {
 }
 
 // groups lists the groups that hold a key.
-func (s *state) groups() (list []core.GroupID) {
+func (s *state) groups() (list []core.GroupID, err error) {
 	it, err := s.db.NewIter(nil)
 	if err != nil {
-		panic(&ReadError{Err: err})
+		return nil, fmt.Errorf("list the groups: %w", err)
 	}
 	for ok := it.First(); ok; {
 		g := core.GroupID(binary.BigEndian.Uint64(it.Key()))
@@ -108,9 +113,9 @@ func (s *state) groups() (list []core.GroupID) {
 		ok = it.SeekGE(groupPrefix(g + 1))
 	}
 	if err := errors.Join(it.Error(), it.Close()); err != nil {
-		panic(&ReadError{Err: err})
+		return nil, fmt.Errorf("list the groups: %w", err)
 	}
-	return list
+	return list, nil
 }
 
 // durableOrNone is 0 for a group whose state cannot be read: it needs all of its records.
@@ -138,7 +143,7 @@ func (s *state) mark() (m logMark, err error) {
 		return m, fmt.Errorf("read the state: %w", err)
 	}
 	if len(v) != 16 {
-		return m, fmt.Errorf("read the state: the log's mark has %d bytes", len(v))
+		return m, fmt.Errorf("read the state: the log's mark has %d bytes: %w", len(v), pebble.ErrCorruption)
 	}
 	m.seq, m.oldest = binary.BigEndian.Uint64(v), binary.BigEndian.Uint64(v[8:])
 	return m, closer.Close()
@@ -197,13 +202,10 @@ func present(value []byte, ok bool) ([]byte, bool) {
 	return value, ok
 }
 
-// damaged tells the host and wraps the error. A value that cannot be read must never look like a missing one.
+// damaged tells of the error and wraps it. A value that cannot be read must never look like a missing one.
 func (g *diskGroup) damaged(err error) error {
-	err = &ReadError{Group: g.id, Err: err}
-	if g.s.corruption != nil {
-		g.s.corruption(g.id, err)
-	}
-	return err
+	g.s.found(err)
+	return &ReadError{Group: g.id, Err: err}
 }
 
 // bounds are the span of from <= key < to within the group.
@@ -292,6 +294,9 @@ func (g *diskGroup) Apply(changes []core.Change) error {
 	defer batch.Close()
 	for i := range changes {
 		if err := g.change(batch, &changes[i], len(changes)); err != nil {
+			if isDamage(err) {
+				err = g.damaged(err)
+			}
 			return fmt.Errorf("apply to the state of group %d: %w", g.id, err)
 		}
 	}

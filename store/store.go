@@ -76,7 +76,7 @@ type ReadError struct {
 }
 
 func (e *ReadError) Error() string {
-	return fmt.Sprintf("read the state of group %d: %v; replace this node's disk", e.Group, e.Err)
+	return fmt.Sprintf("read the state of group %d: %v", e.Group, e.Err)
 }
 
 func (e *ReadError) Unwrap() error { return e.Err }
