@@ -56,6 +56,18 @@ func TestCanaries(t *testing.T) {
 // quick are elections within 100 to 200 ms.
 var quick = paxos.Options{Heartbeat: 20 * Millisecond, ElectionMin: 100 * Millisecond, ElectionMax: 200 * Millisecond}
 
+// steady elections are half as fast again as the default ones.
+var steady = paxos.Options{Heartbeat: 40 * Millisecond, ElectionMin: 200 * Millisecond, ElectionMax: 400 * Millisecond}
+
+// idle is a swarm with two slow clients.
+func idle(draw swarm) swarm {
+	return func(seed uint64, planted paxos.Mutation) Options {
+		o := draw(seed, planted)
+		o.Clients, o.Think = 2, 400*Millisecond
+		return o
+	}
+}
+
 // directed is a small cluster, one group and the faults that a bug needs, on top of a calm world.
 func directed(nodes int, options paxos.Options, lease core.Time, needs func(*Faults)) swarm {
 	return func(seed uint64, planted paxos.Mutation) Options {
@@ -73,13 +85,15 @@ var mutations = map[paxos.Mutation]struct {
 	swarm swarm
 }{
 	paxos.CountBeforeSync: {[]Kind{Invariant}, anything},
-	// Each leader is left alone for less than a slow sync takes, so that the four ballots of the trap follow each other with
-	// every block on other disks.
-	paxos.CommitOlderBallot: {[]Kind{Divergence, Durability}, directed(3, quick, 0, func(f *Faults) {
-		f.Coup, f.SyncMax, f.DelayMax = 60*Millisecond, 120*Millisecond, 10*Millisecond
+	// Young leaders are killed or cut off before their first block is on a second disk, and one of them works on a slow disk.
+	paxos.CommitOlderBallot: {[]Kind{Divergence, Durability, Invariant}, directed(3, steady, 0, func(f *Faults) {
+		f.Coup, f.Straggle, f.SyncSlow = 60*Millisecond, 0.3, 500*Millisecond
 	})},
-	paxos.RestampBlocks:     {[]Kind{Divergence}, anything},
-	paxos.TruncateBeyond:    {[]Kind{Divergence, Durability, Invariant}, anything},
+	paxos.RestampBlocks: {[]Kind{Divergence}, anything},
+	// Late copies of older messages reach followers whose leader is then killed.
+	paxos.TruncateBeyond: {[]Kind{Divergence, Durability, Invariant}, directed(3, quick, 0, func(f *Faults) {
+		f.Reorder, f.Straggle, f.Duplicate, f.Crash, f.Coup = 0.5, 0.1, 0.3, 500*Millisecond, Second
+	})},
 	paxos.CommitBeyondMatch: {[]Kind{Divergence}, anything},
 	// Answers reach the leader late, and then nothing that it says reaches the others.
 	paxos.LeaseFromReceipt: {[]Kind{Linearizability}, directed(3, paxos.Options{}, 500*Millisecond, func(f *Faults) {
@@ -88,20 +102,23 @@ var mutations = map[paxos.Mutation]struct {
 	paxos.ForgetGrant: {[]Kind{Linearizability}, directed(3, paxos.Options{}, 1500*Millisecond, func(f *Faults) {
 		f.CrashAll, f.Cut = 500*Millisecond, Second
 	})},
-	// The leader loses one voter, then the other, while it still reads under the lease of the latter.
-	paxos.PromiseDuringLease: {[]Kind{Linearizability}, directed(3, paxos.Options{}, 1500*Millisecond, func(f *Faults) {
-		f.Cut, f.Partition = 300*Millisecond, 500*Millisecond
-	})},
+	// The leader loses one voter, then the other, while it still reads under the lease of the latter; few writes come between,
+	// so that the former's log is as good.
+	paxos.PromiseDuringLease: {[]Kind{Linearizability}, idle(directed(3, paxos.Options{}, 500*Millisecond, func(f *Faults) {
+		f.Cut = 500 * Millisecond
+	}))},
 	paxos.ReadBeforeNoop: {[]Kind{Linearizability}, anything},
-	// A leader sleeps while another is elected, and is read when it wakes, before it hears of that.
-	paxos.CountEarlierRound: {[]Kind{Linearizability}, directed(3, quick, 0, func(f *Faults) {
-		f.Pause, f.Cut, f.SlowLink = 200*Millisecond, 500*Millisecond, 500*Millisecond
+	// A leader is cut off and replaced within one heartbeat.
+	paxos.CountEarlierRound: {[]Kind{Linearizability}, directed(3, paxos.Options{Heartbeat: 200 * Millisecond, ElectionMin: 800 * Millisecond}, 0, func(f *Faults) {
+		f.Partition = 500 * Millisecond
 	})},
 	// Young leaders replace what others' slow disks are still writing.
 	paxos.IgnoreTruncation: {[]Kind{Invariant}, directed(3, quick, 0, func(f *Faults) {
 		f.Coup, f.SyncMax, f.SyncSlow = 200*Millisecond, 60*Millisecond, 300*Millisecond
 	})},
-	paxos.KeepOwnLog:         {[]Kind{Divergence}, anything},
+	paxos.KeepOwnLog: {[]Kind{Divergence}, directed(3, quick, 0, func(f *Faults) {
+		f.Coup, f.Straggle = 200*Millisecond, 0.1
+	})},
 	paxos.InstallOldSnapshot: {[]Kind{Divergence, Invariant}, anything},
 	paxos.ApplyTwice:         {[]Kind{Durability}, anything},
 	paxos.LocalTime:          {[]Kind{Divergence}, anything},

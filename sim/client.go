@@ -67,6 +67,9 @@ type operation struct {
 func newClient(w *world, i int) *client {
 	c := &client{w: w, id: i, rng: stream(w.options.Seed, "client", i), seen: map[string]string{}}
 	c.think = Millisecond * core.Time(10+c.rng.Int64N(80))
+	if w.options.Think > 0 {
+		c.think = w.options.Think
+	}
 	c.roams, c.home = c.rng.IntN(2) == 0, c.rng.IntN(w.options.Nodes)
 	if c.rng.IntN(2) == 0 {
 		c.newSession()

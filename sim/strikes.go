@@ -233,10 +233,28 @@ func cutText(cuts [][2]*node) (text string) {
 	return text
 }
 
-// cutOne cuts one direction, or one link, or all that leaves or reaches one node.
+// desert cuts a node off from one peer after the other, within about a lease.
+func (s *strikes) desert(n *node) {
+	until := s.span(500*Millisecond, 2*Second)
+	for _, i := range s.rng.Perm(len(s.w.nodes)) {
+		if peer := s.w.nodes[i]; peer != n {
+			s.w.after(s.span(0, 500*Millisecond), func() {
+				if !s.over {
+					s.sever(until, "desertion", [][2]*node{{n, peer}, {peer, n}})
+				}
+			})
+		}
+	}
+}
+
+// cutOne cuts one direction, or one link, or all that leaves or reaches one node, or lets its peers desert it.
 func (s *strikes) cutOne() {
 	a, b := s.victim(), s.anyNode()
-	shape := s.rng.IntN(4)
+	shape := s.rng.IntN(5)
+	if shape == 4 {
+		s.desert(a)
+		return
+	}
 	var cuts [][2]*node
 	for _, peer := range s.w.nodes {
 		switch {
