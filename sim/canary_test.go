@@ -2,6 +2,7 @@ package sim
 
 import (
 	"flag"
+	"slices"
 	"testing"
 
 	"github.com/gamutdb/gamut/core"
@@ -10,54 +11,133 @@ import (
 
 var canaryFlag = flag.Int("canary", 400, "within how many seeds a planted bug must be found")
 
-// caught runs seeds until one fails, and tells how many it took; 0: none did.
-func caught(mutation paxos.Mutation, mutate func(core.Replica) core.Replica) (seeds int, failure string) {
+// swarm draws the options of a run in which a bug shows; planted is put into what it draws.
+type swarm func(seed uint64, planted paxos.Mutation) Options
+
+// anything is the swarm that the unmutated protocol is tried with.
+func anything(seed uint64, planted paxos.Mutation) Options {
+	return Options{Seed: seed, Protocol: DrawPaxos(seed, planted)}
+}
+
+// caught runs seeds until one fails in one of the ways that the bug must be found by; what fails otherwise, as by a storm of
+// messages, does not count.
+func caught(draw swarm, planted paxos.Mutation, mutate func(core.Replica) core.Replica, by []Kind) (seeds int, r Result) {
 	for seed := uint64(1); seed <= uint64(*canaryFlag); seed++ {
-		r := Run(Options{Seed: seed, Protocol: DrawPaxos(seed, mutation), Mutate: mutate})
-		if r.Failure != "" {
-			return int(seed), r.Failure
+		o := draw(seed, planted)
+		o.Mutate = mutate
+		if r := Run(o); r.Failure != "" && slices.Contains(by, r.Kind) {
+			return int(seed), r
 		}
 	}
-	return 0, ""
+	return 0, r
+}
+
+func mustCatch(t *testing.T, draw swarm, planted paxos.Mutation, mutate func(core.Replica) core.Replica, by ...Kind) {
+	seeds, r := caught(draw, planted, mutate, by)
+	if seeds == 0 {
+		t.Fatalf("not found by %v within %d seeds", by, *canaryFlag)
+	}
+	t.Logf("seed %d: %.300s", seeds, r.Failure)
 }
 
 // TestCanaries plants each bug; a checker that lets one pass is broken.
 func TestCanaries(t *testing.T) {
+	by := map[Bug][]Kind{
+		HeldLeavesEarly: {Divergence, Durability, Linearizability},
+		RecordsVanish:   {Divergence, Durability, Invariant},
+		PositionLags:    {Divergence},
+		PermitNeverEnds: {Linearizability},
+	}
 	for _, b := range Bugs() {
-		t.Run(b.String(), func(t *testing.T) {
-			seeds, failure := caught(paxos.NoMutation, b.Plant)
-			if seeds == 0 {
-				t.Fatalf("not found within %d seeds", *canaryFlag)
-			}
-			t.Logf("seed %d: %.300s", seeds, failure)
-		})
+		t.Run(b.String(), func(t *testing.T) { mustCatch(t, anything, paxos.NoMutation, b.Plant, by[b]...) })
 	}
 }
 
-// elusive bugs need a soak to be found, if the faults of today find them at all; each is told when it is skipped.
-var elusive = map[paxos.Mutation]string{
-	paxos.CommitOlderBallot:  "needs four leaders in a row with the right losses between them",
-	paxos.LeaseFromReceipt:   "needs an acknowledgement that is late by most of a lease",
-	paxos.PromiseDuringLease: "is covered by the refusal to nominate, which the mutation leaves in place",
-	paxos.CountEarlierRound:  "needs a read at a deposed leader without leases within one round trip",
-	paxos.IgnoreTruncation:   "needs a cut log, a late sync and a crash in between",
+// quick are elections within 100 to 200 ms.
+var quick = paxos.Options{Heartbeat: 20 * Millisecond, ElectionMin: 100 * Millisecond, ElectionMax: 200 * Millisecond}
+
+// steady elections are half as fast again as the default ones.
+var steady = paxos.Options{Heartbeat: 40 * Millisecond, ElectionMin: 200 * Millisecond, ElectionMax: 400 * Millisecond}
+
+// idle is a swarm with two slow clients.
+func idle(draw swarm) swarm {
+	return func(seed uint64, planted paxos.Mutation) Options {
+		o := draw(seed, planted)
+		o.Clients, o.Think = 2, 400*Millisecond
+		return o
+	}
 }
 
-// soak is how many seeds it takes until elusive bugs are asked for, too.
-const soak = 10_000
+// directed is a small cluster, one group and the faults that a bug needs, on top of a calm world.
+func directed(nodes int, options paxos.Options, lease core.Time, needs func(*Faults)) swarm {
+	return func(seed uint64, planted paxos.Mutation) Options {
+		f := Calm()
+		f.RateMax = 25_000
+		needs(f)
+		options.Mutation = planted
+		return Options{Seed: seed, Protocol: Paxos(options, lease), Nodes: nodes, Groups: 1, Clients: 8, Faults: f}
+	}
+}
+
+// mutations says where each bug of package paxos shows, and which checkers must find it there.
+var mutations = map[paxos.Mutation]struct {
+	by    []Kind
+	swarm swarm
+}{
+	paxos.CountBeforeSync: {[]Kind{Invariant}, anything},
+	// Young leaders are killed or cut off before their first block is on a second disk, and one of them works on a slow disk.
+	paxos.CommitOlderBallot: {[]Kind{Divergence, Durability, Invariant}, directed(3, steady, 0, func(f *Faults) {
+		f.Coup, f.Straggle, f.SyncSlow = 60*Millisecond, 0.3, 500*Millisecond
+	})},
+	paxos.RestampBlocks: {[]Kind{Divergence}, anything},
+	// Late copies of older messages reach followers whose leader is then killed.
+	paxos.TruncateBeyond: {[]Kind{Divergence, Durability, Invariant}, directed(3, quick, 0, func(f *Faults) {
+		f.Reorder, f.Straggle, f.Duplicate, f.Crash, f.Coup = 0.5, 0.1, 0.3, 500*Millisecond, Second
+	})},
+	paxos.CommitBeyondMatch: {[]Kind{Divergence}, anything},
+	// Answers reach the leader late, and then nothing that it says reaches the others.
+	paxos.LeaseFromReceipt: {[]Kind{Linearizability}, directed(3, paxos.Options{}, 500*Millisecond, func(f *Faults) {
+		f.SlowLink, f.Cut = 500*Millisecond, 700*Millisecond
+	})},
+	paxos.ForgetGrant: {[]Kind{Linearizability}, directed(3, paxos.Options{}, 1500*Millisecond, func(f *Faults) {
+		f.CrashAll, f.Cut = 500*Millisecond, Second
+	})},
+	// The leader loses one voter, then the other, while it still reads under the lease of the latter; few writes come between,
+	// so that the former's log is as good.
+	paxos.PromiseDuringLease: {[]Kind{Linearizability}, idle(directed(3, paxos.Options{}, 500*Millisecond, func(f *Faults) {
+		f.Cut = 500 * Millisecond
+	}))},
+	paxos.ReadBeforeNoop: {[]Kind{Linearizability}, anything},
+	// A leader is cut off and replaced within one heartbeat.
+	paxos.CountEarlierRound: {[]Kind{Linearizability}, directed(3, paxos.Options{Heartbeat: 200 * Millisecond, ElectionMin: 800 * Millisecond}, 0, func(f *Faults) {
+		f.Partition = 500 * Millisecond
+	})},
+	// Young leaders replace what others' slow disks are still writing.
+	paxos.IgnoreTruncation: {[]Kind{Invariant}, directed(3, quick, 0, func(f *Faults) {
+		f.Coup, f.SyncMax, f.SyncSlow = 200*Millisecond, 60*Millisecond, 300*Millisecond
+	})},
+	paxos.KeepOwnLog: {[]Kind{Divergence}, directed(3, quick, 0, func(f *Faults) {
+		f.Coup, f.Straggle = 200*Millisecond, 0.1
+	})},
+	paxos.InstallOldSnapshot: {[]Kind{Divergence, Invariant}, anything},
+	paxos.ApplyTwice:         {[]Kind{Durability}, anything},
+	paxos.LocalTime:          {[]Kind{Divergence}, anything},
+}
 
 // TestMutations plants each bug that package paxos knows.
 func TestMutations(t *testing.T) {
 	for _, m := range paxos.Mutations() {
-		t.Run(m.String(), func(t *testing.T) {
-			if why, ok := elusive[m]; ok && *canaryFlag < soak {
-				t.Skipf("run with -canary=%d: %s", soak, why)
+		t.Run(m.String(), func(t *testing.T) { mustCatch(t, mutations[m].swarm, m, nil, mutations[m].by...) })
+	}
+}
+
+// TestSwarmsAreBearable runs what the bugs are looked for in without a bug.
+func TestSwarmsAreBearable(t *testing.T) {
+	for _, m := range paxos.Mutations() {
+		for seed := uint64(1); seed <= 10; seed++ {
+			if r := Run(mutations[m].swarm(seed, paxos.NoMutation)); r.Failure != "" {
+				t.Errorf("swarm for %s, seed %d: %s", m, seed, r.Failure)
 			}
-			seeds, failure := caught(m, nil)
-			if seeds == 0 {
-				t.Fatalf("not found within %d seeds", *canaryFlag)
-			}
-			t.Logf("seed %d: %.300s", seeds, failure)
-		})
+		}
 	}
 }

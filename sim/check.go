@@ -151,8 +151,12 @@ func (c *checks) inside(n *node, g core.GroupID, in Inside) {
 	if in.Leads {
 		key := leadership{g, in.Ballot}
 		self := w.groups[g-1].members[n.index]
-		if other, ok := c.leaders[key]; ok && other != self {
+		other, ok := c.leaders[key]
+		if ok && other != self {
 			w.fail(Invariant, "replicas %d and %d of group %d led under ballot %v", other, self, g, in.Ballot)
+		}
+		if !ok {
+			w.faults.led(n)
 		}
 		c.leaders[key] = self
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/host"
@@ -66,6 +67,9 @@ type operation struct {
 func newClient(w *world, i int) *client {
 	c := &client{w: w, id: i, rng: stream(w.options.Seed, "client", i), seen: map[string]string{}}
 	c.think = Millisecond * core.Time(10+c.rng.Int64N(80))
+	if w.options.Think > 0 {
+		c.think = w.options.Think
+	}
 	c.roams, c.home = c.rng.IntN(2) == 0, c.rng.IntN(w.options.Nodes)
 	if c.rng.IntN(2) == 0 {
 		c.newSession()
@@ -90,6 +94,13 @@ func (c *client) newSession() {
 }
 
 func (c *client) start() { c.w.after(core.Time(c.rng.Int64N(int64(c.think))), c.next) }
+
+// prove asks for a write through every node that can still take one.
+func (c *client) prove() {
+	c.wantsProof = true
+	c.proofs = slices.DeleteFunc(c.proofs, func(p proof) bool { return c.w.nodes[p.node].gone })
+	c.proven = len(c.proofs) == 0
+}
 
 // finish ends the loop after the current operation.
 func (c *client) finish() {
@@ -328,7 +339,7 @@ func (n *node) read(g *group, encoded []byte, timeout core.Time, answer func(kv.
 	})
 }
 
-// finalState reads every key of the histories from the replica of the first node, as far as the run came.
+// finalState reads every key of the histories from the first living replica, as far as the run came.
 func (w *world) finalState(g *group, final referee.Final) {
 	for _, family := range "acrm" {
 		key := fmt.Sprintf("%c%d", family, g.id)
@@ -336,7 +347,7 @@ func (w *world) finalState(g *group, final referee.Final) {
 		if w.options.Protocol.Read == nil {
 			return
 		}
-		if r, _ := w.options.Protocol.Read(w.nodes[0].disk.Group(g.id), &c, 0); r.Code == kv.OK {
+		if r, _ := w.options.Protocol.Read(w.living()[0].disk.Group(g.id), &c, 0); r.Code == kv.OK {
 			final[key] = string(r.Value)
 		}
 	}

@@ -21,6 +21,8 @@ type link struct {
 	cut  int // how many faults cut it now
 	slow core.Time
 	last core.Time // when the latest message will have arrived
+	// breaking is the life of the sender that will be told that its connection broke.
+	breaking int
 }
 
 func newNetwork(w *world) *network {
@@ -119,9 +121,14 @@ func (n *network) nodeDown(down *node) {
 
 // breakLater lets one side find out that its connection to the other broke.
 func (n *network) breakLater(side, other *node) {
-	life := side.life
+	life, l := side.life, &n.links[side.index][other.index]
+	if l.breaking == life {
+		return // a connection breaks once, however much was to be sent over it
+	}
+	l.breaking = life
 	n.w.after(core.Time(n.rng.Int64N(int64(2*Millisecond))), func() {
 		if side.up && side.life == life {
+			l.breaking = 0
 			n.w.trace.line("n%d loses its connection to n%d", side.id, other.id)
 			side.arrive(func(now host.Now) {
 				side.known[other.index] = 0

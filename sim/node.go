@@ -21,6 +21,8 @@ type node struct {
 
 	host *host.Host
 	up   bool
+	// gone says that the disk was lost, and the node with it.
+	gone bool
 	// states are those of the groups, in their order; hadState are the groups that had one when the disk was opened.
 	states   []*state
 	hadState map[core.GroupID]bool
@@ -56,6 +58,13 @@ func newNode(w *world, i int) *node {
 }
 
 func (n *node) now() host.Now { return n.clock.at(n.w.now) }
+
+// start starts the process unless it runs, or has nothing to run on.
+func (n *node) start() {
+	if !n.up && !n.gone {
+		n.boot()
+	}
+}
 
 // boot starts the process on what its disk holds.
 func (n *node) boot() {

@@ -70,6 +70,8 @@ type Options struct {
 	Protocol Protocol
 	// Nodes defaults to 3 or 5, Groups to 1 to 3, Clients to 3 to 8.
 	Nodes, Groups, Clients int
+	// Think is the mean pause between a client's operations. Default 10 to 90 ms, drawn for each client.
+	Think core.Time
 	// Faulty is how long the safety phase lasts. Default 6 s.
 	Faulty core.Time
 	// Faults are drawn from the seed unless given.

@@ -58,11 +58,11 @@ func TestSeeds(t *testing.T) {
 	runSeeds(t, func(seed uint64) Protocol { return DrawPaxos(seed, paxos.NoMutation) })
 }
 
-// toyOptions leaves out what the toy cannot bear: it knows no suspects.
+// toyOptions leaves out what the toy cannot bear: it knows no suspects, and has one leader for ever.
 func toyOptions(seed uint64) Options {
 	o := Options{Seed: seed, Protocol: toyProtocol()}
 	f := drawFaults(stream(seed, "toy", 0), 3)
-	f.Damage = 0
+	f.Damage, f.Wipe, f.Coup = 0, 0, 0
 	o.Faults = &f
 	return o
 }
@@ -81,9 +81,19 @@ func TestToy(t *testing.T) {
 
 func TestSameSeedSameTrace(t *testing.T) {
 	for seed := uint64(1); seed <= 5; seed++ {
-		a, b := Run(toyOptions(seed)), Run(toyOptions(seed))
-		if a.TraceHash != b.TraceHash || fmt.Sprint(a.History) != fmt.Sprint(b.History) {
-			t.Errorf("seed %d: traces %x and %x", seed, a.TraceHash, b.TraceHash)
+		all := drawFaults(stream(seed, "all", 0), 3)
+		for _, k := range all.kinds() {
+			*k.every = max(*k.every, Second)
+		}
+		all.Drop, all.Duplicate, all.Reorder, all.Straggle, all.Coup = 0.05, 0.1, 0.2, 0.05, Second
+		for _, o := range []Options{toyOptions(seed), {Seed: seed, Protocol: DrawPaxos(seed, paxos.NoMutation), Faults: &all}} {
+			a, b := Run(o), Run(o)
+			if a.TraceHash != b.TraceHash || fmt.Sprint(a.History) != fmt.Sprint(b.History) || a.Stats != b.Stats {
+				t.Errorf("%s, seed %d: traces %x and %x", o.Protocol.Name, seed, a.TraceHash, b.TraceHash)
+			}
+			if a.Failure != "" {
+				t.Errorf("%s, seed %d: %s", o.Protocol.Name, seed, a.Failure)
+			}
 		}
 	}
 }

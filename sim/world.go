@@ -188,7 +188,7 @@ func (w *world) heal() {
 	w.faults.heal()
 	from := w.now
 	for _, c := range w.clients {
-		c.wantsProof = true
+		c.prove()
 	}
 	w.runUntil(from+w.options.HealMax, w.allProven)
 	if w.failure == "" && !w.allProven() {
@@ -215,27 +215,38 @@ func (w *world) allProven() bool {
 	return true
 }
 
-// converged reports whether every client is done, nothing is under way, and all replicas of each group hold the same state.
+// converged reports whether every client is done, nothing is under way, and all living replicas of each group hold the same state.
 func (w *world) converged() bool {
 	for _, c := range w.clients {
 		if !c.done {
 			return false
 		}
 	}
-	for _, n := range w.nodes {
+	living := w.living()
+	for _, n := range living {
 		if !n.up || n.host.Pending() > 0 {
 			return false
 		}
 	}
 	for _, g := range w.groups {
-		first := w.nodes[0].disk
-		for _, n := range w.nodes[1:] {
+		first := living[0].disk
+		for _, n := range living[1:] {
 			if n.disk.Group(g.id).Applied() != first.Group(g.id).Applied() || n.disk.Digest(g.id) != first.Digest(g.id) {
 				return false
 			}
 		}
 	}
 	return true
+}
+
+// living are the nodes that still have their disks.
+func (w *world) living() (list []*node) {
+	for _, n := range w.nodes {
+		if !n.gone {
+			list = append(list, n)
+		}
+	}
+	return list
 }
 
 func (w *world) describe() string {
@@ -246,7 +257,7 @@ func (w *world) describe() string {
 		}
 	}
 	for _, n := range w.nodes {
-		text += fmt.Sprintf("\n  node %d up=%v paused=%v", n.id, n.up, n.paused)
+		text += fmt.Sprintf("\n  node %d up=%v gone=%v paused=%v", n.id, n.up, n.gone, n.paused)
 		for _, g := range w.groups {
 			text += fmt.Sprintf(" group %d: applied=%d digest=%x", g.id, n.disk.Group(g.id).Applied(), n.disk.Digest(g.id))
 			if n.up && w.options.Protocol.Look != nil {

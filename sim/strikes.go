@@ -1,0 +1,443 @@
+package sim
+
+import (
+	"fmt"
+	"math/rand/v2"
+
+	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/host"
+)
+
+// strikes lets the faults of a run happen.
+type strikes struct {
+	w    *world
+	rng  *rand.Rand
+	f    *Faults
+	over bool
+	// undo ends each fault that lasts, in the order in which they began.
+	undo []func()
+	// frail are the nodes whose logs may be damaged: never so many that an acknowledged write could be lost.
+	frail []int
+	// endCoup ends the cuts of the latest coup.
+	endCoup func()
+}
+
+func newStrikes(w *world) *strikes {
+	s := &strikes{w: w, rng: stream(w.options.Seed, "faults", 0), f: w.options.Faults}
+	s.frail = s.rng.Perm(w.options.Nodes)[:(w.options.Nodes-1)/2]
+	return s
+}
+
+func (s *strikes) start() {
+	for _, k := range s.f.kinds() {
+		if *k.every > 0 {
+			s.next(k)
+		}
+	}
+}
+
+func (s *strikes) next(k kind) {
+	s.w.after(core.Time(s.rng.ExpFloat64()*float64(*k.every)), func() {
+		if s.over && !k.chore {
+			return
+		}
+		k.strike(s)
+		s.next(k)
+	})
+}
+
+// heal ends everything that lasts, restarts everyone and lets nothing strike again.
+func (s *strikes) heal() {
+	s.over = true
+	for _, u := range s.undo {
+		u()
+	}
+	s.undo = nil
+	for _, n := range s.w.nodes {
+		n.syncExtra, n.failSync = 0, false
+		if n.hung {
+			n.unhang()
+		}
+		if n.paused {
+			n.unpause()
+		}
+		n.start()
+	}
+}
+
+// lasting ends something after a while, at the heal, or when once is called.
+func (s *strikes) lasting(d core.Time, end func()) (once func()) {
+	ended := false
+	once = func() {
+		if !ended {
+			ended = true
+			end()
+		}
+	}
+	s.undo = append(s.undo, once)
+	s.w.after(d, once)
+	return once
+}
+
+func (s *strikes) span(low, high core.Time) core.Time {
+	return low + core.Time(s.rng.Int64N(int64(high-low+1)))
+}
+
+func (s *strikes) anyNode() *node { return s.w.nodes[s.rng.IntN(len(s.w.nodes))] }
+
+// victim prefers leaders: that is where crashes hurt.
+func (s *strikes) victim() *node {
+	if s.rng.IntN(2) == 0 {
+		g := s.w.groups[s.rng.IntN(len(s.w.groups))]
+		for _, n := range s.w.nodes {
+			if n.up {
+				if led, ok := n.host.Replica(g.id).(core.Led); ok && led.Leader() != 0 {
+					return s.w.nodes[g.nodes[led.Leader()]-1]
+				}
+			}
+		}
+	}
+	return s.anyNode()
+}
+
+func (s *strikes) keep() bool { return s.f.Keep == 1 || (s.f.Keep == 2 && s.rng.IntN(2) == 0) }
+
+func (s *strikes) crash() {
+	n := s.victim()
+	if s.rng.IntN(4) == 0 {
+		n.flush()
+	}
+	n.crash(s.keep(), "killed")
+	s.restartLater(n)
+	// What only this node and one other have is at stake when the other is out of reach meanwhile.
+	if other := s.anyNode(); other != n && s.rng.IntN(3) == 0 {
+		s.isolate(other, s.span(500*Millisecond, 3*Second))
+	}
+}
+
+// isolate cuts a node off from all others.
+func (s *strikes) isolate(n *node, d core.Time) {
+	var cuts [][2]*node
+	for _, peer := range s.w.nodes {
+		if peer != n {
+			cuts = append(cuts, [2]*node{n, peer}, [2]*node{peer, n})
+		}
+	}
+	s.sever(d, "isolation", cuts)
+}
+
+func (s *strikes) restartLater(n *node) {
+	d := s.span(5*Millisecond, 100*Millisecond)
+	if s.rng.IntN(3) == 0 {
+		d = s.span(100*Millisecond, 2*Second)
+	}
+	s.w.after(d, n.start)
+}
+
+// crashAll takes the power from all, or from all but the leader, which is cut off: its lease must still be honoured.
+func (s *strikes) crashAll() {
+	if s.rng.IntN(2) == 0 {
+		leader := s.victim()
+		s.isolate(leader, s.span(500*Millisecond, 3*Second))
+		for _, n := range s.w.nodes {
+			if n != leader {
+				n.crash(s.keep(), "power loss around the leader")
+				s.w.after(s.span(5*Millisecond, 20*Millisecond), n.start)
+			}
+		}
+		return
+	}
+	for _, n := range s.w.nodes {
+		n.crash(s.keep(), "power loss")
+		s.restartLater(n)
+	}
+}
+
+func (s *strikes) pause() {
+	n := s.victim()
+	if !n.up || n.paused {
+		return
+	}
+	s.w.trace.line("n%d pauses", n.id)
+	n.paused = true
+	n.pauses++
+	life, d := n.life, s.span(10*Millisecond, 2*Second)
+	if s.rng.IntN(3) == 0 {
+		// Its network goes with it and comes back later: it finds answers from before, and hears nothing of what came since.
+		s.w.after(s.span(0, 5*Millisecond), func() {
+			if !s.over {
+				s.isolate(n, d+s.span(0, 500*Millisecond))
+			}
+		})
+	}
+	s.lasting(d, func() {
+		if n.life == life && n.paused {
+			s.w.trace.line("n%d goes on", n.id)
+			n.unpause()
+		}
+	})
+}
+
+// led hears of each new leadership, and may let it be a short one.
+func (s *strikes) led(n *node) {
+	if s.f.Coup > 0 && !s.over {
+		life := n.life
+		s.w.after(core.Time(s.rng.Int64N(int64(s.f.Coup))), func() {
+			if !s.over && n.life == life {
+				s.coup(n)
+			}
+		})
+	}
+}
+
+// coup takes the power from a young leader, or only the others, and leaves nobody but some majority connected: the next
+// leader finds what the last one left on a few disks.
+func (s *strikes) coup(leader *node) {
+	if s.rng.IntN(2) == 0 {
+		leader.crash(s.keep(), "killed while it is young")
+		s.w.after(s.span(5*Millisecond, 50*Millisecond), leader.start)
+	}
+	if s.endCoup != nil {
+		s.endCoup()
+	}
+	order := s.rng.Perm(len(s.w.nodes))
+	var cuts [][2]*node
+	for i, a := range order {
+		for j, b := range order {
+			if i != j && (i > len(order)/2 || j > len(order)/2) {
+				cuts = append(cuts, [2]*node{s.w.nodes[a], s.w.nodes[b]})
+			}
+		}
+	}
+	s.endCoup = s.sever(2*Second, "coup", cuts)
+}
+
+// sever cuts directions for a while, or until end is called.
+func (s *strikes) sever(d core.Time, what string, cuts [][2]*node) (end func()) {
+	s.w.trace.line("%s for %s:%s", what, clockText(d), cutText(cuts))
+	for _, c := range cuts {
+		s.w.network.cut(c[0], c[1], true)
+	}
+	return s.lasting(d, func() {
+		s.w.trace.line("%s ends:%s", what, cutText(cuts))
+		for _, c := range cuts {
+			s.w.network.cut(c[0], c[1], false)
+		}
+	})
+}
+
+func cutText(cuts [][2]*node) (text string) {
+	for _, c := range cuts {
+		text += fmt.Sprintf(" n%d-/->n%d", c[0].id, c[1].id)
+	}
+	return text
+}
+
+// desert cuts a node off from one peer after the other, within about a lease.
+func (s *strikes) desert(n *node) {
+	until := s.span(500*Millisecond, 2*Second)
+	for _, i := range s.rng.Perm(len(s.w.nodes)) {
+		if peer := s.w.nodes[i]; peer != n {
+			s.w.after(s.span(0, 500*Millisecond), func() {
+				if !s.over {
+					s.sever(until, "desertion", [][2]*node{{n, peer}, {peer, n}})
+				}
+			})
+		}
+	}
+}
+
+// cutOne cuts one direction, or one link, or all that leaves or reaches one node, or lets its peers desert it.
+func (s *strikes) cutOne() {
+	a, b := s.victim(), s.anyNode()
+	shape := s.rng.IntN(5)
+	if shape == 4 {
+		s.desert(a)
+		return
+	}
+	var cuts [][2]*node
+	for _, peer := range s.w.nodes {
+		switch {
+		case peer == a:
+		case shape == 0 && peer == b:
+			cuts = append(cuts, [2]*node{a, b})
+		case shape == 1 && peer == b:
+			cuts = append(cuts, [2]*node{a, b}, [2]*node{b, a})
+		case shape == 2:
+			cuts = append(cuts, [2]*node{a, peer})
+		case shape == 3:
+			cuts = append(cuts, [2]*node{peer, a})
+		}
+	}
+	if len(cuts) > 0 {
+		s.sever(s.span(20*Millisecond, 3*Second), "cut", cuts)
+	}
+}
+
+// partition splits the cluster in two, or in two that share a bridge.
+func (s *strikes) partition() {
+	order := s.rng.Perm(len(s.w.nodes))
+	half := 1 + s.rng.IntN(len(order)-1)
+	bridge := -1
+	if s.rng.IntN(3) == 0 {
+		bridge = order[0]
+	}
+	var cuts [][2]*node
+	for i, a := range order {
+		for j, b := range order {
+			if (i < half) != (j < half) && a != bridge && b != bridge {
+				cuts = append(cuts, [2]*node{s.w.nodes[a], s.w.nodes[b]})
+			}
+		}
+	}
+	if len(cuts) > 0 {
+		s.sever(s.span(50*Millisecond, 3*Second), "partition", cuts)
+	}
+}
+
+// flap cuts and mends one link again and again.
+func (s *strikes) flap() {
+	a, b := s.victim(), s.anyNode()
+	if a == b {
+		return
+	}
+	at := core.Time(0)
+	for range 5 + s.rng.IntN(10) {
+		d := s.span(5*Millisecond, 150*Millisecond)
+		s.w.after(at, func() {
+			if !s.over {
+				s.sever(d, "flap", [][2]*node{{a, b}, {b, a}})
+			}
+		})
+		at += d + s.span(5*Millisecond, 150*Millisecond)
+	}
+}
+
+// slowLink slows one direction between two nodes, or all that reaches one node.
+func (s *strikes) slowLink() {
+	a, b := s.victim(), s.anyNode()
+	extra, d := s.span(5*Millisecond, 400*Millisecond), s.span(100*Millisecond, 3*Second)
+	slow := []*link{&s.w.network.links[a.index][b.index]}
+	if s.rng.IntN(2) == 0 {
+		slow = slow[:0]
+		for i := range s.w.nodes {
+			slow = append(slow, &s.w.network.links[i][a.index])
+		}
+		s.w.trace.line("all links to n%d are slow by %s", a.id, clockText(extra))
+	} else {
+		s.w.trace.line("link n%d -> n%d is slow by %s", a.id, b.id, clockText(extra))
+	}
+	for _, l := range slow {
+		l.slow += extra
+	}
+	s.lasting(d, func() {
+		for _, l := range slow {
+			l.slow -= extra
+		}
+	})
+}
+
+func (s *strikes) syncSlow() {
+	n := s.victim()
+	extra := s.span(5*Millisecond, 300*Millisecond)
+	s.w.trace.line("n%d syncs slowly by %s", n.id, clockText(extra))
+	n.syncExtra = extra
+	s.lasting(s.span(100*Millisecond, 3*Second), func() { n.syncExtra = 0 })
+	if s.rng.IntN(4) == 0 {
+		s.w.after(extra/2, func() {
+			if !s.over {
+				n.crash(false, "killed while it syncs slowly")
+				s.restartLater(n)
+			}
+		})
+	}
+}
+
+func (s *strikes) syncHang() {
+	n := s.victim()
+	if n.hung {
+		return
+	}
+	s.w.trace.line("n%d's disk hangs", n.id)
+	n.hung = true
+	s.lasting(s.span(100*Millisecond, 4*Second), func() {
+		if n.hung {
+			s.w.trace.line("n%d's disk goes on", n.id)
+			n.unhang()
+		}
+	})
+}
+
+func (s *strikes) syncError() { s.victim().failSync = true }
+
+func (s *strikes) unfit() {
+	n := s.victim()
+	if !n.up {
+		return
+	}
+	s.w.trace.line("n%d is unfit to lead", n.id)
+	n.host.SetUnfit(true)
+	life := n.life
+	s.lasting(s.span(100*Millisecond, 3*Second), func() {
+		if n.up && n.life == life {
+			n.host.SetUnfit(false)
+			n.arrive(func(host.Now) {})
+		}
+	})
+}
+
+// damage flips bits in what was synced, on a node that may suffer it, and restarts the node on what is left.
+func (s *strikes) damage() {
+	n := s.w.nodes[s.frail[s.rng.IntN(len(s.frail))]]
+	n.crash(s.keep(), "killed, and its log is damaged")
+	if !n.up && n.disk.Corrupt(s.rng) {
+		s.w.trace.line("n%d's log is damaged", n.id)
+	}
+	s.restartLater(n)
+}
+
+// wipe replaces a disk by a blank one. Nobody may speak under its old replicas' names any more (rule M5), and members do not
+// change yet, so the node never comes back.
+func (s *strikes) wipe() {
+	n := s.w.nodes[s.frail[s.rng.IntN(len(s.frail))]]
+	if n.gone {
+		return
+	}
+	n.crash(false, "its disk is gone")
+	n.disk.Wipe()
+	n.gone = true
+}
+
+func (s *strikes) wallJump() {
+	n := s.anyNode()
+	n.clock.wall = s.rng.Int64N(2*3_600_000) - 3_600_000
+	if s.rng.IntN(2) == 0 {
+		n.clock.wall = s.rng.Int64N(2000) - 1000
+	}
+	s.w.trace.line("n%d's wall clock jumps to %d ms ahead", n.id, n.clock.wall)
+}
+
+func (s *strikes) rateChange() {
+	n := s.anyNode()
+	n.clock.setRate(s.w.now, s.f.drawRate(s.rng))
+	s.w.trace.line("n%d's clock runs %d ppm fast", n.id, n.clock.rate)
+}
+
+func (s *strikes) handoff() {
+	from, to := s.victim(), s.anyNode()
+	g := s.w.groups[s.rng.IntN(len(s.w.groups))]
+	if !from.up || from == to {
+		return
+	}
+	s.w.trace.line("n%d is asked to hand g%d to n%d", from.id, g.id, to.id)
+	from.arrive(func(now host.Now) { from.host.Event(now, g.id, core.Handoff{To: g.members[to.index]}) })
+}
+
+func (s *strikes) flush() { s.anyNode().flush() }
+
+func (s *strikes) roll() {
+	n := s.anyNode()
+	if n.up {
+		n.arrive(func(now host.Now) { n.host.Roll(now) })
+	}
+}
