@@ -65,13 +65,7 @@ func TestVerifyNamesAnAlteredValue(t *testing.T) {
 	c.fill(300, 20)
 	group := c.group()
 	c.checkReplicas()
-	// The records are in the states after this, so no log will write them again; and killed at a moment when all have the
-	// same log, no node needs another one's state.
-	c.restartAll()
-	for id := 1; id <= 3; id++ {
-		c.caughtUp(id)
-	}
-	c.killAll()
+	c.killFlushed()
 	c.alterState(2, group, "key 00123", "value 00123", "value 66666")
 	c.startAll()
 	c.mustFind("verify", fmt.Sprintf("group %d", group), `"key 00123"`, "node 2", "value 66666")
@@ -109,7 +103,7 @@ func TestVerifySaysWhoCannotRead(t *testing.T) {
 	c := newCluster(t)
 	c.fill(3000, 1000)
 	c.checkReplicas()
-	c.stopAll()
+	c.killFlushed()
 	c.flipInFiles(filepath.Join(c.nodes[2].dir, "state"), ".sst")
 	for id := 1; id <= 3; id++ {
 		c.start(id)
@@ -264,6 +258,18 @@ func (c *cluster) restartAll() {
 	c.t.Helper()
 	c.stopAll()
 	c.startAll()
+}
+
+// killFlushed leaves all records in the states, so that no log writes them again; and since all nodes are killed when they
+// have the same log, none gets its state from another one when they start, which would cure what a test alters.
+func (c *cluster) killFlushed() {
+	c.t.Helper()
+	c.restartAll()
+	c.leader()
+	for id := 1; id <= 3; id++ {
+		c.caughtUp(id)
+	}
+	c.killAll()
 }
 
 // handOver makes a node lead the keyspace default.
