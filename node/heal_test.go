@@ -19,8 +19,8 @@ import (
 	"github.com/gamutdb/gamut/store"
 )
 
-// spoilState flips bytes of the tables in a node's state, where they are, from a part of each on.
-func (c *cluster) spoilState(id core.NodeID, fs vfs.FS) {
+// spoilState flips bytes all over the tables of a node's state, where they are: a running node has them open.
+func (c *cluster) spoilState(id core.NodeID, fs vfs.FS, from int) {
 	c.t.Helper()
 	dir := fs.PathJoin(c.configs[id].Dir, "state")
 	names, err := fs.List(dir)
@@ -36,14 +36,17 @@ func (c *cluster) spoilState(id core.NodeID, fs vfs.FS) {
 		if err != nil {
 			c.t.Fatal(err)
 		}
-		data := make([]byte, 64)
-		if _, err := f.ReadAt(data, 0); err == io.EOF { // a running node is about to write it
-			f.Close()
-			continue
-		} else if err != nil {
+		info, err := f.Stat()
+		if err != nil {
 			c.t.Fatal(err)
 		}
-		data[20] ^= 1 // in the first block
+		data := make([]byte, info.Size())
+		if _, err := f.ReadAt(data, 0); err != nil && err != io.EOF {
+			c.t.Fatal(err)
+		}
+		for at := from; at < len(data); at += 500 {
+			data[at] ^= 1
+		}
 		if _, err := f.WriteAt(data, 0); err != nil {
 			c.t.Fatal(err)
 		}
@@ -164,7 +167,7 @@ func TestDamagedStateIsRefilledFromPeers(t *testing.T) {
 	for id := core.NodeID(1); id <= 3; id++ {
 		c.close(id)
 		c.write(written, id%3+1, 5)
-		c.spoilState(id, disks[id])
+		c.spoilState(id, disks[id], 20)
 		config, said := c.configs[id], bytes.Buffer{}
 		config.Logger = slog.New(slog.NewTextHandler(&said, nil))
 		c.configs[id] = config
@@ -189,7 +192,7 @@ func TestANodeThatStopsWhileItIsRefilledGoesOnWithIt(t *testing.T) {
 	for id := range c.configs {
 		c.close(id)
 	}
-	c.spoilState(2, disks[2])
+	c.spoilState(2, disks[2], 20)
 	for range 3 {
 		c.start(2)
 		c.suspects(2)
@@ -215,7 +218,7 @@ func TestAllStatesDamagedIsToldAndNothingIsServed(t *testing.T) {
 	ks := c.nodes[1].Keyspace("default")
 	for id := range c.configs {
 		c.close(id)
-		c.spoilState(id, disks[id])
+		c.spoilState(id, disks[id], 20)
 	}
 	c.start(1, 2, 3)
 	for id, n := range c.nodes {
@@ -248,6 +251,17 @@ func TestAllStatesDamagedIsToldAndNothingIsServed(t *testing.T) {
 	}
 }
 
+// handTo asks all nodes to hand the leadership of the first shard to one.
+func (c *cluster) handTo(id core.NodeID) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	for at, n := range c.nodes {
+		if at != id {
+			_ = n.Handoff(ctx, n.DescribeKeyspaces()[1].Groups[0].Group, uint32(id)) // who does not lead refuses
+		}
+	}
+}
+
 // Damage that a running node meets, in a read under its lease or in a step of a replica, ends it with a plain error.
 func TestDamageFoundWhileRunningEndsTheNodeAndIsHealed(t *testing.T) {
 	for _, finder := range []string{"a read at the leader", "a step at a follower"} {
@@ -265,13 +279,20 @@ func TestDamageFoundWhileRunningEndsTheNodeAndIsHealed(t *testing.T) {
 				hurt = hurt%3 + 1
 			}
 			n := c.nodes[hurt]
+			first := *written
+			c.write(written, hurt, 20) // what was just flushed is in no cache
 			if err := n.disk.Flush(); err != nil {
 				t.Fatal(err)
 			}
-			c.spoilState(hurt, disks[hurt])
 			var fatal error
-			for i := 0; fatal == nil && i < *written*10; i++ {
-				key := fmt.Sprint("k", i%*written)
+			for i := 0; fatal == nil && i < 2000; i++ {
+				if i%200 == 0 { // a compaction may have saved the data, and the leadership may have moved
+					c.spoilState(hurt, disks[hurt], 20+i/200)
+					if finder == "a read at the leader" {
+						c.handTo(hurt)
+					}
+				}
+				key := fmt.Sprint("k", first+i%20)
 				if finder == "a read at the leader" {
 					if r := submit(n, "default", get(key))[0]; r.Code == kv.NotFound || r.Code == kv.OK && string(r.Value) != "v"+key[1:] {
 						t.Fatalf("%s reads as %+v", key, r)
