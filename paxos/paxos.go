@@ -119,6 +119,8 @@ type Replica struct {
 	gatherUntil core.Time
 	load        load
 	staging     staging
+	// replayed is, during recovery, the latest run of blocks that the state holds already.
+	replayed []*Block
 
 	in  *core.Input
 	out *core.Effects

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/kv"
@@ -82,7 +83,7 @@ func (r *Replica) genesis(config []byte) {
 }
 
 // recover folds the records of the log over the applied position that the state holds. Blocks that the state holds
-// already are skipped; a record of a block replaces whatever stood at its index and behind it.
+// already are not applied again; a record of a block replaces whatever stood at its index and behind it.
 func (r *Replica) recover(e core.Recover) {
 	r.genesis(e.Config)
 	if b, ok := r.in.View.Get(core.AppliedKey); ok {
@@ -103,6 +104,7 @@ func (r *Replica) recover(e core.Recover) {
 			suspect = true
 		}
 	}
+	r.keepApplied()
 	r.log.durable = r.log.last().Index
 	if suspect && !r.suspect {
 		r.suspect = true
@@ -146,6 +148,7 @@ func (r *Replica) replayBlock(raw []byte) (whole bool) {
 		return false
 	}
 	if b.Index <= r.log.base.Index {
+		r.replayed = follow(r.replayed, b)
 		return true
 	}
 	if b.Index <= r.log.last().Index {
@@ -165,4 +168,38 @@ func (r *Replica) replayBlock(raw []byte) (whole bool) {
 		r.placeConfig(b)
 	}
 	return true
+}
+
+// follow puts a block behind a run of blocks, instead of what stands at its index and behind it; a block that does not fit
+// begins a new run.
+func follow(run []*Block, b *Block) []*Block {
+	for n := len(run); n > 0 && run[n-1].Index >= b.Index; n-- {
+		run = run[:n-1]
+	}
+	if n := len(run); n > 0 && (run[n-1].Index+1 != b.Index || run[n-1].Hash != b.Prev) {
+		run = run[:0]
+	}
+	return append(run, b)
+}
+
+// keepApplied keeps the blocks that the state holds already, as far as they lead up to it and memory allows: a follower that
+// lags by a few of them need not be sent the whole state after a restart, and an audit has something to compare.
+func (r *Replica) keepApplied() {
+	run := r.replayed
+	r.replayed = nil
+	if n := len(run); n == 0 || run[n-1].Index != r.applied.Index || run[n-1].Hash != r.applied.Hash {
+		return
+	}
+	from, bytes := len(run), r.log.bytes
+	for from > 0 && bytes+len(run[from-1].raw) <= r.options.RetainBytes {
+		from--
+		bytes += len(run[from].raw)
+	}
+	if from+1 >= len(run) {
+		return
+	}
+	// The first one is what the others continue from.
+	r.log.base = run[from].position()
+	r.log.blocks = append(slices.Clone(run[from+1:]), r.log.blocks...)
+	r.log.bytes = bytes - len(run[from].raw)
 }
