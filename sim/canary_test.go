@@ -152,6 +152,26 @@ func TestCountingBeforeSyncLosesWrites(t *testing.T) {
 	mustCatch(t, blind(crashing), paxos.CountBeforeSync, nil, Divergence, Durability)
 }
 
+// wrongClocks is a cluster whose clocks err by four times what a lease bears. A leader that hears no majority for an election
+// time-out gives up, lease or not, so that is made long.
+func wrongClocks(lease core.Time) swarm {
+	patient := paxos.Options{ElectionMin: 2 * Second, ElectionMax: 3 * Second}
+	return directed(3, patient, lease, func(f *Faults) {
+		f.RateMax, f.Cut, f.Partition = 100_000, Second, Second
+	})
+}
+
+// TestLeasesRestOnClocks shows that a lease is only as good as its bound on the clocks' rates, which is its promise, and that
+// nothing else rests on them.
+func TestLeasesRestOnClocks(t *testing.T) {
+	mustCatch(t, wrongClocks(2*Second), paxos.NoMutation, nil, Linearizability)
+	for seed := uint64(1); seed <= 200; seed++ {
+		if r := Run(wrongClocks(0)(seed, paxos.NoMutation)); r.Failure != "" {
+			t.Fatalf("without leases, seed %d: %s", seed, r.Failure)
+		}
+	}
+}
+
 // TestSwarmsAreBearable runs what the bugs are looked for in without a bug.
 func TestSwarmsAreBearable(t *testing.T) {
 	for _, m := range paxos.Mutations() {
