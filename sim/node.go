@@ -38,8 +38,7 @@ type node struct {
 
 	writing   bool
 	batch     host.Batch
-	promised  []Ballot // of each group when the batch was taken
-	hung      bool     // the disk takes nothing
+	hung      bool // the disk takes nothing
 	syncExtra core.Time
 	failSync  bool
 	// known is the life of each peer as far as this node knows, 0 while there is no connection.
