@@ -25,7 +25,7 @@ test:
 race:
 	$(GO) test -race -timeout 15m $(RACE)
 
-# Simulated clusters under faults, one per seed; each is run twice and must leave the same trace.
+# Simulated clusters under faults, one per seed, and the bugs that they must find.
 seeds:
 	$(GO) test ./sim -seeds=$(SEEDS)
 
@@ -40,7 +40,7 @@ cross:
 
 # Seeds without end, until one fails or you stop it.
 soak:
-	$(GO) test ./sim -timeout 0 -run TestSoak -soak
+	$(GO) test ./sim -v -timeout 0 -run TestSoak -soak
 
 # Side by side with etcd, Redis and memcached on this machine; the table goes to bench/results.
 bench: build

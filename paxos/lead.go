@@ -229,10 +229,15 @@ func (r *Replica) beat() uint64 {
 // resend starts over with peers that have not moved for long: a message may have been lost.
 func (r *Replica) resend() {
 	for _, p := range r.lead.peers {
-		if p.match < r.log.last().Index && r.in.Now-p.moved > 4*r.options.Heartbeat {
+		switch {
+		case p.match < r.log.last().Index && r.in.Now-p.moved > 4*r.options.Heartbeat:
 			p.moved = r.in.Now
 			p.probe(p.match + 1)
 			p.resendChunk(r)
+		case p.match == r.log.last().Index && p.suspect && p.cureAt != 0 && r.commit >= p.cureAt:
+			// Another voter is away, so it is not cured yet, and takes no heartbeat's word for what is committed (rule L2):
+			// an Accept of nothing tells it.
+			p.probe(p.match + 1)
 		}
 	}
 }

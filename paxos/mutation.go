@@ -3,7 +3,8 @@ package paxos
 import "github.com/gamutdb/gamut/kv"
 
 // Mutation is a bug that can be planted, one at a time: each is a mistake that somebody made, or could, and that the
-// simulator's checkers must find. A running cluster never sets one.
+// simulator's checkers must find. A running cluster never sets one. Each shows in a swarm of faults that package sim names for
+// it; each but the last two, which are about the machine, has a script in testdata that ends otherwise under it.
 type Mutation uint8
 
 // Mutations, with the trap that each one falls into.
@@ -19,11 +20,14 @@ const (
 	PromiseDuringLease          // T1.6: a voter promises although it granted a lease
 	ReadBeforeNoop              // T1.7: a new leader reads before its first block is committed
 	CountEarlierRound           // T1.8: an answer to an earlier round confirms a read
-	IgnoreTruncation            // T1.10: the notice of an overwritten block counts for the one in its place
-	KeepOwnLog                  // E5: a new leader does not adopt the best log
-	InstallOldSnapshot          // T1.13: a snapshot older than what is committed is installed
-	ApplyTwice                  // T1.11: a command sent again is executed again
-	LocalTime                   // T1.15: commands are judged by the replica's clock instead of the log's
+	// T1.10: the notice of an overwritten block counts for the one in its place. No client can see it, because what is told
+	// to others waits for the disk by the one rule, and no replica leads before all that it wrote as a follower is durable;
+	// but blocks are applied that are not on disk, and the state is no fold of the log any more.
+	IgnoreTruncation
+	KeepOwnLog         // E5: a new leader does not adopt the best log
+	InstallOldSnapshot // T1.13: a snapshot older than what is committed is installed
+	ApplyTwice         // T1.11: a command sent again is executed again
+	LocalTime          // T1.15: commands are judged by the replica's clock instead of the log's
 	mutations
 )
 

@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/host"
@@ -193,14 +194,17 @@ func (s *strikes) led(n *node) {
 // coup takes the power from a young leader, or only the others, and leaves nobody but some majority connected: the next
 // leader finds what the last one left on a few disks.
 func (s *strikes) coup(leader *node) {
+	order := s.rng.Perm(len(s.w.nodes))
 	if s.rng.IntN(2) == 0 {
 		leader.crash(s.keep(), "killed while it is young")
 		s.w.after(s.span(5*Millisecond, 50*Millisecond), leader.start)
+	} else {
+		at, last := slices.Index(order, leader.index), len(order)-1
+		order[at], order[last] = order[last], order[at]
 	}
 	if s.endCoup != nil {
 		s.endCoup()
 	}
-	order := s.rng.Perm(len(s.w.nodes))
 	var cuts [][2]*node
 	for i, a := range order {
 		for j, b := range order {

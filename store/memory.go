@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"github.com/gamutdb/gamut/core"
-	"github.com/gamutdb/gamut/kv"
 )
 
 // Memory is a disk for the simulator: it keeps the promises of Disk and breaks, on demand, all that Disk does not promise.
@@ -16,7 +15,6 @@ import (
 // After Crash a new Memory stands for the disk when it is opened again; the old one must not be used any more.
 type Memory struct {
 	opts     MemoryOptions
-	boot     uint64
 	segments []*memorySegment
 	seq      uint64
 	rolled   bool // a segment was begun since opening
@@ -71,7 +69,7 @@ func NewMemory(opts MemoryOptions) *Memory {
 	if opts.MemTableBytes <= 0 {
 		opts.MemTableBytes = 1 << 20
 	}
-	m := &Memory{opts: opts, boot: 1}
+	m := &Memory{opts: opts}
 	m.empty()
 	return m
 }
@@ -84,12 +82,8 @@ func (m *Memory) empty() {
 	m.unflushed, m.unflushedBytes = nil, 0
 }
 
-// Boot counts the openings of this disk.
-func (m *Memory) Boot() uint64 { return m.boot }
-
 // Wipe makes the disk blank, as if it were replaced.
 func (m *Memory) Wipe() {
-	m.boot++
 	m.empty()
 }
 
@@ -136,9 +130,6 @@ func (m *Memory) Complete() {
 	}
 }
 
-// Writing says that a batch was begun and is not durable yet.
-func (m *Memory) Writing() bool { return m.pending != nil }
-
 // Crash returns the disk as it is after a power loss. The batch that was being written is lost or, unless torn, by chance
 // on disk as a whole; the state falls back to what was durable and some prefix of what was applied after it.
 func (m *Memory) Crash(rng *rand.Rand, torn bool) *Memory {
@@ -147,7 +138,7 @@ func (m *Memory) Crash(rng *rand.Rand, torn bool) *Memory {
 	if m.pending != nil && kept && !torn {
 		m.Complete()
 	}
-	n := &Memory{opts: m.opts, boot: m.boot + 1}
+	n := &Memory{opts: m.opts}
 	n.empty()
 	n.seq, n.mark, n.oldest = m.seq, m.mark, m.oldest
 	for _, s := range m.segments {
@@ -164,15 +155,6 @@ func (m *Memory) Crash(rng *rand.Rand, torn bool) *Memory {
 		n.state[g] = t.copy()
 	}
 	return n
-}
-
-// Close returns the disk as it is after an orderly end.
-func (m *Memory) Close() *Memory {
-	if m.pending != nil {
-		m.Complete()
-	}
-	m.settle()
-	return m.Crash(rand.New(rand.NewPCG(0, 0)), true)
 }
 
 // Corrupt destroys batches in the log, of those that Disk promises to miss: one, or some in a row, with another one behind
@@ -299,14 +281,4 @@ func (m *Memory) Digest(g core.GroupID) uint64 {
 		return t.digest
 	}
 	return 0
-}
-
-// HLCUpper is the highest bound that is durable, for the simulator's checks.
-func (m *Memory) HLCUpper() (upper kv.HLC) {
-	for _, s := range m.segments {
-		for i := range s.batches {
-			upper = max(upper, s.batches[i].upper)
-		}
-	}
-	return upper
 }
