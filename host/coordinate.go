@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/gamutdb/gamut/core"
@@ -9,6 +10,13 @@ import (
 
 // sweepEvery is how often overdue commands are looked for, in nanoseconds; a command may outlive its deadline by as much.
 const sweepEvery = core.Time(50e6)
+
+// retryMin and retryMax bound how long commands wait after a refusal for want of a leader while no other one is known. The
+// hint may be stale for as long as an election takes: to ask again at once would be to ask at the speed of the network.
+const (
+	retryMin = core.Time(5e6)
+	retryMax = core.Time(50e6)
+)
 
 // Command is a client's command for one group.
 type Command struct {
@@ -48,8 +56,13 @@ type pending struct {
 	sentTo core.NodeID
 	handed bool
 	// maybe says that an earlier try of a write may have happened, so that it can end as nothing better than unknown.
-	maybe   bool
+	maybe bool
+	// number is the command's place in the order of arrival: what is tried again keeps its place among the others.
+	number  uint64
 	retries int
+	// turn counts through the members of a group that has no replica here; not before retryAt is the next one asked.
+	turn    int
+	retryAt core.Time
 	// lane is the session under which the command was forwarded, if it had none of its own.
 	lane    *lane
 	laneSeq uint64
@@ -62,7 +75,11 @@ type requests struct {
 	free      []uint32
 	count     int
 	bytes     int
+	added     uint64
 	nextSweep core.Time
+	// firstGen is where generations begin, another one in each run: what a peer still has to say to an earlier run of
+	// this node must not find a command of this one.
+	firstGen uint32
 }
 
 func (r *requests) add(p pending) core.RequestID {
@@ -72,9 +89,10 @@ func (r *requests) add(p pending) core.RequestID {
 		r.free = r.free[:n-1]
 	} else {
 		at = uint32(len(r.slab))
-		r.slab = append(r.slab, pending{})
+		r.slab = append(r.slab, pending{gen: r.firstGen})
 	}
-	p.used, p.gen = true, r.slab[at].gen+1
+	r.added++
+	p.used, p.gen, p.number = true, r.slab[at].gen+1, r.added
 	r.slab[at] = p
 	r.count++
 	r.bytes += len(p.command.Encoded)
@@ -161,17 +179,27 @@ func (h *Host) route(id core.RequestID) {
 	}
 }
 
-// routeAway sends a command of a group that has no replica here to one member after the other.
+// routeAway sends a command of a group that has no replica here to one member after the other, the one that could order
+// the last command first.
 func (h *Host) routeAway(id core.RequestID, p *pending) {
 	if len(p.command.Nodes) == 0 {
 		h.end(id, kv.Result{Code: kv.Unavailable, Detail: "the group of this key is not known here"})
 		return
 	}
-	if p.retries >= 2*len(p.command.Nodes) {
-		h.end(id, kv.Result{Code: kv.Unavailable, Detail: "no member of the group could order the request"})
-		return
+	if p.retries == 0 {
+		p.turn = max(0, slices.Index(p.command.Nodes, h.ordering[p.command.Group]))
 	}
-	h.forward(id, p, p.command.Nodes[p.retries%len(p.command.Nodes)])
+	h.forward(id, p, p.command.Nodes[p.turn%len(p.command.Nodes)])
+}
+
+// parkAway keeps a command of such a group for the next member: at once, or after a pause when all were asked.
+func (h *Host) parkAway(id core.RequestID, p *pending) {
+	p.handed, p.sentTo, p.retryAt = false, 0, h.now.Mono
+	p.turn++
+	if members := max(1, len(p.command.Nodes)); p.retries%members == 0 {
+		p.retryAt += min(retryMax, retryMin<<min(p.retries/members-1, 8))
+	}
+	h.away = append(h.away, id)
 }
 
 func (h *Host) forward(id core.RequestID, p *pending, node core.NodeID) {
@@ -193,7 +221,21 @@ func (h *Host) hand(s *slot, id core.RequestID) {
 func (h *Host) Returned(now Now, from core.NodeID, id core.RequestID, r kv.Result) {
 	h.now = now
 	if p := h.requests.get(id); p != nil && p.sentTo == from {
+		h.learn(p, from, r.Code)
 		h.settleAnswer(id, p, &r)
+	}
+}
+
+// learn remembers which member orders the commands of a group that has no replica here.
+func (h *Host) learn(p *pending, from core.NodeID, code kv.Code) {
+	g := p.command.Group
+	if h.index[g] != nil {
+		return
+	}
+	if known := h.ordering[g]; code == kv.NotLeader && known == from {
+		delete(h.ordering, g)
+	} else if code != kv.NotLeader && known != from {
+		h.ordering[g] = from
 	}
 }
 
@@ -219,12 +261,48 @@ func (h *Host) settleAnswer(id core.RequestID, p *pending, r *kv.Result) {
 	}
 	p.retries++
 	p.maybe = p.maybe || (r.Code == kv.Unknown && !p.command.Read)
-	if s := h.index[p.command.Group]; s != nil {
-		p.handed, p.sentTo = false, 0
-		s.parked = append(s.parked, id)
+	s := h.index[p.command.Group]
+	if s == nil {
+		h.parkAway(id, p)
 		return
 	}
-	h.routeAway(id, p)
+	if r.Code == kv.NotLeader {
+		s.refusedBy(s.replicaOn(p.sentTo), h.now.Mono)
+	}
+	p.handed, p.sentTo = false, 0
+	s.parked = append(s.parked, id)
+}
+
+// replicaOn is the replica on another node, or the slot's own for node 0.
+func (s *slot) replicaOn(node core.NodeID) core.ReplicaID {
+	for _, id := range s.members {
+		if s.nodes[id] == node {
+			return id
+		}
+	}
+	return s.self
+}
+
+// refusedBy keeps what is parked from a replica that just said it does not lead, longer each time.
+func (s *slot) refusedBy(replica core.ReplicaID, now core.Time) {
+	if s.refuser != replica || now > s.retryAt+retryMax {
+		s.refuser, s.pause = replica, retryMin
+	} else if now >= s.retryAt {
+		s.pause = min(2*s.pause, retryMax)
+	} else {
+		return
+	}
+	s.retryAt = now + s.pause
+}
+
+// waits reports whether what is parked must stay so: no leader is known, or the only one known has just refused.
+func (s *slot) waits(now core.Time) bool {
+	led, ok := s.replica.(core.Led)
+	if !ok {
+		return false
+	}
+	leader := led.Leader()
+	return leader == 0 || leader == s.refuser && now < s.retryAt
 }
 
 func (h *Host) end(id core.RequestID, r kv.Result) {
@@ -244,20 +322,51 @@ func (h *Host) end(id core.RequestID, r kv.Result) {
 	h.requests.remove(id)
 }
 
-// placeParked routes the commands that waited for a leader, where one is known now.
+// placeParked routes the commands that waited for a leader, where one is known now, in the order in which they arrived.
 func (h *Host) placeParked() {
 	for _, s := range h.order {
-		if led, ok := s.replica.(core.Led); len(s.parked) == 0 || (ok && led.Leader() == 0) {
+		if len(s.parked) == 0 || s.waits(h.now.Mono) {
 			continue
 		}
 		ids := s.parked
 		s.parked = nil
+		h.inOrder(ids)
 		for _, id := range ids {
 			if h.requests.get(id) != nil {
 				h.route(id)
 			}
 		}
 	}
+	h.placeAway()
+}
+
+func (h *Host) placeAway() {
+	if len(h.away) == 0 {
+		return
+	}
+	ids := h.away
+	h.away = nil
+	h.inOrder(ids)
+	for _, id := range ids {
+		switch p := h.requests.get(id); {
+		case p == nil:
+		case p.retryAt > h.now.Mono:
+			h.away = append(h.away, id)
+		default:
+			h.route(id)
+		}
+	}
+}
+
+// inOrder sorts commands by their arrival: two writes of one connection must not change places when both are tried again.
+func (h *Host) inOrder(ids []core.RequestID) {
+	number := func(id core.RequestID) uint64 {
+		if p := h.requests.get(id); p != nil {
+			return p.number
+		}
+		return 0
+	}
+	slices.SortFunc(ids, func(a, b core.RequestID) int { return cmp.Compare(number(a), number(b)) })
 }
 
 // endOverdue ends the commands whose deadline has passed: what was never handed to anyone certainly did not happen.
@@ -272,9 +381,11 @@ func (h *Host) endOverdue() {
 		}
 	}
 	// A group may be without a leader for hours while clients come and go.
+	ended := func(id core.RequestID) bool { return h.requests.get(id) == nil }
 	for _, s := range h.order {
-		s.parked = slices.DeleteFunc(s.parked, func(id core.RequestID) bool { return h.requests.get(id) == nil })
+		s.parked = slices.DeleteFunc(s.parked, ended)
 	}
+	h.away = slices.DeleteFunc(h.away, ended)
 }
 
 func overdue(p *pending) kv.Result {

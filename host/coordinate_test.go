@@ -2,6 +2,7 @@ package host
 
 import (
 	"bytes"
+	"math/rand/v2"
 	"testing"
 
 	"github.com/gamutdb/gamut/core"
@@ -194,16 +195,108 @@ func TestNobodyIsToldWhatHisNodeCannotHear(t *testing.T) {
 
 func TestGroupsThatLiveElsewhereAreAskedInTurn(t *testing.T) {
 	b := newBench(t, Options{})
-	b.submit(1, asRead, func(c *Command) { c.Nodes = []core.NodeID{2, 3} })
+	elsewhere := func(c *Command) { c.Nodes = []core.NodeID{2, 3} }
+	b.submit(1, asRead, elsewhere)
 	for try := range 4 {
 		if len(b.sent) != try+1 || b.sentTo[try] != core.NodeID(2+try%2) {
 			t.Fatalf("try %d: sent to %v", try, b.sentTo)
 		}
 		b.host.Returned(b.now, b.sentTo[try], b.sent[try].ID, kv.Result{Code: kv.NotLeader})
+		b.pass(0)
+		if asked := len(b.sent); try%2 == 1 && asked != try+1 {
+			t.Fatalf("try %d: all have refused, and no pause", try)
+		}
+		if try%2 == 1 {
+			b.pass(b.host.Deadline() - b.now.Mono)
+		}
+	}
+	b.host.Returned(b.now, 2, b.sent[4].ID, kv.Result{Code: kv.NotLeader})
+	b.pass(0)
+	b.host.Returned(b.now, 3, b.sent[5].ID, kv.Result{})
+	b.wantAnswer(1, kv.OK)
+	b.submit(2, asRead, elsewhere)
+	if last := b.sentTo[len(b.sentTo)-1]; last != 3 {
+		t.Errorf("the next command went to node %d, but node 3 orders them", last)
+	}
+	b.submit(3)
+	b.wantAnswer(3, kv.Unavailable)
+}
+
+func TestNobodyElsewhereLeads(t *testing.T) {
+	b := newBench(t, Options{})
+	b.submit(1, func(c *Command) { c.Nodes = []core.NodeID{2, 3} })
+	for b.answers[1] == nil {
+		for i, f := range b.sent {
+			b.host.Returned(b.now, b.sentTo[i], f.ID, kv.Result{Code: kv.NotLeader})
+		}
+		b.pass(max(0, b.host.Deadline()-b.now.Mono))
 	}
 	b.wantAnswer(1, kv.Unavailable)
-	b.submit(2)
-	b.wantAnswer(2, kv.Unavailable)
+	if n := len(b.sent); n < 10 || n > 60 {
+		t.Errorf("asked %d times within a second", n)
+	}
+}
+
+func TestRefusedCommandsWaitForAnotherLeaderOrAWhile(t *testing.T) {
+	b := newBench(t, Options{})
+	p := &puppet{leader: 2}
+	b.add(1, p)
+	b.submit(1)
+	refuse := func() {
+		b.host.Returned(b.now, 2, b.sent[len(b.sent)-1].ID, kv.Result{Code: kv.NotLeader})
+		b.pass(0)
+	}
+	refuse()
+	if len(b.sent) != 1 {
+		t.Fatal("sent again at once to the one that refused")
+	}
+	b.pass(retryMin)
+	if len(b.sent) != 2 {
+		t.Fatalf("sent %d times after the pause", len(b.sent))
+	}
+	refuse()
+	b.pass(retryMin)
+	if len(b.sent) != 2 {
+		t.Fatal("the second pause is no longer than the first")
+	}
+	p.leader = 3
+	b.pass(0)
+	if len(b.sent) != 3 || b.sentTo[2] != 3 {
+		t.Fatalf("sent to %v: another leader need not be waited for", b.sentTo)
+	}
+}
+
+func TestWritesTriedAgainKeepTheirOrder(t *testing.T) {
+	for name, change := range map[string]func(*Command){"replica here": func(*Command) {},
+		"elsewhere": func(c *Command) { c.Group, c.Nodes = 9, []core.NodeID{2, 3} }} {
+		b := newBench(t, Options{})
+		p := &puppet{leader: 2}
+		b.add(1, p)
+		const commands = 8
+		// Places in the table that were used before are given out in another order.
+		for token := range uint64(commands) {
+			b.submit(token, change)
+		}
+		for i := range commands {
+			b.host.Returned(b.now, 2, b.sent[i].ID, kv.Result{})
+		}
+		for token := range uint64(commands) {
+			b.submit(100+token, change)
+		}
+		b.sent = nil
+		b.host.PeerDown(b.now, 2)
+		p.leader = 3
+		b.pass(0)
+		if len(b.sent) != commands {
+			t.Fatalf("%s: %d commands were sent again", name, len(b.sent))
+		}
+		for i, f := range b.sent {
+			var c kv.Command
+			if err := kv.DecodeCommand(f.Encoded, &c); err != nil || c.Ops[0].Key[0] != byte(100+i) {
+				t.Errorf("%s: command %d is %v, %v", name, i, c.Ops, err)
+			}
+		}
+	}
 }
 
 func TestLateAnswerFindsNoneButItsOwnCommand(t *testing.T) {
@@ -290,4 +383,22 @@ func TestRefusedLaneIsReplaced(t *testing.T) {
 	}
 	b.host.Returned(b.now, 2, b.sent[1].ID, kv.Result{})
 	b.wantAnswer(2, kv.OK)
+}
+
+// TestRequestsOfAnEarlierRunAreNotThoseOfThisOne: a peer may still hold the answer to a command of the node's last run.
+func TestRequestsOfAnEarlierRunAreNotThoseOfThisOne(t *testing.T) {
+	ids := map[core.RequestID]bool{}
+	for run := range uint64(3) {
+		b := newBench(t, Options{})
+		b.host = New(b, rand.New(rand.NewPCG(run, 1)), 0, b.now, Options{})
+		b.add(1, &puppet{leader: 2})
+		for token := range uint64(4) {
+			b.submit(token)
+			if id := b.sent[token].ID; ids[id] {
+				t.Errorf("run %d: id %x was given before", run, id)
+			} else {
+				ids[id] = true
+			}
+		}
+	}
 }

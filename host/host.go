@@ -126,6 +126,10 @@ type Host struct {
 
 	requests requests
 	lanes    map[core.GroupID]*lanes
+	// away are commands that wait to be sent to the next member of a group without a replica here; ordering is the node
+	// that could order such a group's commands when last asked.
+	away     []core.RequestID
+	ordering map[core.GroupID]core.NodeID
 }
 
 // slot is one replica and what the host knows of it.
@@ -142,7 +146,11 @@ type slot struct {
 	hasTimer bool
 	touched  bool
 	batch    []core.Request
-	parked   []core.RequestID
+	// parked wait for a leader. While refuser is the only one known, they wait until retryAt: it refused the last time.
+	parked  []core.RequestID
+	refuser core.ReplicaID
+	retryAt core.Time
+	pause   core.Time
 }
 
 type held struct {
@@ -153,7 +161,8 @@ type held struct {
 // New makes an empty host. upper is the highest HLCUpper found in the log.
 func New(port Port, rng *rand.Rand, upper kv.HLC, now Now, options Options) *Host {
 	h := &Host{options: options.withDefaults(), port: port, rand: rng, now: now, index: map[core.GroupID]*slot{},
-		lanes: map[core.GroupID]*lanes{}}
+		lanes: map[core.GroupID]*lanes{}, ordering: map[core.GroupID]core.NodeID{}}
+	h.requests.firstGen = rng.Uint32()
 	h.open.Seq = 1
 	h.clock.start(upper)
 	return h
@@ -206,6 +215,7 @@ func (h *Host) Remove(now Now, g core.GroupID) {
 	}
 	s.replica = gone{}
 	h.endRequests(s)
+	delete(h.lanes, g)
 }
 
 // gone stands in for a removed replica until the last held output that names it has left.
@@ -371,6 +381,14 @@ func (h *Host) Deadline() core.Time {
 	for _, s := range h.order {
 		if s.hasTimer && s.deadline < at {
 			at = s.deadline
+		}
+		if len(s.parked) > 0 && s.retryAt > h.now.Mono && s.retryAt < at {
+			at = s.retryAt
+		}
+	}
+	for _, id := range h.away {
+		if p := h.requests.get(id); p != nil {
+			at = min(at, p.retryAt)
 		}
 	}
 	return at

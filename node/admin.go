@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/gamutdb/gamut/core"
@@ -273,6 +274,9 @@ func (n *Node) Checkpoint(ctx context.Context, group uint64) (uint64, error) {
 	case at := <-index:
 		return at, nil
 	case <-ctx.Done():
+		n.inbox.call(func(host.Now) {
+			n.marks = slices.DeleteFunc(n.marks, func(w markWaiter) bool { return w.index == index })
+		})
 		return 0, kv.Errorf(kv.Unavailable, "the mark was not applied in time: %v", ctx.Err())
 	case <-n.loopEnded:
 		return 0, errStopped
@@ -304,8 +308,11 @@ func (n *Node) hosted(group uint64) (*shard, error) {
 // leads is nil if this node leads the group; it is called by the loop.
 func (n *Node) leads(s *shard) error {
 	led, ok := n.host.Replica(s.group).(core.Led)
-	if !ok || led.Leader() != s.self {
-		return kv.Errorf(kv.NotLeader, "node %d leads group %d, as far as node %d knows; ask there", s.leader.Load(), s.group, n.config.Node)
+	switch {
+	case !ok || led.Leader() == 0:
+		return kv.Errorf(kv.NotLeader, "node %d knows of no leader of group %d at this moment; retry after a pause", n.config.Node, s.group)
+	case led.Leader() != s.self:
+		return kv.Errorf(kv.NotLeader, "node %d leads group %d, as far as node %d knows; ask there", s.where[led.Leader()], s.group, n.config.Node)
 	}
 	return nil
 }
@@ -320,15 +327,21 @@ func (n *Node) Handoff(ctx context.Context, group uint64, toNode uint32) error {
 	if to == 0 {
 		return kv.Errorf(kv.Invalid, "node %d has no replica of group %d", toNode, group)
 	}
+	begun := false
 	for {
 		moved := false
 		loopErr := n.onLoop(ctx, func(now host.Now) {
-			if led, ok := n.host.Replica(s.group).(core.Led); ok && led.Leader() == to && (to != s.self) {
+			led, ok := n.host.Replica(s.group).(core.Led)
+			switch {
+			case ok && led.Leader() == to && to != s.self:
 				moved = true
-				return
-			}
-			if err = n.leads(s); err == nil {
-				n.host.Event(now, s.group, core.Handoff{To: to})
+			case ok && led.Leader() == 0 && begun:
+				err = nil // the old leader has stood down, and the new one has not won yet
+			default:
+				if err = n.leads(s); err == nil {
+					begun = true
+					n.host.Event(now, s.group, core.Handoff{To: to})
+				}
 			}
 		})
 		if loopErr != nil {

@@ -199,15 +199,8 @@ func (n *Node) dropAll() error {
 
 // writeLog makes batches durable, one after the other, until there are no more.
 func (n *Node) writeLog() {
-	var items []store.Item
 	for b := range n.batches {
-		items = items[:0]
-		for _, it := range b.Items {
-			items = append(items, store.Item(it))
-		}
-		err := n.disk.Append(store.Batch{HLCUpper: b.HLCUpper, Items: items, Roll: b.Roll})
-		clear(items)
-		if err != nil {
+		if err := n.disk.Append(store.Batch{HLCUpper: b.HLCUpper, Items: b.Items, Roll: b.Roll}); err != nil {
 			n.fail(err)
 			continue
 		}

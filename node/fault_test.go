@@ -199,6 +199,7 @@ func TestTheQueueToAPeerIsBounded(t *testing.T) {
 	}
 	here, there := net.Pipe()
 	p.opened(here, [16]byte{})
+	p.hearing.Store(true)
 	for range 200 {
 		n.Message(2, m)
 		p.flush()
@@ -218,6 +219,25 @@ func TestTheQueueToAPeerIsBounded(t *testing.T) {
 	p.recycle(frames)
 	if p.queued.Load() != 0 {
 		t.Errorf("%d bytes wait in an empty queue", p.queued.Load())
+	}
+}
+
+// One of the two connections to a peer may break alone: nobody may wait for an answer that has no way back.
+func TestAnswersNeedAWayBack(t *testing.T) {
+	p := &peer{id: 2, wake: make(chan struct{}, 1)}
+	n := &Node{peers: map[core.NodeID]*peer{2: p}}
+	out, _ := net.Pipe()
+	p.opened(out, [16]byte{})
+	n.Forward(2, host.Forward{ID: 5})
+	if p.buildingBytes != 0 || len(n.unsent) != 1 {
+		t.Errorf("a command was sent to a peer that cannot answer")
+	}
+	p.closed("")
+	in, there := net.Pipe()
+	p.in = in
+	n.Return(2, 7, kv.Result{})
+	if _, err := there.Read(make([]byte, 1)); err == nil {
+		t.Error("an answer was lost, and the peer is not told")
 	}
 }
 

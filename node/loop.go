@@ -169,10 +169,11 @@ func (n *Node) Message(to core.NodeID, m host.Envelope) {
 	p.grew(appendMessage(p.frame(), m))
 }
 
-// Forward carries a command to the leader's node (host.Port). One that cannot leave comes back in the next pass.
+// Forward carries a command to the leader's node (host.Port). One that cannot leave, or whose answer could not come back,
+// returns in the next pass.
 func (n *Node) Forward(to core.NodeID, f host.Forward) {
 	p := n.peers[to]
-	if p == nil || !p.connected.Load() || p.full() {
+	if p == nil || !p.connected.Load() || !p.hearing.Load() || p.full() {
 		n.unsent = append(n.unsent, unsent{to, f.ID})
 		return
 	}
@@ -183,10 +184,10 @@ func (n *Node) Forward(to core.NodeID, f host.Forward) {
 // take them is hung up on, so that it knows that it does not know.
 func (n *Node) Return(to core.NodeID, id core.RequestID, r kv.Result) {
 	p := n.peers[to]
-	if p == nil || !p.connected.Load() {
+	if p == nil {
 		return
 	}
-	if p.full() {
+	if !p.connected.Load() || p.full() {
 		p.hangUp()
 		return
 	}

@@ -32,8 +32,10 @@ type peer struct {
 
 	// connected says that what is queued has a connection to go to; queued is how many bytes wait.
 	connected atomic.Bool
-	queued    atomic.Int64
-	wake      chan struct{}
+	// hearing says that there is a connection on which the peer can answer.
+	hearing atomic.Bool
+	queued  atomic.Int64
+	wake    chan struct{}
 
 	mu     sync.Mutex
 	frames [][]byte

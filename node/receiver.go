@@ -72,6 +72,7 @@ func (n *Node) welcome(conn net.Conn) (*peer, error) {
 	p.mu.Lock()
 	old := p.in
 	p.in, p.store = conn, theirs.store
+	p.hearing.Store(true)
 	p.mu.Unlock()
 	if old != nil {
 		// The peer began anew: what it was asked on the old connection it may never have heard.
@@ -88,6 +89,7 @@ func (n *Node) hear(ctx context.Context, p *peer, conn net.Conn) {
 	last := p.in == conn
 	if last {
 		p.in = nil
+		p.hearing.Store(false)
 	}
 	p.mu.Unlock()
 	if ctx.Err() == nil && last {

@@ -20,6 +20,7 @@ type submission struct {
 	entries  []entry
 	arena    []byte
 	written  []*shard // the shards that the batch writes to
+	asked    []*shard // the shards of all entries
 	left     int      // entries without an answer; the loop's
 	// room is how many bytes of answers the batch may still collect.
 	room int
@@ -38,7 +39,8 @@ type entry struct {
 func (s *submission) reset() {
 	clear(s.entries)
 	clear(s.written)
-	s.entries, s.written = s.entries[:0], s.written[:0]
+	clear(s.asked)
+	s.entries, s.written, s.asked = s.entries[:0], s.written[:0], s.asked[:0]
 	if s.lent || cap(s.arena) > arenaKeep {
 		s.arena = nil
 	}
@@ -124,7 +126,8 @@ func (n *Node) sort(s *submission, calls []*kv.Call, now core.Time) {
 			continue
 		}
 		read := c.Command.ReadOnly()
-		if read && sh.readUntil.Load() > int64(now) && !slices.Contains(s.written, sh) {
+		// What the loop has to do comes first, a read that found no permit included: one that comes after may see no less.
+		if read && sh.readUntil.Load() > int64(now) && !slices.Contains(s.asked, sh) {
 			r, needsLog := n.read(sh, c, stamp)
 			if !needsLog {
 				s.fit(&r, true)
@@ -136,6 +139,9 @@ func (n *Node) sort(s *submission, calls []*kv.Call, now core.Time) {
 		}
 		if !read && !slices.Contains(s.written, sh) {
 			s.written = append(s.written, sh)
+		}
+		if !slices.Contains(s.asked, sh) {
+			s.asked = append(s.asked, sh)
 		}
 		s.entries = append(s.entries, entry{call: c, shard: sh, read: read})
 	}

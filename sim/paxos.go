@@ -14,7 +14,7 @@ import (
 func DrawPaxos(seed uint64, mutation paxos.Mutation) Protocol {
 	rng := stream(seed, "paxos", 0)
 	lease := []core.Time{0, 500 * Millisecond, 500 * Millisecond, 1500 * Millisecond}[rng.IntN(4)]
-	options := paxos.Options{Mutation: mutation}
+	options := paxos.Options{Mutation: mutation, Window: 1 + rng.IntN(4)}
 	if rng.IntN(2) == 0 {
 		options.RetainBytes = 500 + rng.IntN(4000)
 	}
@@ -22,7 +22,8 @@ func DrawPaxos(seed uint64, mutation paxos.Mutation) Protocol {
 		options.Heartbeat, options.ElectionMin, options.ElectionMax = 20*Millisecond, 100*Millisecond, 200*Millisecond
 	}
 	p := Paxos(options, lease)
-	p.Name = fmt.Sprintf("paxos (lease %s, %d bytes retained, elections from %s)", clockText(lease), options.RetainBytes, clockText(options.ElectionMin))
+	p.Name = fmt.Sprintf("paxos (lease %s, %d blocks under way, %d bytes retained, elections from %s)", clockText(lease),
+		options.Window, options.RetainBytes, clockText(options.ElectionMin))
 	return p
 }
 

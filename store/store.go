@@ -37,10 +37,7 @@ type Group interface {
 }
 
 // Item is a record of one group.
-type Item struct {
-	Group  core.GroupID
-	Record core.Record
-}
+type Item = core.Item
 
 // Batch is what one Append makes durable, together or not at all.
 type Batch struct {

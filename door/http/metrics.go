@@ -17,7 +17,8 @@ import (
 type Metrics struct {
 	registry *prometheus.Registry
 	requests *prometheus.CounterVec
-	seconds  *prometheus.HistogramVec
+	seconds  latencies
+	http     *DoorMetrics
 }
 
 // NewMetrics makes the registry of one node.
@@ -25,22 +26,19 @@ func NewMetrics(admin kv.Admin) *Metrics {
 	m := &Metrics{
 		registry: prometheus.NewRegistry(),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "gamut_requests_total", Help: "Requests answered, by door and by the code of the answer in the door's own terms.",
+			Name: "gamut_requests_total", Help: "Requests answered by the database or the HTTP door, by door and by code: HTTP's status, elsewhere the outcome.",
 		}, []string{"door", "code"}),
-		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "gamut_request_seconds", Help: "Time from a request's arrival to the end of its answer.",
-			Buckets: prometheus.ExponentialBuckets(0.0001, 2, 17), // 0.1 ms to 6.5 s: just beyond the default deadline
-		}, []string{"door"}),
 	}
-	m.registry.MustRegister(m.requests, m.seconds, statusCollector{admin},
+	m.http = m.Door("http")
+	m.registry.MustRegister(m.requests, &m.seconds, statusCollector{admin},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
-// Observe counts one answered request.
-func (m *Metrics) Observe(door, code string, took time.Duration) {
-	m.requests.WithLabelValues(door, code).Inc()
-	m.seconds.WithLabelValues(door).Observe(took.Seconds())
+// observeHTTP counts one answered request of this door.
+func (m *Metrics) observeHTTP(status int, took time.Duration) {
+	m.requests.WithLabelValues("http", strconv.Itoa(status)).Inc()
+	m.http.took.add(1, took)
 }
 
 // Handler is the page itself.

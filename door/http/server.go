@@ -17,7 +17,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -70,12 +69,44 @@ type Server struct {
 	http    *http.Server
 	batches sync.Pool
 	held    atomic.Int64
+	fresh   fresh
+}
+
+// fresh are the connections that have not sent a byte. A shutdown would wait seconds for each, to tell them from others.
+type fresh struct {
+	mu      sync.Mutex
+	conns   map[net.Conn]struct{}
+	closing bool
+}
+
+// changed follows a connection's state, as http.Server.ConnState.
+func (f *fresh) changed(c net.Conn, state http.ConnState) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch {
+	case state != http.StateNew:
+		delete(f.conns, c)
+	case f.closing:
+		c.Close()
+	default:
+		f.conns[c] = struct{}{}
+	}
+}
+
+func (f *fresh) close() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.closing = true
+	for c := range f.conns {
+		c.Close()
+	}
 }
 
 // New makes a server that asks db for data and admin for everything else.
 func New(db kv.Database, admin kv.Admin, opts Options) *Server {
 	s := &Server{db: db, admin: admin, opts: opts.withDefaults(), metrics: NewMetrics(admin)}
 	s.batches.New = func() any { return new(kv.Batch) }
+	s.fresh.conns = map[net.Conn]struct{}{}
 	s.http = &http.Server{
 		Handler:           s.routes(),
 		ReadHeaderTimeout: 10 * time.Second,
@@ -83,6 +114,7 @@ func New(db kv.Database, admin kv.Admin, opts Options) *Server {
 		// The answer begins after the body was read and the command was answered, hence the sum.
 		WriteTimeout:   2*s.opts.TransferTimeout + s.opts.Deadline,
 		IdleTimeout:    s.opts.IdleTimeout,
+		ConnState:      s.fresh.changed,
 		MaxHeaderBytes: 32 << 10, // a key of kv.KeyMax is three times as long when all of it is percent-encoded
 		ErrorLog:       slog.NewLogLogger(s.opts.Log.Handler(), slog.LevelDebug),
 	}
@@ -103,8 +135,10 @@ func (s *Server) Serve(ln net.Listener) error {
 	return nil
 }
 
-// Shutdown stops listening and lets running requests finish; when ctx ends first it cuts them off.
+// Shutdown stops listening and lets running requests finish; when ctx ends first it cuts them off. Connections on which
+// nothing was asked end at once.
 func (s *Server) Shutdown(ctx context.Context) error {
+	s.fresh.close()
 	err := s.http.Shutdown(ctx)
 	if err != nil {
 		s.http.Close()
@@ -147,7 +181,7 @@ func (s *Server) routes() http.Handler {
 		} else {
 			mux.ServeHTTP(counted, r)
 		}
-		s.metrics.Observe("http", strconv.Itoa(counted.status), time.Since(started))
+		s.metrics.observeHTTP(counted.status, time.Since(started))
 	}))
 }
 

@@ -2,10 +2,12 @@ package http
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -521,4 +523,34 @@ func FuzzTxn(f *testing.F) {
 			t.Fatalf("%d operations became %d", len(txn.Operations), len(cmd.Ops))
 		}
 	})
+}
+
+// TestShutdownDoesNotWaitForConnectionsThatAskedNothing: http.Server gives each of them seconds to say something.
+func TestShutdownDoesNotWaitForConnectionsThatAskedNothing(t *testing.T) {
+	d := newDoor(t)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error)
+	go func() { served <- d.Serve(ln) }()
+	silent, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	// Connections are accepted in turn: when this one is answered, the first is known.
+	resp, err := http.Get("http://" + ln.Addr().String() + "/livez")
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Second)
+	defer cancel()
+	if err := d.Shutdown(ctx); err != nil {
+		t.Errorf("shutdown: %v", err)
+	}
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
 }

@@ -29,6 +29,9 @@ type Options struct {
 	Deadline time.Duration
 	// WriteTimeout is how long a client may take to read 64 KiB before it is cut off; default 5 s.
 	WriteTimeout time.Duration
+	// Observe, if set, is told of answered calls, those of a batch with the same outcome together, and how long they
+	// took. It is called by all connections at once.
+	Observe func(code kv.Code, calls int, took time.Duration)
 	// Logger gets what operators should know; default: nothing is logged.
 	Logger *slog.Logger
 	// Version is what the version command answers; default "1.6.0-gamut".

@@ -76,12 +76,14 @@ func newPipeline(s *Server) *pipeline {
 // round parses what is complete in the connection's buffer, has it executed, and answers.
 func (p *pipeline) round(c *conn) (used int, closing bool) {
 	p.conn = c
-	p.batch.Reset(time.Now().Add(p.server.options.Deadline))
+	began := time.Now()
+	p.batch.Reset(began.Add(p.server.options.Deadline))
 	used, closing = p.parse(c.buf[c.start:c.end])
 	if len(p.batch.Calls()) > 0 {
 		p.server.db.Submit(&p.batch)
 		p.batch.Wait()
 		p.recacheStale()
+		p.server.observe(p.batch.Calls(), began)
 	}
 	held := p.hold()
 	for i := range p.requests {

@@ -242,7 +242,9 @@ func (c *conn) flush() {
 
 // await submits the batch's calls and waits for their answers.
 func (c *conn) await() {
-	c.batch.Deadline = time.Now().Add(c.server.options.RequestDeadline)
+	began := time.Now()
+	defer func() { c.server.observe(c.batch.Calls(), began) }()
+	c.batch.Deadline = began.Add(c.server.options.RequestDeadline)
 	if !c.takeOutput() {
 		for _, call := range c.batch.Calls() {
 			call.Result = kv.Result{Code: kv.Busy, Detail: busyOutput}

@@ -48,6 +48,9 @@ type Options struct {
 	Info func() map[string]string
 	// Explain says in sentences what a keyspace promises; false if there is none of that name.
 	Explain func(keyspace string) ([]string, bool)
+	// Observe, if set, is told of answered calls, those of a batch with the same outcome together, and how long they
+	// took. It is called by all connections at once.
+	Observe func(code kv.Code, calls int, took time.Duration)
 	// Logger takes a line for each client that was cut off. Default slog.Default.
 	Logger *slog.Logger
 }

@@ -119,9 +119,10 @@ func (m *Member) config(version string) node.Config {
 }
 
 func (m *Member) openDoors(version string) {
-	m.doors[0].server = doorhttp.New(m.node, m.gate, doorhttp.Options{Log: m.log})
-	m.doors[1].server = redis.New(m.node, redis.Options{Version: version, Logger: m.log, Explain: m.explain})
-	m.doors[2].server = memcached.New(m.node, memcached.Options{Logger: m.log})
+	web := doorhttp.New(m.node, m.gate, doorhttp.Options{Log: m.log})
+	m.doors[0].server = web
+	m.doors[1].server = redis.New(m.node, redis.Options{Version: version, Logger: m.log, Explain: m.explain, Observe: web.Metrics().Door("redis").Observe})
+	m.doors[2].server = memcached.New(m.node, memcached.Options{Logger: m.log, Observe: web.Metrics().Door("memcached").Observe})
 	for _, d := range m.doors {
 		m.serving.Go(func() {
 			if err := d.server.Serve(d.listener); err != nil && !errors.Is(err, redis.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
