@@ -135,9 +135,12 @@ var mutations = map[paxos.Mutation]struct {
 	paxos.KeepOwnLog: {[]Kind{Divergence, Invariant}, directed(3, quick, 0, func(f *Faults) {
 		f.Flap, f.Cut, f.SyncMax = 300*Millisecond, 500*Millisecond, 60*Millisecond
 	})},
-	paxos.InstallOldSnapshot: {[]Kind{Divergence, Invariant}, anything},
-	paxos.ApplyTwice:         {[]Kind{Durability}, anything},
-	paxos.LocalTime:          {[]Kind{Divergence}, anything},
+	// Followers that were cut off are sent snapshots, and second copies of them come late.
+	paxos.InstallOldSnapshot: {[]Kind{Divergence, Invariant}, directed(3, paxos.Options{RetainBytes: 600}, 0, func(f *Faults) {
+		f.Cut, f.Duplicate, f.Straggle = 300*Millisecond, 0.5, 0.3
+	})},
+	paxos.ApplyTwice: {[]Kind{Durability}, anything},
+	paxos.LocalTime:  {[]Kind{Divergence}, anything},
 }
 
 // TestMutations plants each bug that package paxos knows.
