@@ -74,6 +74,9 @@ func TestCanaries(t *testing.T) {
 // quick are elections within 100 to 200 ms.
 var quick = paxos.Options{Heartbeat: 20 * Millisecond, ElectionMin: 100 * Millisecond, ElectionMax: 200 * Millisecond}
 
+// forgetful keeps a few blocks in memory, so that who lags needs a snapshot.
+var forgetful = paxos.Options{Heartbeat: 20 * Millisecond, ElectionMin: 100 * Millisecond, ElectionMax: 200 * Millisecond, RetainBytes: 500}
+
 // idle is a swarm with two slow clients.
 func idle(draw swarm) swarm {
 	return func(seed uint64, planted paxos.Mutation) Options {
@@ -135,9 +138,9 @@ var mutations = map[paxos.Mutation]struct {
 	paxos.KeepOwnLog: {[]Kind{Divergence, Invariant}, directed(3, quick, 0, func(f *Faults) {
 		f.Flap, f.Cut, f.SyncMax = 300*Millisecond, 500*Millisecond, 60*Millisecond
 	})},
-	// Followers that were cut off are sent snapshots, and second copies of them come late.
-	paxos.InstallOldSnapshot: {[]Kind{Divergence, Invariant}, directed(3, paxos.Options{RetainBytes: 600}, 0, func(f *Faults) {
-		f.Cut, f.Duplicate, f.Straggle = 300*Millisecond, 0.5, 0.3
+	// Followers lag behind what is kept in memory, and copies of snapshots come late.
+	paxos.InstallOldSnapshot: {[]Kind{Divergence, Durability, Invariant}, directed(3, forgetful, 0, func(f *Faults) {
+		f.Straggle, f.Duplicate, f.Reorder, f.Cut, f.Partition = 0.2, 0.4, 0.5, 500*Millisecond, 500*Millisecond
 	})},
 	paxos.ApplyTwice: {[]Kind{Durability}, anything},
 	paxos.LocalTime:  {[]Kind{Divergence}, anything},
