@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"math"
+	"slices"
 )
 
 // codecVersion is the first byte of every encoded command and result.
@@ -74,6 +75,7 @@ func AppendCommand(b []byte, c *Command) []byte {
 
 // AppendWithSession appends an encoded command that has no session as the same command of a session.
 func AppendWithSession(b, encoded []byte, s Session) []byte {
+	b = slices.Grow(b, len(encoded)+len(s.Client)+2*binary.MaxVarintLen64)
 	b = append(b, codecVersion, encoded[1]|commandSession)
 	b = append(b, s.Client[:]...)
 	b = binary.AppendUvarint(b, s.Seq)

@@ -1,6 +1,7 @@
 package machine
 
 import (
+	"bytes"
 	"encoding/binary"
 
 	"github.com/gamutdb/gamut/kv"
@@ -51,7 +52,9 @@ func (m *Machine) applyOnce(c *kv.Command) kv.Result {
 		m.put(m.stateKey(idleKind, timeKey(m.now.UnixMilli()+sessionIdle), id.Client[:]), nil)
 	}
 	s.known, s.dirty, s.active = true, true, m.now.UnixMilli()
-	s.results = append(s.results, answered{id.Seq, kv.AppendResult(nil, &res)})
+	from := len(m.arena)
+	m.arena = kv.AppendResult(m.arena, &res)
+	s.results = append(s.results, answered{id.Seq, m.arena[from:len(m.arena):len(m.arena)]})
 	return res
 }
 
@@ -121,7 +124,8 @@ func (s *session) find(seq uint64) (kv.Result, bool) {
 	for i := range s.results {
 		if s.results[i].seq == seq {
 			var r kv.Result
-			if _, err := kv.DecodeResult(s.results[i].result, &r); err != nil {
+			// A copy: the answer outlives the arena, where the row's newest results are.
+			if _, err := kv.DecodeResult(bytes.Clone(s.results[i].result), &r); err != nil {
 				panic("machine: a session's result cannot be decoded")
 			}
 			return r, true
@@ -169,7 +173,11 @@ func mustDecodeSession(b []byte) (s session) {
 		b = b[1:]
 	}
 	s.active, s.acked = int64(next()), next()
-	for n := next(); n > 0 && !bad; n-- {
+	n := next()
+	if n <= uint64(len(b)) {
+		s.results = make([]answered, 0, n+1) // and the one that is about to be added
+	}
+	for ; n > 0 && !bad; n-- {
 		seq, size := next(), next()
 		if bad = bad || size > uint64(len(b)); !bad {
 			s.results = append(s.results, answered{seq, b[:size:size]})

@@ -138,3 +138,19 @@ func TestActiveSessionIsNotForgotten(t *testing.T) {
 		t.Errorf("%d idle entries", w.left(idleKind))
 	}
 }
+
+// TestRepeatedAnswersOutliveTheirEntry: they leave when the entry is durable, and the next one may be under way by then.
+func TestRepeatedAnswersOutliveTheirEntry(t *testing.T) {
+	w := newWorld()
+	w.do(set("n", "a value of some length"))
+	c := kv.Command{Session: kv.Session{Client: client(epoch), Seq: 1}, Ops: []kv.Op{get("n"), set("m", "x")}}
+	r := w.entry(c, c)
+	for range 3 {
+		w.do(set("o", "something else that goes through the same memory, at greater length than the answer"))
+	}
+	for i := range r {
+		if got := string(r[i].Items[0].Value); got != "a value of some length" {
+			t.Errorf("answer %d became %q", i, got)
+		}
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"slices"
 
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/host"
@@ -23,6 +24,8 @@ const (
 	frameMax = 40 << 20
 	// frameFill is where a frame is closed and the next one begun.
 	frameFill = 1 << 20
+	// parcelsMax is more than fit into a frame that is closed in time: a list of parcels is larger than the frame.
+	parcelsMax = 2 * frameFill / parcelHead
 )
 
 const (
@@ -33,10 +36,10 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// times are the clock readings on every frame, for round-trip times and skew.
+// times are the clock readings on a frame, for round-trip times and skew.
 type times struct {
 	wall int64 // sender's clock in Unix milliseconds
-	sent int64 // sender's monotonic clock, in nanoseconds
+	sent int64 // sender's monotonic clock, in nanoseconds; 0: this frame has no readings, one of the last 10 ms has
 	echo int64 // the last sent that the sender received from us; 0: none
 	held int64 // how long ago that was
 }
@@ -131,6 +134,11 @@ type decoder func(core.GroupID, []byte) (core.Message, error)
 // readParcels appends the parcels of a frame to list. They keep b. A message for a group that is not known here is
 // skipped: its sender knows more of the catalog, and says it again.
 func readParcels(list []parcel, b []byte, decode decoder) ([]parcel, error) {
+	n := countParcels(b)
+	if n > parcelsMax {
+		return list, errParcel
+	}
+	list = slices.Grow(list, n)
 	for len(b) > 0 {
 		if len(b) < parcelHead || uint64(binary.BigEndian.Uint32(b)) > uint64(len(b)-parcelHead) {
 			return list, errParcel
@@ -147,6 +155,20 @@ func readParcels(list []parcel, b []byte, decode decoder) ([]parcel, error) {
 		b = b[end:]
 	}
 	return list, nil
+}
+
+// countParcels is how many parcels begin in a frame.
+func countParcels(b []byte) (n int) {
+	for len(b) >= parcelHead {
+		size := uint64(binary.BigEndian.Uint32(b))
+		b = b[parcelHead:]
+		n++
+		if size > uint64(len(b)) {
+			break
+		}
+		b = b[size:]
+	}
+	return n
 }
 
 func (p *parcel) read(body []byte, decode decoder) (known bool, err error) {

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"net"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -39,6 +41,44 @@ func testParcels() (frame []byte, want []parcel) {
 	frame = appendForward(frame, f)
 	frame = appendReturn(frame, 77, &r)
 	return frame, []parcel{{kind: parcelMessage, envelope: m}, {kind: parcelForward, forward: f}, {kind: parcelReturn, id: 77, result: r}}
+}
+
+func TestFramesOfTooManyParcelsAreRefused(t *testing.T) {
+	if list, err := readParcels(nil, make([]byte, (parcelsMax+1)*parcelHead), decodeWord); err == nil || cap(list) > 0 {
+		t.Errorf("%v, and a list for %d", err, cap(list))
+	}
+}
+
+func TestSmallFramesLeaveTogether(t *testing.T) {
+	p := &peer{id: 2, wake: make(chan struct{}, 1)}
+	p.opened(nil, [16]byte{})
+	here, _ := net.Pipe()
+	p.out = here
+	sizes := []int{10, frameJoin, 20, frameJoin + 1, 30, frameFill, 40}
+	var want []parcel
+	for _, n := range sizes {
+		m := host.Envelope{Group: 7, From: 1, To: 2, Message: word(strings.Repeat("x", n))}
+		want = append(want, parcel{kind: parcelMessage, envelope: m})
+		p.grew(appendMessage(p.frame(), m))
+		p.flush()
+	}
+	var got []parcel
+	frames := p.take(nil)
+	for _, f := range frames {
+		var err error
+		if got, err = readParcels(got, f[frameHead:], decodeWord); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(parcel{}), cmpopts.EquateEmpty()); diff != "" {
+		t.Error(diff)
+	}
+	if len(frames) >= len(sizes) {
+		t.Errorf("%d frames", len(frames))
+	}
+	if p.recycle(frames); p.queued.Load() != 0 {
+		t.Errorf("%d bytes wait in an empty queue", p.queued.Load())
+	}
 }
 
 func TestFramesComeBackAsTheyWere(t *testing.T) {

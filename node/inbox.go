@@ -23,6 +23,27 @@ type frameIn struct {
 	parcels []parcel
 }
 
+// parcelPool holds lists of parcels for the frames to come: a list is large beside what is in it.
+type parcelPool struct{ lists sync.Pool }
+
+// parcelsKeep is the longest list that is used again.
+const parcelsKeep = 1024
+
+func (p *parcelPool) get() []parcel {
+	if list, ok := p.lists.Get().(*[]parcel); ok {
+		return *list
+	}
+	return nil
+}
+
+func (p *parcelPool) put(list []parcel) {
+	if cap(list) > 0 && cap(list) <= parcelsKeep {
+		clear(list)
+		list = list[:0]
+		p.lists.Put(&list)
+	}
+}
+
 type syncedBatch struct {
 	batch     host.Batch
 	needsRoll bool

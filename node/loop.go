@@ -1,6 +1,7 @@
 package node
 
 import (
+	"math"
 	"time"
 
 	"github.com/gamutdb/gamut/core"
@@ -17,11 +18,15 @@ func (n *Node) loop() {
 	defer close(n.loopEnded)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	// alarm is what the timer is set to. A deadline that moves away, as most do in each pass, leaves it alone: one early
+	// pass costs less than setting the timer thousands of times.
+	alarm := core.Time(math.MinInt64)
 	var got arrivals
 	for !n.stopped {
 		select {
 		case <-n.inbox.wake:
 		case <-timer.C:
+			alarm = core.Time(math.MaxInt64)
 		}
 		n.inbox.take(&got)
 		// The clock is read after the messages were taken: a lease granted "now" must not begin before its request came.
@@ -32,7 +37,10 @@ func (n *Node) loop() {
 			break
 		}
 		got.reset()
-		timer.Reset(max(timerMin, time.Duration(n.host.Deadline()-now.Mono)))
+		if at := max(n.host.Deadline(), now.Mono+core.Time(timerMin)); at < alarm {
+			alarm = at
+			timer.Reset(time.Duration(at - now.Mono))
+		}
 	}
 	n.abandon()
 }
@@ -78,6 +86,7 @@ func (n *Node) deliver(now host.Now, got *arrivals) {
 		for j := range got.frames[i].parcels {
 			n.receive(now, got.frames[i].from, &got.frames[i].parcels[j])
 		}
+		n.parcels.put(got.frames[i].parcels)
 	}
 	unsent := n.unsent
 	n.unsent = n.unsentSpare[:0]

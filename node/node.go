@@ -60,6 +60,7 @@ type Node struct {
 	marks          []markWaiter
 
 	submissions sync.Pool
+	parcels     parcelPool
 	checkpoints checkpoints
 	alarms      alarms
 	skewed      atomic.Bool

@@ -101,10 +101,10 @@ func (n *Node) hear(ctx context.Context, p *peer, conn net.Conn) {
 func (n *Node) readFrames(p *peer, conn net.Conn) error {
 	r := bufio.NewReaderSize(conn, 64<<10)
 	var head [frameHead]byte
+	if err := conn.SetReadDeadline(time.Now().Add(silence)); err != nil {
+		return err
+	}
 	for {
-		if err := conn.SetReadDeadline(time.Now().Add(silence)); err != nil {
-			return err
-		}
 		if _, err := io.ReadFull(r, head[:]); err != nil {
 			return err
 		}
@@ -120,11 +120,17 @@ func (n *Node) readFrames(p *peer, conn net.Conn) error {
 		if err != nil {
 			return err
 		}
-		n.observe(p, t)
+		if t.sent != 0 {
+			now := time.Now()
+			n.observe(p, t, now)
+			if err := conn.SetReadDeadline(now.Add(silence)); err != nil {
+				return err
+			}
+		}
 		if size == 0 {
 			continue
 		}
-		parcels, err := readParcels(nil, body, n.decodeMessage)
+		parcels, err := readParcels(n.parcels.get(), body, n.decodeMessage)
 		if err != nil {
 			return fmt.Errorf("a frame of node %d: %w", p.id, err)
 		}
@@ -134,11 +140,11 @@ func (n *Node) readFrames(p *peer, conn net.Conn) error {
 	}
 }
 
-func (n *Node) observe(p *peer, t times) {
+func (n *Node) observe(p *peer, t times, seen time.Time) {
 	now := n.clocks.mono()
 	wall := n.clocks.millis(now)
 	p.mu.Lock()
-	p.measured.observe(t, now, wall, time.Now())
+	p.measured.observe(t, now, wall, seen)
 	p.mu.Unlock()
 }
 

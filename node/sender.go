@@ -18,9 +18,13 @@ const (
 	// keepAlive is how often an idle connection says that it lives, and carries the clocks.
 	keepAlive = 500 * time.Millisecond
 	// silence is after how long without a frame a connection is given up, in either direction.
-	silence    = 10 * time.Second
-	backoffMin = 50 * time.Millisecond
-	backoffMax = time.Second
+	silence = 10 * time.Second
+	// timesEvery is how often frames carry the clocks: reading them costs a system call on each side.
+	timesEvery = 10 * time.Millisecond
+	// silenceSlack is by how much less a deadline of silence may allow: setting it for each frame costs more than it helps.
+	silenceSlack = time.Second
+	backoffMin   = 50 * time.Millisecond
+	backoffMax   = time.Second
 	// refusedWait is how long to leave a peer alone that will not speak with us.
 	refusedWait = 2 * time.Second
 )
@@ -130,6 +134,7 @@ func (n *Node) send(ctx context.Context, p *peer, conn net.Conn) error {
 	var frames [][]byte
 	var buffers net.Buffers
 	idle := make([]byte, frameHead)
+	var timed, limited time.Time
 	for {
 		alive := false
 		select {
@@ -141,7 +146,11 @@ func (n *Node) send(ctx context.Context, p *peer, conn net.Conn) error {
 		}
 		frames = p.take(frames)
 		buffers = buffers[:0]
-		t := p.times(n.clocks)
+		var t times
+		now := time.Now()
+		if alive || now.Sub(timed) >= timesEvery {
+			t, timed = p.times(n.clocks), now
+		}
 		for _, f := range frames {
 			sealFrame(f, t)
 			buffers = append(buffers, f)
@@ -157,8 +166,11 @@ func (n *Node) send(ctx context.Context, p *peer, conn net.Conn) error {
 			sealFrame(idle, t)
 			buffers = append(buffers, idle)
 		}
-		if err := conn.SetWriteDeadline(time.Now().Add(silence)); err != nil {
-			return err
+		if now.Sub(limited) >= silenceSlack {
+			if err := conn.SetWriteDeadline(now.Add(silence)); err != nil {
+				return err
+			}
+			limited = now
 		}
 		writing := buffers // WriteTo eats its receiver
 		if _, err := writing.WriteTo(conn); err != nil {

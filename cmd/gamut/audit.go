@@ -86,7 +86,7 @@ func (g *global) tasks(ctx context.Context, c *cobra.Command) ([]audit.Task, err
 	all := !c.Flags().Changed("keyspace")
 	tasks := audit.Plan(keyspaces, nodes, func(name string) bool { return all || name == g.keyspace })
 	if len(tasks) == 0 {
-		return nil, coded{exitNotFound, fmt.Errorf("there is no keyspace %q", g.keyspace)}
+		return nil, noKeyspace(g.keyspace)
 	}
 	return tasks, nil
 }

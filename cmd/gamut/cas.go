@@ -24,7 +24,7 @@ func casCommand(g *global) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			q := remote.Request{Method: "PUT", Path: remote.KeyPath(g.keyspace, []byte(args[0])), Header: http.Header{}, Body: value}
+			q := remote.Request{Method: "PUT", Header: http.Header{}, Body: value}
 			if version == 0 {
 				q.Header.Set("If-None-Match", "*")
 			} else {

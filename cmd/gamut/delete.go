@@ -17,11 +17,11 @@ func deleteCommand(g *global) *cobra.Command {
 		RunE: func(c *cobra.Command, args []string) error {
 			ctx, cancel := bounded(c)
 			defer cancel()
-			q := remote.Request{Method: "DELETE", Path: remote.KeyPath(g.keyspace, []byte(args[0])), Header: http.Header{}}
+			q := remote.Request{Method: "DELETE", Header: http.Header{}}
 			if version != "" {
 				q.Header.Set("If-Match", version)
 			}
-			resp, err := g.cluster().Do(ctx, q)
+			resp, err := g.ask(ctx, args[0], q)
 			if err != nil {
 				return err
 			}

@@ -24,7 +24,7 @@ var devKeyspaces = []string{"default", string(kv.Linearizable)}
 
 func devCommand() *cobra.Command {
 	var nodes, basePort int
-	var dir string
+	var dir, debug string
 	var processes bool
 	cmd := &cobra.Command{
 		Use:   "dev",
@@ -40,6 +40,11 @@ func devCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if debug != "" {
+				if err := settings.DebugFrom(all, debug); err != nil {
+					return err
+				}
+			}
 			if processes {
 				return devProcesses(c, all, path)
 			}
@@ -49,6 +54,7 @@ func devCommand() *cobra.Command {
 	cmd.Flags().IntVar(&nodes, "nodes", 3, "how many nodes")
 	cmd.Flags().StringVar(&dir, "dir", "gamut-data", "folder of their data")
 	cmd.Flags().IntVar(&basePort, "base-port", settings.BasePort, "HTTP port of the first node; the others follow")
+	cmd.Flags().StringVar(&debug, "debug", "", "loopback address for profiles of the first node; the others follow in steps of 10")
 	cmd.Flags().BoolVar(&processes, "processes", false, "run each node as a process of its own")
 	return cmd
 }

@@ -22,7 +22,7 @@ func getCommand(g *global) *cobra.Command {
 		RunE: func(c *cobra.Command, args []string) error {
 			ctx, cancel := bounded(c)
 			defer cancel()
-			resp, err := g.cluster().Do(ctx, remote.Request{Method: "GET", Path: remote.KeyPath(g.keyspace, []byte(args[0]))})
+			resp, err := g.ask(ctx, args[0], remote.Request{Method: "GET"})
 			if err != nil {
 				return err
 			}

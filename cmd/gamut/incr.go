@@ -23,9 +23,7 @@ func incrCommand(g *global) *cobra.Command {
 			}
 			ctx, cancel := bounded(c)
 			defer cancel()
-			resp, err := g.cluster().Do(ctx, remote.Request{
-				Method: "POST", Path: remote.KeyPath(g.keyspace, []byte(args[0])), Query: url.Values{"op": {"incr"}, "by": {by}},
-			})
+			resp, err := g.ask(ctx, args[0], remote.Request{Method: "POST", Query: url.Values{"op": {"incr"}, "by": {by}}})
 			if err != nil {
 				return err
 			}

@@ -13,6 +13,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"time"
 
@@ -77,7 +78,7 @@ func exitCode(err error) int {
 		return exitError
 	}
 	switch e.Code {
-	case kv.NotFound:
+	case kv.NotFound, kv.NoKeyspace:
 		return exitNotFound
 	case kv.BehindSession:
 		return exitBehind
@@ -141,6 +142,24 @@ func (g *global) cluster() *remote.Cluster {
 		all = append(all, settings.List(a)...)
 	}
 	return remote.New(all, requestTimeout)
+}
+
+// ask sends a request about one key. Its errors say which key, of which keyspace.
+func (g *global) ask(ctx context.Context, key string, q remote.Request) (*http.Response, error) {
+	q.Path = remote.KeyPath(g.keyspace, []byte(key))
+	resp, err := g.cluster().Do(ctx, q)
+	var e *kv.Error
+	if errors.As(err, &e) && e.Code == kv.NoKeyspace {
+		return nil, noKeyspace(g.keyspace)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("key %q in keyspace %q: %w", key, g.keyspace, err)
+	}
+	return resp, nil
+}
+
+func noKeyspace(name string) error {
+	return coded{exitNotFound, fmt.Errorf("there is no keyspace %q; gamut keyspace list shows which there are", name)}
 }
 
 // printer prints to standard output as -o says.

@@ -26,7 +26,7 @@ func putCommand(g *global) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			q := remote.Request{Method: "PUT", Path: remote.KeyPath(g.keyspace, []byte(args[0])), Query: url.Values{}, Header: http.Header{}, Body: value}
+			q := remote.Request{Method: "PUT", Query: url.Values{}, Header: http.Header{}, Body: value}
 			if ttl != "" {
 				q.Query.Set("ttl", ttl)
 			}
@@ -64,7 +64,7 @@ func valueArgument(c *cobra.Command, args []string) ([]byte, error) {
 func (g *global) write(c *cobra.Command, key string, q remote.Request) error {
 	ctx, cancel := bounded(c)
 	defer cancel()
-	resp, err := g.cluster().Do(ctx, q)
+	resp, err := g.ask(ctx, key, q)
 	if err != nil {
 		return err
 	}

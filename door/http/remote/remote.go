@@ -113,6 +113,9 @@ func answerError(resp *http.Response) error {
 		return fmt.Errorf("status %s, which is not how Gamut answers: %.200q", resp.Status, b)
 	}
 	if code, ok := doorhttp.CodeNamed(body.Error); ok {
+		if body.Detail == code.String() {
+			body.Detail = "" // the error says its code by itself
+		}
 		return &kv.Error{Code: code, Detail: body.Detail}
 	}
 	return errors.New(body.Detail)

@@ -283,7 +283,24 @@ func (n *Node) Args() []string {
 	if n.Insecure {
 		args = append(args, "--insecure")
 	}
+	if n.Debug != "" {
+		args = append(args, "--debug", n.Debug)
+	}
 	return args
+}
+
+// DebugFrom gives the nodes of this machine addresses for profiles: the first one the address itself, each other one a
+// port that is a step further.
+func DebugFrom(nodes []Node, address string) error {
+	host, text, err := net.SplitHostPort(address)
+	port, bad := strconv.Atoi(text)
+	if err != nil || bad != nil || port < 1 || port+PortStep*(len(nodes)-1) > 65535 {
+		return wrong("--debug %q is not host:port with room for %d nodes", address, len(nodes))
+	}
+	for i := range nodes {
+		nodes[i].Debug = net.JoinHostPort(host, strconv.Itoa(port+PortStep*i))
+	}
+	return nil
 }
 
 // Local are the settings of a cluster of nodes on this machine.

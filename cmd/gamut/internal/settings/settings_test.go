@@ -113,3 +113,15 @@ func FuzzFile(f *testing.F) {
 		}
 	})
 }
+
+func TestDebugAddressesFollowThePorts(t *testing.T) {
+	nodes := make([]Node, 3)
+	if err := DebugFrom(nodes, "127.0.0.1:6060"); err != nil || nodes[0].Debug != "127.0.0.1:6060" || nodes[2].Debug != "127.0.0.1:6080" {
+		t.Errorf("%v: %q, %q", err, nodes[0].Debug, nodes[2].Debug)
+	}
+	for _, address := range []string{"", "6060", "127.0.0.1", "127.0.0.1:0", "127.0.0.1:65530", "127.0.0.1:x"} {
+		if DebugFrom(nodes, address) == nil {
+			t.Errorf("%q is taken", address)
+		}
+	}
+}
