@@ -43,7 +43,8 @@ type state struct {
 // openState opens Pebble with its write-ahead log off or, for the oracle, on. Errors of reading are told to found, those
 // that Pebble meets by itself included.
 func openState(o Options, dir, staging string, wal bool, found func(error)) (*state, error) {
-	cache := pebble.NewCache(o.CacheBytes)
+	// Pebble takes the room of its memtables out of the cache: without this, two large ones would leave no cache at all.
+	cache := pebble.NewCache(o.CacheBytes + 2*int64(o.MemTableBytes))
 	defer cache.Unref()
 	options := &pebble.Options{
 		FS:           o.FS,
