@@ -8,21 +8,28 @@ func (c *Command) Validate() error {
 	if len(c.Ops) > OpsMax || len(c.Conds) > OpsMax {
 		return Errorf(Invalid, "a command of %d operations; the limit is %d", max(len(c.Ops), len(c.Conds)), OpsMax)
 	}
-	bytes := 0
+	bytes, keys := 0, 0
 	for i := range c.Conds {
 		if err := checkKey(c.Conds[i].Key); err != nil {
 			return err
 		}
 		bytes += len(c.Conds[i].Value)
+		keys += len(c.Conds[i].Key)
 	}
 	for i := range c.Ops {
 		if err := c.Ops[i].validate(len(c.Ops) > 1); err != nil {
 			return err
 		}
-		bytes += len(c.Ops[i].Value) + len(c.Ops[i].Expect)
+		o := &c.Ops[i]
+		bytes += len(o.Value) + len(o.Expect)
+		keys += len(o.Key) + len(o.Key2) + len(o.End)
 	}
 	if bytes > 2*ValueMax {
 		return Errorf(Invalid, "a command of %d bytes; the limit is %d", bytes, 2*ValueMax)
+	}
+	// Keys count on their own, so that the greatest values always pass. Together they bound what crosses the wire at once.
+	if keys > 2*ValueMax {
+		return Errorf(Invalid, "a command with %d bytes of keys; the limit is %d", keys, 2*ValueMax)
 	}
 	return nil
 }

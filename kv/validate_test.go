@@ -10,6 +10,14 @@ import (
 func TestValidate(t *testing.T) {
 	key, longKey := []byte("k"), bytes.Repeat([]byte("k"), KeyMax+1)
 	longValue := make([]byte, ValueMax+1)
+	// As many of the longest keys as a command may have, and half as many operations with two each.
+	renames, conds := make([]Op, OpsMax/2), make([]Cond, OpsMax)
+	for i := range renames {
+		renames[i] = Op{Kind: OpRename, Key: longKey[1:], Key2: longKey[1:]}
+	}
+	for i := range conds {
+		conds[i] = Cond{Kind: CondPresent, Key: longKey[1:]}
+	}
 	one := func(o Op) Command { return Command{Ops: []Op{o}} }
 	cases := []struct {
 		name    string
@@ -33,6 +41,9 @@ func TestValidate(t *testing.T) {
 		{"a range that ends too late", one(Op{Kind: OpSetRange, Key: key, Offset: ValueMax, Value: []byte("x")}), Invalid, "range ends"},
 		{"an offset near the end of numbers", one(Op{Kind: OpSetRange, Key: key, Offset: 1<<32 - 1, Value: []byte("x")}), Invalid, "range ends"},
 		{"a command too long", Command{Ops: []Op{{Kind: OpSet, Value: longValue[1:]}, {Kind: OpSet, Value: longValue[1:]}, {Kind: OpSet, Value: key}}}, Invalid, "command of"},
+		{"the longest keys", Command{Ops: renames}, OK, ""},
+		{"too long keys", Command{Conds: conds[:1], Ops: renames}, Invalid, "bytes of keys"},
+		{"too long keys of conditions", Command{Conds: conds, Ops: renames[:1]}, Invalid, "bytes of keys"},
 		{"a scan among others", Command{Ops: []Op{{Kind: OpScan}, {Kind: OpGet}}}, Unsupported, "scan"},
 		{"an unknown operation", one(Op{Kind: OpInvalidate + 1}), Invalid, "not known"},
 		{"an unknown condition", one(Op{When: IfValue + 1}), Invalid, "not known"},

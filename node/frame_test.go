@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"math"
 	"net"
 	"strings"
 	"testing"
@@ -119,9 +120,19 @@ func TestFrameLimits(t *testing.T) {
 	if _, err := frameLength(head); err == nil {
 		t.Error("a frame beyond the limit was accepted")
 	}
-	// The largest command that passes its checks must fit a frame.
-	largest := host.Forward{Encoded: make([]byte, 2*kv.ValueMax+kv.OpsMax*(2*kv.KeyMax/100))}
-	if n := len(appendForward(nil, largest)); n > frameMax {
+	// The largest command that passes its checks must fit a frame that has just not been closed.
+	c := kv.Command{Session: kv.Session{Seq: math.MaxUint64, Acked: math.MaxUint64}, Conds: make([]kv.Cond, kv.OpsMax)}
+	key, value := make([]byte, kv.KeyMax/2), make([]byte, 2*kv.ValueMax/kv.OpsMax)
+	for range kv.OpsMax {
+		c.Ops = append(c.Ops, kv.Op{Kind: kv.OpSet, Key: key, Key2: key, Value: value, Old: true, Flags: math.MaxUint32,
+			Version: math.MaxUint64, NewVersion: math.MaxUint64, Expire: math.MaxInt64, Delta: math.MinInt64,
+			Magnitude: math.MaxUint64, Initial: math.MaxUint64, Float: 0.1, Limit: math.MaxUint32})
+	}
+	if err := c.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	largest := host.Forward{Encoded: kv.AppendCommand(nil, &c)}
+	if n := len(appendForward(make([]byte, frameFill+frameJoin), largest)); n > frameMax {
 		t.Errorf("the largest command makes a frame of %d bytes", n)
 	}
 	huge := kv.Result{Value: make([]byte, frameMax/2)}
