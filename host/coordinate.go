@@ -23,7 +23,8 @@ type Command struct {
 	// Token names the command to Port.Reply.
 	Token uint64
 	Group core.GroupID
-	// Encoded is a kv.Command in its encoding. The host keeps it until the command is answered.
+	// Encoded is a kv.Command in its encoding. The host keeps it until the command is answered;
+	// a command that ends at its deadline may still be in a replica's hands, so then the memory must not be used again.
 	Encoded []byte
 	// Read says that the command changes nothing: whatever becomes of it, it may be sent again.
 	Read bool

@@ -249,6 +249,8 @@ func (r *Replica) Leader() core.ReplicaID {
 
 func (r *Replica) tick() {
 	if r.gatherUntil != 0 && r.in.Now >= r.gatherUntil {
+		// Once only: while another block is under way nothing can be proposed, and its commit tries again.
+		r.gatherUntil = 0
 		r.propose()
 	}
 	if r.in.Now < r.deadline {
