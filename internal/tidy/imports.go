@@ -26,6 +26,7 @@ var allowed = map[string][]string{
 	"referee":          {"kv"},
 	"audit":            {"machine", "kv"},
 	"sim":              {"keyspace", "paxos", "machine", "host", "store", "referee", "core", "kv"},
+	"lab":              {"sim", "referee", "keyspace", "core", "kv"},
 	"internal/tidy":    {},
 }
 
