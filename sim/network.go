@@ -77,7 +77,7 @@ func (n *network) deliver(from, to *node, life int, m host.Envelope, encoded []b
 	if !to.up || to.life != life || n.links[from.index][to.index].cut > 0 {
 		return
 	}
-	decoded, err := n.w.options.Protocol.Decode(encoded)
+	decoded, err := n.w.byID[m.Group].protocol.Decode(encoded)
 	if err != nil {
 		n.w.fail(Invariant, "message does not decode: %v: %v, %x", err, m.Message, encoded)
 		return

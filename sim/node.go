@@ -23,9 +23,10 @@ type node struct {
 	up   bool
 	// gone says that the disk was lost, and the node with it.
 	gone bool
-	// states are those of the groups, in their order; hadState are the groups that had one when the disk was opened.
-	states   []*state
+	// hadState are the groups that had a state when the disk was opened.
 	hadState map[core.GroupID]bool
+	// unfit says that this node should lead nothing, whenever it runs.
+	unfit bool
 	// life counts the starts; whatever was meant for an earlier one is dropped.
 	life   int
 	paused bool
@@ -76,18 +77,25 @@ func (n *node) boot() {
 	r := n.openDisk()
 	n.host = host.New((*port)(n), stream(w.options.Seed, "host", n.index<<20+n.life), r.HLCUpper, now, host.Options{})
 	w.trace.line("n%d starts, life %d, %q", n.id, n.life, r.Reports)
-	for i, g := range w.groups {
-		self := g.members[n.index]
-		w.checks.opened(n, g.id, r.Groups[g.id], n.suspect(g.id, &r))
-		replica := w.options.Protocol.New(self)
-		if w.options.Mutate != nil {
-			replica = w.options.Mutate(replica)
+	for _, g := range w.groups {
+		if g.members[n.index] != 0 {
+			n.run(now, g, &r)
 		}
-		n.host.Add(now, host.Replica{Group: g.id, Self: self, Nodes: g.nodes, Core: replica,
-			State: n.states[i], First: n.first(g, &r)})
-		w.checks.recovered(n, g.id)
 	}
+	n.host.SetUnfit(n.unfit)
 	n.arrive(func(host.Now) {})
+}
+
+// run lets the host run the replica of a group on what the disk holds of it.
+func (n *node) run(now host.Now, g *group, r *store.Recovered) {
+	w, self := n.w, g.members[n.index]
+	w.checks.opened(n, g, r.Groups[g.id], n.suspect(g.id, r))
+	replica := g.protocol.New(self)
+	if w.options.Mutate != nil {
+		replica = w.options.Mutate(replica)
+	}
+	n.host.Add(now, host.Replica{Group: g.id, Self: self, Nodes: g.nodes, Core: replica, State: n.newState(g), First: n.first(g, r)})
+	w.checks.recovered(n, g)
 }
 
 // crash ends the process. What was being written is on disk or is not; the state falls back.
@@ -281,11 +289,11 @@ func (p *port) Note(g core.GroupID, note core.Note) {
 }
 
 // submit hands a client's command to the host; answer is called once, unless the process ends before.
-func (n *node) submit(g core.GroupID, encoded []byte, read, again bool, timeout core.Time, answer func(kv.Result)) {
+func (n *node) submit(g *group, encoded []byte, read, again bool, timeout core.Time, answer func(kv.Result)) {
 	n.arrive(func(now host.Now) {
 		n.token++
 		n.tokens[n.token] = answer
-		n.host.Submit(now, host.Command{Token: n.token, Group: g, Encoded: encoded, Read: read, Again: again,
-			Deadline: now.Mono + timeout})
+		n.host.Submit(now, host.Command{Token: n.token, Group: g.id, Encoded: encoded, Read: read, Again: again,
+			Nodes: g.homes, Deadline: now.Mono + timeout})
 	})
 }

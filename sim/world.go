@@ -47,10 +47,13 @@ type world struct {
 
 	nodes   []*node
 	groups  []*group
+	byID    map[core.GroupID]*group
 	network *network
 	clients []*client
 	faults  *strikes
 	checks  *checks
+	// eventsMax ends a run that does not come to rest; 0: it may go on.
+	eventsMax int
 
 	kind    Kind
 	failure string
@@ -59,11 +62,15 @@ type world struct {
 	rng     *rand.Rand
 }
 
-// group is one replica group: replica i lives on node i.
+// group is one replica group.
 type group struct {
-	id      core.GroupID
+	id       core.GroupID
+	protocol *Protocol
+	// members are by the index of their node; 0: that node has no replica. nodes are where they live, homes those nodes in
+	// the order in which a node without a replica asks them.
 	members []core.ReplicaID
 	nodes   map[core.ReplicaID]core.NodeID
+	homes   []core.NodeID
 	config  []byte
 }
 
@@ -90,12 +97,12 @@ func RunTold(o Options) Result {
 
 func newWorld(o Options) *world {
 	o = o.withDefaults(stream(o.Seed, "options", 0))
-	w := &world{options: o, rng: stream(o.Seed, "world", 0)}
+	w := &world{options: o, rng: stream(o.Seed, "world", 0), byID: map[core.GroupID]*group{}, eventsMax: eventsMax}
 	w.trace.start(w, o.Trace, o.TraceLines)
 	w.checks = newChecks(w)
 	w.network = newNetwork(w)
 	for g := range o.Groups {
-		w.groups = append(w.groups, w.newGroup(g))
+		w.addGroup(w.newGroup(g))
 	}
 	for i := range o.Nodes {
 		w.nodes = append(w.nodes, newNode(w, i))
@@ -109,14 +116,19 @@ func newWorld(o Options) *world {
 
 // newGroup gives replicas ids that are not their nodes', so that who confuses the two is found out.
 func (w *world) newGroup(g int) *group {
-	gr := &group{id: core.GroupID(g + 1), nodes: map[core.ReplicaID]core.NodeID{}}
+	gr := &group{id: core.GroupID(g + 1), protocol: &w.options.Protocol, nodes: map[core.ReplicaID]core.NodeID{}}
 	for i := range w.options.Nodes {
 		id := core.ReplicaID(10*(g+1) + (i+g)%w.options.Nodes + 1)
 		gr.members = append(gr.members, id)
 		gr.nodes[id] = core.NodeID(i + 1)
 	}
-	gr.config = w.options.Protocol.Config(gr.members)
+	gr.config = gr.protocol.Config(gr.members)
 	return gr
+}
+
+func (w *world) addGroup(g *group) {
+	w.groups = append(w.groups, g)
+	w.byID[g.id] = g
 }
 
 func (w *world) run() {
@@ -152,7 +164,7 @@ func (w *world) runUntil(end core.Time, done func() bool) {
 	for w.failure == "" && len(w.heap) > 0 && w.heap[0].at <= end {
 		e := w.heap.pop()
 		w.now = e.at
-		if w.stats.Events++; w.stats.Events > eventsMax {
+		if w.stats.Events++; w.eventsMax > 0 && w.stats.Events > w.eventsMax {
 			w.fail(Storm, "%d events: someone talks without end", w.stats.Events)
 		}
 		e.do()
@@ -260,8 +272,8 @@ func (w *world) describe() string {
 		text += fmt.Sprintf("\n  node %d up=%v gone=%v paused=%v", n.id, n.up, n.gone, n.paused)
 		for _, g := range w.groups {
 			text += fmt.Sprintf(" group %d: applied=%d digest=%x", g.id, n.disk.Group(g.id).Applied(), n.disk.Digest(g.id))
-			if n.up && w.options.Protocol.Look != nil {
-				text += fmt.Sprintf(" %+v", w.checks.look(n, g.id))
+			if n.up && g.protocol.Look != nil {
+				text += fmt.Sprintf(" %+v", w.checks.look(n, g))
 			}
 			text += ";"
 		}
