@@ -296,7 +296,7 @@ func (w *world) describe() string {
 // judge gives the clients' histories to the referee.
 func (w *world) judge() {
 	h, final := w.history()
-	for _, v := range referee.CheckAll(h, final) {
+	for _, v := range referee.CheckAll(&referee.Run{Consistency: "linearizable", History: h, Final: final}) {
 		if !v.OK() {
 			w.fail(kindOf(v), "the referee rejects the history: %s", v)
 			return
