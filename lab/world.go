@@ -1,8 +1,10 @@
 package lab
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/gamutdb/gamut/core"
@@ -23,6 +25,8 @@ type World interface {
 	Describe() string
 	// Nodes are the ids of all nodes, in order, whether they run or not. It never changes.
 	Nodes() []core.NodeID
+	// Running tells whether a node's process runs, and whether it was paused. It asks nobody: the world has started it.
+	Running(node core.NodeID) (up, paused bool)
 	// Now is how long the world has existed, by its own clock.
 	Now() time.Duration
 
@@ -126,6 +130,10 @@ type Item struct {
 	Version    uint64
 	Flags      uint32
 	ExpireAt   int64 // Unix milliseconds; 0: never
+}
+
+func sortItems(items []Item) {
+	slices.SortFunc(items, func(a, b Item) int { return bytes.Compare(a.Key, b.Key) })
 }
 
 // Tail says what becomes of what a crashing node wrote and did not sync.
