@@ -114,8 +114,10 @@ type (
 	Flush struct{}
 	// Roll means that a new log segment begins: the replica writes what it must not lose and would not write again (rule L4).
 	Roll struct{}
-	// PeerDown means that the connection to a peer's node broke. It proves nothing.
+	// PeerDown means that the connection to a peer's node broke. It proves nothing. PeerUp means that there is one (again):
+	// a replica begins with none, and is told of each as it is made.
 	PeerDown struct{ Peer ReplicaID }
+	PeerUp   struct{ Peer ReplicaID }
 	// Handoff asks a leader to hand over to a peer.
 	Handoff struct{ To ReplicaID }
 	// Checkpoint asks the leader to place a mark in the log at which every replica keeps its state (a CheckpointNote).

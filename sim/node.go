@@ -88,6 +88,11 @@ func (n *node) boot() {
 		w.checks.recovered(n, g.id)
 	}
 	n.arrive(func(host.Now) {})
+	for _, peer := range w.nodes {
+		if peer != n {
+			w.network.dial(n, peer)
+		}
+	}
 }
 
 // crash ends the process. What was being written is on disk or is not; the state falls back.
