@@ -10,6 +10,7 @@ import (
 
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/referee"
+	"github.com/gamutdb/gamut/store"
 )
 
 // Result tells how a run went.
@@ -231,12 +232,20 @@ func (w *world) converged() bool {
 	for _, g := range w.groups {
 		first := living[0].disk
 		for _, n := range living[1:] {
-			if n.disk.Group(g.id).Applied() != first.Group(g.id).Applied() || n.disk.Digest(g.id) != first.Digest(g.id) {
+			if !w.equal(n.disk, first, g.id) {
 				return false
 			}
 		}
 	}
 	return true
+}
+
+// equal reports whether two replicas of a group hold the same.
+func (w *world) equal(a, b *store.Memory, g core.GroupID) bool {
+	if digest := w.options.Protocol.Digest; digest != nil {
+		return digest(a.Group(g)) == digest(b.Group(g))
+	}
+	return a.Group(g).Applied() == b.Group(g).Applied() && a.Digest(g) == b.Digest(g)
 }
 
 // living are the nodes that still have their disks.
@@ -275,7 +284,11 @@ func (w *world) describe() string {
 // judge gives the clients' histories to the referee.
 func (w *world) judge() {
 	h, final := w.history()
-	for _, v := range referee.CheckAll(h, final) {
+	judge := w.options.Protocol.Judge
+	if judge == nil {
+		judge = referee.CheckAll
+	}
+	for _, v := range judge(h, final) {
 		if !v.OK() {
 			w.fail(kindOf(v), "the referee rejects the history: %s", v)
 			return
