@@ -120,6 +120,9 @@ type (
 	PeerUp   struct{ Peer ReplicaID }
 	// Handoff asks a leader to hand over to a peer.
 	Handoff struct{ To ReplicaID }
+	// Reconfigure asks the leader to make these replicas the voters of the group. It is answered by nothing but the group's
+	// configuration, when it says so: whoever wants it asks again until then.
+	Reconfigure struct{ Voters []ReplicaID }
 	// Checkpoint asks the leader to place a mark in the log at which every replica keeps its state (a CheckpointNote).
 	Checkpoint struct{ ID RequestID }
 )
