@@ -3,8 +3,9 @@ package paxos
 import "github.com/gamutdb/gamut/kv"
 
 // Mutation is a bug that can be planted, one at a time: each is a mistake that somebody made, or could, and that the
-// simulator's checkers must find. A running cluster never sets one. Each shows in a swarm of faults that package sim names for
-// it; each but the last two, which are about the machine, has a script in testdata that ends otherwise under it.
+// simulator's checkers must find. A running cluster never sets one. Each but the last two shows in a swarm of faults
+// that package sim names for it; each but ApplyTwice and LocalTime, which are about the machine, has a script in testdata
+// that ends otherwise under it.
 type Mutation uint8
 
 // Mutations, with the trap that each one falls into.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime/debug"
+	"slices"
 	"strings"
 
 	"github.com/cespare/xxhash/v2"
@@ -116,8 +117,21 @@ func (w *world) newGroup(g int) *group {
 		gr.members = append(gr.members, id)
 		gr.nodes[id] = core.NodeID(i + 1)
 	}
-	gr.config = w.options.Protocol.Config(gr.members)
+	voters := gr.members
+	if w.options.Faults.Change > 0 {
+		voters = votersOf(gr, w.rng.Perm(w.options.Nodes)[:3])
+	}
+	gr.config = w.options.Protocol.Config(voters)
 	return gr
+}
+
+// votersOf are the replicas of a group on some nodes, in order.
+func votersOf(g *group, nodes []int) (voters []core.ReplicaID) {
+	for _, i := range nodes {
+		voters = append(voters, g.members[i])
+	}
+	slices.Sort(voters)
+	return voters
 }
 
 func (w *world) run() {
