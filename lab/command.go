@@ -88,8 +88,8 @@ func (r *runner) begin(a args, op kv.Op, record referee.Op, render func(*kv.Resu
 		return nil, nil
 	}
 	level := orElse(a, "level", arg[kv.Level](a, "LEVEL"))
-	request := Request{Node: node, Keyspace: s.name, Level: level, Shard: keyspace.ShardOf(op.Key, s.shards),
-		Command: kv.Command{Ops: []kv.Op{op}}, Timeout: orElse(a, "timeout", r.timeout())}
+	request := Request{Node: node, Keyspace: s.name, Shard: keyspace.ShardOf(op.Key, s.shards),
+		Command: kv.Command{Level: level, Ops: []kv.Op{op}}, Timeout: orElse(a, "timeout", r.timeout())}
 	j := &job{text: r.statement.text, client: c, space: s, record: record, render: render}
 	if r.debug {
 		r.print("-> node %d: %s", r.label(node), r.statement.text)
@@ -126,8 +126,8 @@ func (r *runner) finish(j *job) {
 	}
 	o := j.record
 	o.Client, o.Node, o.Key = int(j.client.id), uint32(j.op.Request.Node), string(j.op.Request.Command.Ops[0].Key)
-	if j.op.Request.Level != kv.LevelDefault {
-		o.Level = j.op.Request.Level.String()
+	if level := j.op.Request.Command.Level; level != kv.LevelDefault {
+		o.Level = level.String()
 	}
 	o.Call = int64(j.op.Called)
 	o.Answer(int64(j.op.Returned), &j.op.Result)
@@ -292,7 +292,7 @@ func (r *runner) scanAt(node core.NodeID, s *space, level kv.Level, timeout time
 	for shard := range s.shards {
 		op := kv.Op{Kind: kv.OpScan}
 		for {
-			request := Request{Node: node, Keyspace: s.name, Level: level, Shard: shard, Command: kv.Command{Ops: []kv.Op{op}}, Timeout: timeout}
+			request := Request{Node: node, Keyspace: s.name, Shard: shard, Command: kv.Command{Level: level, Ops: []kv.Op{op}}, Timeout: timeout}
 			o := r.world.Begin(request)
 			if err := r.world.Wait(r.ctx, o); err != nil {
 				return nil, "", err

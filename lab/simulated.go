@@ -62,7 +62,7 @@ func (w *simulated) Begin(r Request) *Operation {
 		done(kv.Result{Code: kv.NoKeyspace, Detail: fmt.Sprintf("there is no keyspace %q", r.Keyspace)})
 		return o
 	}
-	w.c.Submit(r.Node, d, r.Shard, r.Level, &r.Command, core.Time(r.Timeout), done)
+	w.c.Submit(r.Node, d, r.Shard, &o.Request.Command, core.Time(r.Timeout), done)
 	return o
 }
 

@@ -97,8 +97,8 @@ type Request struct {
 	// Node is whom the client asks.
 	Node     core.NodeID
 	Keyspace string
-	Level    kv.Level
-	Command  kv.Command
+	// Command carries the level that it asks for, and the token of what its client has seen.
+	Command kv.Command
 	// Shard is used only for commands without keys (scans): elsewhere the keys decide.
 	Shard int
 	// Timeout is how long the client gives the node. It is positive.
