@@ -256,7 +256,7 @@ func (r *runner) spaceNames() (names []string) {
 	return names
 }
 
-// rewriting puts what a script prints where it stands, or below each paragraph of a script that has no ---- yet.
+// rewriting puts what paragraphs print below them.
 type rewriting struct {
 	script *Script
 	out    []string
@@ -271,7 +271,7 @@ func (w *rewriting) printed(st *step, got string) {
 	case st.expected != nil:
 		w.out = append(w.out, lines[w.next:st.expected.from]...)
 		w.next = st.expected.to
-	case !w.script.Expects() && got != "":
+	case got != "":
 		last := st.statements[len(st.statements)-1].line
 		w.out = append(w.out, lines[w.next:last]...)
 		w.next = last

@@ -32,7 +32,7 @@ type Script struct {
 	steps  []step
 }
 
-// step is some statements and what they print.
+// step is a paragraph: some statements and what they print.
 type step struct {
 	statements []statement
 	expected   *expectation
@@ -113,14 +113,23 @@ func (p *parser) parse() error {
 			}
 			continue
 		}
+		if line == "" {
+			p.endStep()
+		}
 		if err := p.line(line); err != nil {
 			return &Mistake{p.script.Name, p.at + 1, err.Error()}
 		}
 	}
+	p.endStep()
+	return nil
+}
+
+// endStep ends a paragraph.
+func (p *parser) endStep() {
 	if len(p.step.statements) > 0 {
 		p.script.steps = append(p.script.steps, p.step)
+		p.step = step{}
 	}
-	return nil
 }
 
 // expectation reads what stands below a mark: up to a blank line, or between two marks and two marks.
@@ -151,8 +160,7 @@ func (p *parser) expectation() error {
 	}
 	e.to, p.at = at, at-1
 	p.step.expected = e
-	p.script.steps = append(p.script.steps, p.step)
-	p.step = step{}
+	p.endStep()
 	return nil
 }
 
