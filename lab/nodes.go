@@ -242,8 +242,12 @@ func (r *runner) handoff(a args) error {
 	if err != nil {
 		return err
 	}
+	s, err := r.space(a)
+	if err != nil {
+		return err
+	}
 	r.event("handoff", "", n)
-	return r.world.Handoff(r.ctx, r.using, int(arg[uint64](a, "shard")), n)
+	return r.world.Handoff(r.ctx, s.name, int(arg[uint64](a, "shard")), n)
 }
 
 func (r *runner) send(a args) error {

@@ -137,6 +137,11 @@ func orText(text, otherwise string) string {
 
 func (r *runner) play() (*Outcome, error) {
 	o := &Outcome{World: r.world.Describe()}
+	if !r.script.joins() && !r.script.makesKeyspaces() {
+		if _, err := r.space(args{}); err != nil {
+			return o, fmt.Errorf("%s: %w", r.script.Name, err)
+		}
+	}
 	steps := r.script.steps
 	rewriting := newRewriting(r.script)
 	for i := range steps {

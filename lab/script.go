@@ -322,7 +322,14 @@ func (p *parser) name(count int, started map[int]bool) error {
 	return nil
 }
 
-// Joins reports whether the script starts its servers itself.
+// makesKeyspaces reports whether a statement makes a keyspace; else there is default from the beginning.
+func (s *Script) makesKeyspaces() bool {
+	return slices.ContainsFunc(s.steps, func(st step) bool {
+		return slices.ContainsFunc(st.statements, func(s statement) bool { return s.form.words[0][0] == "keyspace" })
+	})
+}
+
+// joins reports whether the script starts its servers itself.
 func (s *Script) joins() bool { return len(s.Setting.Absent) > 0 }
 
 // Expects reports whether the script says what it prints.
