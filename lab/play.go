@@ -43,8 +43,14 @@ type Outcome struct {
 	Text string
 	// Broken says that the referee, asked by check, found a promise broken.
 	Broken bool
-	// Runs are what clients saw of each keyspace that they used.
-	Runs []referee.Run
+	// Runs are what clients saw of each keyspace that they used, by the names of these.
+	Runs []KeyspaceRun
+}
+
+// KeyspaceRun is a run as the clients of one keyspace saw it.
+type KeyspaceRun struct {
+	Keyspace string
+	*referee.Run
 }
 
 // Failure is an expectation that was not met.
@@ -233,7 +239,7 @@ func (r *runner) report(o *Outcome) error {
 		if err != nil {
 			return err
 		}
-		o.Runs = append(o.Runs, *run)
+		o.Runs = append(o.Runs, KeyspaceRun{name, run})
 	}
 	return nil
 }
