@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"fmt"
+
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/referee"
 )
@@ -158,6 +160,7 @@ func (c *checks) inside(n *node, gr *group, in Inside) {
 			w.fail(Invariant, "replicas %d and %d of group %d led under ballot %v", other, self, g, in.Ballot)
 		}
 		if !ok {
+			w.event("leader", fmt.Sprintf("of group %d, ballot %d.%d", g, in.Ballot.Round, in.Ballot.Replica), n)
 			w.faults.led(n)
 		}
 		c.leaders[key] = self

@@ -147,6 +147,7 @@ func (c *client) try(o *operation) {
 	o.tries++
 	o.answer = false
 	n := w.nodes[o.node]
+	o.op.Node, o.op.Group, o.op.Where = uint32(n.id), uint64(o.group.id), ""
 	try := o.tries
 	answered := func(r kv.Result) { w.after(c.travel(), func() { c.answered(o, try, r) }) }
 	read := o.command.ReadOnly()
@@ -168,11 +169,10 @@ func (c *client) try(o *operation) {
 			}
 		})
 		if read && c.rng.IntN(2) == 0 {
-			o.op.Where = fmt.Sprintf("n%d, by permit if any", n.id)
+			o.op.Where = "by permit if any"
 			n.read(o.group, o.encoded, requestTimeout, answered)
 			return
 		}
-		o.op.Where = fmt.Sprintf("n%d", n.id)
 		n.submit(o.group, o.encoded, read, !o.command.Session.IsZero(), requestTimeout, answered)
 	})
 }

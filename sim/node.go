@@ -77,6 +77,9 @@ func (n *node) boot() {
 	r := n.openDisk()
 	n.host = host.New((*port)(n), stream(w.options.Seed, "host", n.index<<20+n.life), r.HLCUpper, now, host.Options{})
 	w.trace.line("n%d starts, life %d, %q", n.id, n.life, r.Reports)
+	if n.life > 1 {
+		w.event("start", "", n)
+	}
 	for _, g := range w.groups {
 		if g.members[n.index] != 0 {
 			n.run(now, g, &r)
@@ -111,6 +114,7 @@ func (n *node) crash(keep bool, why string) {
 	w := n.w
 	w.stats.Crashes++
 	w.trace.line("n%d crashes: %s; unsynced kept %v", n.id, why, keep && n.writing)
+	w.event("crash", why, n)
 	if n.writing && keep {
 		n.disk.Complete()
 		w.checks.synced(n)

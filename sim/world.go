@@ -30,12 +30,16 @@ type Result struct {
 
 	History referee.History
 	Final   referee.Final
-	Stats   Stats
+	// Events are the faults and the leaders, for people.
+	Events []referee.Event
+	Stats  Stats
 }
 
 // Stats count what a run did, to show that it did anything.
 type Stats struct {
 	Events, Messages, Syncs, Crashes, Acked, Unknown, Refused, LeaseReads int
+	// Strikes are the timed faults that began, crashes among them.
+	Strikes int
 	// Healed and Converged are how long after the heal all nodes took writes, and all replicas were equal.
 	Healed, Converged core.Time
 	End               core.Time
@@ -64,6 +68,7 @@ type world struct {
 	failure string
 	trace   trace
 	stats   Stats
+	events  []referee.Event
 	rng     *rand.Rand
 }
 
@@ -208,6 +213,18 @@ func (w *world) after(d core.Time, do func()) {
 	w.heap.push(event{w.now + max(d, 0), w.seq, do})
 }
 
+// event notes what happens to some nodes for people, and returns its place, to say later when it ended.
+func (w *world) event(what, detail string, nodes ...*node) int {
+	e := referee.Event{What: what, At: int64(w.now), Detail: detail}
+	for _, n := range nodes {
+		e.Nodes = append(e.Nodes, uint32(n.id))
+	}
+	w.events = append(w.events, e)
+	return len(w.events) - 1
+}
+
+func (w *world) eventEnds(place int) { w.events[place].End = int64(w.now) }
+
 // fail ends the run; the first failure counts.
 func (w *world) fail(kind Kind, format string, args ...any) {
 	if w.failure == "" {
@@ -222,6 +239,7 @@ func (w *world) heal() {
 		return
 	}
 	w.trace.line("heal")
+	w.event("heal", "")
 	w.faults.heal()
 	from := w.now
 	for _, c := range w.clients {
@@ -352,7 +370,7 @@ func (w *world) history() (referee.History, referee.Final) {
 func (w *world) result() Result {
 	h, final := w.history()
 	return Result{Seed: w.options.Seed, Failure: w.failure, Kind: w.kind, Parameters: w.options.String(), TraceHash: w.trace.sum(),
-		Trace: w.trace.lines(), History: h, Final: final, Stats: w.stats}
+		Trace: w.trace.lines(), History: h, Final: final, Events: w.events, Stats: w.stats}
 }
 
 // event is something that will happen. seq makes the order of simultaneous events that of their scheduling.
