@@ -152,14 +152,25 @@ func (r *runner) check(args) error {
 		if err != nil {
 			return err
 		}
-		verdicts := referee.CheckAll(run)
-		if len(verdicts) == 0 {
-			r.print("%s: no checker knows what %s promises", name, run.Consistency)
-		}
-		for _, v := range verdicts {
-			r.print("%s: %s", name, v)
-			r.broken = r.broken || v.Decision == referee.Broken
-		}
+		r.tellVerdicts(name, run.Consistency, referee.CheckAll(run))
 	}
 	return nil
+}
+
+// tellVerdicts prints what does not hold, with its proof; all that holds is one line, however many checkers there are.
+func (r *runner) tellVerdicts(space, consistency string, verdicts []referee.Verdict) {
+	bad := 0
+	for _, v := range verdicts {
+		if !v.OK() {
+			r.print("%s: %s", space, v)
+			bad++
+		}
+		r.broken = r.broken || v.Decision == referee.Broken
+	}
+	switch {
+	case len(verdicts) == 0:
+		r.print("%s: no checker knows what %s promises", space, consistency)
+	case bad == 0:
+		r.print("%s: %s, by all checkers", space, consistency)
+	}
 }

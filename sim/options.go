@@ -99,6 +99,8 @@ type Options struct {
 	Faults *Faults
 	// Without names faults that are left out of what was drawn.
 	Without []string
+	// quiet ends faults that are a matter of chance; see Only.
+	quiet []func(*Faults)
 	// HealMax bounds the time from the heal until every node takes writes again, and again until all replicas are
 	// equal. Default 10 s.
 	HealMax core.Time
@@ -137,6 +139,9 @@ func (o Options) withDefaults(rng *rand.Rand) Options {
 	if o.Faults == nil {
 		f := drawFaults(rng, o.Nodes)
 		f.leaveOut(o.Without)
+		for _, quiet := range o.quiet {
+			quiet(&f)
+		}
 		o.Faults = &f
 	}
 	return o

@@ -24,7 +24,7 @@ func labCommand() *cobra.Command {
 		Short: "Attack a cluster on purpose, and see whether it keeps its promise",
 		RunE:  func(c *cobra.Command, _ []string) error { return usage(c.Help()) },
 	}
-	c.AddCommand(labRunCommand(), labCommandsCommand())
+	c.AddCommand(labRunCommand(), labFuzzCommand(), labCommandsCommand())
 	return c
 }
 
