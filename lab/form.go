@@ -10,8 +10,9 @@ import (
 //
 //	put [CLIENT] KEY VALUE [LEVEL] {at=NODE}
 //
-// Small words stand for themselves, and a | between them gives the choice; names in capitals are arguments, of the kind of that name.
-// [ ] may be left out, ... may be repeated, { } is an option, written behind the arguments as at=2 or at 2.
+// Small words stand for themselves, and a | between them gives the choice; names in capitals are arguments, of the kind of
+// that name, and ( | ) is one that is one of the words in it. [ ] may be left out, ... may be repeated, { } is an option,
+// written behind the arguments as at=2 or at 2.
 type form struct {
 	row     *row
 	chapter string
@@ -41,8 +42,8 @@ func newForm(r *row, chapter string) *form {
 			f.params = append(f.params, p)
 		case isUpper(token):
 			f.params = append(f.params, newParam(token, ""))
-		case len(f.params) > 0:
-			f.params = append(f.params, param{name: token, choice: strings.Split(token, "|")})
+		case token[0] == '(' || len(f.params) > 0:
+			f.params = append(f.params, newParam(strings.Trim(token, "()"), ""))
 		default:
 			f.words = append(f.words, strings.Split(token, "|"))
 		}
@@ -127,13 +128,13 @@ func (f *form) place(n *names, words []word, at, p int, got args) *misfit {
 		if err == nil {
 			before := got[param.name]
 			got[param.name] = append(slices.Clip(before), v)
+			var bad *misfit
 			if param.many {
-				if bad := f.place(n, words, at+1, p, got); bad == nil {
+				if bad = f.place(n, words, at+1, p, got); bad == nil {
 					return nil
 				}
 			}
-			bad := f.place(n, words, at+1, p+1, got)
-			if bad == nil {
+			if bad = further(bad, f.place(n, words, at+1, p+1, got)); bad == nil {
 				return nil
 			}
 			got[param.name] = before
@@ -144,11 +145,20 @@ func (f *form) place(n *names, words []word, at, p int, got args) *misfit {
 	}
 	if param.optional || param.many && len(got[param.name]) > 0 {
 		bad := f.place(n, words, at, p+1, got)
-		if bad == nil || bad.taken > worst.taken || (bad.taken == worst.taken && at == len(words)) {
+		if bad == nil || at == len(words) {
 			return bad
 		}
+		return further(worst, bad)
 	}
 	return worst
+}
+
+// further is the misfit that took more words, the first of two that took as many; nil if the second is none.
+func further(a, b *misfit) *misfit {
+	if b == nil || a == nil || b.taken > a.taken {
+		return b
+	}
+	return a
 }
 
 func (f *form) placeOptions(n *names, words []word, at int, got args) *misfit {

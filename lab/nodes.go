@@ -41,17 +41,10 @@ func (r *runner) leader() (core.NodeID, error) {
 	if err != nil {
 		return 0, err
 	}
-	followers := map[uint32]int{}
+	best, most := core.NodeID(0), 0
 	for _, x := range list {
-		if x.Up && !x.Paused && x.Shard == 0 {
-			followers[x.Status.Leader]++
-		}
-	}
-	best := core.NodeID(0)
-	for _, x := range list {
-		if x.Up && !x.Paused && x.Shard == 0 && x.Status.Role == "leader" &&
-			(best == 0 || followers[uint32(x.Node)] > followers[uint32(best)]) {
-			best = x.Node
+		if follow := followers(list, &x); x.Shard == 0 && x.Status.Role == leading && follow > most {
+			best, most = x.Node, follow
 		}
 	}
 	if best == 0 {
@@ -126,13 +119,42 @@ func (r *runner) one(a args) (core.NodeID, error) {
 	return r.firstUp(), nil
 }
 
+// must checks that nodes run, or that they do not, and names them as the script does.
+func (r *runner) must(run bool, list ...core.NodeID) error {
+	for _, n := range list {
+		up, _ := r.world.Running(n)
+		switch {
+		case run && !up:
+			return fmt.Errorf("node %d does not run", r.label(n))
+		case !run && up:
+			return fmt.Errorf("node %d runs", r.label(n))
+		}
+	}
+	return nil
+}
+
+func (r *runner) startAll(list ...core.NodeID) error {
+	if err := r.must(false, list...); err != nil {
+		return err
+	}
+	r.event("start", "", list...)
+	return r.world.Start(r.ctx, list...)
+}
+
+func (r *runner) crashAll(tail string, list ...core.NodeID) error {
+	if err := r.must(true, list...); err != nil {
+		return err
+	}
+	r.event("crash", "what was not synced is "+orText(tail, "lost"), list...)
+	return r.world.Crash(r.ctx, tails[tail], list...)
+}
+
 func (r *runner) joinServer(a args) error {
 	n, err := r.one(a)
 	if err != nil {
 		return err
 	}
-	r.event("start", "", n)
-	return r.world.Start(r.ctx, n)
+	return r.startAll(n)
 }
 
 func (r *runner) server(a args) error {
@@ -152,8 +174,7 @@ func (r *runner) killServer(a args) error {
 	if err != nil {
 		return err
 	}
-	r.event("crash", "killed", n)
-	return r.world.Crash(r.ctx, TailKept, n)
+	return r.crashAll("kept", n)
 }
 
 var tails = map[string]Tail{"": TailLost, "kept": TailKept, "lost": TailLost, "torn": TailTorn}
@@ -167,9 +188,7 @@ func (r *runner) crash(a args) error {
 	if arg[target](a, "NODES").role == "all" {
 		list = slices.DeleteFunc(slices.Clone(list), func(n core.NodeID) bool { up, _ := r.world.Running(n); return !up })
 	}
-	tail := text(a, "kept|lost|torn")
-	r.event("crash", "what was not synced is "+orText(tail, "lost"), list...)
-	return r.world.Crash(r.ctx, tails[tail], list...)
+	return r.crashAll(text(a, "kept|lost|torn"), list...)
 }
 
 func (r *runner) start(a args) error {
@@ -180,8 +199,7 @@ func (r *runner) start(a args) error {
 	if arg[target](a, "NODES").role == "all" {
 		list = slices.DeleteFunc(slices.Clone(list), func(n core.NodeID) bool { up, _ := r.world.Running(n); return up })
 	}
-	r.event("start", "", list...)
-	return r.world.Start(r.ctx, list...)
+	return r.startAll(list...)
 }
 
 func (r *runner) restart(a args) error {
@@ -189,17 +207,17 @@ func (r *runner) restart(a args) error {
 	if err != nil {
 		return err
 	}
-	tail := text(a, "kept|lost|torn")
-	r.event("crash", "what was not synced is "+orText(tail, "lost"), list...)
-	if err := r.world.Crash(r.ctx, tails[tail], list...); err != nil {
+	if err := r.crashAll(text(a, "kept|lost|torn"), list...); err != nil {
 		return err
 	}
-	r.event("start", "", list...)
-	return r.world.Start(r.ctx, list...)
+	return r.startAll(list...)
 }
 
 func (r *runner) pause(a args) error {
 	list, err := r.nodes(a)
+	if err == nil {
+		err = r.must(true, list...)
+	}
 	for i := 0; err == nil && i < len(list); i++ {
 		r.event("pause", "", list[i])
 		err = r.world.Pause(r.ctx, list[i])
@@ -221,6 +239,9 @@ func (r *runner) wipe(a args) error {
 	if err != nil {
 		return err
 	}
+	if err := r.must(false, n); err != nil {
+		return err
+	}
 	r.event("disk", "wiped", n)
 	return r.world.Wipe(r.ctx, n)
 }
@@ -230,6 +251,9 @@ var damages = map[string]DamageKind{"": LogBitFlip, "log": LogBitFlip, "tail": L
 func (r *runner) damage(a args) error {
 	n, err := r.one(a)
 	if err != nil {
+		return err
+	}
+	if err := r.must(false, n); err != nil {
 		return err
 	}
 	what := text(a, "log|tail|state")
@@ -259,6 +283,9 @@ func (r *runner) send(a args) error {
 }
 
 func (r *runner) inject(n core.NodeID, message string) error {
+	if err := r.must(true, n); err != nil {
+		return err
+	}
 	understood, err := r.world.Inject(r.ctx, n, []byte(message))
 	if err != nil {
 		return err

@@ -33,12 +33,12 @@ func (r *runner) exit(args) error {
 	return nil
 }
 
-// await waits for a leader that all nodes know which run and can reach each other.
+// await waits for a leader that most replicas follow, or all whose nodes run.
 func (r *runner) await(a args) error {
 	limit := orElse(a, "DURATION", patience)
 	var failed error
 	met, err := r.world.Until(r.ctx, limit, func() bool {
-		led, err := r.led()
+		led, err := r.led(text(a, "leader|ready") == "ready")
 		failed = err
 		return led || err != nil
 	})
@@ -53,30 +53,50 @@ func (r *runner) await(a args) error {
 	return nil
 }
 
-// led reports whether every shard of the keyspace has one leader as far as the nodes know that run.
-func (r *runner) led() (bool, error) {
+// led reports whether every shard of the keyspace has a leader that runs, and that more than half of the replicas follow, or
+// all that run.
+func (r *runner) led(all bool) (bool, error) {
 	list, err := r.replicas()
 	if err != nil {
 		return false, err
 	}
-	leaders, leads := map[int]uint32{}, map[int]bool{}
+	type tally struct{ replicas, up, follow int }
+	shards := map[int]*tally{}
 	for _, x := range list {
-		if !x.Up || x.Paused {
-			continue
+		if shards[x.Shard] == nil {
+			shards[x.Shard] = &tally{}
 		}
-		known, seen := leaders[x.Shard]
-		if x.Status.Leader == 0 || seen && known != x.Status.Leader {
-			return false, nil
+		t := shards[x.Shard]
+		t.replicas++
+		if x.Up && !x.Paused {
+			t.up++
 		}
-		leaders[x.Shard] = x.Status.Leader
-		leads[x.Shard] = leads[x.Shard] || core.NodeID(x.Status.Leader) == x.Node
-	}
-	for shard := range leaders {
-		if !leads[shard] {
-			return false, nil
+		if follow := followers(list, &x); x.Status.Role == leading && follow > t.follow {
+			t.follow = follow
 		}
 	}
-	return len(leaders) > 0, nil
+	for _, t := range shards { // order does not matter: all are asked the same
+		if t.follow <= t.replicas/2 || all && t.follow < t.up {
+			return false, nil
+		}
+	}
+	return len(shards) > 0, nil
+}
+
+// leading is the role of a replica that leads.
+const leading = "leader"
+
+// followers counts the replicas that run and name another one, or itself, as their leader.
+func followers(list []Replica, leader *Replica) (n int) {
+	if !leader.Up || leader.Paused {
+		return 0
+	}
+	for _, x := range list {
+		if x.Up && !x.Paused && x.Shard == leader.Shard && x.Status.Leader == uint32(leader.Node) {
+			n++
+		}
+	}
+	return n
 }
 
 // stabilize waits until every group of nodes that can reach each other holds the same.

@@ -219,8 +219,7 @@ func (p *parser) take(s statement) error {
 
 // match finds the form of a statement: the first that fits.
 func (p *parser) match(s *statement, words []word) error {
-	var began []*form
-	var best *misfit
+	var wrong []string
 	for _, f := range table {
 		rest, ok := f.begins(words)
 		if !ok {
@@ -231,35 +230,32 @@ func (p *parser) match(s *statement, words []word) error {
 			s.form, s.args = f, got
 			return nil
 		}
-		began = append(began, f)
-		if bad.taken += len(f.words); best == nil || bad.taken > best.taken {
-			best = bad
-		}
+		wrong = append(wrong, fmt.Sprintf("%s (%s)", spelling(f), bad.why))
 	}
-	if best == nil {
+	if len(wrong) == 0 {
 		return unknown(words)
 	}
-	return fmt.Errorf("%s; expected: %s", best.why, spellings(began))
+	return fmt.Errorf("expected: %s", strings.Join(wrong, ", or: "))
 }
 
-func spellings(forms []*form) string {
-	var list []string
-	for _, f := range forms {
-		list = append(list, f.row.form)
+// spelling is a form for a message; the options that all client commands have would drown it.
+func spelling(f *form) string {
+	if short, ok := strings.CutSuffix(f.row.form, commandOptions); ok {
+		return short + " {options}"
 	}
-	return strings.Join(list, ", or: ")
+	return f.row.form
 }
 
 // unknown says what begins as the line does, or that nothing does.
 func unknown(words []word) error {
-	var began []*form
+	var began []string
 	for _, f := range table {
 		if len(f.words) > 1 && slices.ContainsFunc(f.words[0], func(w string) bool { return strings.EqualFold(w, words[0].text) }) {
-			began = append(began, f)
+			began = append(began, spelling(f))
 		}
 	}
 	if len(began) > 0 {
-		return fmt.Errorf("%q cannot stand there; expected: %s", words[min(1, len(words)-1)].text, spellings(began))
+		return fmt.Errorf("%q cannot stand there; expected: %s", words[min(1, len(words)-1)].text, strings.Join(began, ", or: "))
 	}
 	return fmt.Errorf("there is no statement %q; expected one of those that `gamut lab commands` prints", words[0].text)
 }

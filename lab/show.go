@@ -222,6 +222,9 @@ func (r *runner) spaceAndNode(a args) (*space, core.NodeID, error) {
 		return nil, 0, err
 	}
 	n, err := r.one(a)
+	if err == nil {
+		err = r.must(true, n)
+	}
 	return s, n, err
 }
 
@@ -264,9 +267,6 @@ func (r *runner) depth(a args) error {
 	}
 	for _, x := range list {
 		if x.Node == n && x.Shard == int(arg[uint64](a, "shard")) {
-			if !x.Up {
-				return fmt.Errorf("node %d does not run", r.label(n))
-			}
 			r.print("%d", x.Status.Applied)
 		}
 	}
@@ -313,8 +313,8 @@ func (r *runner) members(a args) error {
 	if err != nil {
 		return err
 	}
-	if up, _ := r.world.Running(self); !up {
-		return fmt.Errorf("node %d does not run", r.label(self))
+	if err := r.must(true, self); err != nil {
+		return err
 	}
 	reached := r.up()
 	for _, n := range r.world.Nodes() {

@@ -56,13 +56,13 @@ func init() {
 
 func settingRows() []row {
 	return []row{
-		{form: "world sim|live", doc: "where it runs: in the simulator, in virtual time, or on real processes", set: func(s *Script, a args) { s.World = arg[string](a, "sim|live") }},
+		{form: "world (sim|live)", doc: "where it runs: in the simulator, in virtual time, or on real processes", set: func(s *Script, a args) { s.World = arg[string](a, "sim|live") }},
 		{form: "cluster nodes COUNT", doc: "how many nodes there are, numbered from 1; without it 3, or those that joinServer and server name", set: func(s *Script, a args) { s.Setting.Nodes = arg[int](a, "COUNT") }},
 		{form: "seed NUMBER", doc: "what all chance is drawn from", set: func(s *Script, a args) { s.Setting.Seed = arg[uint64](a, "NUMBER") }},
 		{form: "timeout DURATION", doc: "how long a client gives a node; 5s without it", set: func(s *Script, a args) { s.Timeout = arg[time.Duration](a, "DURATION") }},
 		{form: "consistency CONSISTENCY", doc: "the promise of the keyspace default, if no statement makes it", set: func(s *Script, a args) { s.Consistency = arg[kv.Consistency](a, "CONSISTENCY") }},
-		{form: "tie low|high", doc: "which server wins when two writes have one time", from: "S3.17", needs: "causal, eventual", set: func(s *Script, a args) { s.Tie = arg[string](a, "low|high") }},
-		{form: "session strict|per-key", doc: "whether a session's guarantees hold over all keys or key by key", from: "S3.27", needs: "causal", set: func(s *Script, a args) { s.Session = arg[string](a, "strict|per-key") }},
+		{form: "tie (low|high)", doc: "which server wins when two writes have one time", from: "S3.17", needs: "causal, eventual", set: func(s *Script, a args) { s.Tie = arg[string](a, "low|high") }},
+		{form: "session (strict|per-key)", doc: "whether a session's guarantees hold over all keys or key by key", from: "S3.27", needs: "causal", set: func(s *Script, a args) { s.Session = arg[string](a, "strict|per-key") }},
 	}
 }
 
@@ -72,7 +72,7 @@ func timeRows() []row {
 		{form: "use KEYSPACE", doc: "uses a keyspace from here on", run: (*runner).use},
 		{form: "sleep DURATION", doc: "lets time pass", run: (*runner).sleep},
 		{form: "wait [NUMBER]", doc: "waits for the command of that number that runs in the background, or for all, and prints the answers", from: "S2.5", run: (*runner).wait},
-		{form: "await leader|ready [DURATION]", doc: "waits until one node leads and all that run know it; at most 30s, or as long as is said", run: (*runner).await},
+		{form: "await (leader|ready) [DURATION]", doc: "waits until a node leads that most replicas follow, or that all follow which run; at most 30s, or as long as is said", run: (*runner).await},
 		{form: "stabilize [DURATION]", doc: "waits until all nodes that can reach each other hold the same; at most 30s, or as long as is said", from: "S3.7", run: (*runner).stabilize},
 		{form: "check", doc: "lets the referee judge all that clients saw so far, for each keyspace", run: (*runner).check},
 		{form: "echo TEXT...", doc: "prints its words", run: (*runner).echo},
@@ -156,7 +156,7 @@ func linkRows() []row {
 func diskRows() []row {
 	return []row{
 		{form: "disk NODE slow DURATION", doc: "each sync takes that much longer", run: (*runner).diskSlow},
-		{form: "disk NODE hang|error|full|ok", doc: "no sync returns; the next sync fails, which ends the node; there is no room for writes; all is well again", run: (*runner).disk},
+		{form: "disk NODE (hang|error|full|ok)", doc: "no sync returns; the next sync fails, which ends the node; there is no room for writes; all is well again", run: (*runner).disk},
 		{form: "clock NODE OFFSET", doc: "sets a node's clock that much ahead of the true time; it jumps", run: (*runner).clock},
 		{form: "clock NODE rate DELTA", doc: "lets a node's clock run so many millionths too fast", run: (*runner).clockRate},
 	}

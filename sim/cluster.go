@@ -25,6 +25,9 @@ type Cluster struct {
 	next      keyspace.Next
 	// open are operations without an answer.
 	open []*asked
+	// reached is when the latest operation will have reached each node: what clients send at once keeps its order, as on
+	// one connection.
+	reached map[core.NodeID]core.Time
 }
 
 // ClusterOptions say what a Cluster begins with.
@@ -52,7 +55,8 @@ func NewCluster(o ClusterOptions) (*Cluster, error) {
 	if o.Protocols.LeaseMillis == 0 {
 		o.Protocols.LeaseMillis = leaseMillis
 	}
-	c := &Cluster{options: o, keyspaces: map[string]*keyspace.Descriptor{}, next: keyspace.FirstNext()}
+	c := &Cluster{options: o, keyspaces: map[string]*keyspace.Descriptor{}, next: keyspace.FirstNext(),
+		reached: map[core.NodeID]core.Time{}}
 	c.w = bareWorld(Options{Seed: o.Seed, Nodes: o.Nodes, Faults: Calm(), Trace: o.Trace, TraceLines: max(o.TraceLines, 400)})
 	c.w.crashed = c.crashed
 	for _, n := range c.w.nodes {
@@ -171,7 +175,9 @@ func (c *Cluster) Submit(to core.NodeID, d *keyspace.Descriptor, shard int, comm
 	a := &asked{node: n, done: done}
 	c.open = append(c.open, a)
 	encoded, read := kv.AppendCommand(nil, command), command.ReadOnly()
-	w.after(c.travel(), func() {
+	arrival := max(w.now+c.travel(), c.reached[to]+1)
+	c.reached[to] = arrival
+	w.after(arrival-w.now, func() {
 		if bad := c.refusal(n, d, shard, command); bad.Code != kv.OK {
 			c.answer(a, bad)
 			return
