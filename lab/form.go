@@ -116,41 +116,44 @@ func (f *form) fit(n *names, words []word) (args, *misfit) {
 	return got, nil
 }
 
-// place fits words from at on to the parameters from p on, and tries the other ways if the rest does not fit.
+// place fits words from at on to the parameters from p on, and tries the other ways if the rest does not fit: an argument
+// that may be repeated takes as many words as it can, then one less, and so on.
 func (f *form) place(n *names, words []word, at, p int, got args) *misfit {
 	if p == len(f.params) {
 		return f.placeOptions(n, words, at, got)
 	}
 	param := &f.params[p]
-	worst := &misfit{at, "it ends where " + param.says() + " should follow"}
-	if at < len(words) {
-		v, err := param.read(n, words[at])
-		if err == nil {
-			before := got[param.name]
-			got[param.name] = append(slices.Clip(before), v)
-			var bad *misfit
-			if param.many {
-				if bad = f.place(n, words, at+1, p, got); bad == nil {
-					return nil
-				}
-			}
-			if bad = further(bad, f.place(n, words, at+1, p+1, got)); bad == nil {
-				return nil
-			}
-			got[param.name] = before
-			worst = bad
-		} else {
-			worst = &misfit{at, err.Error()}
-		}
+	values, worst := param.take(n, words[at:])
+	worst.taken += at
+	least := 1
+	if param.optional {
+		least = 0
 	}
-	if param.optional || param.many && len(got[param.name]) > 0 {
-		bad := f.place(n, words, at, p+1, got)
-		if bad == nil || at == len(words) {
+	for count := len(values); count >= least; count-- {
+		got[param.name] = values[:count:count]
+		bad := f.place(n, words, at+count, p+1, got)
+		if bad == nil || param.optional && at == len(words) {
 			return bad
 		}
-		return further(worst, bad)
+		worst = further(worst, bad)
 	}
+	delete(got, param.name)
 	return worst
+}
+
+// take reads as many words as the parameter can have, and says why it takes no more.
+func (p *param) take(n *names, words []word) (values []any, why *misfit) {
+	for _, w := range words {
+		v, err := p.read(n, w)
+		if err != nil {
+			return values, &misfit{len(values), err.Error()}
+		}
+		values = append(values, v)
+		if !p.many {
+			return values, &misfit{}
+		}
+	}
+	return values, &misfit{len(values), "it ends where " + p.says() + " should follow"}
 }
 
 // further is the misfit that took more words, the first of two that took as many; nil if the second is none.

@@ -229,3 +229,16 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// TestLongLines ends only if a list of words is read in one go: tried word by word, these took minutes.
+func TestLongLines(t *testing.T) {
+	many := strings.Repeat(" 1", 200_000)
+	for _, c := range []struct {
+		line string
+		good bool
+	}{{"echo" + many, true}, {"crash" + many + " lost", true}, {"crash" + many + " x", false}, {"get k" + many, false}} {
+		if _, err := Parse("s", strings.NewReader(c.line)); (err == nil) != c.good {
+			t.Errorf("%.20s: %v", c.line, err)
+		}
+	}
+}
