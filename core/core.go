@@ -120,9 +120,10 @@ type (
 	PeerUp   struct{ Peer ReplicaID }
 	// Handoff asks a leader to hand over to a peer.
 	Handoff struct{ To ReplicaID }
-	// Reconfigure asks the leader to make these replicas the voters of the group. It is answered by nothing but the group's
-	// configuration, when it says so: whoever wants it asks again until then.
-	Reconfigure struct{ Voters []ReplicaID }
+	// Reconfigure asks the leader to make these replicas the voters of the group, and those its learners, who are given the
+	// log and decide nothing. It is answered by nothing but the group's configuration, when it says so: whoever wants it
+	// asks again until then.
+	Reconfigure struct{ Voters, Learners []ReplicaID }
 	// Checkpoint asks the leader to place a mark in the log at which every replica keeps its state (a CheckpointNote).
 	Checkpoint struct{ ID RequestID }
 )
