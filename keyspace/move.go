@@ -56,6 +56,11 @@ func (d *Descriptor) Moved(shard int) *Descriptor {
 	return moved
 }
 
+// SameMembers reports whether nothing changed of a keyspace's shards between two of its descriptors.
+func (d *Descriptor) SameMembers(other *Descriptor) bool {
+	return slices.EqualFunc(d.Shards, other.Shards, func(a, b Shard) bool { return a.Group == b.Group && a.Epoch == b.Epoch })
+}
+
 // withShard is a copy whose shard may be changed.
 func (d *Descriptor) withShard(shard int) *Descriptor {
 	c := *d
