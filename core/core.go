@@ -84,6 +84,13 @@ type Leased interface {
 	ReadUntil() Time
 }
 
+// Bounded is a Replica that refuses commands as busy when too many wait, so that what it takes is answered soon (rule F2).
+type Bounded interface {
+	// Room is how many more commands that change something it would take now; 0 or less: none. It is of meaning only while
+	// this replica orders the commands.
+	Room() int
+}
+
 // Events. Besides these, a replica is stepped with its protocol's own messages, as Received.
 type (
 	// Start is the first event of a replica that has never run: it has no log and no state. Config is what the protocol

@@ -78,6 +78,7 @@ func (n *Node) startReplica(now host.Now, sh *shard) {
 	r := running{shard: sh, state: state}
 	r.led, _ = replica.(core.Led)
 	r.leased, _ = replica.(core.Leased)
+	r.bounded, _ = replica.(core.Bounded)
 	n.running = append(n.running, r)
 	n.log.Info("replica started", "keyspace", d.Name, "shard", sh.index, "group", sh.group, "replica", sh.self,
 		"recovered", len(records), "suspect", suspect || keyspace.Suspect(replica))

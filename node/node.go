@@ -35,6 +35,7 @@ type Node struct {
 	peers    map[core.NodeID]*peer
 	ordered  []*peer // by id
 	inbox    inbox
+	gate     gate // of all commands on their way to the loop
 	batches  chan host.Batch
 	table    atomic.Pointer[table]
 
@@ -59,6 +60,7 @@ type Node struct {
 	freeTokens     []uint64
 	ended          []*submission
 	marks          []markWaiter
+	touched        []*shard // without a replica here, and with room that has changed
 
 	submissions sync.Pool
 	parcels     parcelPool
@@ -100,6 +102,7 @@ func Start(config Config) (*Node, error) {
 	n.clocks = newClocks(monotonic, config.wall)
 	n.submissions.New = func() any { return &submission{} }
 	n.inbox.init()
+	n.gate.room.Store(unlimited)
 	for _, id := range config.nodes() {
 		if id != config.Node {
 			p := &peer{id: id, addr: config.Cluster[id], wake: make(chan struct{}, 1)}

@@ -49,6 +49,11 @@ type shard struct {
 	readUntil atomic.Int64
 	leader    atomic.Uint32
 	ledBy     atomic.Uint32
+	// gate bounds the commands on their way to the loop that change something.
+	gate gate
+	// window and touched are the loop's.
+	window  window
+	touched bool
 }
 
 // newTable makes a table of a catalog. Shards that an older table has are taken over.
@@ -87,6 +92,7 @@ func (n *Node) newSpace(d *keyspace.Descriptor) *space {
 	for i := range d.Shards {
 		at := &d.Shards[i]
 		sh := &shard{space: s, index: i, group: at.Group, self: at.On(n.config.Node), where: at.Nodes(), state: n.disk.Group(at.Group)}
+		sh.gate.room.Store(unlimited) // until the loop has looked
 		for _, m := range at.Replicas {
 			sh.nodes = append(sh.nodes, m.Node)
 		}
