@@ -16,6 +16,7 @@ package host
 import (
 	"fmt"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"slices"
 
@@ -400,7 +401,10 @@ func (h *Host) Tick(now Now) {
 
 // Deadline is when Tick is wanted next.
 func (h *Host) Deadline() core.Time {
-	at := h.requests.nextSweep
+	at := core.Time(math.MaxInt64)
+	if h.requests.count > 0 {
+		at = h.requests.nextSweep
+	}
 	for _, s := range h.order {
 		if s.hasTimer && s.deadline < at {
 			at = s.deadline
