@@ -172,6 +172,11 @@ func (n *Node) tend(ctx context.Context) {
 			n.fail(err)
 			return
 		}
+		if n.disk.NeedsStock() && !n.diskFull.Load() {
+			if err := n.disk.Stock(); err != nil {
+				n.log.Warn("disk", "report", err)
+			}
+		}
 		due := time.Since(flushed) >= n.config.Timing.Flush && n.disk.LogBytesSinceFlush() > 0
 		if !due && !n.disk.NeedsFlush() {
 			continue
