@@ -10,6 +10,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/kv"
 	"github.com/gamutdb/gamut/referee"
 	"github.com/gamutdb/gamut/store"
 )
@@ -300,7 +301,7 @@ func (w *world) judge() {
 	h, final := w.history()
 	judge := w.options.Protocol.Judge
 	if judge == nil {
-		judge = referee.CheckAll
+		judge = linearizable
 	}
 	for _, v := range judge(h, final) {
 		if !v.OK() {
@@ -308,6 +309,11 @@ func (w *world) judge() {
 			return
 		}
 	}
+}
+
+// linearizable is what the referee says of a keyspace of that word.
+func linearizable(h referee.History, final referee.Final) []referee.Verdict {
+	return referee.CheckAll(&referee.Run{Consistency: string(kv.Linearizable), History: h, Final: final})
 }
 
 func (w *world) history() (referee.History, referee.Final) {
