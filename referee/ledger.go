@@ -1,6 +1,7 @@
 package referee
 
 import (
+	"fmt"
 	"math"
 	"slices"
 	"strconv"
@@ -60,7 +61,18 @@ func rankOf(version uint64, s Stamp) rank {
 	return rank{high: version}
 }
 
+// before is a rank that nothing else has, right before another one.
+func (r rank) before() rank {
+	if r.low == 0 {
+		return rank{r.high - 1, math.MaxUint64}
+	}
+	return rank{r.high, r.low - 1}
+}
+
 func (r rank) String() string {
+	if r.low > math.MaxUint32+1 {
+		return fmt.Sprintf("right before version %d", r.high+1)
+	}
 	if r.low != 0 {
 		return "stamp " + Stamp{kv.HLC(r.high), uint32(r.low - 1)}.String()
 	}

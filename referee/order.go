@@ -32,7 +32,9 @@ func (b *builder) order(k *item) {
 			v.pos = 2
 			k.steps = []step{{2, []int32{w}}}
 		}
-		if v.pos == posStart {
+		// An unknown append to a key of all kinds of use may have been seen as a part of a value, which tells nothing of its
+		// place: it stays open.
+		if v.pos == posStart && (k.plain || b.ops[v.op].Outcome == Done) {
 			k.loose = append(k.loose, w)
 		}
 		if v.gone || v.fades {
@@ -65,6 +67,27 @@ func (b *builder) learn(k *item) {
 			v.rank = rank{}
 		}
 	}
+	for again := true; again; {
+		again = false
+		for _, i := range k.reads {
+			again = b.preceded(k, &b.reads[i]) || again
+		}
+	}
+}
+
+// preceded places a write that only a compare-and-set has seen: nothing stands between the two.
+func (b *builder) preceded(k *item, r *read) bool {
+	w, ok := k.byValue[r.got]
+	if !ok || w < 0 || r.absent || b.writes[w].rank != (rank{}) {
+		return false
+	}
+	for _, n := range b.writesOf[r.op] {
+		if next := b.writes[n].rank; b.writes[n].key == r.key && n != w && next != (rank{}) {
+			b.writes[w].rank = next.before()
+			return true
+		}
+	}
+	return false
 }
 
 // byRank puts the writes that have a rank into their order, and reports whether all have.
