@@ -162,23 +162,32 @@ func (o *Op) accesses() []Sub {
 // keyed is a value at a key.
 type keyed struct{ key, value string }
 
-// seenIn are all values, and elements of lists, that a read has shown.
+// seenIn are all values, and elements of lists, that a read has shown, or a compare-and-set that was executed.
 func seenIn(h History) map[keyed]bool {
 	seen := map[keyed]bool{}
+	var open []Sub // compare-and-sets that were executed if what they wrote was seen
 	for i := range h {
 		o := &h[i]
-		if !o.Executed() {
-			continue
-		}
 		for _, s := range o.accesses() {
 			switch {
-			case s.Kind == Get && s.Code == kv.OK:
+			case s.Kind == Cas && o.Outcome == Unknown:
+				open = append(open, s)
+			case s.Code != kv.OK || !o.Executed():
+			case s.Kind == Cas:
+				seen[keyed{s.Key, s.Expect}] = true
+			case s.Kind == Get:
 				seen[keyed{s.Key, s.Got}] = true
 				for _, e := range Elements(s.Got) {
 					seen[keyed{s.Key, e}] = true
 				}
-			case s.Kind == Cas && s.Code == kv.OK:
-				seen[keyed{s.Key, s.Expect}] = true
+			}
+		}
+	}
+	for again := true; again; {
+		again = false
+		for _, s := range open {
+			if seen[keyed{s.Key, s.Value}] && !seen[keyed{s.Key, s.Expect}] {
+				seen[keyed{s.Key, s.Expect}], again = true, true
 			}
 		}
 	}
