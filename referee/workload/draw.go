@@ -134,8 +134,10 @@ func (d *draw) Observe(client int, op *referee.Op) {
 }
 
 // Close reads every key at the keyspace's own level.
-func (d *draw) Close() (steps []Step) {
-	for _, k := range d.keys {
+func (d *draw) Close() []Step { return d.reads(d.keys) }
+
+func (d *draw) reads(keys []string) (steps []Step) {
+	for _, k := range keys {
 		o := referee.Op{Kind: referee.Get, Key: k}
 		steps = append(steps, Step{Op: o, Command: Command(&o)})
 	}

@@ -27,20 +27,66 @@ func (w *counter) Next(client int) Step {
 	return w.single(w.sub(client, w.among("incr incr get"), w.key()))
 }
 
-// lists appends and reads, several keys at once where that is offered.
-type lists struct{ *draw }
+// listMax is how long a list grows: every read carries all of it.
+const listMax = 100
+
+// lists appends and reads, several keys at once where that is offered. A list that is long enough is left for a new one.
+type lists struct {
+	*draw
+	length map[string]int
+	left   []string
+}
+
+func newLists(d *draw) *lists { return &lists{draw: d, length: map[string]int{}} }
 
 func (w *lists) Next(client int) Step {
 	if !w.offers(referee.Txn) || w.rng.IntN(2) == 0 {
-		return w.single(w.sub(client, w.among("append get"), w.key()))
+		return w.single(w.one(client, w.key()))
 	}
-	keys := w.together[w.rng.IntN(len(w.together))]
+	shard := w.rng.IntN(len(w.together))
 	var subs []referee.Sub
 	for range 2 + w.rng.IntN(3) {
-		subs = append(subs, w.sub(client, w.among("append get"), keys[w.rng.IntN(len(keys))]))
+		keys := w.together[shard]
+		subs = append(subs, w.one(client, keys[w.rng.IntN(len(keys))]))
 	}
 	return w.step(referee.Op{Kind: referee.Txn, Subs: subs})
 }
+
+func (w *lists) one(client int, key string) referee.Sub {
+	s := w.sub(client, w.among("append get"), key)
+	if s.Kind == referee.Append {
+		if w.length[key]++; w.length[key] == listMax {
+			w.leave(key)
+		}
+	}
+	return s
+}
+
+// leave puts a new key of the same shard in a key's place.
+func (w *lists) leave(key string) {
+	w.left = append(w.left, key)
+	next := w.fresh(key)
+	w.keys[slices.Index(w.keys, key)] = next
+	for _, keys := range w.together {
+		if i := slices.Index(keys, key); i >= 0 {
+			keys[i] = next
+		}
+	}
+}
+
+// fresh is a key that was never used, of the shard of another one.
+func (w *lists) fresh(like string) string {
+	for {
+		w.count++
+		key := fmt.Sprintf("l.%d", w.count)
+		if w.options.Shard == nil || w.options.Shard(key) == w.options.Shard(like) {
+			return key
+		}
+	}
+}
+
+// Close reads the lists that were left, too.
+func (w *lists) Close() []Step { return append(w.draw.reads(w.left), w.draw.Close()...) }
 
 // bank moves money. Accounts begin empty and may be overdrawn, so the total is 0 and nobody has to open them.
 type bank struct{ *draw }

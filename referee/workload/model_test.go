@@ -2,6 +2,7 @@ package workload
 
 import (
 	"math/rand/v2"
+	"sort"
 	"strconv"
 
 	"github.com/gamutdb/gamut/kv"
@@ -146,13 +147,13 @@ func newLogged(lag bool, b bug) func(*rand.Rand) store {
 	}
 }
 
-func (s *logged) at(key string, position uint64) (e entry) {
-	for _, p := range s.past[key] {
-		if p.version <= position {
-			e = p
-		}
+func (s *logged) at(key string, position uint64) entry {
+	list := s.past[key]
+	n := sort.Search(len(list), func(i int) bool { return list[i].version > position })
+	if n == 0 {
+		return entry{}
 	}
-	return e
+	return list[n-1]
 }
 
 func (s *logged) seldom() bool { return s.rng.IntN(15) == 0 }
@@ -247,7 +248,9 @@ type stamped struct {
 	bug   bug
 	nodes [modelNodes]replica
 	// logs are the writes that each node took, in order.
-	logs   [modelNodes][]stampedWrite
+	logs [modelNodes][]stampedWrite
+	// places are where in its origin's log each key was written; stamps grow along it.
+	places [modelNodes]map[string][]int
 	tokens map[string][modelNodes]int
 }
 
@@ -266,7 +269,11 @@ type stampedWrite struct {
 
 func newStamped(b bug) func(*rand.Rand) store {
 	return func(rng *rand.Rand) store {
-		return &stamped{rng: rng, bug: b, tokens: map[string][modelNodes]int{}}
+		s := &stamped{rng: rng, bug: b, tokens: map[string][modelNodes]int{}}
+		for i := range s.places {
+			s.places[i] = map[string][]int{}
+		}
+		return s
 	}
 }
 
@@ -307,10 +314,10 @@ func (s *stamped) do(node int, session, _ string, c *kv.Command) (kv.Result, ref
 // newest is the write of a key that stands at a replica.
 func (s *stamped) newest(node int, key string) (best stampedWrite) {
 	for o, held := range s.nodes[node].held {
-		for _, w := range s.logs[o][:held] {
-			if w.key == key && w.stamp.Compare(best.stamp) > 0 {
-				best = w
-			}
+		list := s.places[o][key]
+		n := sort.SearchInts(list, held)
+		if n > 0 && s.logs[o][list[n-1]].stamp.Compare(best.stamp) > 0 {
+			best = s.logs[o][list[n-1]]
 		}
 	}
 	return best
@@ -330,6 +337,7 @@ func (s *stamped) one(node int, o *kv.Op) (kv.Result, referee.Stamp) {
 	if s.bug == "lose a write" && s.rng.IntN(15) == 0 {
 		return kv.Result{}, w.stamp
 	}
+	s.places[node][w.key] = append(s.places[node][w.key], len(s.logs[node]))
 	s.logs[node] = append(s.logs[node], w)
 	n.held[node] = len(s.logs[node])
 	return kv.Result{}, w.stamp
@@ -347,10 +355,10 @@ func (s *stamped) settle() (list []referee.Replica) {
 	}
 	for n := range modelNodes {
 		p := referee.Replica{Node: uint32(n + 1), Group: 1, Records: map[string]referee.Record{}}
-		for _, log := range s.logs {
-			for _, w := range log {
-				w = s.newest(n, w.key)
-				p.Records[w.key] = referee.Record{Value: w.value, Deleted: w.gone, Stamp: w.stamp}
+		for _, places := range s.places {
+			for key := range places {
+				w := s.newest(n, key)
+				p.Records[key] = referee.Record{Value: w.value, Deleted: w.gone, Stamp: w.stamp}
 			}
 		}
 		list = append(list, p)
