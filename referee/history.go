@@ -103,9 +103,21 @@ func (o *Op) Answer(at int64, r *kv.Result) {
 	case r.Code.Refused():
 		o.Outcome = Refused
 	default:
-		o.Outcome, o.Got, o.Int, o.Version, o.AsOf = Done, string(r.Value), r.Int, r.Version, r.AsOf
+		o.Outcome, o.Got, o.Int, o.AsOf = Done, string(r.Value), r.Int, r.AsOf
+		o.Version, o.Stamp = order(r)
+		if r.Level != kv.LevelDefault {
+			o.Met = r.Level.String()
+		}
 		o.answerSubs(r)
 	}
+}
+
+// order is the place of a result among the writes of its key: a version, or a stamp where replicas give their own.
+func order(r *kv.Result) (version uint64, s Stamp) {
+	if r.Origin != 0 {
+		return 0, Stamp{kv.HLC(r.Version), r.Origin}
+	}
+	return r.Version, Stamp{}
 }
 
 // answerSubs spreads the results of a command over the operations of a Txn. One that was not executed has none, and a
@@ -114,14 +126,15 @@ func (o *Op) answerSubs(r *kv.Result) {
 	if o.Kind != Txn {
 		return
 	}
-	o.Got, o.Int, o.Version = "", 0, 0
+	o.Got, o.Int, o.Version, o.Stamp = "", 0, 0, Stamp{}
 	items := r.Items
 	if len(o.Subs) == 1 {
 		items = []kv.Result{*r}
 	}
 	for i := 0; o.Executed() && i < min(len(items), len(o.Subs)); i++ {
 		s := &o.Subs[i]
-		s.Code, s.Got, s.Int, s.Version = items[i].Code, string(items[i].Value), items[i].Int, items[i].Version
+		s.Code, s.Got, s.Int = items[i].Code, string(items[i].Value), items[i].Int
+		s.Version, s.Stamp = order(&items[i])
 	}
 }
 

@@ -301,7 +301,7 @@ func (w *world) judge() {
 	h, final := w.history()
 	judge := w.options.Protocol.Judge
 	if judge == nil {
-		judge = linearizable
+		judge = byDefault
 	}
 	for _, v := range judge(h, final) {
 		if !v.OK() {
@@ -311,8 +311,8 @@ func (w *world) judge() {
 	}
 }
 
-// linearizable is what the referee says of a keyspace of that word.
-func linearizable(h referee.History, final referee.Final) []referee.Verdict {
+// byDefault is what the referee says of a linearizable keyspace.
+func byDefault(h referee.History, final referee.Final) []referee.Verdict {
 	return referee.CheckAll(&referee.Run{Consistency: string(kv.Linearizable), History: h, Final: final})
 }
 

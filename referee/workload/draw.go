@@ -114,10 +114,16 @@ func (d *draw) single(s referee.Sub) Step {
 }
 
 func (d *draw) step(o referee.Op) Step {
+	level := kv.LevelDefault
 	if n := len(d.options.Levels); n > 0 {
-		o.Level = d.options.Levels[d.rng.IntN(n)]
+		level = d.options.Levels[d.rng.IntN(n)]
 	}
-	return Step{Op: o, Command: Command(&o), Hurry: d.hurry}
+	if level != kv.LevelDefault {
+		o.Level = level.String()
+	}
+	s := Step{Op: o, Command: Command(&o), Hurry: d.hurry}
+	s.Command.Level = level
+	return s
 }
 
 // Observe remembers what the client knows of a key now.

@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"sort"
 	"strconv"
+	"strings"
 
 	"github.com/gamutdb/gamut/kv"
 	"github.com/gamutdb/gamut/referee"
@@ -12,10 +13,13 @@ import (
 // store is a little database in a test: right by construction, or with a bug on purpose.
 type store interface {
 	// do executes a command at this instant, asked at a node in a session.
-	do(node int, session string, level string, c *kv.Command) (kv.Result, referee.Stamp)
+	do(node int, session string, c *kv.Command) kv.Result
 	// settle lets replicas exchange what they have, and tells what each holds.
 	settle() []referee.Replica
 }
+
+// unanswered stands before the session of a command whose answer will be lost.
+const unanswered = "unanswered "
 
 // bug is what a store does wrong now and then.
 type bug string
@@ -66,11 +70,10 @@ func play(seed uint64, d Definition, consistency string, s func(*rand.Rand) stor
 		w.now += 10
 		op := step.Op
 		op.Client, op.Call = clientsUsual, w.now
-		res, stamp := w.store.do(0, "last", "", &step.Command)
+		res := w.store.do(0, "last", &step.Command)
 		if op.Answer(w.now+5, &res); op.Code == kv.OK {
 			r.Final[op.Key] = op.Got
 		}
-		op.Stamp = stamp
 		w.history = append(w.history, op)
 	}
 	w.history.Sort()
@@ -97,26 +100,23 @@ func (w *world) next(client, node, left int) {
 	if session == "" {
 		session = strconv.Itoa(client)
 	}
-	answer := func(r kv.Result, s referee.Stamp) {
+	answer := func(r kv.Result) {
 		op.Answer(w.now, &r)
-		if op.Outcome == referee.Done {
-			op.Stamp = s
-		}
 		w.history = append(w.history, op)
 		w.workload.Observe(client, &op)
 		w.after(func() { w.next(client, node, left-1) })
 	}
 	lost, done := w.rng.Float64() < w.loss, w.rng.IntN(2) == 0
 	if lost {
-		w.after(func() { answer(kv.Result{Code: kv.Unknown}, referee.Stamp{}) })
-		// Its session has no answer to learn from, so what it did binds nothing.
-		session = "lost"
+		w.after(func() { answer(kv.Result{Code: kv.Unknown}) })
+		// Its session has no answer to learn from, so what it did binds nothing; but it went with the session's token.
+		session = unanswered + session
 	}
 	if !lost || done {
 		w.after(func() {
-			r, s := w.store.do(node, session, op.Level, &step.Command)
+			r := w.store.do(node, session, &step.Command)
 			if !lost {
-				w.after(func() { answer(r, s) })
+				w.after(func() { answer(r) })
 			}
 		})
 	}
@@ -158,10 +158,10 @@ func (s *logged) at(key string, position uint64) entry {
 
 func (s *logged) seldom() bool { return s.rng.IntN(15) == 0 }
 
-func (s *logged) do(_ int, session, _ string, c *kv.Command) (kv.Result, referee.Stamp) {
+func (s *logged) do(_ int, session string, c *kv.Command) kv.Result {
 	position := s.end
 	if c.ReadOnly() && s.lag {
-		from := s.tokens[session]
+		from := s.tokens[strings.TrimPrefix(session, unanswered)]
 		if s.bug == "forget the token" {
 			from = 0
 		}
@@ -172,7 +172,7 @@ func (s *logged) do(_ int, session, _ string, c *kv.Command) (kv.Result, referee
 	}
 	for i := range c.Conds {
 		if e := s.at(string(c.Conds[i].Key), position); !e.present || e.value != string(c.Conds[i].Value) {
-			return kv.Result{Code: kv.ConditionFailed}, referee.Stamp{}
+			return kv.Result{Code: kv.ConditionFailed}
 		}
 	}
 	var items []kv.Result
@@ -189,9 +189,9 @@ func (s *logged) do(_ int, session, _ string, c *kv.Command) (kv.Result, referee
 	s.commands = append(s.commands, s.end)
 	s.tokens[session] = max(s.tokens[session], position)
 	if len(items) == 1 {
-		return items[0], referee.Stamp{}
+		return items[0]
 	}
-	return kv.Result{Items: items}, referee.Stamp{}
+	return kv.Result{Items: items}
 }
 
 func (s *logged) one(o *kv.Op, position uint64) kv.Result {
@@ -267,6 +267,10 @@ type stampedWrite struct {
 	stamp referee.Stamp
 }
 
+func stampedResult(c kv.Code, value string, s referee.Stamp) kv.Result {
+	return kv.Result{Code: c, Value: []byte(value), Version: uint64(s.Time), Origin: s.Origin}
+}
+
 func newStamped(b bug) func(*rand.Rand) store {
 	return func(rng *rand.Rand) store {
 		s := &stamped{rng: rng, bug: b, tokens: map[string][modelNodes]int{}}
@@ -291,11 +295,11 @@ func (s *stamped) pull(node, from int) {
 	}
 }
 
-func (s *stamped) do(node int, session, _ string, c *kv.Command) (kv.Result, referee.Stamp) {
+func (s *stamped) do(node int, session string, c *kv.Command) kv.Result {
 	if s.rng.IntN(3) == 0 {
 		s.pull(node, s.rng.IntN(modelNodes))
 	}
-	token := s.tokens[session]
+	token := s.tokens[strings.TrimPrefix(session, unanswered)]
 	for o := range token {
 		if s.nodes[node].held[o] < token[o] && s.bug != "forget the token" {
 			for from := range modelNodes {
@@ -303,12 +307,12 @@ func (s *stamped) do(node int, session, _ string, c *kv.Command) (kv.Result, ref
 			}
 		}
 	}
-	r, stamp := s.one(node, &c.Ops[0])
+	r := s.one(node, &c.Ops[0])
 	for o := range token {
 		token[o] = max(token[o], s.nodes[node].held[o])
 	}
 	s.tokens[session] = token
-	return r, stamp
+	return r
 }
 
 // newest is the write of a key that stands at a replica.
@@ -323,24 +327,24 @@ func (s *stamped) newest(node int, key string) (best stampedWrite) {
 	return best
 }
 
-func (s *stamped) one(node int, o *kv.Op) (kv.Result, referee.Stamp) {
+func (s *stamped) one(node int, o *kv.Op) kv.Result {
 	present := s.newest(node, string(o.Key))
 	if o.Kind == kv.OpGet {
 		if present.gone || present.stamp.IsZero() {
-			return kv.Result{Code: kv.NotFound}, present.stamp
+			return stampedResult(kv.NotFound, "", present.stamp)
 		}
-		return kv.Result{Value: []byte(present.value)}, present.stamp
+		return stampedResult(kv.OK, present.value, present.stamp)
 	}
 	n := &s.nodes[node]
 	n.clock++
 	w := stampedWrite{string(o.Key), string(o.Value), o.Kind == kv.OpDelete, referee.Stamp{Time: kv.HLC(n.clock), Origin: uint32(node + 1)}}
 	if s.bug == "lose a write" && s.rng.IntN(15) == 0 {
-		return kv.Result{}, w.stamp
+		return stampedResult(kv.OK, "", w.stamp)
 	}
 	s.places[node][w.key] = append(s.places[node][w.key], len(s.logs[node]))
 	s.logs[node] = append(s.logs[node], w)
 	n.held[node] = len(s.logs[node])
-	return kv.Result{}, w.stamp
+	return stampedResult(kv.OK, "", w.stamp)
 }
 
 func (s *stamped) settle() (list []referee.Replica) {
@@ -391,7 +395,7 @@ func (s *majority) put(node int, w stampedWrite) {
 	}
 }
 
-func (s *majority) do(node int, _, _ string, c *kv.Command) (kv.Result, referee.Stamp) {
+func (s *majority) do(node int, _ string, c *kv.Command) kv.Result {
 	o := &c.Ops[0]
 	asked := s.rng.Perm(modelNodes)[:2+s.rng.IntN(2)]
 	if o.Kind != kv.OpGet {
@@ -403,7 +407,7 @@ func (s *majority) do(node int, _, _ string, c *kv.Command) (kv.Result, referee.
 		for _, n := range asked {
 			s.put(n, w)
 		}
-		return kv.Result{}, w.stamp
+		return stampedResult(kv.OK, "", w.stamp)
 	}
 	if s.bug == "read one" {
 		asked = asked[:1]
@@ -415,15 +419,15 @@ func (s *majority) do(node int, _, _ string, c *kv.Command) (kv.Result, referee.
 		}
 	}
 	if best.stamp.IsZero() {
-		return kv.Result{Code: kv.NotFound}, best.stamp
+		return stampedResult(kv.NotFound, "", best.stamp)
 	}
 	for _, n := range asked {
 		s.put(n, best)
 	}
 	if best.gone {
-		return kv.Result{Code: kv.NotFound}, best.stamp
+		return stampedResult(kv.NotFound, "", best.stamp)
 	}
-	return kv.Result{Value: []byte(best.value)}, best.stamp
+	return stampedResult(kv.OK, best.value, best.stamp)
 }
 
 func (s *majority) settle() (list []referee.Replica) {

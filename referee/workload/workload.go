@@ -21,7 +21,8 @@ type Workload interface {
 	Describe(r *referee.Run)
 }
 
-// Step is one operation to do. Who runs it fills in the client, the node, the times and the answer (referee.Op.Answer).
+// Step is one operation to do. Who runs it adds the session and the token to the command, and fills in the client, the
+// node, the times and the answer (referee.Op.Answer).
 // A client whose Op.Session is another one than before starts it without what it has seen: it forgets its token.
 type Step struct {
 	Op      referee.Op
@@ -39,7 +40,7 @@ type Options struct {
 	// Kinds are the operations that the keyspace offers (nil: all).
 	Kinds []referee.Kind
 	// Levels are the levels to ask for, drawn anew each time (nil: the keyspace's own).
-	Levels []string
+	Levels []kv.Level
 	// Shard tells in which shard a key lies, so that the keys of a transaction are chosen from one (nil: there is one).
 	Shard func(key string) int
 }
@@ -83,7 +84,7 @@ func (d *Definition) Judge(r *referee.Run) (verdicts []referee.Verdict) {
 	return verdicts
 }
 
-// Command is what an operation asks of the cluster.
+// Command is what an operation asks of the cluster, at the keyspace's own level.
 func Command(o *referee.Op) kv.Command {
 	if o.Kind != referee.Txn {
 		return kv.Command{Ops: []kv.Op{operation(&referee.Sub{Kind: o.Kind, Key: o.Key, Value: o.Value, Expect: o.Expect, Delta: o.Delta, TTL: o.TTL})}}
