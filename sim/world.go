@@ -301,7 +301,7 @@ func (w *world) judge() {
 	h, final := w.history()
 	judge := w.options.Protocol.Judge
 	if judge == nil {
-		judge = byDefault
+		judge = judgeLinearizable
 	}
 	for _, v := range judge(h, final) {
 		if !v.OK() {
@@ -311,8 +311,7 @@ func (w *world) judge() {
 	}
 }
 
-// byDefault is what the referee says of a linearizable keyspace.
-func byDefault(h referee.History, final referee.Final) []referee.Verdict {
+func judgeLinearizable(h referee.History, final referee.Final) []referee.Verdict {
 	return referee.CheckAll(&referee.Run{Consistency: string(kv.Linearizable), History: h, Final: final})
 }
 
