@@ -74,7 +74,7 @@ var Promised = map[string][]string{
 	"sequential": {"sequential", "serializable", "read-your-writes", "monotonic-reads", "monotonic-writes", "writes-follow-reads",
 		"durability"},
 	"atomic": {"atomic", "linearizable", "versions", "convergence", "durability"},
-	"quorum": {"quorum", "convergence"},
+	"quorum": {"quorum", "convergence", "durability"},
 	"causal": {"causal", "read-your-writes", "monotonic-reads", "monotonic-writes", "writes-follow-reads", "convergence",
 		"durability"},
 	"eventual": {"convergence", "durability"},

@@ -38,6 +38,9 @@ type item struct {
 	open    bool
 	byValue map[string]int32
 	byRank  map[rank]int32
+	// longest is the longest read of a list, and ends where in it the list ends behind each write.
+	longest string
+	ends    map[int]int32
 	// steps are the writes by place in the order, those of one place together. loose are those whose place is not known.
 	steps []step
 	loose []int32
@@ -165,7 +168,8 @@ type keyed struct{ key, value string }
 // seenIn are all values, and elements of lists, that a read has shown, or a compare-and-set that was executed.
 func seenIn(h History) map[keyed]bool {
 	seen := map[keyed]bool{}
-	var open []Sub // compare-and-sets that were executed if what they wrote was seen
+	longest := map[string]string{} // by key: what another read shows the beginning of is taken apart already
+	var open []Sub                 // compare-and-sets that were executed if what they wrote was seen
 	for i := range h {
 		o := &h[i]
 		for _, s := range o.accesses() {
@@ -177,6 +181,10 @@ func seenIn(h History) map[keyed]bool {
 				seen[keyed{s.Key, s.Expect}] = true
 			case s.Kind == Get:
 				seen[keyed{s.Key, s.Got}] = true
+				if strings.HasPrefix(longest[s.Key], s.Got) {
+					continue
+				}
+				longest[s.Key] = s.Got
 				for _, e := range Elements(s.Got) {
 					seen[keyed{s.Key, e}] = true
 				}

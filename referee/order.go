@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"sort"
+	"strings"
 )
 
 // ambiguous stands for a value that was written more than once.
@@ -20,6 +21,11 @@ func (b *builder) order(k *item) {
 	for _, w := range k.writes {
 		if v := &b.writes[w]; !v.gone {
 			k.note(v.value, w)
+		}
+	}
+	for _, i := range k.reads {
+		if got := b.reads[i].got; len(got) > len(k.longest) {
+			k.longest = got
 		}
 	}
 	b.learn(k)
@@ -120,13 +126,7 @@ func (b *builder) byRank(k *item) bool {
 // later, since a list only grows.
 func (b *builder) byElements(k *item) {
 	k.steps = nil
-	longest := ""
-	for _, i := range k.reads {
-		if got := b.reads[i].got; len(got) > len(longest) {
-			longest = got
-		}
-	}
-	for _, e := range Elements(longest) {
+	for _, e := range Elements(k.longest) {
 		if w, ok := k.byValue[e]; ok && w >= 0 && b.writes[w].pos == posStart && !b.writes[w].inner {
 			b.writes[w].pos = int32(2 * (len(k.steps) + 1))
 			k.steps = append(k.steps, step{b.writes[w].pos, []int32{w}})
@@ -217,9 +217,29 @@ func (b *builder) missing(k *item, r *read) {
 	}
 }
 
-// listRead checks what a read of a list shows, element by element.
+// listRead finds what a read of a list shows. One that shows the beginning of the longest, if that one was in order, is
+// settled by where it ends.
 func (b *builder) listRead(k *item, r *read) {
-	before := posStart
+	if k.ends == nil {
+		k.ends = map[int]int32{}
+		whole := read{op: r.op, key: r.key, got: k.longest, source: -1}
+		faults := len(b.faults)
+		b.listParts(k, &whole, k.ends)
+		if len(b.faults) > faults {
+			b.faults, k.ends = b.faults[:faults], map[int]int32{}
+		}
+	}
+	w, ok := k.ends[len(r.got)]
+	if !ok || !strings.HasPrefix(k.longest, r.got) || b.writes[w].inner {
+		b.listParts(k, r, nil)
+		return
+	}
+	b.saw(r, w)
+}
+
+// listParts checks a list element by element, and notes in ends where each one ends.
+func (b *builder) listParts(k *item, r *read, ends map[int]int32) {
+	before, length := posStart, 0
 	seen := map[string]bool{}
 	var last *write
 	for _, e := range Elements(r.got) {
@@ -234,6 +254,9 @@ func (b *builder) listRead(k *item, r *read) {
 			return
 		}
 		seen[e], last = true, v
+		if length += len(e); ends != nil {
+			ends[length] = w
+		}
 		if v.inner {
 			continue
 		}
