@@ -126,11 +126,14 @@ func get[T any](b *browser, action chromedp.Action[T]) T {
 // want waits until an expression of the page is true.
 func (b *browser) want(expression string) {
 	b.t.Helper()
-	for !get(b, chromedp.Evaluate[bool](expression)) {
-		if b.settled(); b.ctx.Err() != nil {
-			b.t.Fatalf("never true: %s; the browser said %q", expression, b.complained())
+	// So many frames are ten seconds or more; what is awaited follows from an event that the page has had already.
+	for range 600 {
+		if get(b, chromedp.Evaluate[bool](expression)) {
+			return
 		}
+		b.settled()
 	}
+	b.t.Fatalf("never true: %s; the browser said %q", expression, b.complained())
 }
 
 // settled waits until the page has drawn what was asked for.
@@ -146,7 +149,11 @@ func (b *browser) open(html []byte, width int, scheme string) {
 	if err := os.WriteFile(path, html, 0o600); err != nil {
 		b.t.Fatal(err)
 	}
-	call(b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}})
+	call(b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
+		{Name: "prefers-color-scheme", Value: scheme},
+		// A page that still scrolls when it is clicked is clicked elsewhere.
+		{Name: "prefers-reduced-motion", Value: "reduce"},
+	}})
 	b.do(chromedp.EmulateViewport(int64(width), 900), chromedp.Navigate("file://"+path))
 	b.settled()
 }
@@ -176,14 +183,20 @@ type point struct {
 	Y float64 `json:"y"`
 }
 
-// clickOp clicks an operation in the lanes.
-func (b *browser) clickOp(id int) {
+// opPoint is where an operation is drawn in the window.
+func (b *browser) opPoint(id int) point {
 	b.t.Helper()
 	b.do(chromedp.ScrollIntoView(chromedp.CSS("#lanes")))
-	at := get(b, chromedp.Evaluate[point](fmt.Sprintf(`(() => {
+	return get(b, chromedp.Evaluate[point](fmt.Sprintf(`(() => {
 		const box = document.getElementById("lanes").getBoundingClientRect(), p = report.pointOf(%d);
 		return { x: box.left + p.x, y: box.top + p.y };
 	})()`, id)))
+}
+
+// clickOp clicks an operation in the lanes.
+func (b *browser) clickOp(id int) {
+	b.t.Helper()
+	at := b.opPoint(id)
 	b.do(chromedp.MouseClickXY(at.X, at.Y))
 	b.settled()
 }
@@ -195,16 +208,8 @@ func (b *browser) wheel(selector string, options ...chromedp.MouseOption) {
 		const box = document.querySelector(%q).getBoundingClientRect();
 		return { x: box.left + box.width / 2, y: box.top + box.height / 3 };
 	})()`, selector)))
-	up := func(p *input.DispatchMouseEventParams) { p.DeltaY = -200 }
+	// The protocol wants both, and the library leaves out a zero.
+	up := func(p *input.DispatchMouseEventParams) { p.DeltaX, p.DeltaY = .01, -200 }
 	b.do(chromedp.MouseEvent(input.DispatchMouseEventTypeMouseWheel, at.X, at.Y, append(options, up)...))
 	b.settled()
-}
-
-func written(t *testing.T, r *Run) []byte {
-	t.Helper()
-	var out bytes.Buffer
-	if err := Write(&out, r); err != nil {
-		t.Fatal(err)
-	}
-	return out.Bytes()
 }

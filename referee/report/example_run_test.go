@@ -42,7 +42,8 @@ func (e example) run() *Run {
 			at = o.Return
 		}
 	}
-	r := &Run{Run: &referee.Run{Name: "carts under partitions", Seed: e.seed, Consistency: "linearizable", History: e.answer(ops), Events: e.events()},
+	history, final := e.answer(ops)
+	r := &Run{Run: &referee.Run{Name: "carts under partitions", Seed: e.seed, Consistency: "linearizable", History: history, Final: final, Events: e.events()},
 		World: Simulated, Keyspace: "carts", Nodes: 3, Replay: fmt.Sprintf("gamut lab fuzz --consistency linearizable --seed %d", e.seed)}
 	r.History.Sort()
 	r.Verdicts = referee.CheckAll(r.Run)
@@ -101,7 +102,7 @@ func (e example) draw(rng *rand.Rand, client int, at int64, n int) timedOp {
 }
 
 // answer lets the operations take effect one after another.
-func (e example) answer(ops []timedOp) (h referee.History) {
+func (e example) answer(ops []timedOp) (h referee.History, final referee.Final) {
 	slices.SortStableFunc(ops, func(a, b timedOp) int { return compareTimes(a.effect, b.effect) })
 	type record struct {
 		value   string
@@ -134,7 +135,13 @@ func (e example) answer(ops []timedOp) (h referee.History) {
 		}
 		h = append(h, *o)
 	}
-	return h
+	final = referee.Final{}
+	for key, r := range now {
+		if r.version > 0 {
+			final[key] = r.value
+		}
+	}
+	return h, final
 }
 
 var (

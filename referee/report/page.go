@@ -15,7 +15,7 @@ import (
 type page struct {
 	Title       string           `json:"title"`
 	World       World            `json:"world"`
-	Seed        string           `json:"seed"` // text, since the browser's numbers end at 2^53
+	Seed        string           `json:"seed"` // text, since the browser's numbers end at 2^53; empty if there is none
 	Replay      string           `json:"replay"`
 	Keyspace    string           `json:"keyspace"`
 	Consistency string           `json:"consistency"`
@@ -51,7 +51,7 @@ type verdict struct {
 // newPage also returns the part of the history that is shown.
 func newPage(r *Run) (*page, referee.History) {
 	start, end := bounds(r)
-	p := &page{Title: r.Name, World: r.World, Seed: strconv.FormatUint(r.Seed, 10), Replay: r.Replay, Keyspace: r.Keyspace,
+	p := &page{Title: r.Name, World: r.World, Seed: seedText(r.Seed), Replay: r.Replay, Keyspace: r.Keyspace,
 		Consistency: r.Consistency, Promise: r.promise(), Decision: r.decision(), Span: end - start, Nodes: []string{},
 		Counters: append([]Counter{}, r.Counters...), Faults: faultsOf(r, start, end), Verdicts: []verdict{}}
 	for _, id := range r.nodeIDs() {
@@ -77,6 +77,13 @@ func newPage(r *Run) (*page, referee.History) {
 	p.Facts = r.facts(len(p.Nodes), lasting(p.Faults), end-start)
 	p.Headline, p.Sentence = r.headline(p.Verdicts, lasting(p.Faults))
 	return p, shown
+}
+
+func seedText(seed uint64) string {
+	if seed == 0 {
+		return ""
+	}
+	return strconv.FormatUint(seed, 10)
 }
 
 func (r *Run) promise() string {

@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -54,11 +55,11 @@ func newProof(r *Run, v *referee.Verdict, start int64) *proof {
 	accused := accusedOf(v)
 	var ops []referee.Op
 	sentence := v.Why
-	if len(v.Links) == 0 {
+	if inRealTime[v.Check] && len(v.Links) == 0 {
 		ops, sentence = stale(ofKey(r.History, accused.Key), accused)
 	}
 	if ops == nil {
-		ops, sentence = nearest(v.Proof, accused), v.Why
+		ops, sentence = nearest(whole(r.History, v.Proof), accused), v.Why
 	}
 	slices.SortStableFunc(ops, func(a, b referee.Op) int { return compareTimes(a.Call, b.Call) })
 	p := &proof{Sentence: sentence, Ops: []provenOp{}, Arrows: arrows(ops, accused)}
@@ -69,8 +70,8 @@ func newProof(r *Run, v *referee.Verdict, start int64) *proof {
 		o := &ops[i]
 		p.Ops = append(p.Ops, provenOp{o.ID, o.Client, nodeName(o.Node), o.Call - start, max(o.Call, o.Return) - start, style(o), o.ID == accused.ID, label(o), opSentence(o)})
 	}
-	for i := range v.Proof {
-		if !slices.ContainsFunc(ops, func(o referee.Op) bool { return o.ID == v.Proof[i].ID }) {
+	for _, o := range whole(r.History, v.Proof) {
+		if !slices.ContainsFunc(ops, func(drawn referee.Op) bool { return drawn.ID == o.ID }) {
 			p.More++
 		}
 	}
@@ -87,21 +88,32 @@ func compareTimes(a, b int64) int {
 	return 0
 }
 
-// accusedOf is the operation of the proof that the verdict's words name first, as #12; the last one if they name none.
+// inRealTime are the checks under which a read must show whatever was acknowledged before it was called. Under a weaker
+// promise an old value is no proof of anything.
+var inRealTime = map[string]bool{"linearizable": true, "versions": true}
+
+// named are the numbers that a sentence of a checker names, as #12.
+var named = regexp.MustCompile(`#[0-9]+`)
+
+// accusedOf is the operation of the proof that the verdict's words name first; the last one if they name none.
 func accusedOf(v *referee.Verdict) *referee.Op {
-	accused, first := &v.Proof[len(v.Proof)-1], len(v.Why)
-	for i := range v.Proof {
-		at := strings.Index(v.Why+" ", fmt.Sprintf("#%d ", v.Proof[i].ID))
-		if at >= 0 && at < first {
-			accused, first = &v.Proof[i], at
+	for _, name := range named.FindAllString(v.Why, -1) {
+		for i := range v.Proof {
+			if name == fmt.Sprintf("#%d", v.Proof[i].ID) {
+				return &v.Proof[i]
+			}
 		}
 	}
-	return accused
+	return &v.Proof[len(v.Proof)-1]
 }
 
+// ofKey are the operations on a key; none if some of them lie in transactions, of which a short story would not be true.
 func ofKey(h referee.History, key string) (ops []referee.Op) {
 	for i := range h {
-		if h[i].Key == key {
+		switch {
+		case slices.ContainsFunc(h[i].Subs, func(s referee.Sub) bool { return s.Key == key }):
+			return nil
+		case h[i].Key == key && len(h[i].Subs) == 0:
 			ops = append(ops, h[i])
 		}
 	}
@@ -129,12 +141,12 @@ func stale(ops []referee.Op, read *referee.Op) ([]referee.Op, string) {
 	switch {
 	case newer == nil:
 		return nil, ""
-	case read.Code == kv.NotFound && source == nil:
-		return []referee.Op{*newer, *read}, fmt.Sprintf("Client %d found nothing, %s after client %d was told that %s is stored; nobody had deleted it.",
-			read.Client, duration(read.Call-newer.Return), newer.Client, quote(newer.Value))
+	case read.Code == kv.NotFound && source == nil && newer.TTL == 0:
+		return []referee.Op{*newer, *read}, fmt.Sprintf("Client %d found nothing at %s, %s after client %d was told that %s is stored; nobody had deleted it.",
+			read.Client, printable(read.Key), duration(read.Call-newer.Return), newer.Client, quote(newer.Value))
 	case read.Code == kv.OK && source != nil:
-		return []referee.Op{*source, *newer, *read}, fmt.Sprintf("Client %d read %s, %s after client %d was told that %s is stored in its place.",
-			read.Client, quote(read.Got), duration(read.Call-newer.Return), newer.Client, quote(newer.Value))
+		return []referee.Op{*source, *newer, *read}, fmt.Sprintf("Client %d read %s from %s, %s after client %d was told that %s is stored in its place.",
+			read.Client, quote(read.Got), printable(read.Key), duration(read.Call-newer.Return), newer.Client, quote(newer.Value))
 	}
 	return nil, ""
 }
@@ -174,6 +186,17 @@ func leaves(write, read *referee.Op) bool {
 
 // surelyBefore tells whether an operation had returned before another was called. One of unknown outcome never has.
 func surelyBefore(a, b *referee.Op) bool { return a.Outcome != referee.Unknown && a.Return < b.Call }
+
+// whole are the operations of a proof as the history has them, each once: a checker that looks at keys takes transactions apart.
+func whole(h referee.History, proof []referee.Op) (ops []referee.Op) {
+	for i := range proof {
+		id := proof[i].ID
+		if !slices.ContainsFunc(ops, func(o referee.Op) bool { return o.ID == id }) {
+			ops = append(ops, h[id])
+		}
+	}
+	return ops
+}
 
 // nearest are the accused operation and those of the proof that lie closest to it in time.
 func nearest(ops []referee.Op, accused *referee.Op) []referee.Op {

@@ -58,6 +58,13 @@ func (r *Run) Validate() error {
 			return fmt.Errorf("report: operation #%d was called before #%d; History.Sort orders them", i, i-1)
 		}
 	}
+	for i := range r.Verdicts {
+		for _, o := range r.Verdicts[i].Proof {
+			if o.ID < 0 || o.ID >= len(r.History) || r.History[o.ID].Call != o.Call {
+				return fmt.Errorf("report: the verdict %q names an operation #%d that is not in the history; judge the run after History.Sort", r.Verdicts[i].Check, o.ID)
+			}
+		}
+	}
 	return nil
 }
 

@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -65,10 +66,15 @@ func (r *Run) facts(nodes, faults int, span int64) []Counter {
 			unknown++
 		}
 	}
-	return []Counter{
+	list := []Counter{
 		{"operations", thousands(len(r.History))}, {"done", thousands(done)}, {"refused", thousands(refused)}, {"unknown", thousands(unknown)},
 		{"clients", thousands(r.clients())}, {"nodes", thousands(nodes)}, {"faults", thousands(faults)}, {"length", duration(span)},
 	}
+	if nodes == 0 {
+		// The history does not say which were asked.
+		list = slices.DeleteFunc(list, func(c Counter) bool { return c.Name == "nodes" })
+	}
+	return list
 }
 
 // label is an operation in the fewest words.
@@ -106,38 +112,36 @@ func answer(o *referee.Op) string {
 
 // opSentence is an operation and its end in a sentence.
 func opSentence(o *referee.Op) string {
-	who := fmt.Sprintf("Client %d", o.Client)
+	did := fmt.Sprintf("Client %d %s", o.Client, tried(o))
 	if name := nodeName(o.Node); name != "" {
-		who += " at " + name
+		did += " at " + name
 	}
 	took := duration(max(0, o.Return-o.Call))
 	switch {
 	case o.Outcome == referee.Unknown:
-		return fmt.Sprintf("%s %s, and gave up after %s: it may have happened, or may happen yet.", who, tried(o), took)
+		return fmt.Sprintf("%s: no answer within %s, so it may have happened, or may happen yet.", did, took)
 	case o.Outcome == referee.Refused:
-		return fmt.Sprintf("%s %s, and was refused after %s (%s): it did not happen.", who, tried(o), took, o.Code)
-	case o.Kind == referee.Get && o.Code == kv.NotFound:
-		return fmt.Sprintf("%s read, and found nothing, after %s.", who, took)
-	case o.Kind == referee.Get && o.Code == kv.OK:
-		return fmt.Sprintf("%s read %s, after %s.", who, quote(o.Got)+ofVersion(o), took)
+		return fmt.Sprintf("%s: refused after %s (%s), so it did not happen.", did, took, o.Code)
+	case o.Kind == referee.Get && (o.Code == kv.OK || o.Code == kv.NotFound):
+		return fmt.Sprintf("%s, in %s%s.", did, took, ofVersion(o))
 	case o.Code == kv.OK:
-		return fmt.Sprintf("%s %s, and was told that it is done%s, after %s.", who, tried(o), ofVersion(o), took)
+		return fmt.Sprintf("%s: done after %s%s.", did, took, ofVersion(o))
 	}
-	return fmt.Sprintf("%s %s, and was told %q, after %s.", who, tried(o), o.Code, took)
+	return fmt.Sprintf("%s: %s, after %s.", did, o.Code, took)
 }
 
 func ofVersion(o *referee.Op) string {
 	if o.Version == 0 {
 		return ""
 	}
-	return fmt.Sprintf(" (version %d)", o.Version)
+	return fmt.Sprintf(", version %d", o.Version)
 }
 
 // tried is what the client asked for, in the past tense.
 func tried(o *referee.Op) string {
 	switch o.Kind {
 	case referee.Get:
-		return "read"
+		return "read" + answer(o)
 	case referee.Set:
 		return "set " + quote(o.Value)
 	case referee.Create:

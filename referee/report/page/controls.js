@@ -19,16 +19,17 @@ function setKey(text) {
   changed();
 }
 
-// toProof shows the operations of the proof that is drawn, all of them.
+// frameProof shows the time of the proof that is drawn.
+function frameProof() {
+  const list = shownVerdict.proof.ops;
+  frame(Math.min(...list.map((op) => op.call)), Math.max(...list.map((op) => op.return)));
+}
+
+// toProof does so too, and opens the operation that is accused.
 function toProof() {
   if (!shownVerdict) return;
-  const list = shownVerdict.proof.ops;
-  const from = Math.min(...list.map((op) => op.call)), to = Math.max(...list.map((op) => op.return));
-  const accused = list.find((op) => op.accused) || list[list.length - 1];
-  state.selected = -1;
-  reveal(from, to, true);
-  if (indexOfID.has(accused.id)) { state.selected = indexOfID.get(accused.id); showDetails(state.selected); }
-  changed();
+  frameProof();
+  choose(indexOfID.get(shownVerdict.proof.ops.find((op) => op.accused).id));
 }
 
 // useWheel zooms only in a timeline that was clicked, or with Ctrl: a page that catches the wheel cannot be scrolled past.
@@ -147,7 +148,7 @@ function useControls() {
 function download() {
   const address = URL.createObjectURL(new Blob([exported()], { type: "application/x-ndjson" }));
   const file = (run.title || "run").toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-+|-+$/g, "") || "run";
-  element("a", { href: address, download: `${file}-seed-${run.seed}.jsonl` }).click();
+  element("a", { href: address, download: `${file}${run.seed && "-seed-" + run.seed}.jsonl` }).click();
   setTimeout(() => URL.revokeObjectURL(address), 10000);
 }
 

@@ -34,10 +34,10 @@ function took(i) {
   return ops.style[i] & UNKNOWN ? `given up after ${duration(ops.end[i] - ops.call[i])}` : duration(ops.end[i] - ops.call[i]);
 }
 
-// choose opens the details of an operation and lights all of its key; -1 closes them. With go the timeline comes into sight.
-function choose(i, go = false) {
+// choose opens the details of an operation and lights all of its key; -1 closes them.
+function choose(i) {
   state.selected = i === undefined ? -1 : i;
-  if (i >= 0) {
+  if (state.selected >= 0) {
     showDetails(i);
     reveal(ops.call[i], ops.end[i]);
     window.history.replaceState(null, "", "#op=" + ops.id[i]);
@@ -45,21 +45,25 @@ function choose(i, go = false) {
     details.hidden = true;
     window.history.replaceState(null, "", "#");
   }
-  if (i >= 0 && go) document.getElementById("timeline").scrollIntoView({ behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
   changed();
+}
+
+// chooseProven shows an operation of the proof among all others of that time.
+function chooseProven(id) {
+  frameProof();
+  choose(indexOfID.get(id));
+  document.getElementById("timeline").scrollIntoView({ behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
 }
 
 // rows are the properties that the history tells of an operation, in the order in which people ask for them.
 function rows(i, o) {
   const list = [["key", keyName(i)], ["client", o.client], ["session", o.session], ["node", o.node], ["asked for", o.level], ["met", o.met],
-    ["called", duration(o.call - start)], ["took", took(i)], ["outcome", outcomeWords(o)],
+    ["called", moment(ops.call[i], (ops.end[i] - ops.call[i]) / 5)], ["took", took(i)], ["outcome", outcomeWords(o)],
     ["value", o.value], ["expected", o.expect], ["delta", o.delta], ["read", o.kind === "get" && o.code === "ok" ? o.got || "" : o.got], ["number", o.int],
     ["version", exact(i, "version")], ["stamp", o.stamp], ["position", exact(i, "position")], ["group", o.group], ["how", o.where]];
   for (const s of o.subs || []) list.push([s.kind, [s.key, s.value, s.got].filter(Boolean).join(" · ")]);
   return list.filter(([, value]) => value !== undefined && value !== null).map(([title, value]) => [title, shortened(String(value))]);
 }
-
-const start = ops.count ? operation(0).call - ops.call[0] : 0;
 
 // exact is a number as the line has it: JavaScript's own end at 2^53. Within a text the quote before the colon is escaped.
 function exact(i, property) {
@@ -75,7 +79,7 @@ function showDetails(i) {
   const o = operation(i), same = opsOfKey[ops.key[i]], place = same.indexOf(i);
   const close = element("button", { className: "quiet close", type: "button", title: "close (Esc)", textContent: "×", onclick: () => choose(-1) });
   const parts = [close, element("h3", { textContent: `#${o.id} ${shortLabel(o)}` })];
-  if (proven.get(i)) parts.push(element("p", { className: "accusation", textContent: proven.get(i) }));
+  if (proven.get(i)) parts.push(element("p", { className: "accusation" }, ...withValues(proven.get(i))));
   parts.push(element("dl", {}, ...rows(i, o).flatMap(([title, value]) => [element("dt", { textContent: title }), element("dd", { textContent: value })])),
     element("div", { className: "walk" },
       element("button", { type: "button", textContent: "←", title: "last on this key (b)", onclick: () => walk(-1), disabled: place === 0 }),
@@ -83,6 +87,16 @@ function showDetails(i) {
       element("button", { type: "button", textContent: "→", title: "next on this key (n)", onclick: () => walk(1), disabled: place === same.length - 1 })));
   details.replaceChildren(...parts);
   details.hidden = false;
+  placeDetails();
+  // On a narrow screen the card stands below the lanes.
+  if (getComputedStyle(details).position === "static") details.scrollIntoView({ block: "nearest" });
+}
+
+// placeDetails keeps the card off the operation that it speaks of.
+function placeDetails() {
+  if (details.hidden || state.selected < 0) return;
+  const width = details.parentElement.clientWidth;
+  details.classList.toggle("left", placeOf(ops.end[state.selected], width) > width - details.offsetWidth - 40);
 }
 
 // walk goes to the next operation of the chosen one's key, or to the one before.

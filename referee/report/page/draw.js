@@ -18,7 +18,7 @@ function paintLanes() {
 function clipToPlot({ context, width, height }) {
   context.save();
   context.beginPath();
-  context.rect(GUTTER, 0, width - GUTTER, height);
+  context.rect(GUTTER, 0, width - GUTTER - MARGIN + 6, height);
   context.clip();
 }
 
@@ -61,11 +61,11 @@ function paintFaults({ context, width }) {
     context.fillStyle = color;
     const concerned = layout.lanes.filter((lane) => lane.node < 0 || fault.nodes.length === 0 || fault.nodes.includes(lane.node));
     for (const lane of concerned) {
-      context.globalAlpha = fault.to > fault.from ? .1 : .45;
+      context.globalAlpha = bandOpacity(fault, .1);
       context.fillRect(left, lane.y, Math.max(1, right - left), lane.height);
     }
     if (fault.to > fault.from && right - left > 3) {
-      context.globalAlpha = .4;
+      context.globalAlpha = bandOpacity(fault, .4);
       for (const x of [left, right - 1]) context.fillRect(x, layout.top, 1, layout.bottom - layout.top);
     }
     paintFaultLabel(context, fault, layout.tracks.track[n], left, right, width);
@@ -91,8 +91,8 @@ function paintFaultLabel(context, fault, track, left, right, width) {
   const from = Math.max(left, GUTTER) + 6, room = Math.min(right, width) - from - 4;
   context.font = `11.5px ${theme.sans}`;
   context.textAlign = "left";
-  const words = context.measureText(fault.words).width <= room ? fault.words : fault.kind;
-  if (context.measureText(words).width > room) return;
+  const words = [fault.words, fault.words.split(": ")[0], fault.kind].find((w) => context.measureText(w).width <= room);
+  if (!words) return;
   context.fillStyle = theme.ink;
   context.fillText(words, from, y + (TRACK - 3) / 2 + .5);
 }
@@ -120,14 +120,16 @@ function paintLane({ context, width }, lane) {
   context.globalAlpha = 1;
 }
 
-const tail = 46; // how far an open end fades, in pixels
+// tail is how far an open end fades, in pixels: no further than the bar is long, so that many of them leave room to see.
+function tail(wide) { return Math.min(46, Math.max(4, wide)); }
 
 function paintBar(context, i, left, right, y, height) {
   const style = ops.style[i], wide = Math.max(1.4, right - left);
   context.fillStyle = theme[toneOf(style)];
   if (style & UNKNOWN) {
-    if (height >= 5) context.fillStyle = fade(context, left, wide);
-    context.fillRect(left, y, wide + (height >= 5 ? tail : 2), height);
+    const open = height >= 5 && wide >= 3; // below that no fading can be seen
+    if (open) context.fillStyle = fade(context, left, wide);
+    context.fillRect(left, y, wide + (open ? tail(wide) : 1), height);
   } else if (style & REFUSED) {
     if (wide < 5 || height < 5) context.fillRect(left, y, wide, height);
     else {
@@ -137,7 +139,7 @@ function paintBar(context, i, left, right, y, height) {
     }
   } else if (wide > 6 && height > 6) {
     context.beginPath();
-    context.roundRect(left, y, wide - .6, height, 2.5);
+    context.roundRect(left, y, wide - .6, height, Math.min(2.5, wide / 6));
     context.fill();
   } else {
     context.fillRect(left, y, wide > 3 ? wide - .6 : wide, height);
@@ -146,11 +148,12 @@ function paintBar(context, i, left, right, y, height) {
 }
 
 function fade(context, left, wide) {
-  const gradient = context.createLinearGradient(left, 0, left + wide + tail, 0);
-  const clear = context.fillStyle;
-  gradient.addColorStop(0, clear);
-  gradient.addColorStop(wide / (wide + tail) * .55, clear);
-  gradient.addColorStop(1, "transparent");
+  const gradient = context.createLinearGradient(left, 0, left + wide + tail(wide), 0);
+  // Of its own colour without any opacity: "transparent" is black, and would darken on the way.
+  const full = theme.unknown, clear = full.replace("rgb(", "rgba(").replace(")", ", 0)");
+  gradient.addColorStop(0, full);
+  gradient.addColorStop(wide / (wide + tail(wide)) * .6, full);
+  gradient.addColorStop(1, clear);
   return gradient;
 }
 

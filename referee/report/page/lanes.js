@@ -61,6 +61,20 @@ function packFaults() {
   return { track, count: ends.length };
 }
 
+// crowd is how many faults go on at once where they are most. Bands that lie over each other must not hide what they are behind.
+const crowd = (() => {
+  const turns = run.faults.filter((f) => f.to > f.from).flatMap((f) => [[f.from, 1], [f.to, -1]]).sort((a, b) => a[0] - b[0] || a[1] - b[1]);
+  let now = 0, most = 0;
+  for (const [, by] of turns) most = Math.max(most, now += by);
+  return most;
+})();
+const marks = run.faults.filter((f) => f.to === f.from).length;
+
+// bandOpacity is full for a few bands, and shared among many.
+function bandOpacity(fault, full) {
+  return fault.to > fault.from ? Math.min(full, full * 4 / crowd) : Math.min(.45, 9 / marks);
+}
+
 function topOf(i, lane) {
   return lane.y + layout.gap / 2 + layout.line[i] * layout.bar;
 }

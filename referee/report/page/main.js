@@ -11,9 +11,9 @@ function fillVerdict() {
   document.getElementById("verdict").classList.add(run.decision);
   text("mark", { holds: "✓", broken: "✗", undecided: "?" }[run.decision]);
   const eyebrow = document.getElementById("eyebrow");
-  eyebrow.append(element("b", { textContent: run.consistency }), run.keyspace ? ` keyspace ${run.keyspace}` : "", ` · ${run.world} · seed ${run.seed}`);
+  eyebrow.append(element("b", { textContent: run.consistency }), run.keyspace ? ` keyspace ${run.keyspace}` : "", ` · ${run.world}`, run.seed ? ` · seed ${run.seed}` : "");
   text("headline", run.headline);
-  text("sentence", run.sentence);
+  document.getElementById("sentence").append(...withValues(run.sentence));
   const promise = document.getElementById("promise");
   if (run.promise) promise.append(element("b", { textContent: run.consistency + ": " }), run.promise[0].toLowerCase() + run.promise.slice(1));
   defined("facts", run.facts);
@@ -32,8 +32,8 @@ function fillChecks() {
 
 function fillLegend() {
   const kinds = [["read", "read"], ["write", "write"], ["refused", "refused"], ["unknown", "unknown, open end"]];
-  const struck = [...new Set(run.faults.map((f) => family(f.kind)))];
-  const words = { network: "network", process: "process", disk: "disk", clock: "clock", moment: "other event" };
+  const words = { process: "process", network: "network", disk: "disk", clock: "clock", moment: "other event" };
+  const struck = Object.keys(words).filter((name) => run.faults.some((f) => family(f.kind) === name));
   document.getElementById("legend").append(
     ...kinds.map(([tone, title]) => element("li", { className: "tone-" + tone }, element("i"), title)),
     ...struck.map((name) => {
@@ -49,13 +49,17 @@ function fillTimeline() {
   document.getElementById("to-proof").hidden = !shownVerdict;
 }
 
+function replayWords() {
+  if (!run.seed) return "The run was made without a seed; its history can be judged again.";
+  if (run.world === "simulated") return `The run is a function of its seed, ${run.seed}: the same command gives the same run, to the last message.`;
+  return `Workload and faults follow from the seed, ${run.seed}; how the machines answered does not.`;
+}
+
 function fillReplay() {
-  text("replay-words", run.world === "simulated"
-    ? `The run is a function of its seed, ${run.seed}: the same command gives the same run, to the last message.`
-    : `Workload and faults follow from the seed, ${run.seed}; how the machines answered does not.`);
+  text("replay-words", replayWords());
   text("command", run.replay);
   document.getElementById("replay-line").hidden = !run.replay;
-  text("download-words", run.sampled ? "as JSON lines: the sample that is drawn" : "as JSON lines, an operation each, for any checker");
+  text("download-words", run.sampled ? "as JSON lines: the sample that is drawn" : "as JSON lines: the run, then an operation a line");
   defined("counters", run.counters);
   document.getElementById("counted").hidden = run.counters.length === 0;
   document.querySelector(".pair").classList.toggle("single", run.counters.length === 0);
@@ -69,7 +73,7 @@ function openAddressed() {
 
 readTheme();
 arrange();
-painters.push(paintMinimap, paintLanes, paintStrips);
+painters.push(paintMinimap, paintLanes, paintStrips, placeDetails);
 fillVerdict();
 startProof();
 fillChecks();

@@ -36,7 +36,7 @@ function paintMapFaults(context, width) {
   for (const fault of run.faults) {
     const left = mapPlace(fault.from, width);
     context.fillStyle = theme[family(fault.kind)];
-    context.globalAlpha = fault.to > fault.from ? .14 : .4;
+    context.globalAlpha = bandOpacity(fault, .14);
     context.fillRect(left, 4, Math.max(1, mapPlace(fault.to, width) - left), MAP - 8);
   }
   context.globalAlpha = 1;

@@ -3,7 +3,7 @@
 // but not to scale: operations that lie far apart would else be too small to read.
 
 const picture = document.getElementById("proof-picture");
-const pictureRow = { height: 84, bar: 32, top: 34 };
+const pictureRow = { height: 92, bar: 34, top: 46 };
 let shownVerdict = null;
 
 function measured(text, font) {
@@ -33,7 +33,7 @@ function warp(proof, width) {
   return { times, places, width: places[places.length - 1] };
 }
 
-function labelWidth(op) { return measured(op.label, `600 12.5px ${monoFont()}`) + 26; }
+function labelWidth(op) { return measured(op.label, `600 12.5px ${monoFont()}`) + 48; }
 function monoFont() { return getComputedStyle(document.documentElement).getPropertyValue("--mono"); }
 
 // placeIn finds a time that may lie between the operations, or outside them.
@@ -64,7 +64,8 @@ function paintProof() {
       shape("line", { class: "rail", x1: left - 12, x2: width - 6, y1: y, y2: y }));
   });
   const boxes = proof.ops.map((op) => ({ left: x(op.call), right: x(op.return), top: top + clients.indexOf(op.client) * pictureRow.height + pictureRow.top }));
-  const words = proof.arrows.map((arrow) => paintArrow(svg, arrow, boxes));
+  const read = proof.arrows.some((arrow) => kindOf(arrow) === "value" && boxes[arrow.from].top === boxes[arrow.to].top);
+  const words = proof.arrows.map((arrow) => paintArrow(svg, arrow, boxes, read));
   proof.ops.forEach((op, n) => svg.append(opShape(op, n, boxes[n])));
   svg.append(...words);
   picture.replaceChildren(svg);
@@ -95,21 +96,29 @@ function opShape(op, n, box) {
   const wide = Math.max(14, box.right - box.left), tone = "tone-" + toneOf(op.style);
   const g = shape("g", { class: `op ${tone}${op.accused ? " accused" : ""}`, "data-id": op.id, "data-step": n, tabindex: 0, role: "button", "aria-label": op.words });
   g.append(shape("rect", { x: box.left, y: box.top, width: wide, height: pictureRow.bar, rx: 6 }),
-    shape("text", { class: "number", x: box.left + 1, y: box.top - 6 }, `${n + 1}`),
-    shape("text", { x: box.left + 12, y: box.top + pictureRow.bar / 2 + 4.5 }, op.label));
+    shape("circle", { cx: box.left + 18, cy: box.top + pictureRow.bar / 2, r: 9.5 }),
+    shape("text", { class: "number", x: box.left + 18, y: box.top + pictureRow.bar / 2 + 4, "text-anchor": "middle" }, `${n + 1}`),
+    shape("text", { x: box.left + 34, y: box.top + pictureRow.bar / 2 + 4.5 }, op.label));
   if (op.style & UNKNOWN) g.firstChild.setAttribute("stroke-dasharray", "5 4");
-  g.addEventListener("click", () => choose(indexOfID.get(op.id), true));
-  g.addEventListener("keydown", (event) => { if (event.key === "Enter") choose(indexOfID.get(op.id), true); });
+  g.addEventListener("click", () => chooseProven(op.id));
+  g.addEventListener("keydown", (event) => { if (event.key === "Enter") chooseProven(op.id); });
   g.addEventListener("pointerenter", () => light(n));
   g.addEventListener("pointerleave", () => light(-1));
   return g;
 }
 
-// paintArrow returns the arrow's words, which are drawn last so that no line crosses them.
-function paintArrow(svg, arrow, boxes) {
+// kindOf is how an arrow is drawn: the order in time, a value that was read, or an order that follows from what was read.
+function kindOf(arrow) {
+  if (arrow.relation === "real time" || arrow.relation === "program order") return "time";
+  return arrow.relation === "reads-from" ? "value" : "against";
+}
+
+// paintArrow returns the arrow's words, which are drawn last so that no line crosses them. The room above a lane belongs to
+// the values that were read, if there are any.
+function paintArrow(svg, arrow, boxes, read) {
   const a = boxes[arrow.from], b = boxes[arrow.to];
-  const kind = arrow.relation === "real time" || arrow.relation === "program order" ? "time" : arrow.relation === "reads-from" ? "value" : "against";
-  const { path, x, y } = kind === "time" ? alongTime(a, b) : overTime(a, b, kind === "value" ? 1 : -1);
+  const kind = kindOf(arrow);
+  const { path, x, y } = kind === "time" ? alongTime(a, b) : overTime(a, b, kind === "value" || !read ? -1 : 1);
   svg.append(shape("path", { class: "arrow " + kind, d: path, "marker-end": `url(#head-${kind})` }));
   return shape("text", { class: "said " + kind, x, y, "text-anchor": "middle" }, arrow.label);
 }
@@ -123,18 +132,20 @@ function alongTime(a, b) {
   return { path: `M${from.x} ${from.y}C${from.x + bend} ${from.y} ${to.x - bend} ${to.y} ${to.x} ${to.y}`, x, y: y + 4 };
 }
 
-// overTime goes from bar to bar over or under what lies between them.
+// overTime goes from bar to bar past what lies between them: in an arc over the bars of one lane, and else down or up beside the
+// first bar's beginning and along the other's lane, where arrows in time do not run.
 function overTime(a, b, side) {
-  const down = b.top > a.top, same = b.top === a.top;
-  const from = { x: (a.left + a.right) / 2, y: down || (same && side > 0) ? a.top + pictureRow.bar : a.top };
-  const to = { x: Math.min(b.left + 22, (b.left + b.right) / 2), y: down || (same && side < 0) ? b.top - 3 : b.top + pictureRow.bar + 3 };
-  if (same) {
-    const depth = from.y + side * 40;
-    to.y = side > 0 ? b.top + pictureRow.bar + 3 : b.top - 3;
-    return { path: `M${from.x} ${from.y}C${from.x + 30} ${depth} ${to.x - 30} ${depth} ${to.x} ${to.y}`, x: (from.x + to.x) / 2, y: from.y + side * 32 };
+  const above = side < 0, middle = pictureRow.bar / 2;
+  if (a.top === b.top) {
+    const from = { x: (a.left + a.right) / 2, y: above ? a.top : a.top + pictureRow.bar }, to = { x: Math.min(b.left + 22, (b.left + b.right) / 2), y: above ? b.top - 3 : b.top + pictureRow.bar + 3 };
+    const depth = from.y + side * 42, onward = Math.sign(to.x - from.x);
+    return { path: `M${from.x} ${from.y}C${from.x + 30 * onward} ${depth} ${to.x - 30 * onward} ${depth} ${to.x} ${to.y}`, x: (from.x + to.x) / 2, y: from.y + side * 31 - 7 };
   }
-  const lift = (to.y - from.y) * .62;
-  return { path: `M${from.x} ${from.y}C${from.x} ${from.y + lift} ${to.x} ${to.y - lift} ${to.x} ${to.y}`, x: (from.x * 2 + to.x) / 3, y: from.y + (to.y - from.y) * .4 + 4 };
+  const down = b.top > a.top, x = a.left + (above ? 18 : 34), lane = b.top + middle + (above ? 10 : -10);
+  const end = b.right < x ? b.right + 3 : b.left - 3, onward = Math.sign(end - x);
+  const round = Math.min(14, Math.max(0, Math.abs(end - x) - 4));
+  const path = `M${x} ${down ? a.top + pictureRow.bar : a.top}V${lane + (down ? -round : round)}Q${x} ${lane} ${x + round * onward} ${lane}H${end}`;
+  return { path, x: x + (round + 40) * onward, y: lane + (above ? 17 : -8) };
 }
 
 // light marks a step in the picture and in the list.
@@ -145,15 +156,15 @@ function light(n) {
 function listSteps() {
   const proof = shownVerdict.proof, list = document.getElementById("proof-steps");
   list.replaceChildren(...proof.ops.map((op, n) => {
-    const item = element("li", { className: "tone-" + toneOf(op.style) + (op.accused ? " accused" : ""), "data-step": n }, op.words,
-      element("small", { textContent: `#${op.id}, ${duration(op.call)} to ${op.style & UNKNOWN ? "?" : duration(op.return)}` }));
-    item.addEventListener("click", () => choose(indexOfID.get(op.id), true));
+    const item = element("li", { className: "tone-" + toneOf(op.style) + (op.accused ? " accused" : ""), "data-step": n }, ...withValues(op.words),
+      element("small", { textContent: `#${op.id}, ${moment(op.call, (op.return - op.call) / 5)} to ${op.style & UNKNOWN ? "?" : moment(op.return, (op.return - op.call) / 5)}` }));
+    item.addEventListener("click", () => chooseProven(op.id));
     item.addEventListener("pointerenter", () => light(n));
     item.addEventListener("pointerleave", () => light(-1));
     return item;
   }));
   for (const arrow of proof.arrows.filter((a) => a.why)) list.append(element("li", { className: "reason", textContent: `${arrow.from + 1} before ${arrow.to + 1}: ${arrow.why}` }));
-  if (proof.more) list.append(element("li", { className: "reason", textContent: `${number(proof.more)} more operations of the verdict are marked in the whole run.` }));
+  if (proof.more) list.append(element("li", { className: "reason", textContent: `The checker named ${number(proof.more)} more around them.` }));
 }
 
 function showProof(verdict) {

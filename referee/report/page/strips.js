@@ -5,7 +5,7 @@ const stripsCanvas = document.getElementById("strips");
 const latencyStrip = { top: 30, bottom: 112 };
 const answerStrip = { top: 148, bottom: 206 };
 const intervals = run.intervals;
-const percentiles = [["p99", .4, 1], ["p95", .7, 1.2], ["p50", 1, 2]];
+const percentiles = [["p99", .5, 1], ["p95", .75, 1.2], ["p50", 1, 2]];
 
 // The scale of latencies is logarithmic, over whole powers of ten.
 const latencyScale = (() => {
@@ -67,7 +67,9 @@ function middle(k, width) { return placeOf((k + .5) * intervals.width, width); }
 
 function paintLatency({ context, width }) {
   const [first, last] = inSight();
-  context.strokeStyle = theme.write;
+  context.fillStyle = context.strokeStyle = theme.write;
+  context.globalAlpha = .09;
+  for (let k = first; k < last; k++) paintSpread(context, k, width);
   for (const [name, alpha, thick] of percentiles) {
     context.globalAlpha = alpha;
     context.lineWidth = thick;
@@ -84,6 +86,17 @@ function paintLatency({ context, width }) {
     context.stroke();
   }
   context.globalAlpha = 1;
+}
+
+// paintSpread fills what lies between the median and the slowest of a hundred, from the middle of an interval to that of the next.
+function paintSpread(context, k, width) {
+  if (intervals.p50[k] < 0 || intervals.p50[k + 1] < 0) return;
+  context.beginPath();
+  context.moveTo(middle(k, width), latencyScale.y(intervals.p50[k]));
+  context.lineTo(middle(k + 1, width), latencyScale.y(intervals.p50[k + 1]));
+  context.lineTo(middle(k + 1, width), latencyScale.y(intervals.p99[k + 1]));
+  context.lineTo(middle(k, width), latencyScale.y(intervals.p99[k]));
+  context.fill();
 }
 
 function paintAnswers({ context, width }) {

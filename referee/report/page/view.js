@@ -48,13 +48,17 @@ function pan(share) {
   show(state.from + by, state.to + by);
 }
 
-// reveal brings a time span into the middle, with room around it, if it is not well in sight.
-function reveal(from, to, always = false) {
-  const width = state.to - state.from;
-  const small = to - from < width / 200;
-  const inside = from >= state.from + width * .04 && to <= state.to - width * .04;
-  if (!always && inside && !small) return;
-  const room = Math.max((to - from) * (always ? 1.2 : 6), spanMin * 20);
+// reveal moves what is shown so that a time span is well in sight, at the zoom that there is.
+function reveal(from, to) {
+  const width = state.to - state.from, edge = width * .04;
+  if (from >= state.from + edge && to <= state.to - edge) return;
+  const middle = Math.min((from + to) / 2, from + width / 2);
+  show(middle - width / 2, middle + width / 2);
+}
+
+// frame shows a time span with room on both sides.
+function frame(from, to) {
+  const room = Math.max((to - from) * 1.2, spanMin * 20);
   show(from - room, to + room);
 }
 
@@ -99,9 +103,9 @@ function sized(canvas, height) {
   return { context, width, height };
 }
 
-// ticks are round times in sight, about a hundred pixels apart.
+// ticks are round times in sight, about a hundred pixels apart, on a narrow screen less.
 function ticks(width) {
-  const want = (state.to - state.from) / Math.max(2, (width - GUTTER) / 110);
+  const want = (state.to - state.from) / Math.max(2, (width - GUTTER) / (width < 600 ? 64 : 110));
   const power = 10 ** Math.floor(Math.log10(want));
   const step = [1, 2, 5, 10].map((n) => n * power).find((n) => n >= want);
   const list = [];

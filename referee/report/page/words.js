@@ -43,6 +43,11 @@ function quoted(value, most = 28) {
   return q.length <= most + 2 ? q : q.slice(0, most / 3) + "…" + q.slice(q.length - most * 2 / 3);
 }
 
+// withValues sets what stands in quotes apart: short values are not broken over lines.
+function withValues(sentence) {
+  return sentence.split(/("(?:[^"\\]|\\.)*")/).map((part, n) => n % 2 ? element("span", { className: part.length < 30 ? "quoted" : "quoted long", textContent: part }) : part);
+}
+
 // shortLabel is an operation in the fewest words; long values are for the details.
 function shortLabel(o) {
   const done = o.outcome === "done";
