@@ -63,7 +63,7 @@ func labRunCommand() *cobra.Command {
 	flags.StringVar(&f.Tie, "tie", "", "which server wins when two writes have one time: low or high")
 	flags.StringVar(&f.Session, "session", "", "guarantees of a session over all keys or key by key: strict or per-key")
 	flags.BoolVar(&f.Rewrite, "rewrite", false, "write what is printed into FILE, below ----")
-	flags.StringVar(&f.history, "history", "", "write what clients saw into this file, as JSON lines")
+	flags.StringVar(&f.history, "history", "", "write what clients saw into this file, as JSON lines, or as EDN if its name ends in .edn")
 	return c
 }
 
@@ -151,10 +151,15 @@ func exportRuns(path string, runs []lab.KeyspaceRun) error {
 	return nil
 }
 
+// exportRun writes what clients saw: the whole run as JSON lines, or the history alone as EDN if the file's name asks for it.
 func exportRun(name string, run *referee.Run) error {
 	file, err := os.Create(name)
 	if err != nil {
 		return err
 	}
-	return errors.Join(run.Export(file), file.Close())
+	write := run.Export
+	if filepath.Ext(name) == ".edn" {
+		write = run.History.ExportEDN
+	}
+	return errors.Join(write(file), file.Close())
 }

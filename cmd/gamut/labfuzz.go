@@ -45,7 +45,7 @@ func labFuzzCommand() *cobra.Command {
 	flags.Uint64Var(&f.seed, "seed", 0, "run only this seed, and print its trace if it fails")
 	flags.IntVar(&f.Workers, "workers", 0, "how many to run at a time (default: one per processor)")
 	flags.StringVar(&f.report, "report", "", "draw the failure, or the first seed if none fails, into this HTML file")
-	flags.StringVar(&f.history, "history", "", "write the history of that seed into this file, as JSON lines")
+	flags.StringVar(&f.history, "history", "", "write the history of that seed into this file, as JSON lines, or as EDN if its name ends in .edn")
 	return c
 }
 
