@@ -114,6 +114,8 @@ type NodeStatus struct {
 	Node      uint32            `json:"node"`
 	Addresses map[string]string `json:"addresses"` // http, peer, redis, memcached
 	Up        bool              `json:"up"`
+	// State is "leaving" while the node's replicas are moved away; empty: a full member.
+	State string `json:"state,omitempty"`
 	LastSeen  time.Time         `json:"lastSeen"`
 	RTTMicros int64             `json:"rttMicros"`
 	// SkewMillis is the peer's clock minus this node's.

@@ -80,11 +80,20 @@ func decodeHello(b []byte) (h hello, err error) {
 
 func readHello(r io.Reader) (hello, error) {
 	var space [helloSize]byte
-	if _, err := io.ReadFull(r, space[:]); err != nil {
+	if _, err := io.ReadFull(r, space[:len(helloMagic)]); err != nil {
+		return hello{}, err
+	}
+	if isJoin(space[:len(helloMagic)]) {
+		return hello{}, errJoins
+	}
+	if _, err := io.ReadFull(r, space[len(helloMagic):]); err != nil {
 		return hello{}, err
 	}
 	return decodeHello(space[:])
 }
+
+// errJoins says that whoever greets asks to join the cluster.
+var errJoins = errors.New("a node asks to join")
 
 // judge says whether a node may speak with a peer that greets so. known is the disk that the catalog has for it.
 func (h *hello) judge(self *hello, known keyspace.StoreID, member bool) refusal {

@@ -61,7 +61,7 @@ func (n *Node) tellTrouble(p *peer, err error) {
 	p.trouble = err.Error()
 	p.mu.Unlock()
 	if before != err.Error() {
-		n.log.Warn("no connection to a peer", "peer", p.id, "address", p.addr, "error", err)
+		n.log.Warn("no connection to a peer", "peer", p.id, "address", p.address(), "error", err)
 	}
 	if errors.Is(err, errOurDisk) {
 		n.fail(err)
@@ -73,7 +73,7 @@ var errOurDisk = errors.New("the disk is not the one that the cluster knows for 
 
 func (n *Node) speakOnce(ctx context.Context, p *peer) error {
 	dialer := net.Dialer{Timeout: dialTimeout}
-	conn, err := dialer.DialContext(ctx, "tcp", p.addr)
+	conn, err := dialer.DialContext(ctx, "tcp", p.address())
 	if err != nil {
 		return err
 	}
@@ -86,7 +86,7 @@ func (n *Node) speakOnce(ctx context.Context, p *peer) error {
 	}
 	p.opened(conn, theirs.store)
 	n.inbox.call(func(now host.Now) { n.host.PeerUp(now, p.id) })
-	n.log.Info("connected to a peer", "peer", p.id, "address", p.addr, "boot", theirs.boot)
+	n.log.Info("connected to a peer", "peer", p.id, "address", p.address(), "boot", theirs.boot)
 	// The peer says nothing on this connection; whatever can be read is its end.
 	n.workers.Add(1)
 	go func() {
@@ -185,7 +185,7 @@ func (n *Node) send(ctx context.Context, p *peer, conn net.Conn) error {
 func (n *Node) peerDown(id core.NodeID) {
 	n.inbox.call(func(now host.Now) {
 		n.host.PeerDown(now, id)
-		if n.peers[id].connected.Load() {
+		if n.peer(id).connected.Load() {
 			n.host.PeerUp(now, id)
 		}
 	})
