@@ -115,9 +115,9 @@ type NodeStatus struct {
 	Addresses map[string]string `json:"addresses"` // http, peer, redis, memcached
 	Up        bool              `json:"up"`
 	// State is "leaving" while the node's replicas are moved away; empty: a full member.
-	State string `json:"state,omitempty"`
-	LastSeen  time.Time         `json:"lastSeen"`
-	RTTMicros int64             `json:"rttMicros"`
+	State     string    `json:"state,omitempty"`
+	LastSeen  time.Time `json:"lastSeen"`
+	RTTMicros int64     `json:"rttMicros"`
 	// SkewMillis is the peer's clock minus this node's.
 	SkewMillis int64 `json:"skewMillis"`
 }
