@@ -13,6 +13,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/gamutdb/gamut/core"
@@ -209,24 +210,21 @@ func (n *Node) admitNode(ctx context.Context, q joinRequest) (*Membership, error
 		return nil, kv.Errorf(kv.Invalid, "the address %q is not host:port", q.Address)
 	}
 	for {
-		c, conds, err := n.readMembers(ctx)
+		c, err := n.readMembers(ctx)
 		if err != nil {
 			return nil, err
 		}
-		id, again := ticketHolder(c, q.Ticket)
+		id, again := ticketHolder(c.Catalog, q.Ticket)
 		if again {
-			return n.membership(c, id), nil
+			return n.membership(c.Catalog, id), nil
 		}
-		if id, err = n.freeNode(c, q.Address); err != nil {
+		if id, err = n.freeNode(c.Catalog, q.Address); err != nil {
 			return nil, err
 		}
 		record := keyspace.Node{Addresses: map[string]string{"peer": q.Address}, Ticket: q.Ticket}
 		c.Next.Node, c.Nodes[id] = id+1, record
 		c.System = c.System.With(id)
-		r := n.do(ctx, n.system(), 0, kv.Command{Conds: conds, Ops: []kv.Op{
-			{Kind: kv.OpSet, Key: []byte(keyspace.NextKey), Value: keyspace.EncodeNext(c.Next)},
-			{Kind: kv.OpSet, Key: keyspace.NodeKey(id), Value: keyspace.EncodeNode(record)},
-			{Kind: kv.OpSet, Key: []byte(keyspace.SystemKey), Value: c.System.Encode()}}})
+		r := n.writeMember(ctx, c, id)
 		if r.Code == kv.ConditionFailed {
 			continue
 		}
@@ -234,45 +232,67 @@ func (n *Node) admitNode(ctx context.Context, q joinRequest) (*Membership, error
 			return nil, err
 		}
 		n.log.Info("a node joins", "joiner", id, "address", q.Address)
-		return n.membership(c, id), nil
+		return n.membership(c.Catalog, id), nil
 	}
 }
 
-// readMembers reads who is in the cluster, and the conditions under which that is still so.
-func (n *Node) readMembers(ctx context.Context) (*keyspace.Catalog, []kv.Cond, error) {
+// members is the part of the catalog that says who is in the cluster, and the conditions under which that is still so.
+type members struct {
+	*keyspace.Catalog
+	conds    []kv.Cond
+	versions map[core.NodeID]uint64
+}
+
+// writeMember writes the record of a node and what changed with it, if nobody else has changed the members meanwhile.
+func (n *Node) writeMember(ctx context.Context, c *members, id core.NodeID) kv.Result {
+	key := keyspace.NodeKey(id)
+	cond := kv.Cond{Kind: kv.CondAbsent, Key: key}
+	if v := c.versions[id]; v != 0 {
+		cond = kv.Cond{Kind: kv.CondVersion, Key: key, Version: v}
+	}
+	return n.do(ctx, n.system(), 0, kv.Command{Conds: append(c.conds, cond), Ops: []kv.Op{
+		{Kind: kv.OpSet, Key: []byte(keyspace.NextKey), Value: keyspace.EncodeNext(c.Next)},
+		{Kind: kv.OpSet, Key: key, Value: keyspace.EncodeNode(c.Nodes[id])},
+		{Kind: kv.OpSet, Key: []byte(keyspace.SystemKey), Value: c.System.Encode()}}})
+}
+
+// readMembers reads who is in the cluster.
+func (n *Node) readMembers(ctx context.Context) (*members, error) {
 	keys := [][]byte{[]byte(keyspace.NextKey), []byte(keyspace.SystemKey)}
 	r := n.do(ctx, n.system(), 0, kv.Command{Ops: []kv.Op{{Kind: kv.OpGet, Key: keys[0]}, {Kind: kv.OpGet, Key: keys[1]}}})
 	if err := r.Err(); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	// The nodes are read after what changes with each of them: the conditions cover them, too.
 	nodes := n.do(ctx, n.system(), 0, kv.Command{Ops: []kv.Op{{Kind: kv.OpScan, Key: keyspace.NodeKeys, End: keyspace.NodeKeysEnd}}})
 	if err := nodes.Err(); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	c := keyspace.NewCatalog()
-	var conds []kv.Cond
+	c := &members{Catalog: keyspace.NewCatalog(), versions: map[core.NodeID]uint64{}}
 	for i, key := range keys {
 		cond := kv.Cond{Kind: kv.CondAbsent, Key: key}
 		if item := &r.Items[i]; item.Code == kv.OK {
 			cond = kv.Cond{Kind: kv.CondVersion, Key: key, Version: item.Version}
 			if err := c.Put(key, item.Value); err != nil {
-				return nil, nil, err
+				return nil, err
 			}
 		}
-		conds = append(conds, cond)
+		c.conds = append(c.conds, cond)
 	}
 	for i := range nodes.Items {
 		item := &nodes.Items[i]
 		if err := c.Put(item.Key, item.Value); err != nil {
-			return nil, nil, err
+			return nil, err
+		}
+		if id, err := strconv.ParseUint(string(item.Key[len(keyspace.NodeKeys):]), 10, 32); err == nil {
+			c.versions[core.NodeID(id)] = item.Version
 		}
 	}
 	if c.System == nil {
 		d := n.config.system()
 		c.System = d.Founded(d.FirstConfig(n.identity.Cluster, 0, n.config.protocolOptions()))
 	}
-	return c, conds, nil
+	return c, nil
 }
 
 func ticketHolder(c *keyspace.Catalog, ticket string) (core.NodeID, bool) {

@@ -114,3 +114,45 @@ func TestANodeIsNotAdmittedTwice(t *testing.T) {
 		t.Errorf("an address that is none: %v", err)
 	}
 }
+
+// TestANodeIsReplaced lets a node die for good, another one join, and the dead one drained and removed: what it held lives
+// on the new one, and its id is never given again.
+func TestANodeIsReplaced(t *testing.T) {
+	c := newCluster(t, 3)
+	c.start(1, 2, 3)
+	c.ready()
+	c.create(1, kv.CreateKeyspace{Name: "default", Shards: 3})
+	c.hasKeyspace("default")
+	for i := range 30 {
+		mustSet(t, c.nodes[1], "default", fmt.Sprint("k", i), fmt.Sprint("v", i))
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
+	defer cancel()
+	var e *kv.Error
+	if err := c.nodes[1].DrainNode(ctx, 3); !errors.As(err, &e) || e.Code != kv.Invalid {
+		t.Errorf("draining one of three for three replicas: %v", err)
+	}
+	c.close(3)
+	n := c.join(1, filepath.Join(t.TempDir(), "new"), freeAddress(t))
+	eventually(t, "drain", func() error { return c.nodes[1].DrainNode(ctx, 3) })
+	if err := c.nodes[1].RemoveNode(ctx, 3); !errors.As(err, &e) || e.Code != kv.Busy && e.Code != kv.NotFound {
+		t.Errorf("removing a node that is not empty: %v", err)
+	}
+	eventually(t, "remove", func() error { return c.nodes[1].RemoveNode(ctx, 3) })
+	for i := range 30 {
+		mustGet(t, n, "default", fmt.Sprint("k", i), fmt.Sprint("v", i))
+	}
+	for id := range c.nodes {
+		if got := len(c.nodes[id].nodes()); got != 3 {
+			eventually(t, "three nodes are left", func() error {
+				if got := c.nodes[id].nodes(); len(got) != 3 {
+					return fmt.Errorf("node %d knows %v", id, got)
+				}
+				return nil
+			})
+		}
+	}
+	if m, err := Join(ctx, t.TempDir(), c.configs[1].Cluster[1], freeAddress(t)); err != nil || m.Node != 5 {
+		t.Errorf("the next one is %+v, %v", m, err)
+	}
+}

@@ -172,7 +172,7 @@ func (n *Node) begin() {
 	}()
 	n.workers.Add(1)
 	go n.loop()
-	work := []func(context.Context){n.accept, n.watch, n.tend, n.register, n.moveShards}
+	work := []func(context.Context){n.accept, n.watch, n.tend, n.register, n.moveShards, n.steward}
 	for _, f := range work {
 		n.workers.Add(1)
 		go func() {
