@@ -36,12 +36,14 @@ const (
 	refusedCluster
 	refusedNode
 	refusedStore
+	refusedRemoved
 )
 
 var refusals = [...]string{"", "the wire versions differ; run the same release on all nodes",
 	"the nodes belong to different clusters; check the cluster lists and names",
 	"the address belongs to another node than the cluster list says",
-	"the disk is not the one that the cluster knows for this node; a lost disk comes back as a new node"}
+	"the disk is not the one that the cluster knows for this node; a lost disk comes back as a new node",
+	"the node was removed from the cluster, and its number is used up; give the machine an empty folder and let it join"}
 
 func (r refusal) Error() string {
 	if int(r) < len(refusals) {

@@ -168,5 +168,8 @@ func (n *Node) hello() hello {
 // judge says whether this node speaks with one that greets so.
 func (n *Node) judge(h *hello) refusal {
 	mine := n.hello()
+	if n.table.Load().catalog.Nodes[h.node].State == keyspace.NodeRemoved && h.cluster == mine.cluster {
+		return refusedRemoved
+	}
 	return h.judge(&mine, n.table.Load().catalog.Nodes[h.node].Store, n.peer(h.node) != nil)
 }

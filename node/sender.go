@@ -63,13 +63,15 @@ func (n *Node) tellTrouble(p *peer, err error) {
 	if before != err.Error() {
 		n.log.Warn("no connection to a peer", "peer", p.id, "address", p.address(), "error", err)
 	}
-	if errors.Is(err, errOurDisk) {
+	if errors.Is(err, errOurDisk) || errors.Is(err, errRemoved) {
 		n.fail(err)
 	}
 }
 
 var errOurDisk = errors.New("the disk is not the one that the cluster knows for this node: " +
 	"start it with its own folder, or let it join as a new node")
+
+var errRemoved error = refusedRemoved
 
 func (n *Node) speakOnce(ctx context.Context, p *peer) error {
 	dialer := net.Dialer{Timeout: dialTimeout}
@@ -118,6 +120,8 @@ func (n *Node) greet(conn net.Conn, p *peer) (hello, error) {
 	switch refused := n.judge(&theirs); {
 	case theirs.refused == refusedStore:
 		return hello{}, fmt.Errorf("node %d refuses this one: %w", theirs.node, errOurDisk)
+	case theirs.refused == refusedRemoved:
+		return hello{}, fmt.Errorf("node %d refuses this one: %w", theirs.node, errRemoved)
 	case theirs.refused != refusedNot:
 		return hello{}, fmt.Errorf("the peer refuses this node: %w", theirs.refused)
 	case refused != refusedNot:

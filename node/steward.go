@@ -80,11 +80,12 @@ func (n *Node) DrainNode(ctx context.Context, node uint32) error {
 			return nil
 		}
 		left := slices.DeleteFunc(n.placeable(), func(id core.NodeID) bool { return id == core.NodeID(node) })
-		for name, d := range n.table.Load().catalog.Keyspaces {
+		for _, space := range n.table.Load().ordered[1:] {
+			d := space.descriptor
 			for i := range d.Shards {
 				s := &d.Shards[i]
 				if s.On(core.NodeID(node)) != 0 && len(s.Ends()) > len(left) {
-					return kv.Errorf(kv.Invalid, "keyspace %s has %d replicas and %d nodes would be left; let a node join first", name, len(s.Ends()), len(left))
+					return kv.Errorf(kv.Invalid, "keyspace %s has %d replicas and %d nodes would be left; let a node join first", d.Name, len(s.Ends()), len(left))
 				}
 			}
 		}
@@ -106,10 +107,11 @@ func (n *Node) RemoveNode(ctx context.Context, node uint32) error {
 		case record.State != keyspace.NodeLeaving:
 			return kv.Errorf(kv.Invalid, "node %d was not drained; drain it first", node)
 		}
-		for name, d := range n.table.Load().catalog.Keyspaces {
+		for _, space := range n.table.Load().ordered[1:] {
+			d := space.descriptor
 			for i := range d.Shards {
 				if d.Shards[i].On(id) != 0 {
-					return kv.Errorf(kv.Busy, "node %d still holds a replica of keyspace %s; wait until it is empty", node, name)
+					return kv.Errorf(kv.Busy, "node %d still holds a replica of keyspace %s; wait until it is empty", node, d.Name)
 				}
 			}
 		}

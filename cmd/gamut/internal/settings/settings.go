@@ -192,7 +192,7 @@ func (n *Node) resolveJoin() error {
 		return wrong("a node that joins is told its number, its peers and its cluster's name by the cluster: leave out --node, --cluster and --name")
 	}
 	if host, port, err := net.SplitHostPort(n.Join); err != nil || host == "" || port == "" {
-		return wrong("--join %q is not host:port, such as 10.0.0.1:7401, where a member meets its peers", n.Join)
+		return wrong("--join %q is not host:peerport, such as 10.0.0.1:7401, where a member meets its peers", n.Join)
 	}
 	if n.Dir == "" {
 		return wrong("where shall the data lie? say --dir D, an empty folder, or the one with which the node has joined before")
