@@ -122,7 +122,7 @@ func (d *Descriptor) check() error {
 	}
 	for i := range d.Shards {
 		s := &d.Shards[i]
-		if s.Group == 0 || len(s.Replicas) < 1 || len(s.Replicas) > 2*ReplicasMax {
+		if s.Group == 0 || len(s.Replicas) < 1 || (len(s.Replicas) > 2*ReplicasMax && d.Name != SystemName) {
 			return fmt.Errorf("shard %d has group %d with %d replicas", i, s.Group, len(s.Replicas))
 		}
 		for j, m := range s.Replicas {

@@ -56,6 +56,49 @@ func (d *Descriptor) Moved(shard int) *Descriptor {
 	return moved
 }
 
+// Founded is the descriptor with what the members of its one shard were started with.
+func (d *Descriptor) Founded(founders []byte) *Descriptor {
+	c := d.withShard(0)
+	c.Shards[0].Founders = founders
+	return c
+}
+
+// With is the descriptor of the catalog with a replica on one more node.
+func (d *Descriptor) With(node core.NodeID) *Descriptor {
+	c := d.withShard(0)
+	s := &c.Shards[0]
+	s.Epoch++
+	s.Last = s.lastReplica() + 1
+	s.Replicas = append(s.Replicas, Member{s.Last, node})
+	return c
+}
+
+// Without is the descriptor of the catalog without the replica on a node.
+func (d *Descriptor) Without(node core.NodeID) *Descriptor {
+	c := d.withShard(0)
+	s := &c.Shards[0]
+	s.Epoch++
+	s.Last = s.lastReplica()
+	s.Replicas = slices.DeleteFunc(s.Replicas, func(m Member) bool { return m.Node == node })
+	return c
+}
+
+// systemVoters bounds the voters of the catalog; all other nodes learn it.
+const systemVoters = 5
+
+// SystemMembers are the replicas of the catalog that vote and those that learn; those on nodes that leave only learn.
+func (c *Catalog) SystemMembers() (voters, learners []core.ReplicaID) {
+	for _, m := range c.System.Shards[0].Replicas {
+		switch {
+		case len(voters) < systemVoters && c.Nodes[m.Node].State == "":
+			voters = append(voters, m.Replica)
+		default:
+			learners = append(learners, m.Replica)
+		}
+	}
+	return voters, learners
+}
+
 // SameMembers reports whether nothing changed of a keyspace's shards between two of its descriptors.
 func (d *Descriptor) SameMembers(other *Descriptor) bool {
 	return slices.EqualFunc(d.Shards, other.Shards, func(a, b Shard) bool { return a.Group == b.Group && a.Epoch == b.Epoch })

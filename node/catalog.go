@@ -39,6 +39,7 @@ func (n *Node) reconcile(now host.Now) {
 	n.alarms.clear(catalogAlarm)
 	old := n.table.Load()
 	t := n.newTable(c, old)
+	n.followNodes(c)
 	n.endGone(now, c)
 	n.followMembers(now, t)
 	for _, s := range t.ordered {
@@ -143,12 +144,13 @@ func (n *Node) appendOrphans(items []core.Item) []core.Item {
 
 // checkDisks ends this node if the catalog knows another disk for it, and hangs up on peers whose disk is not theirs.
 func (n *Node) checkDisks(c *keyspace.Catalog) {
-	if mine, ok := c.Nodes[n.config.Node]; ok && mine.Store != keyspace.StoreID(n.identity.Store) {
+	mine := c.Nodes[n.config.Node].Store
+	if mine != (keyspace.StoreID{}) && mine != keyspace.StoreID(n.identity.Store) {
 		n.fail(fmt.Errorf("the folder %s holds disk %v, but the cluster knows node %d by disk %v: %w",
-			n.config.Dir, keyspace.StoreID(n.identity.Store), n.config.Node, mine.Store, errOurDisk))
+			n.config.Dir, keyspace.StoreID(n.identity.Store), n.config.Node, mine, errOurDisk))
 		return
 	}
-	for _, p := range n.ordered {
+	for _, p := range n.everyPeer() {
 		known := c.Nodes[p.id].Store
 		p.mu.Lock()
 		wrong := known != keyspace.StoreID{} && p.store != keyspace.StoreID{} && p.store != known

@@ -81,7 +81,7 @@ func (n *Node) watch(ctx context.Context) {
 	ticker := time.NewTicker(firstLook)
 	defer ticker.Stop()
 	// A clock that is an hour ahead must not stamp a single block, so nobody leads before it has compared.
-	unfit, first := len(n.ordered) > 0, true
+	unfit, first := len(n.everyPeer()) > 0, true
 	for {
 		select {
 		case <-ctx.Done():
@@ -120,14 +120,14 @@ func (n *Node) watchClock(first bool) (compared bool) {
 	n.judgeAlarm("clock skew", skewed,
 		fmt.Sprintf("this node's time is %v off the others'; it leads nothing until its clock is set right", -median.Round(time.Millisecond)))
 	n.skewed.Store(skewed)
-	return agreed || len(skews) == len(n.ordered)
+	return agreed || len(skews) == len(n.everyPeer())
 }
 
 // skews are how far ahead the clocks of the peers are that are heard.
 func (n *Node) skews() []time.Duration {
 	var list []time.Duration
 	now := n.clocks.mono()
-	for _, p := range n.ordered {
+	for _, p := range n.everyPeer() {
 		p.mu.Lock()
 		if skew, ok := p.measured.skew(); ok && now-p.measured.heard < heardWithin {
 			list = append(list, skew)

@@ -68,7 +68,7 @@ func (n *Node) pass(now host.Now, got *arrivals) {
 	n.write(now)
 	n.publish()
 	n.publishRoom()
-	for _, p := range n.ordered {
+	for _, p := range n.everyPeer() {
 		p.flush()
 	}
 	n.recycle()
@@ -175,7 +175,7 @@ type unsent struct {
 
 // Message carries a protocol message to a peer (host.Port). While the peer cannot be reached it is lost.
 func (n *Node) Message(to core.NodeID, m host.Envelope) {
-	p := n.peers[to]
+	p := n.peer(to)
 	if p == nil || !p.connected.Load() || p.full() {
 		return
 	}
@@ -185,7 +185,7 @@ func (n *Node) Message(to core.NodeID, m host.Envelope) {
 // Forward carries a command to the leader's node (host.Port). One that cannot leave, or whose answer could not come back,
 // returns in the next pass.
 func (n *Node) Forward(to core.NodeID, f host.Forward) {
-	p := n.peers[to]
+	p := n.peer(to)
 	if p == nil || !p.connected.Load() || !p.hearing.Load() || p.full() {
 		n.unsent = append(n.unsent, unsent{to, f.ID})
 		return
@@ -196,7 +196,7 @@ func (n *Node) Forward(to core.NodeID, f host.Forward) {
 // Return carries an answer to the node that asked (host.Port). Answers are never dropped silently: a peer that does not
 // take them is hung up on, so that it knows that it does not know.
 func (n *Node) Return(to core.NodeID, id core.RequestID, r kv.Result) {
-	p := n.peers[to]
+	p := n.peer(to)
 	if p == nil {
 		return
 	}

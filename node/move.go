@@ -65,20 +65,30 @@ func (n *Node) moveShards(ctx context.Context) {
 // pushMoves asks the replicas that lead here for the members that the catalog wants, and lists the shards that have them.
 func (n *Node) pushMoves(now host.Now) (over []*shard) {
 	for _, r := range n.running {
-		target := r.shard.described().Target
-		if len(target) == 0 || r.led == nil || r.led.Leader() != r.shard.self {
+		want := n.wanted(r.shard)
+		if len(want.Voters) == 0 || r.led == nil || r.led.Leader() != r.shard.self {
 			continue
 		}
-		voters, _, settled, ok := keyspace.Members(n.host.Replica(r.shard.group))
+		voters, learners, settled, ok := keyspace.Members(n.host.Replica(r.shard.group))
 		switch {
 		case !ok:
-		case settled && equalSets(voters, target):
+		case !settled || !equalSets(voters, want.Voters) || !equalSets(learners, want.Learners):
+			n.host.Event(now, r.shard.group, want)
+		case r.shard.group != keyspace.SystemGroup:
 			over = append(over, r.shard)
-		default:
-			n.host.Event(now, r.shard.group, core.Reconfigure{Voters: target})
 		}
 	}
 	return over
+}
+
+// wanted are the members that the catalog wants a group to have; none: those that it has.
+func (n *Node) wanted(sh *shard) (want core.Reconfigure) {
+	if c := n.table.Load().catalog; sh.group == keyspace.SystemGroup && c.System != nil {
+		want.Voters, want.Learners = c.SystemMembers()
+	} else {
+		want.Voters = sh.described().Target
+	}
+	return want
 }
 
 func equalSets(a, b []core.ReplicaID) bool {

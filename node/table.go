@@ -60,7 +60,12 @@ type shard struct {
 func (n *Node) newTable(c *keyspace.Catalog, old *table) *table {
 	t := &table{catalog: c, byName: map[string]*space{}, byID: map[uint32]*space{}, groups: map[core.GroupID]*shard{},
 		replaced: make(chan struct{})}
-	t.add(n, keyspace.System(n.config.nodes()), old)
+	system := c.System
+	if system == nil {
+		system = n.config.system()
+	}
+	t.add(n, system, old)
+	t.moving = c.System != nil
 	for _, d := range c.Keyspaces {
 		t.add(n, d, old)
 	}

@@ -65,7 +65,7 @@ func (f *labFuzz) run(c *cobra.Command) error {
 	}
 	ctx, stop := signal.NotifyContext(c.Context(), os.Interrupt)
 	defer stop()
-	bar := newProgress(c.ErrOrStderr())
+	bar := newTallyLine(c.ErrOrStderr())
 	f.Progress = bar.show
 	total, shown, failed, err := f.Run(ctx)
 	bar.clear()
@@ -147,28 +147,28 @@ func (f *labFuzz) write(r *sim.Result, total lab.Tally) error {
 	return nil
 }
 
-// progress is a line on a terminal that changes; elsewhere it is nothing.
-type progress struct {
+// tallyLine is a line on a terminal that changes; elsewhere it is nothing.
+type tallyLine struct {
 	out   io.Writer
 	on    bool
 	shown time.Time
 }
 
-func newProgress(out io.Writer) *progress {
+func newTallyLine(out io.Writer) *tallyLine {
 	file, ok := out.(*os.File)
-	return &progress{out: out, on: ok && term.IsTerminal(int(file.Fd()))}
+	return &tallyLine{out: out, on: ok && term.IsTerminal(int(file.Fd()))}
 }
 
 const progressEvery = 200 * time.Millisecond
 
-func (p *progress) show(t lab.Tally) {
+func (p *tallyLine) show(t lab.Tally) {
 	if p.on && time.Since(p.shown) > progressEvery {
 		p.shown = time.Now()
 		fmt.Fprintf(p.out, "\r\x1b[K%s", t)
 	}
 }
 
-func (p *progress) clear() {
+func (p *tallyLine) clear() {
 	if p.on {
 		fmt.Fprint(p.out, "\r\x1b[K")
 	}
