@@ -51,7 +51,10 @@ type Input struct {
 	View View
 	// Unfit means that this node should lead nothing: its clock is far from the others', or its disk is full or stalled.
 	Unfit bool
-	Event any
+	// Reluctant means that this node's stamps are far ahead of its clock, since that was ahead once: it should lead what
+	// nobody else can, and nothing else, or its stamps carry the time of what it leads ahead.
+	Reluctant bool
+	Event     any
 }
 
 // View reads the state of one group: a map of byte strings in byte order.

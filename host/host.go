@@ -278,16 +278,26 @@ func (h *Host) Event(now Now, g core.GroupID, event any) {
 	}
 }
 
+// wall is the wall time that stamps may follow. While the node is unfit its wall clock may be an hour ahead: stamps that had
+// followed it could never go back, and would carry the time of every group that this node comes to lead an hour ahead,
+// long after the clock was set right.
+func (h *Host) wall() int64 {
+	if h.unfit {
+		return 0
+	}
+	return h.now.Wall
+}
+
 // Stamp reads the node's hybrid logical clock.
-func (h *Host) Stamp() kv.HLC { return h.clock.read(h.now.Wall) }
+func (h *Host) Stamp() kv.HLC { return h.clock.read(h.wall()) }
 
 // step lets a replica handle one event, and then all that it asked itself.
 func (h *Host) step(s *slot, event any) {
 	again := true
 	for again {
 		h.effects.Reset()
-		h.input = core.Input{Now: h.now.Mono, Stamp: h.clock.read(h.now.Wall), Rand: h.rand, View: s.state,
-			Unfit: h.unfit || h.Stalled(), Event: event}
+		h.input = core.Input{Now: h.now.Mono, Stamp: h.clock.read(h.wall()), Rand: h.rand, View: s.state,
+			Unfit: h.unfit || h.Stalled(), Reluctant: h.clock.ahead(h.now.Wall), Event: event}
 		s.replica.Step(&h.input, &h.effects)
 		again = h.effects.Again
 		h.emit(s)
@@ -460,11 +470,11 @@ func (h *Host) Roll(now Now) {
 // and calls Synced; until then the batch's items are the caller's to read.
 func (h *Host) TakeBatch(now Now) (Batch, bool) {
 	h.now = now
-	if h.syncing || (len(h.open.Items) == 0 && !h.open.Roll && !h.clock.wantsRefresh(now.Wall)) {
+	if h.syncing || (len(h.open.Items) == 0 && !h.open.Roll && !h.clock.wantsRefresh(h.wall())) {
 		return Batch{}, false
 	}
 	b := h.open
-	b.HLCUpper = h.clock.propose(now.Wall)
+	b.HLCUpper = h.clock.propose(h.wall())
 	h.syncing, h.syncSeq, h.syncSince = true, b.Seq, now.Mono
 	h.open = Batch{Seq: b.Seq + 1, Items: h.spare[:0]}
 	h.spare = nil

@@ -74,7 +74,7 @@ type member struct {
 	batch, synced, wrote int
 	held                 []heldOutput
 	stamp                kv.HLC
-	unfit                bool
+	unfit, reluctant     bool
 	damaged              bool
 }
 
@@ -138,7 +138,7 @@ func (c *cluster) step(m *member, event any) {
 	for again := true; again && m.replica != nil; {
 		var out core.Effects
 		m.stamp = max(m.stamp+1, kv.HLCOf(int64(c.now/millisecond)))
-		in := core.Input{Now: c.now, Stamp: m.stamp, Rand: m.rand, View: m.state, Unfit: m.unfit, Event: event}
+		in := core.Input{Now: c.now, Stamp: m.stamp, Rand: m.rand, View: m.state, Unfit: m.unfit, Reluctant: m.reluctant, Event: event}
 		m.replica.Step(&in, &out)
 		again, event = out.Again, core.Again{}
 		c.emit(m, &out)

@@ -31,6 +31,11 @@ func (r *Replica) electionTick() {
 		return
 	}
 	r.follow(0)
+	if r.in.Reluctant && r.reluctance < reluctantFor && len(r.config.electorate()) > 1 {
+		r.reluctance++
+		r.resetDeadline()
+		return
+	}
 	r.role = Nominee
 	r.resetDeadline()
 	ballot := Ballot{Round: r.maxRound + 1, Replica: r.self}
@@ -42,6 +47,9 @@ func (r *Replica) electionTick() {
 	})
 	r.tryCandidacy(Ballot{})
 }
+
+// reluctantFor is how many elections a replica lets others go first whose node's stamps are ahead.
+const reluctantFor = 3
 
 // onNominate answers whether this replica would promise (rule E2): not while a leader may be alive, so that a replica
 // that was cut off cannot disturb the others by high ballots, and not to a log that lacks what this one has.

@@ -60,7 +60,9 @@ type peer struct {
 	// suspect: the peer's disk is damaged; it counts for nothing until a block behind cureAt is committed without it.
 	suspect bool
 	cureAt  uint64
-	sending *sending
+	// unwilling: the peer said that it should not be handed the leadership.
+	unwilling bool
+	sending   *sending
 }
 
 func (p *peer) probe(next uint64) {
@@ -281,7 +283,7 @@ func (r *Replica) yield() {
 	if r.lead.handoffTo != 0 || r.applied.Index < r.lead.first {
 		return
 	}
-	if r.in.Unfit {
+	if r.in.Unfit || r.in.Reluctant {
 		if p := r.fittest(); p != nil {
 			r.handoff(p.id)
 		}
@@ -300,7 +302,7 @@ func (r *Replica) yield() {
 }
 
 func (r *Replica) fit(p *peer) bool {
-	return r.config.stays(p.id) && !p.suspect && p.state == replicating && r.in.Now-p.heard < 4*r.options.Heartbeat
+	return r.config.stays(p.id) && !p.suspect && !p.unwilling && p.state == replicating && r.in.Now-p.heard < 4*r.options.Heartbeat
 }
 
 func (r *Replica) fittest() (best *peer) {

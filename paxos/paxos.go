@@ -102,7 +102,9 @@ type Replica struct {
 	grantUntil  core.Time
 	grantBallot Ballot
 	deadline    core.Time
-	maxRound    uint64 // highest round seen anywhere
+	// reluctance counts the elections that this replica let others go first (core.Input.Reluctant).
+	reluctance int
+	maxRound   uint64 // highest round seen anywhere
 
 	votes      map[core.ReplicaID]Promise // candidate: by voter; nominee: empty promises
 	handoffOf  Ballot                     // candidate: the ballot whose leader handed over to us

@@ -33,6 +33,7 @@ import (
 //	damage R from I        lose the durable records of blocks from I on, and the promise; R will be suspect
 //	empty R from I         lose R's state, which alone had the blocks before I; R will be suspect
 //	handoff A to B         ask A to hand over                      down A B     A's connection to B broke
+//	unfit R, reluctant R, fit R   what R's node says of itself
 //	reconfigure R to V... [teaching L...]   ask R to make these the voters, and those learners
 //	status, log R..., state R K
 func TestScripts(t *testing.T) {
@@ -148,6 +149,9 @@ func (s *script) run(command string, args []string) {
 		s.runNetwork(command, args)
 	case "crash", "restart", "flush", "damage", "empty":
 		s.runDisk(command, s.at(args[0]), args[1:])
+	case "unfit", "reluctant", "fit":
+		m := s.at(args[0])
+		m.unfit, m.reluctant = command == "unfit", command == "reluctant"
 	case "reconfigure":
 		var e core.Reconfigure
 		list := &e.Voters
