@@ -96,7 +96,11 @@ func Start(config Config) (*Node, error) {
 	}
 	n := &Node{config: config, log: config.Logger.With("node", config.Node), started: time.Now(), batches: make(chan host.Batch, 1),
 		peers: map[core.NodeID]*peer{}, hadState: map[core.GroupID]bool{}, needsRoll: true, loopEnded: make(chan struct{})}
-	n.clocks = newClocks(monotonic, config.wall)
+	mono, wall := monotonic, config.wall
+	if config.Faults != nil {
+		mono, wall = config.Faults.Clocks(mono, wall)
+	}
+	n.clocks = newClocks(mono, wall)
 	n.submissions.New = func() any { return &submission{} }
 	n.inbox.init()
 	for _, id := range config.nodes() {
@@ -127,6 +131,9 @@ func (n *Node) open() error {
 	options := n.config.Store
 	if options.FS == nil {
 		options.FS = vfs.Default
+	}
+	if n.config.Faults != nil {
+		options.FS = n.config.Faults.FS(options.FS)
 	}
 	n.fs = options.FS
 	options.Logger = func(text string) { n.log.Warn("disk", "report", text) }

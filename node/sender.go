@@ -72,6 +72,9 @@ var errOurDisk = errors.New("the disk is not the one that the cluster knows for 
 	"start it with its own folder, or let it join as a new node")
 
 func (n *Node) speakOnce(ctx context.Context, p *peer) error {
+	if n.cut(p.id, true) {
+		return errCut
+	}
 	dialer := net.Dialer{Timeout: dialTimeout}
 	conn, err := dialer.DialContext(ctx, "tcp", p.addr)
 	if err != nil {
@@ -145,6 +148,10 @@ func (n *Node) send(ctx context.Context, p *peer, conn net.Conn) error {
 			alive = true
 		}
 		frames = p.take(frames)
+		if n.cut(p.id, true) {
+			frames = p.recycle(frames)
+			continue
+		}
 		buffers = buffers[:0]
 		var t times
 		now := time.Now()

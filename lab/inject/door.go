@@ -1,0 +1,170 @@
+package inject
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/gamutdb/gamut/core"
+	doorhttp "github.com/gamutdb/gamut/door/http"
+	"github.com/gamutdb/gamut/kv"
+)
+
+// Target is the node that is hurt, as far as the door asks it.
+type Target interface {
+	kv.Database
+	// LocalPage reads one replica as it is now.
+	LocalPage(ctx context.Context, group uint64, from []byte, limit int) (kv.StatePage, error)
+	// Understands says whether bytes would pass for a message of a peer.
+	Understands(message []byte) bool
+}
+
+// bodyMax bounds a command: two values of full length and what belongs to them.
+const bodyMax = 2*kv.ValueMax + 1<<20
+
+// settingsMax bounds a fault in JSON.
+const settingsMax = 64 << 10
+
+// Handler is the tree under /v1/lab of the node's HTTP door.
+func (i *Injector) Handler(t Target) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1/lab/faults", func(w http.ResponseWriter, _ *http.Request) { answer(w, i.Settings(), nil) })
+	mux.HandleFunc("PUT /v1/lab/faults", func(w http.ResponseWriter, r *http.Request) {
+		i.put(w, r, func(s *Settings) any { *s = Settings{}; return s })
+	})
+	mux.HandleFunc("DELETE /v1/lab/faults", func(w http.ResponseWriter, _ *http.Request) {
+		err := i.Change(func(s *Settings) { *s = Settings{} })
+		answer(w, i.Settings(), err)
+	})
+	mux.HandleFunc("PUT /v1/lab/links/{peer}/{side}", i.putLink)
+	mux.HandleFunc("PUT /v1/lab/clock", func(w http.ResponseWriter, r *http.Request) {
+		i.put(w, r, func(s *Settings) any { s.Clock = Clock{}; return &s.Clock })
+	})
+	mux.HandleFunc("PUT /v1/lab/disk", func(w http.ResponseWriter, r *http.Request) {
+		i.put(w, r, func(s *Settings) any { s.Disk = Disk{}; return &s.Disk })
+	})
+	mux.HandleFunc("POST /v1/lab/command", func(w http.ResponseWriter, r *http.Request) { command(w, r, t) })
+	mux.HandleFunc("GET /v1/lab/groups/{group}/state", func(w http.ResponseWriter, r *http.Request) { state(w, r, t) })
+	mux.HandleFunc("POST /v1/lab/inject", func(w http.ResponseWriter, r *http.Request) {
+		b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, bodyMax))
+		answer(w, map[string]bool{"understood": err == nil && t.Understands(b)}, err)
+	})
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		doorhttp.WriteProblem(w, http.StatusNotFound, "no_such_path", r.Method+" "+r.URL.Path+" is not served here; see GET /v1/lab/faults")
+	})
+	return mux
+}
+
+// put replaces a part of the settings by a JSON body. part blanks the part and returns where to decode it to.
+func (i *Injector) put(w http.ResponseWriter, r *http.Request, part func(*Settings) any) {
+	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, settingsMax))
+	if err != nil {
+		answer(w, nil, err)
+		return
+	}
+	decode := json.NewDecoder(bytes.NewReader(b))
+	decode.DisallowUnknownFields()
+	var bad error
+	err = i.Change(func(s *Settings) {
+		before := s.clone()
+		if bad = decode.Decode(part(s)); bad != nil {
+			*s = before
+		}
+	})
+	answer(w, i.Settings(), errors.Join(bad, err))
+}
+
+func (i *Injector) putLink(w http.ResponseWriter, r *http.Request) {
+	peer, err := strconv.ParseUint(r.PathValue("peer"), 10, 32)
+	side := r.PathValue("side")
+	if err != nil || peer == 0 || side != "in" && side != "out" {
+		answer(w, nil, fmt.Errorf("give a link as /v1/lab/links/PEER/in or /v1/lab/links/PEER/out, with the number of the peer"))
+		return
+	}
+	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, settingsMax))
+	var l Link
+	if err == nil {
+		decode := json.NewDecoder(bytes.NewReader(b))
+		decode.DisallowUnknownFields()
+		err = decode.Decode(&l)
+	}
+	if err == nil {
+		err = i.Change(func(s *Settings) { s.SetLink(core.NodeID(peer), side == "out", l) })
+	}
+	answer(w, i.Settings(), err)
+}
+
+// command hands a command to the node as its doors do. The answer is a result in its encoding.
+func command(w http.ResponseWriter, r *http.Request, t Target) {
+	q := r.URL.Query()
+	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, bodyMax))
+	if err != nil {
+		answer(w, nil, err)
+		return
+	}
+	call, timeout, err := readCall(q, b, t)
+	if err != nil {
+		answer(w, nil, err)
+		return
+	}
+	batch := new(kv.Batch)
+	batch.Reset(time.Now().Add(timeout))
+	c := batch.Add()
+	c.Keyspace, c.Level, c.Shard, c.Command = call.Keyspace, call.Level, call.Shard, call.Command
+	t.Submit(batch)
+	batch.Wait()
+	w.Header().Set("Content-Type", "application/octet-stream")
+	_, _ = w.Write(kv.AppendResult(nil, &c.Result)) // the client may be gone: nobody is left to tell
+}
+
+func readCall(q url.Values, body []byte, t Target) (c kv.Call, timeout time.Duration, err error) {
+	name := q.Get("keyspace")
+	if c.Keyspace = t.Keyspace(name); c.Keyspace == nil {
+		return c, 0, kv.Errorf(kv.NoKeyspace, "there is no keyspace %q", name)
+	}
+	if err := kv.DecodeCommand(body, &c.Command); err != nil {
+		return c, 0, fmt.Errorf("the command: %w", err)
+	}
+	level, levelErr := strconv.ParseUint(q.Get("level"), 10, 8)
+	shard, shardErr := strconv.ParseUint(q.Get("shard"), 10, 31)
+	timeout, err = time.ParseDuration(q.Get("timeout"))
+	if err = errors.Join(levelErr, shardErr, err); err != nil {
+		return c, 0, err
+	}
+	if int(shard) >= c.Keyspace.Shards || timeout <= 0 {
+		return c, 0, fmt.Errorf("shard %d of %d, timeout %v", shard, c.Keyspace.Shards, timeout)
+	}
+	c.Level, c.Shard = kv.Level(level), int(shard)
+	return c, timeout, nil
+}
+
+func state(w http.ResponseWriter, r *http.Request, t Target) {
+	group, err := strconv.ParseUint(r.PathValue("group"), 10, 64)
+	if err != nil {
+		answer(w, nil, fmt.Errorf("group %q is not a number", r.PathValue("group")))
+		return
+	}
+	page, err := t.LocalPage(r.Context(), group, []byte(r.URL.Query().Get("from")), 0)
+	answer(w, page, err)
+}
+
+// answer writes JSON, or what is wrong.
+func answer(w http.ResponseWriter, v any, err error) {
+	var e *kv.Error
+	switch {
+	case errors.As(err, &e):
+		doorhttp.WriteError(w, e)
+	case err != nil:
+		doorhttp.WriteProblem(w, http.StatusBadRequest, "invalid", err.Error())
+	default:
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(v) // as above
+	}
+}
