@@ -27,6 +27,8 @@ var allowed = map[string][]string{
 	"audit":            {"machine", "kv"},
 	"sim":              {"keyspace", "paxos", "machine", "host", "store", "referee", "core", "kv"},
 	"lab":              {"sim", "referee", "keyspace", "core", "kv"},
+	"lab/inject":       {"door/http", "core", "kv"},
+	"lab/live":         {"lab", "lab/inject", "door/http/remote", "machine", "referee", "core", "kv"},
 	"internal/tidy":    {},
 }
 

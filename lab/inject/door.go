@@ -1,7 +1,6 @@
 package inject
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,7 +11,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/gamutdb/gamut/core"
 	doorhttp "github.com/gamutdb/gamut/door/http"
 	"github.com/gamutdb/gamut/kv"
 )
@@ -36,20 +34,9 @@ const settingsMax = 64 << 10
 func (i *Injector) Handler(t Target) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/lab/faults", func(w http.ResponseWriter, _ *http.Request) { answer(w, i.Settings(), nil) })
-	mux.HandleFunc("PUT /v1/lab/faults", func(w http.ResponseWriter, r *http.Request) {
-		i.put(w, r, func(s *Settings) any { *s = Settings{}; return s })
-	})
-	mux.HandleFunc("DELETE /v1/lab/faults", func(w http.ResponseWriter, _ *http.Request) {
-		err := i.Change(func(s *Settings) { *s = Settings{} })
-		answer(w, i.Settings(), err)
-	})
-	mux.HandleFunc("PUT /v1/lab/links/{peer}/{side}", i.putLink)
-	mux.HandleFunc("PUT /v1/lab/clock", func(w http.ResponseWriter, r *http.Request) {
-		i.put(w, r, func(s *Settings) any { s.Clock = Clock{}; return &s.Clock })
-	})
-	mux.HandleFunc("PUT /v1/lab/disk", func(w http.ResponseWriter, r *http.Request) {
-		i.put(w, r, func(s *Settings) any { s.Disk = Disk{}; return &s.Disk })
-	})
+	for _, pattern := range []string{"PUT /v1/lab/faults", "DELETE /v1/lab/faults", "PUT /v1/lab/links/{peer}/{side}", "PUT /v1/lab/clock", "PUT /v1/lab/disk"} {
+		mux.HandleFunc(pattern, i.change)
+	}
 	mux.HandleFunc("POST /v1/lab/command", func(w http.ResponseWriter, r *http.Request) { command(w, r, t) })
 	mux.HandleFunc("GET /v1/lab/groups/{group}/state", func(w http.ResponseWriter, r *http.Request) { state(w, r, t) })
 	mux.HandleFunc("POST /v1/lab/inject", func(w http.ResponseWriter, r *http.Request) {
@@ -62,41 +49,11 @@ func (i *Injector) Handler(t Target) http.Handler {
 	return mux
 }
 
-// put replaces a part of the settings by a JSON body. part blanks the part and returns where to decode it to.
-func (i *Injector) put(w http.ResponseWriter, r *http.Request, part func(*Settings) any) {
+// change replaces a part of the settings by a JSON body, and answers all of them.
+func (i *Injector) change(w http.ResponseWriter, r *http.Request) {
 	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, settingsMax))
-	if err != nil {
-		answer(w, nil, err)
-		return
-	}
-	decode := json.NewDecoder(bytes.NewReader(b))
-	decode.DisallowUnknownFields()
-	var bad error
-	err = i.Change(func(s *Settings) {
-		before := s.clone()
-		if bad = decode.Decode(part(s)); bad != nil {
-			*s = before
-		}
-	})
-	answer(w, i.Settings(), errors.Join(bad, err))
-}
-
-func (i *Injector) putLink(w http.ResponseWriter, r *http.Request) {
-	peer, err := strconv.ParseUint(r.PathValue("peer"), 10, 32)
-	side := r.PathValue("side")
-	if err != nil || peer == 0 || side != "in" && side != "out" {
-		answer(w, nil, fmt.Errorf("give a link as /v1/lab/links/PEER/in or /v1/lab/links/PEER/out, with the number of the peer"))
-		return
-	}
-	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, settingsMax))
-	var l Link
 	if err == nil {
-		decode := json.NewDecoder(bytes.NewReader(b))
-		decode.DisallowUnknownFields()
-		err = decode.Decode(&l)
-	}
-	if err == nil {
-		err = i.Change(func(s *Settings) { s.SetLink(core.NodeID(peer), side == "out", l) })
+		err = i.Change(func(s *Settings) error { return s.Request(r.Method, r.URL.Path, b) })
 	}
 	answer(w, i.Settings(), err)
 }

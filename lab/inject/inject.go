@@ -98,13 +98,14 @@ func (i *Injector) Settings() Settings {
 }
 
 // Change alters the settings, and their file first: a node that is killed at once starts again with them.
-func (i *Injector) Change(alter func(*Settings)) error {
+func (i *Injector) Change(alter func(*Settings) error) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	next := i.settings.clone()
 	next.Disk.SyncError = i.disk.errorWaits()
-	alter(&next)
-	next.drop()
+	if err := alter(&next); err != nil {
+		return err
+	}
 	if err := WriteFile(filepath.Dir(i.path), next); err != nil {
 		return err
 	}

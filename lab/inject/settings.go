@@ -1,11 +1,13 @@
 package inject
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/gamutdb/gamut/core"
@@ -162,15 +164,64 @@ func (s *Settings) String() string {
 	return join(parts)
 }
 
-// SetLink replaces a link with a peer: the one towards it, or the one from it.
-func (s *Settings) SetLink(peer core.NodeID, towards bool, l Link) {
+// Request changes what a request to the door asks to change: a PUT replaces the part that its path names, a DELETE all.
+func (s *Settings) Request(method, path string, body []byte) error {
+	if method == "DELETE" {
+		*s = Settings{}
+		return nil
+	}
+	next := s.clone()
+	var err error
+	switch part := strings.TrimPrefix(path, "/v1/lab/"); part {
+	case "faults":
+		next = Settings{}
+		err = decode(body, &next)
+	case "clock":
+		next.Clock = Clock{}
+		err = decode(body, &next.Clock)
+	case "disk":
+		next.Disk = Disk{}
+		err = decode(body, &next.Disk)
+	default:
+		err = next.requestLink(part, body)
+	}
+	if err == nil {
+		err = next.Validate()
+	}
+	if err == nil {
+		next.drop()
+		*s = next
+	}
+	return err
+}
+
+// requestLink replaces one link; part is links/PEER/in or links/PEER/out.
+func (s *Settings) requestLink(part string, body []byte) error {
+	words := strings.Split(part, "/")
+	peer := uint64(0)
+	if len(words) == 3 && words[0] == "links" && (words[2] == "in" || words[2] == "out") {
+		peer, _ = strconv.ParseUint(words[1], 10, 32) // 0 if it is no number, which no node has
+	}
+	if peer == 0 {
+		return fmt.Errorf("%q is no part of the settings; give faults, clock, disk, links/PEER/in or links/PEER/out, PEER being the number of a node", part)
+	}
+	var l Link
+	if err := decode(body, &l); err != nil {
+		return err
+	}
 	side := &s.In
-	if towards {
+	if words[2] == "out" {
 		side = &s.Out
 	}
 	if *side == nil {
 		*side = map[core.NodeID]Link{}
 	}
-	(*side)[peer] = l
-	s.drop()
+	(*side)[core.NodeID(peer)] = l
+	return nil
+}
+
+func decode(body []byte, into any) error {
+	d := json.NewDecoder(bytes.NewReader(body))
+	d.DisallowUnknownFields()
+	return d.Decode(into)
 }
