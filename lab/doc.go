@@ -1,4 +1,4 @@
-// Package lab runs scripts of client commands and faults against a cluster.
+// Package lab plays scripts against a cluster: client commands, faults, and what is to be seen then.
 //
 // One language serves demos, golden tests and bug reports: its statements are those of courses on Bayou, Paxos, two-phase
 // commit and quorum stores, in their own spelling and in ours. A script runs in a World: the simulator, in virtual time,

@@ -30,6 +30,9 @@ func (n *node) openDisk() store.Recovered {
 	return n.disk.Recover()
 }
 
+// nothing is what a disk holds of a group that has never run.
+func (n *node) nothing() *store.Recovered { return &store.Recovered{} }
+
 // newState is the state of a group through which this life of the node sees it.
 func (n *node) newState(g *group) *state {
 	group := n.disk.Group(g.id)

@@ -25,8 +25,8 @@ type node struct {
 	gone bool
 	// hadState are the groups that had a state when the disk was opened.
 	hadState map[core.GroupID]bool
-	// unfit says that this node should lead nothing, whenever it runs.
-	unfit bool
+	// unfit says that this node should lead nothing, whenever it runs; full, that its disk has no room for writes.
+	unfit, full bool
 	// life counts the starts; whatever was meant for an earlier one is dropped.
 	life   int
 	paused bool
@@ -113,6 +113,9 @@ func (n *node) crash(keep bool, why string) {
 	n.disk = n.disk.Crash(n.rng, true)
 	n.up, n.host, n.inbox = false, nil, nil
 	w.network.nodeDown(n)
+	if w.crashed != nil {
+		w.crashed(n)
+	}
 }
 
 // arrive puts something into the inbox.
@@ -208,7 +211,9 @@ func (n *node) syncDone() {
 	case n.failSync:
 		n.failSync = false
 		n.crash(n.rng.IntN(2) == 0, "sync failed")
-		w.faults.restartLater(n)
+		if w.crashed == nil {
+			w.faults.restartLater(n)
+		}
 	case n.hung:
 		// The disk answers when it is healed.
 	default:

@@ -52,6 +52,8 @@ type world struct {
 	clients []*client
 	faults  *strikes
 	checks  *checks
+	// crashed is told of each node that dies. Who has set it starts the node again.
+	crashed func(*node)
 	// eventsMax ends a run that does not come to rest; 0: it may go on.
 	eventsMax int
 
@@ -97,18 +99,25 @@ func RunTold(o Options) Result {
 
 func newWorld(o Options) *world {
 	o = o.withDefaults(stream(o.Seed, "options", 0))
-	w := &world{options: o, rng: stream(o.Seed, "world", 0), byID: map[core.GroupID]*group{}, eventsMax: eventsMax}
-	w.trace.start(w, o.Trace, o.TraceLines)
-	w.checks = newChecks(w)
-	w.network = newNetwork(w)
+	w := bareWorld(o)
 	for g := range o.Groups {
 		w.addGroup(w.newGroup(g))
 	}
-	for i := range o.Nodes {
-		w.nodes = append(w.nodes, newNode(w, i))
-	}
 	for i := range o.Clients {
 		w.clients = append(w.clients, newClient(w, i))
+	}
+	w.eventsMax = eventsMax
+	return w
+}
+
+// bareWorld has nodes that have not been started, and neither groups nor clients.
+func bareWorld(o Options) *world {
+	w := &world{options: o, rng: stream(o.Seed, "world", 0), byID: map[core.GroupID]*group{}}
+	w.trace.start(w, o.Trace, o.TraceLines)
+	w.checks = newChecks(w)
+	w.network = newNetwork(w)
+	for i := range o.Nodes {
+		w.nodes = append(w.nodes, newNode(w, i))
 	}
 	w.faults = newStrikes(w)
 	return w
@@ -287,7 +296,7 @@ func (w *world) describe() string {
 // judge gives the clients' histories to the referee.
 func (w *world) judge() {
 	h, final := w.history()
-	for _, v := range referee.CheckAll(h, final) {
+	for _, v := range referee.CheckAll(&referee.Run{Consistency: "linearizable", History: h, Final: final}) {
 		if !v.OK() {
 			w.fail(kindOf(v), "the referee rejects the history: %s", v)
 			return
