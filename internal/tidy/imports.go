@@ -29,7 +29,7 @@ var allowed = map[string][]string{
 	"sim":              {"keyspace", "paxos", "machine", "host", "store", "referee", "core", "kv"},
 	"lab":              {"sim", "referee", "keyspace", "core", "kv"},
 	"lab/inject":       {"door/http", "core", "kv"},
-	"lab/live":         {"lab", "lab/inject", "door/http/remote", "machine", "referee", "core", "kv"},
+	"lab/live":         {"lab", "lab/inject", "door/http/remote", "machine", "referee", "referee/workload", "core", "kv"},
 	"internal/tidy":    {},
 }
 

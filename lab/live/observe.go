@@ -96,6 +96,11 @@ func (w *World) State(ctx context.Context, node core.NodeID, keyspace string) ([
 	if err != nil {
 		return nil, err
 	}
+	return w.hold(ctx, m, keyspace)
+}
+
+// hold reads what a node's replicas hold. It may be called by many at once.
+func (w *World) hold(ctx context.Context, m *member, keyspace string) ([]lab.Item, error) {
 	info, err := m.remote.Keyspace(ctx, keyspace)
 	if err != nil {
 		return nil, err
@@ -103,7 +108,7 @@ func (w *World) State(ctx context.Context, node core.NodeID, keyspace string) ([
 	var list []lab.Item
 	for _, g := range info.Groups {
 		for _, host := range g.Replicas {
-			if core.NodeID(host) != node {
+			if core.NodeID(host) != m.id {
 				continue
 			}
 			items, err := w.groupState(ctx, m, g.Group)
