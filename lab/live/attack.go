@@ -204,13 +204,11 @@ func (w *World) SetLink(ctx context.Context, from, to core.NodeID, l lab.Link) e
 	if from == to {
 		return fmt.Errorf("there is no link from node %d to itself", from)
 	}
-	at := inject.Link{Down: l.Down, Flap: inject.Duration(l.Flap), Delay: inject.Duration(l.Delay), Jitter: inject.Duration(l.Jitter),
-		Loss: l.Loss, Duplicate: l.Duplicate, Reorder: l.Reorder}
 	var out inject.Link
 	if l.Flap == 0 { // the two ends would not flap together
 		out.Down = l.Down
 	}
-	if err := w.put(ctx, to, fmt.Sprintf("/v1/lab/links/%d/in", from), at); err != nil {
+	if err := w.put(ctx, to, fmt.Sprintf("/v1/lab/links/%d/in", from), linkOf(l)); err != nil {
 		return err
 	}
 	return w.put(ctx, from, fmt.Sprintf("/v1/lab/links/%d/out", to), out)
@@ -221,12 +219,26 @@ func (w *World) SetDisk(ctx context.Context, node core.NodeID, d lab.Disk) error
 	if d.SyncError && !w.runs(node) {
 		return fmt.Errorf("node %d does not run: a sync fails while somebody syncs: %w", node, lab.ErrCannot)
 	}
-	return w.put(ctx, node, "/v1/lab/disk", inject.Disk{SyncDelay: inject.Duration(d.SyncDelay), Hung: d.Hung, SyncError: d.SyncError, Full: d.Full})
+	return w.put(ctx, node, "/v1/lab/disk", diskOf(d))
 }
 
 // SetClock is lab.Attacks'.
 func (w *World) SetClock(ctx context.Context, node core.NodeID, c lab.Clock) error {
-	return w.put(ctx, node, "/v1/lab/clock", inject.Clock{Offset: inject.Duration(c.Offset), Rate: c.Rate})
+	return w.put(ctx, node, "/v1/lab/clock", clockOf(c))
+}
+
+// linkOf, diskOf and clockOf are the faults as nodes take them.
+func linkOf(l lab.Link) inject.Link {
+	return inject.Link{Down: l.Down, Flap: inject.Duration(l.Flap), Delay: inject.Duration(l.Delay), Jitter: inject.Duration(l.Jitter),
+		Loss: l.Loss, Duplicate: l.Duplicate, Reorder: l.Reorder}
+}
+
+func diskOf(d lab.Disk) inject.Disk {
+	return inject.Disk{SyncDelay: inject.Duration(d.SyncDelay), Hung: d.Hung, SyncError: d.SyncError, Full: d.Full}
+}
+
+func clockOf(c lab.Clock) inject.Clock {
+	return inject.Clock{Offset: inject.Duration(c.Offset), Rate: c.Rate}
 }
 
 func (w *World) put(ctx context.Context, node core.NodeID, path string, v any) error {

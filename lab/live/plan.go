@@ -19,18 +19,21 @@ type strike struct {
 const (
 	// swarmLength is how long one mixture of faults lasts: a bug often needs some faults to be frequent and others absent.
 	swarmLength = 6 * time.Second
-	// everyMin and everyMax are between which the mean time between two strikes of one kind is drawn for each swarm.
+	// everyMin and everyMax are between which the mean time between two strikes is drawn for each kind and swarm, if there
+	// are as few kinds as kindsFew. More of them strike less often each, or nothing would work that could break.
 	everyMin, everyMax = 700 * time.Millisecond, 4 * time.Second
+	kindsFew           = 3
 )
 
 // plan draws the strikes of a seed. The first swarm holds all kinds, each later one about two thirds of them.
 func plan(seed uint64, length time.Duration, kinds []*kind) []strike {
 	chance := random(seed, 1)
+	crowd := time.Duration(max(1, len(kinds)/kindsFew))
 	var list []strike
 	for from := time.Duration(0); from < length; from += swarmLength {
 		to := min(from+swarmLength, length)
 		for _, k := range kinds {
-			every := between(chance, everyMin, everyMax)
+			every := crowd * between(chance, everyMin, everyMax)
 			if from > 0 && chance.IntN(3) == 0 {
 				continue
 			}
@@ -47,7 +50,7 @@ func between(chance *rand.Rand, low, high time.Duration) time.Duration {
 	if high <= low {
 		return low
 	}
-	return low + time.Duration(chance.Int64N(int64(high-low)))
+	return (low + time.Duration(chance.Int64N(int64(high-low)))).Round(time.Millisecond)
 }
 
 // wait draws the time to the next of events that happen every so often.

@@ -2,7 +2,9 @@ package live
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -38,6 +40,20 @@ var kinds = []kind{
 	{"disk", 200 * time.Millisecond, 1500 * time.Millisecond, false, (*strikes).disk},
 	{"sync-error", 200 * time.Millisecond, 2 * time.Second, true, (*strikes).syncError},
 	{"handoff", 0, 0, false, (*strikes).handoff},
+}
+
+// text is a fault as it travels.
+func text(fault any) string {
+	b, err := json.Marshal(fault)
+	if err != nil {
+		panic(err) // it is made of numbers and words
+	}
+	return string(b)
+}
+
+// percent draws a chance below a highest one, small ones more often.
+func percent(chance *rand.Rand, highest float64) float64 {
+	return math.Round(100*highest*chance.Float64()*chance.Float64()) / 100
 }
 
 // strikes hurts a world as a plan says. One goroutine uses it.
@@ -135,7 +151,7 @@ func (s *strikes) eachLink(f func(from, to core.NodeID) error) error {
 
 func (s *strikes) link(ctx context.Context, chance *rand.Rand) (done, error) {
 	l := lab.Link{Delay: between(chance, 0, 60*time.Millisecond), Jitter: between(chance, 0, 100*time.Millisecond),
-		Loss: chance.Float64() * chance.Float64() / 2, Duplicate: chance.Float64() / 2, Reorder: chance.Float64() / 2}
+		Loss: percent(chance, 0.5), Duplicate: percent(chance, 0.8), Reorder: percent(chance, 0.8)}
 	if chance.IntN(4) == 0 {
 		l = lab.Link{Down: true, Flap: between(chance, 20*time.Millisecond, 500*time.Millisecond)}
 	}
@@ -148,7 +164,7 @@ func (s *strikes) link(ctx context.Context, chance *rand.Rand) (done, error) {
 			return s.SetLink(ctx, from, to, l)
 		})
 	}
-	return done{"link", fmt.Sprintf("links of node %d: %+v", node, l), []core.NodeID{node},
+	return done{"link", fmt.Sprintf("links of node %d: %s", node, text(linkOf(l))), []core.NodeID{node},
 		func(ctx context.Context) error { return each(ctx, lab.Link{}) }}, each(ctx, l)
 }
 
@@ -211,7 +227,7 @@ func (s *strikes) clock(ctx context.Context, chance *rand.Rand) (done, error) {
 		c.Rate = chance.Int64N(2*rateMax) - rateMax
 	}
 	undo := func(ctx context.Context) error { return s.SetClock(ctx, id, lab.Clock{}) }
-	return done{"clock", fmt.Sprintf("clock of node %d: %+v", id, c), []core.NodeID{id}, undo}, s.SetClock(ctx, id, c)
+	return done{"clock", fmt.Sprintf("clock of node %d: %s", id, text(clockOf(c))), []core.NodeID{id}, undo}, s.SetClock(ctx, id, c)
 }
 
 func (s *strikes) disk(ctx context.Context, chance *rand.Rand) (done, error) {
@@ -224,7 +240,7 @@ func (s *strikes) disk(ctx context.Context, chance *rand.Rand) (done, error) {
 		d = lab.Disk{Full: true}
 	}
 	undo := func(ctx context.Context) error { return s.SetDisk(ctx, id, lab.Disk{}) }
-	return done{"disk", fmt.Sprintf("disk of node %d: %+v", id, d), []core.NodeID{id}, undo}, s.SetDisk(ctx, id, d)
+	return done{"disk", fmt.Sprintf("disk of node %d: %s", id, text(diskOf(d))), []core.NodeID{id}, undo}, s.SetDisk(ctx, id, d)
 }
 
 func (s *strikes) syncError(ctx context.Context, chance *rand.Rand) (done, error) {
