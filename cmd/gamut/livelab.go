@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -50,7 +52,9 @@ func (l liveCluster) setup(nodes, basePort int) (live.Processes, map[core.NodeID
 		all[i].Lab = true
 		addresses[core.NodeID(all[i].Node)] = all[i].Address(settings.HTTPPort)
 	}
-	return local.New(program, all, io.Discard, l.log), addresses, nil
+	children := local.New(program, all, io.Discard, l.log)
+	children.DieWithParent = true
+	return children, addresses, nil
 }
 
 // newLiveCluster makes the folder of a cluster that is there to be hurt. keep says that somebody named it: a folder that the
@@ -113,7 +117,10 @@ func (f *liveFuzz) run(c *cobra.Command, g *global) error {
 	if f.length <= 0 || f.clients < 1 {
 		return usage(fmt.Errorf("--for %v with %d clients; both must be positive", f.length, f.clients))
 	}
-	w, end, err := f.open(c, g)
+	// An interrupt ends the run, and the nodes with it.
+	ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	w, end, err := f.open(ctx, c, g)
 	if err != nil {
 		return err
 	}
@@ -124,7 +131,7 @@ func (f *liveFuzz) run(c *cobra.Command, g *global) error {
 	if f.quiet {
 		options.Out = io.Discard
 	}
-	report, err := w.Fuzz(c.Context(), options)
+	report, err := w.Fuzz(ctx, options)
 	end(err != nil || !report.OK())
 	if err != nil {
 		return err
@@ -132,9 +139,9 @@ func (f *liveFuzz) run(c *cobra.Command, g *global) error {
 	return f.tell(out, report)
 }
 
-func (f *liveFuzz) open(c *cobra.Command, g *global) (w *live.World, end func(failed bool), err error) {
+func (f *liveFuzz) open(ctx context.Context, c *cobra.Command, g *global) (w *live.World, end func(failed bool), err error) {
 	if c.Flags().Changed("addr") {
-		if w, err = live.Attach(c.Context(), g.cluster().Addresses()); err != nil {
+		if w, err = live.Attach(ctx, g.cluster().Addresses()); err != nil {
 			return nil, nil, err
 		}
 		return w, func(bool) { w.Close() }, nil
@@ -143,7 +150,7 @@ func (f *liveFuzz) open(c *cobra.Command, g *global) (w *live.World, end func(fa
 	if err != nil {
 		return nil, nil, err
 	}
-	if w, err = live.Open(c.Context(), lab.Setting{Nodes: f.nodes, Seed: f.seed}, cluster.setup); err != nil {
+	if w, err = live.Open(ctx, lab.Setting{Nodes: f.nodes, Seed: f.seed}, cluster.setup); err != nil {
 		remove(true)
 		return nil, nil, fmt.Errorf("%w; what the nodes said is in %s", err, cluster.dir)
 	}

@@ -25,6 +25,9 @@ import (
 
 // Cluster is a set of children. Its methods are for one caller at a time, Runs excepted.
 type Cluster struct {
+	// DieWithParent lets the system end the children when this process ends, however that happens, where the system can.
+	DieWithParent bool
+
 	program  string
 	out, log io.Writer
 	nodes    map[core.NodeID]*settings.Node
@@ -68,8 +71,8 @@ func (c *Cluster) Start(node core.NodeID) error {
 	args := append([]string{"start"}, c.nodes[node].Args()...)
 	cmd := exec.Command(c.program, args...)
 	cmd.Stdout, cmd.Stderr = c.log, c.log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := cmd.Start(); err != nil {
+	cmd.SysProcAttr = c.attributes()
+	if err := c.begin(cmd); err != nil {
 		return fmt.Errorf("node %d: %w", node, err)
 	}
 	ch := &child{cmd: cmd, ended: make(chan struct{})}
