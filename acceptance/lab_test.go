@@ -269,7 +269,7 @@ func TestNobodyIsAttackedUnasked(t *testing.T) {
 	if s, err := c.status(1); err != nil || s.Lab {
 		t.Errorf("the status says lab %v, %v", s.Lab, err)
 	}
-	code, out := c.gamut("lab", "fuzz", "--addr", c.addr(1, httpDoor), "--for", "1s")
+	code, out := c.gamut("lab", "fuzz", "--live", "--addr", c.addr(1, httpDoor), "--for", "1s")
 	if code != 1 || !strings.Contains(out, "start it with gamut start --lab") {
 		t.Errorf("lab fuzz exits with %d: %s", code, out)
 	}
@@ -295,7 +295,7 @@ func TestLabFuzz(t *testing.T) {
 func labFuzz(t *testing.T, args ...string) (code int, out string) {
 	t.Helper()
 	temp := t.TempDir()
-	cmd := exec.Command(program, append([]string{"lab", "fuzz", "--base-port", fmt.Sprint(freePorts(t, 3))}, args...)...)
+	cmd := exec.Command(program, append([]string{"lab", "fuzz", "--live", "--base-port", fmt.Sprint(freePorts(t, 3))}, args...)...)
 	cmd.Env = append(os.Environ(), "TMPDIR="+temp)
 	var text lastLines
 	cmd.Stdout, cmd.Stderr = &text, &text

@@ -114,10 +114,15 @@ type (
 	Flush struct{}
 	// Roll means that a new log segment begins: the replica writes what it must not lose and would not write again (rule L4).
 	Roll struct{}
-	// PeerDown means that the connection to a peer's node broke. It proves nothing.
+	// PeerDown means that the connection to a peer's node broke. It proves nothing. PeerUp means that there is one (again):
+	// a replica begins with none, and is told of each as it is made.
 	PeerDown struct{ Peer ReplicaID }
+	PeerUp   struct{ Peer ReplicaID }
 	// Handoff asks a leader to hand over to a peer.
 	Handoff struct{ To ReplicaID }
+	// Reconfigure asks the leader to make these replicas the voters of the group. It is answered by nothing but the group's
+	// configuration, when it says so: whoever wants it asks again until then.
+	Reconfigure struct{ Voters []ReplicaID }
 	// Checkpoint asks the leader to place a mark in the log at which every replica keeps its state (a CheckpointNote).
 	Checkpoint struct{ ID RequestID }
 )

@@ -108,7 +108,9 @@ type Host struct {
 	unfit   bool
 
 	order []*slot // by group: iteration must not depend on a map
-	index map[core.GroupID]*slot
+	// connected are the nodes to which there is a connection.
+	connected map[core.NodeID]bool
+	index     map[core.GroupID]*slot
 
 	open      Batch
 	spare     []core.Item
@@ -161,7 +163,7 @@ type held struct {
 // New makes an empty host. upper is the highest HLCUpper found in the log.
 func New(port Port, rng *rand.Rand, upper kv.HLC, now Now, options Options) *Host {
 	h := &Host{options: options.withDefaults(), port: port, rand: rng, now: now, index: map[core.GroupID]*slot{},
-		lanes: map[core.GroupID]*lanes{}, ordering: map[core.GroupID]core.NodeID{}}
+		connected: map[core.NodeID]bool{}, lanes: map[core.GroupID]*lanes{}, ordering: map[core.GroupID]core.NodeID{}}
 	h.requests.firstGen = rng.Uint32()
 	h.open.Seq = 1
 	h.clock.start(upper)
@@ -197,6 +199,11 @@ func (h *Host) Add(now Now, r Replica) {
 	copy(h.order[at+1:], h.order[at:])
 	h.order[at] = s
 	h.step(s, r.First)
+	for _, id := range s.members {
+		if h.connected[s.nodes[id]] {
+			h.step(s, core.PeerUp{Peer: id})
+		}
+	}
 }
 
 // Remove ends a replica: what it has not answered is unknown, what it holds back is forgotten.
@@ -394,17 +401,30 @@ func (h *Host) Deadline() core.Time {
 	return at
 }
 
+// PeerUp tells all replicas that there is a connection to a node.
+func (h *Host) PeerUp(now Now, node core.NodeID) {
+	h.now = now
+	h.connected[node] = true
+	h.stepPeers(node, func(id core.ReplicaID) any { return core.PeerUp{Peer: id} })
+}
+
 // PeerDown tells all replicas that the connection to a node broke, and gives up on what was forwarded there.
 func (h *Host) PeerDown(now Now, node core.NodeID) {
 	h.now = now
+	delete(h.connected, node)
+	h.stepPeers(node, func(id core.ReplicaID) any { return core.PeerDown{Peer: id} })
+	h.loseForwards(node)
+}
+
+// stepPeers steps every replica that has a peer on the node.
+func (h *Host) stepPeers(node core.NodeID, event func(core.ReplicaID) any) {
 	for _, s := range h.order {
 		for _, id := range s.members {
-			if s.nodes[id] == node {
-				h.step(s, core.PeerDown{Peer: id})
+			if s.nodes[id] == node && id != s.self {
+				h.step(s, event(id))
 			}
 		}
 	}
-	h.loseForwards(node)
 }
 
 // Roll steps every replica with core.Roll; the next batch begins a new segment.

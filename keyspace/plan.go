@@ -13,9 +13,6 @@ const SystemName = "system"
 // SystemGroup is the group of the catalog.
 const SystemGroup core.GroupID = 1
 
-// planned are the consistencies that have a name but no protocol yet.
-var planned = []kv.Consistency{"sequential", "atomic", "quorum", "causal", "eventual"}
-
 // checkSpec checks what a user asked for and fills in the defaults for a cluster of so many nodes.
 func checkSpec(spec *kv.CreateKeyspace, nodes int) error {
 	if err := CheckName(spec.Name); err != nil {
@@ -68,7 +65,7 @@ func checkConsistency(c kv.Consistency) error {
 	if c == kv.Linearizable {
 		return nil
 	}
-	if slices.Contains(planned, c) {
+	if slices.Contains(kv.Consistencies, c) {
 		return kv.Errorf(kv.Unsupported, "consistency %q is known but not built yet; today there is %q", c, kv.Linearizable)
 	}
 	return kv.Errorf(kv.Invalid, "consistency %q is not known; today there is %q", c, kv.Linearizable)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/kv"
+	"github.com/gamutdb/gamut/machine"
 	"github.com/gamutdb/gamut/paxos"
 )
 
@@ -16,12 +17,30 @@ type Options struct {
 	LeaseMillis uint32
 }
 
-// The switch from a promise to a protocol: these three functions and nothing else.
+// The switch from a promise to a protocol: the functions of this file and nothing else.
+
+// Offers says whether a keyspace can honestly execute a command at the level that it asks for: nil, or an error that says
+// why not and which consistency would (Unsupported). It looks at the command alone.
+func Offers(ks *kv.Keyspace, c *kv.Command) error {
+	if c.Level > kv.LevelLinearizable {
+		return kv.Errorf(kv.Unsupported, "keyspace %s is %s and cannot give level %s; it gives default and linearizable", ks.Name, ks.Consistency, c.Level)
+	}
+	return nil
+}
+
+// Read answers a read-only command from a replica's state, while its permit holds (core.Leased); needsLog says that this
+// one has to be a step of the replica.
+func Read(c kv.Consistency, view core.View, command *kv.Command, stamp kv.HLC) (r kv.Result, needsLog bool) {
+	if c != kv.Linearizable {
+		return kv.Result{}, true
+	}
+	return machine.Read(view, command, stamp)
+}
 
 // NewReplica makes a replica of a shard of a keyspace.
-func NewReplica(c kv.Consistency, self core.ReplicaID, o Options) core.Replica {
-	if c != kv.Linearizable {
-		panic(fmt.Sprintf("keyspace: no protocol for consistency %q", c))
+func NewReplica(d *Descriptor, self core.ReplicaID, o Options) core.Replica {
+	if d.Consistency != kv.Linearizable {
+		panic(fmt.Sprintf("keyspace: no protocol for consistency %q", d.Consistency))
 	}
 	return paxos.New(self, paxos.Options{Heartbeat: o.Heartbeat, ElectionMin: o.ElectionMin, ElectionMax: o.ElectionMax})
 }

@@ -42,6 +42,8 @@ const (
 const (
 	commandSession = 1 << iota
 	commandConds
+	commandLevel
+	commandToken
 	commandBits
 )
 
@@ -54,11 +56,23 @@ func AppendCommand(b []byte, c *Command) []byte {
 	if len(c.Conds) > 0 {
 		flags |= commandConds
 	}
+	if c.Level != 0 {
+		flags |= commandLevel
+	}
+	if len(c.Token) > 0 {
+		flags |= commandToken
+	}
 	b = append(b, codecVersion, flags)
 	if flags&commandSession != 0 {
 		b = append(b, c.Session.Client[:]...)
 		b = binary.AppendUvarint(b, c.Session.Seq)
 		b = binary.AppendUvarint(b, c.Session.Acked)
+	}
+	if flags&commandLevel != 0 {
+		b = append(b, byte(c.Level))
+	}
+	if flags&commandToken != 0 {
+		b = appendBytes(b, c.Token)
 	}
 	if flags&commandConds != 0 {
 		b = binary.AppendUvarint(b, uint64(len(c.Conds)))
@@ -255,13 +269,20 @@ func DecodeCommand(b []byte, c *Command) error {
 		return errCodec
 	}
 	flags := r.byte()
-	c.Session, c.Conds, c.Ops = Session{}, c.Conds[:0], c.Ops[:0]
+	c.Session, c.Level, c.Token, c.Conds, c.Ops = Session{}, 0, nil, c.Conds[:0], c.Ops[:0]
 	if flags&commandSession != 0 {
 		if len(r.b) < 16 {
 			return errCodec
 		}
 		r.b = r.b[copy(c.Session.Client[:], r.b):]
 		c.Session.Seq, c.Session.Acked = r.uvarint(), r.uvarint()
+	}
+	if flags&commandLevel != 0 {
+		c.Level = Level(r.byte())
+		r.bad = r.bad || c.Level >= levels
+	}
+	if flags&commandToken != 0 {
+		c.Token = r.bytes()
 	}
 	if flags&commandConds != 0 {
 		for n := r.count(4); n > 0 && !r.bad; n-- {
@@ -317,6 +338,9 @@ const (
 	resultKey
 	resultItems
 	resultDetail
+	resultOrigin
+	resultLevel
+	resultToken
 	resultBits
 )
 
@@ -341,13 +365,17 @@ func resultMask(r *Result) (mask uint64) {
 	set(resultKey, len(r.Key) > 0)
 	set(resultItems, len(r.Items) > 0)
 	set(resultDetail, r.Detail != "")
+	set(resultOrigin, r.Origin != 0)
+	set(resultLevel, r.Level != 0)
+	set(resultToken, len(r.Token) > 0)
 	return mask
 }
 
-func (r *Result) numberFields() [6]numberField {
-	return [6]numberField{
+func (r *Result) numberFields() [7]numberField {
+	return [7]numberField{
 		{bit: resultFlags, u32: &r.Flags}, {bit: resultVersion, u64: &r.Version}, {bit: resultExpireAt, i64: &r.ExpireAt},
 		{bit: resultAsOf, i64: &r.AsOf}, {bit: resultInt, i64: &r.Int}, {bit: resultFloat, f64: &r.Float},
+		{bit: resultOrigin, u32: &r.Origin},
 	}
 }
 
@@ -373,6 +401,12 @@ func AppendResult(b []byte, r *Result) []byte {
 	if mask&resultDetail != 0 {
 		b = binary.AppendUvarint(b, uint64(len(r.Detail)))
 		b = append(b, r.Detail...)
+	}
+	if mask&resultLevel != 0 {
+		b = append(b, byte(r.Level))
+	}
+	if mask&resultToken != 0 {
+		b = appendBytes(b, r.Token)
 	}
 	if mask&resultItems != 0 {
 		b = binary.AppendUvarint(b, uint64(len(r.Items)))
@@ -417,6 +451,13 @@ func (r *reader) result(out *Result, depth int) {
 	}
 	if mask&resultDetail != 0 {
 		out.Detail = string(r.bytes())
+	}
+	if mask&resultLevel != 0 {
+		out.Level = Level(r.byte())
+		r.bad = r.bad || out.Level >= levels
+	}
+	if mask&resultToken != 0 {
+		out.Token = r.bytes()
 	}
 	if mask&resultItems != 0 {
 		n := r.count(2)

@@ -25,12 +25,13 @@ type Keyspace struct {
 	Shards      int
 	// ShardOf tells in which shard a key lies, 0 <= shard < Shards.
 	ShardOf func(key []byte) int
+	// MergeTokens is what a client has seen that holds both tokens; nil: the keyspace's answers carry none.
+	MergeTokens func(a, b []byte) []byte
 }
 
 // Call is one command on its way and its result.
 type Call struct {
 	Keyspace *Keyspace
-	Level    Level
 	Command  Command
 	// Shard is used only for commands without keys (scans, OpClear, OpNone); elsewhere the keys decide.
 	Shard int

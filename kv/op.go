@@ -190,8 +190,12 @@ func (s Session) IsZero() bool { return s.Seq == 0 }
 // Command is what one request asks of one shard: all its conditions and operations take effect at one instant, or none.
 type Command struct {
 	Session Session
-	Conds   []Cond
-	Ops     []Op
+	// Level is what the request asks of its keyspace.
+	Level Level
+	// Token is what the client has seen so far, as the last Result.Token said; opaque to all but the keyspace's protocol.
+	Token []byte
+	Conds []Cond
+	Ops   []Op
 }
 
 // ReadOnly reports whether no operation of the command can change anything.

@@ -46,6 +46,8 @@ const (
 	DiskFull Code = 44
 	// Exists: what was to be created is there already.
 	Exists Code = 45
+	// SessionLost: what the session has seen is gone with the disk of its only holder; the client must begin a new session.
+	SessionLost Code = 46
 
 	// Unknown: the outcome is not known; the command may have happened, or may happen yet.
 	Unknown Code = 64
@@ -57,7 +59,8 @@ var codeNames = map[Code]string{
 	NotLeader: "not leader", Sealed: "sealed", TooOld: "session too old", ClockSkew: "clock skew",
 	Unsupported: "unsupported", BehindSession: "behind session", BadToken: "bad token", Invalid: "invalid request",
 	NoKeyspace: "no such keyspace", CrossShard: "keys in several shards", DiskFull: "disk full", Exists: "already exists",
-	Unknown: "unknown outcome",
+	SessionLost: "session lost",
+	Unknown:     "unknown outcome",
 }
 
 // String is the code in words.
@@ -93,6 +96,8 @@ type Result struct {
 	Flags   uint32
 	// Version grows with every change of the record; 0: missing. It is also the position of the change in its group.
 	Version uint64
+	// Origin is the replica that gave the record its stamp, in keyspaces whose versions are stamps: (Version as HLC, Origin); else 0.
+	Origin uint32
 	// ExpireAt is in Unix milliseconds; 0: never.
 	ExpireAt int64
 	// AsOf is the log time in Unix milliseconds at which the result was true.
@@ -101,8 +106,12 @@ type Result struct {
 	Float float64
 	Value []byte
 	// Key is the key of a scanned item, or where a cut scan goes on.
-	Key    []byte
-	Items  []Result
+	Key   []byte
+	Items []Result
+	// Level is the level met, if the request asked for one or the protocol has more than one.
+	Level Level
+	// Token is what the client has seen with this answer, to go with its next command; empty: nothing new.
+	Token  []byte
 	Detail string
 }
 

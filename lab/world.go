@@ -1,8 +1,10 @@
 package lab
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/gamutdb/gamut/core"
@@ -23,6 +25,8 @@ type World interface {
 	Describe() string
 	// Nodes are the ids of all nodes, in order, whether they run or not. It never changes.
 	Nodes() []core.NodeID
+	// Running tells whether a node's process runs, and whether it was paused. It asks nobody: the world has started it.
+	Running(node core.NodeID) (up, paused bool)
 	// Now is how long the world has existed, by its own clock.
 	Now() time.Duration
 
@@ -93,8 +97,8 @@ type Request struct {
 	// Node is whom the client asks.
 	Node     core.NodeID
 	Keyspace string
-	Level    kv.Level
-	Command  kv.Command
+	// Command carries the level that it asks for, and the token of what its client has seen.
+	Command kv.Command
 	// Shard is used only for commands without keys (scans): elsewhere the keys decide.
 	Shard int
 	// Timeout is how long the client gives the node. It is positive.
@@ -126,6 +130,10 @@ type Item struct {
 	Version    uint64
 	Flags      uint32
 	ExpireAt   int64 // Unix milliseconds; 0: never
+}
+
+func sortItems(items []Item) {
+	slices.SortFunc(items, func(a, b Item) int { return bytes.Compare(a.Key, b.Key) })
 }
 
 // Tail says what becomes of what a crashing node wrote and did not sync.

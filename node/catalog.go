@@ -59,7 +59,7 @@ func (n *Node) reconcile(now host.Now) {
 func (n *Node) startReplica(now host.Now, sh *shard) {
 	d := sh.space.descriptor
 	config := d.FirstConfig(n.identity.Cluster, sh.index, n.config.protocolOptions())
-	replica := keyspace.NewReplica(d.Consistency, sh.self, n.config.protocolOptions())
+	replica := keyspace.NewReplica(d, sh.self, n.config.protocolOptions())
 	state := &replicaState{Group: sh.state, open: map[*lentSnapshot]struct{}{}}
 	if sh.group == keyspace.SystemGroup {
 		state.changed = &n.catalogChanged

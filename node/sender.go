@@ -88,6 +88,7 @@ func (n *Node) speakOnce(ctx context.Context, p *peer) error {
 		return err
 	}
 	p.opened(conn, theirs.store)
+	n.inbox.call(func(now host.Now) { n.host.PeerUp(now, p.id) })
 	n.log.Info("connected to a peer", "peer", p.id, "address", p.addr, "boot", theirs.boot)
 	// The peer says nothing on this connection; whatever can be read is its end.
 	n.workers.Add(1)

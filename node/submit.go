@@ -6,8 +6,8 @@ import (
 
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/host"
+	"github.com/gamutdb/gamut/keyspace"
 	"github.com/gamutdb/gamut/kv"
-	"github.com/gamutdb/gamut/machine"
 )
 
 // arenaKeep is the largest memory of encoded commands that is kept for the next submission.
@@ -149,7 +149,7 @@ func (n *Node) sort(s *submission, calls []*kv.Call, now core.Time) {
 
 // read answers from the state as it stands. State that cannot be read ends the node.
 func (n *Node) read(sh *shard, c *kv.Call, stamp kv.HLC) (r kv.Result, needsLog bool) {
-	err := guarded(func() { r, needsLog = machine.Read(sh.state, &c.Command, stamp) })
+	err := guarded(func() { r, needsLog = keyspace.Read(c.Keyspace.Consistency, sh.state, &c.Command, stamp) })
 	if err != nil {
 		n.fail(err)
 		return kv.Result{Code: kv.Unavailable, Detail: "this node cannot read its disk and stops; ask another one"}, false
@@ -159,10 +159,10 @@ func (n *Node) read(sh *shard, c *kv.Call, stamp kv.HLC) (r kv.Result, needsLog 
 
 // check finds the shard of a call; nil: the answer says what is wrong with it.
 func (n *Node) check(t *table, c *kv.Call) (*shard, kv.Result) {
-	if c.Level > kv.LevelLinearizable {
-		return nil, kv.Result{Code: kv.Unsupported, Detail: "the keyspace cannot give this level"}
-	}
 	if err := c.Command.Validate(); err != nil {
+		return nil, kv.Failed(err)
+	}
+	if err := keyspace.Offers(c.Keyspace, &c.Command); err != nil {
 		return nil, kv.Failed(err)
 	}
 	if n.diskFull.Load() && !c.Command.ReadOnly() {

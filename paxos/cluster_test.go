@@ -110,12 +110,18 @@ func newCluster(n int, config Config, options Options) *cluster {
 	for i := range n {
 		c.config.Voters = append(c.config.Voters, core.ReplicaID(i+1))
 	}
-	for _, id := range c.config.Voters {
+	c.add(n)
+	return c
+}
+
+// add starts replicas that never ran; those beyond the first voters are members of nothing yet.
+func (c *cluster) add(n int) {
+	for range n {
+		id := core.ReplicaID(len(c.members) + 1)
 		m := &member{id: id, rand: rand.New(rand.NewPCG(uint64(id), 7)), state: newMemoryState(), flushed: newMemoryState(), batch: 1}
 		c.members = append(c.members, m)
 		c.boot(m, core.Start{Config: c.config.AppendTo(nil)})
 	}
-	return c
 }
 
 func (c *cluster) boot(m *member, first any) {

@@ -167,9 +167,11 @@ func (r *Replica) handle(event any) {
 		r.peerDown(e.Peer)
 	case core.Handoff:
 		r.handoff(e.To)
+	case core.Reconfigure:
+		r.onReconfigure(e.Voters)
 	case core.Checkpoint:
 		r.mark(e.ID)
-	case core.Again:
+	case core.PeerUp, core.Again:
 	default:
 		panic(fmt.Sprintf("paxos: unexpected event %T", event))
 	}
@@ -221,6 +223,7 @@ func (r *Replica) proceed() {
 		r.install()
 	}
 	if r.role == Leader {
+		r.changeMembers()
 		r.advanceCommit()
 	}
 	r.apply()
@@ -342,9 +345,9 @@ func (r *Replica) Blocks(from uint64, limit int) []*Block {
 	return slices.Clone(list[:min(limit, len(list))])
 }
 
-// others calls f for each voter but this one.
-func (r *Replica) others(f func(id core.ReplicaID)) {
-	for _, id := range r.config.Voters {
+// otherVoters calls f for each voter but this one.
+func (r *Replica) otherVoters(f func(id core.ReplicaID)) {
+	for _, id := range r.config.electorate() {
 		if id != r.self {
 			f(id)
 		}
@@ -400,11 +403,15 @@ func (r *Replica) placeConfig(b *Block) {
 	}
 	r.configs = append(r.configs, placedConfig{b.Index, c})
 	r.config = c
+	r.followConfig()
 }
 
 // revertConfigs forgets the configurations of blocks that were truncated.
 func (r *Replica) revertConfigs() {
 	last := r.log.last().Index
+	if r.options.Mutation == KeepTruncatedConfig {
+		return
+	}
 	for n := len(r.configs); n > 1 && r.configs[n-1].index > last; n-- {
 		r.configs = r.configs[:n-1]
 	}

@@ -56,7 +56,7 @@ type Op struct {
 	Value  string `json:"value,omitempty"`
 	Expect string `json:"expect,omitempty"`
 	Delta  int64  `json:"delta,omitempty"`
-	// TTL is how many milliseconds after the write its key ends; 0: never.
+	// TTL is how many milliseconds after the write its key ends; 0: never. Keys that have one are not counted with or appended to.
 	TTL int64 `json:"ttl,omitempty"`
 	// Subs are the operations of a Txn; its own Key is empty.
 	Subs []Sub `json:"subs,omitempty"`

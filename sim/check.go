@@ -71,7 +71,7 @@ func (c *checks) look(n *node, g *group) Inside {
 
 // applied: equal positions have equal states.
 func (c *checks) applied(g core.GroupID, n *node, index, digest uint64) {
-	if index == 0 {
+	if index == 0 || c.w.byID[g].protocol.Digest != nil {
 		return
 	}
 	p := place{g, index}
@@ -194,7 +194,7 @@ func (c *checks) permits(n *node, g *group) bool {
 // permit: who may be read without a step has applied all that was acknowledged.
 func (c *checks) permit(n *node, g *group) {
 	a := c.ackedAt[g.id]
-	if a.version == 0 || !c.permits(n, g) {
+	if a.version == 0 || g.protocol.Digest != nil || !c.permits(n, g) {
 		return
 	}
 	if applied := n.disk.Group(g.id).Applied(); applied < a.version {

@@ -29,6 +29,8 @@ type client struct {
 	roams   bool
 	home    int
 	session kv.Session
+	// tokens are what the client has seen of each group, where the protocol says so.
+	tokens map[core.GroupID][]byte
 
 	count   int
 	current *operation
@@ -65,7 +67,7 @@ type operation struct {
 }
 
 func newClient(w *world, i int) *client {
-	c := &client{w: w, id: i, rng: stream(w.options.Seed, "client", i), seen: map[string]string{}}
+	c := &client{w: w, id: i, rng: stream(w.options.Seed, "client", i), seen: map[string]string{}, tokens: map[core.GroupID][]byte{}}
 	c.think = Millisecond * core.Time(10+c.rng.Int64N(80))
 	if w.options.Think > 0 {
 		c.think = w.options.Think
@@ -131,6 +133,10 @@ func (c *client) next() {
 		o.command.Session = c.session
 		o.command.Session.Acked = c.session.Seq - 1
 	}
+	if level := c.w.options.Protocol.Level; level != nil {
+		o.command.Level = level(c.rng, o.command.ReadOnly())
+	}
+	o.command.Token = c.tokens[o.group.id]
 	o.encoded = kv.AppendCommand(nil, &o.command)
 	c.try(o)
 }
@@ -203,6 +209,9 @@ func (c *client) end(o *operation, r kv.Result) {
 	if o.recorded {
 		c.history = append(c.history, o.op)
 	}
+	if merge := w.options.Protocol.MergeTokens; merge != nil && len(r.Token) > 0 {
+		c.tokens[o.group.id] = merge(c.tokens[o.group.id], r.Token)
+	}
 	c.learn(o, &r)
 	c.current = nil
 	if o.proof && o.op.Outcome == referee.Done {
@@ -250,8 +259,24 @@ func (c *client) learn(o *operation, r *kv.Result) {
 	}
 }
 
-// draw chooses the next operation. The first letter of a key says what is done with it, so that the referee can say most:
-// a: only appends; c: only increments; r: everything a register can; m: all of it; t: keys with a time to live.
+// linearizable are the families of a keyspace that offers everything. a: only appends; c: only increments; r: everything a
+// register can; m: all of it; t: keys with a time to live.
+var linearizable = []Family{
+	{Letter: "a", Kinds: []referee.Kind{referee.Append, referee.Append, referee.Get}},
+	{Letter: "c", Kinds: []referee.Kind{referee.Incr, referee.Incr, referee.Get}},
+	{Letter: "r", Kinds: []referee.Kind{referee.Set, referee.Set, referee.Cas, referee.Cas, referee.Create, referee.Delete, referee.Get, referee.Get, referee.Get}},
+	{Letter: "m", Kinds: []referee.Kind{referee.Set, referee.Incr, referee.Append, referee.Cas, referee.Delete, referee.Get, referee.Get}},
+	{Letter: "t", Kinds: []referee.Kind{referee.Set, referee.Get}, Mortal: true},
+}
+
+func (w *world) families() []Family {
+	if w.options.Protocol.Families != nil {
+		return w.options.Protocol.Families
+	}
+	return linearizable
+}
+
+// draw chooses the next operation.
 func (c *client) draw() *operation {
 	if c.wantsProof && len(c.proofs) > 0 {
 		p := c.proofs[0]
@@ -260,19 +285,10 @@ func (c *client) draw() *operation {
 		return o
 	}
 	g := c.w.groups[c.rng.IntN(len(c.w.groups))]
-	families := []struct {
-		name  string
-		kinds []referee.Kind
-	}{
-		{"a", []referee.Kind{referee.Append, referee.Append, referee.Get}},
-		{"c", []referee.Kind{referee.Incr, referee.Incr, referee.Get}},
-		{"r", []referee.Kind{referee.Set, referee.Set, referee.Cas, referee.Cas, referee.Create, referee.Delete, referee.Get, referee.Get, referee.Get}},
-		{"m", []referee.Kind{referee.Set, referee.Incr, referee.Append, referee.Cas, referee.Delete, referee.Get, referee.Get}},
-		{"t", []referee.Kind{referee.Set, referee.Get}},
-	}
-	f := families[c.rng.IntN(len(families))]
-	o := c.build(g, fmt.Sprintf("%s%d", f.name, g.id), f.kinds[c.rng.IntN(len(f.kinds))])
-	if f.name == "t" {
+	families := c.w.families()
+	f := &families[c.rng.IntN(len(families))]
+	o := c.build(g, fmt.Sprintf("%s%d", f.Letter, g.id), f.Kinds[c.rng.IntN(len(f.Kinds))])
+	if f.Mortal {
 		o.recorded = false
 		o.command.Ops[0].Expiry, o.command.Ops[0].Expire = kv.ExpireIn, 1+c.rng.Int64N(500)
 	}
@@ -341,8 +357,11 @@ func (n *node) read(g *group, encoded []byte, timeout core.Time, answer func(kv.
 
 // finalState reads every key of the histories from the first living replica, as far as the run came.
 func (w *world) finalState(g *group, final referee.Final) {
-	for _, family := range "acrm" {
-		key := fmt.Sprintf("%c%d", family, g.id)
+	for _, f := range w.families() {
+		if f.Mortal {
+			continue
+		}
+		key := fmt.Sprintf("%s%d", f.Letter, g.id)
 		c := kv.Command{Ops: []kv.Op{{Kind: kv.OpGet, Key: []byte(key)}}}
 		if g.protocol.Read == nil {
 			return

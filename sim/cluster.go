@@ -124,7 +124,7 @@ func (c *Cluster) CreateKeyspace(spec kv.CreateKeyspace) (*keyspace.Descriptor, 
 		return nil, err
 	}
 	c.next, c.keyspaces[d.Name] = next, d
-	protocol := protocolOf(d.Consistency, c.options.Protocols)
+	protocol := protocolOf(d, c.options.Protocols)
 	for i := range d.Shards {
 		c.runGroup(c.newGroup(d, i, protocol))
 	}
@@ -166,13 +166,13 @@ type asked struct {
 
 // Submit gives a command for one shard of a keyspace to a node, as one of its clients would. done is called once, while
 // time passes: at the latest a little after the timeout.
-func (c *Cluster) Submit(to core.NodeID, d *keyspace.Descriptor, shard int, level kv.Level, command *kv.Command, timeout core.Time, done func(kv.Result)) {
+func (c *Cluster) Submit(to core.NodeID, d *keyspace.Descriptor, shard int, command *kv.Command, timeout core.Time, done func(kv.Result)) {
 	w, n := c.w, c.node(to)
 	a := &asked{node: n, done: done}
 	c.open = append(c.open, a)
 	encoded, read := kv.AppendCommand(nil, command), command.ReadOnly()
 	w.after(c.travel(), func() {
-		if bad := c.refusal(n, d, shard, level, command); bad.Code != kv.OK {
+		if bad := c.refusal(n, d, shard, command); bad.Code != kv.OK {
 			c.answer(a, bad)
 			return
 		}
@@ -191,18 +191,20 @@ func (c *Cluster) Submit(to core.NodeID, d *keyspace.Descriptor, shard int, leve
 }
 
 // refusal is what a node says before it gives a command to its host; OK: nothing.
-func (c *Cluster) refusal(n *node, d *keyspace.Descriptor, shard int, level kv.Level, command *kv.Command) kv.Result {
+func (c *Cluster) refusal(n *node, d *keyspace.Descriptor, shard int, command *kv.Command) kv.Result {
 	switch {
 	case !n.up:
 		return kv.Result{Code: kv.Unavailable, Detail: fmt.Sprintf("node %d does not run: connection refused", n.id)}
 	case shard < 0 || shard >= len(d.Shards):
 		return kv.Result{Code: kv.Invalid, Detail: "there is no such shard in the keyspace"}
-	case d.Consistency == kv.Linearizable && level > kv.LevelLinearizable:
-		return kv.Result{Code: kv.Unsupported, Detail: "the keyspace cannot give this level"}
 	case n.full && !command.ReadOnly():
 		return kv.Result{Code: kv.DiskFull, Detail: fmt.Sprintf("the disk of node %d is full; make room, or write through another node", n.id)}
 	}
-	if err := command.Validate(); err != nil {
+	err := keyspace.Offers(d.Keyspace(), command)
+	if err == nil {
+		err = command.Validate()
+	}
+	if err != nil {
 		return kv.Failed(err)
 	}
 	return kv.Result{}
@@ -233,13 +235,16 @@ func (c *Cluster) crashed(n *node) {
 func (c *Cluster) node(id core.NodeID) *node { return c.w.nodes[id-1] }
 
 // protocolOf is the switch from a promise to what the world has to know of its protocol.
-func protocolOf(c kv.Consistency, o keyspace.Options) *Protocol {
-	p := Protocol{Name: string(c)}
-	if c == kv.Linearizable {
+func protocolOf(d *keyspace.Descriptor, o keyspace.Options) *Protocol {
+	p := Protocol{Name: string(d.Consistency)}
+	if d.Consistency == kv.Linearizable {
 		p = Paxos(paxos.Options{}, 0)
 	}
 	p.Config = nil // descriptors have their own
-	p.New = func(self core.ReplicaID) core.Replica { return keyspace.NewReplica(c, self, o) }
-	p.Decode = func(b []byte) (core.Message, error) { return keyspace.DecodeMessage(c, b) }
+	p.New = func(self core.ReplicaID) core.Replica { return keyspace.NewReplica(d, self, o) }
+	p.Decode = func(b []byte) (core.Message, error) { return keyspace.DecodeMessage(d.Consistency, b) }
+	p.Read = func(view core.View, command *kv.Command, wall int64) (kv.Result, bool) {
+		return keyspace.Read(d.Consistency, view, command, kv.HLCOf(wall))
+	}
 	return &p
 }

@@ -55,7 +55,7 @@ func (x *driven) until(done func() bool) {
 func (x *driven) do(node core.NodeID, op kv.Op) (r kv.Result) {
 	x.Helper()
 	answered := false
-	x.c.Submit(node, x.d, 0, kv.LevelDefault, &kv.Command{Ops: []kv.Op{op}}, 2*Second, func(got kv.Result) { r, answered = got, true })
+	x.c.Submit(node, x.d, 0, &kv.Command{Ops: []kv.Op{op}}, 2*Second, func(got kv.Result) { r, answered = got, true })
 	x.until(func() bool { return answered })
 	return r
 }

@@ -112,9 +112,7 @@ func (n *network) connected(from, to *node, do func(now host.Now)) {
 		n.breakLater(from, to)
 		return
 	}
-	if from.known[to.index] == 0 {
-		from.known[to.index] = to.life
-	}
+	n.connect(from, to)
 	life, fromLife := from.known[to.index], from.life
 	d, ok := n.travel(from, to)
 	if !ok {
@@ -124,6 +122,31 @@ func (n *network) connected(from, to *node, do func(now host.Now)) {
 		if to.up && to.life == life && from.life == fromLife && n.links[from.index][to.index].cut == 0 {
 			to.arrive(do)
 		}
+	})
+}
+
+// connect makes a connection if there is none.
+func (n *network) connect(from, to *node) {
+	if from.known[to.index] == 0 {
+		from.known[to.index] = to.life
+		from.arrive(func(now host.Now) { from.host.PeerUp(now, to.id) })
+	}
+}
+
+// dialEvery is how often a node without a connection to a peer tries to make one.
+const dialEvery = 50 * Millisecond
+
+// dial connects a node to a peer, again and again while its process lives.
+func (n *network) dial(from, to *node) {
+	life := from.life
+	n.w.after(core.Time(n.rng.Int64N(int64(dialEvery))), func() {
+		if !from.up || from.life != life {
+			return
+		}
+		if to.up && n.links[from.index][to.index].cut == 0 && n.links[to.index][from.index].cut == 0 {
+			n.connect(from, to)
+		}
+		n.w.after(dialEvery, func() { n.dial(from, to) })
 	})
 }
 

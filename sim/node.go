@@ -84,6 +84,11 @@ func (n *node) boot() {
 	}
 	n.host.SetUnfit(n.unfit)
 	n.arrive(func(host.Now) {})
+	for _, peer := range w.nodes {
+		if peer != n {
+			w.network.dial(n, peer)
+		}
+	}
 }
 
 // run lets the host run the replica of a group on what the disk holds of it.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/kv"
+	"github.com/gamutdb/gamut/referee"
 )
 
 // Second and Millisecond are spans of core.Time.
@@ -27,12 +28,32 @@ type Protocol struct {
 	// Read answers a read-only command from the state, as a node's fast path does under core.Leased, at the wall time of the
 	// node; needsLog says that it cannot.
 	Read func(view core.View, c *kv.Command, wall int64) (r kv.Result, needsLog bool)
+	// Digest sums up that part of a replica's state in which all replicas must be equal in the end, for protocols whose log
+	// positions are each replica's own; nil: the whole state, which must be the same at equal positions at all times.
+	Digest func(core.View) uint64
+	// Families are the keys that clients use, and what they do with them; nil: all that a linearizable keyspace offers.
+	Families []Family
+	// Level draws what a client asks for with its next operation; nil: LevelDefault.
+	Level func(rng *rand.Rand, read bool) kv.Level
+	// MergeTokens makes clients carry tokens from answer to command; nil: they have none.
+	MergeTokens func(a, b []byte) []byte
+	// Judge is what the referee has to say of a run; nil: that it is linearizable and durable.
+	Judge func(referee.History, referee.Final) []referee.Verdict
 	// Position is the log position at which a version was given; nil: the version itself.
 	Position func(version uint64) uint64
 	// Entry names the log entry that a record makes durable; ok is false for other records. nil: durability is not looked at.
 	Entry func(core.Record) (index uint64, hash [32]byte, ok bool)
 	// Look shows the inside of a replica to the checkers; nil: only what every protocol has in common is checked.
 	Look func(core.Replica) Inside
+}
+
+// Family is a set of keys with the same operations on them, so that the referee can say most: one key for each group, named
+// by the family's letter and the group.
+type Family struct {
+	Letter string
+	Kinds  []referee.Kind
+	// Mortal keys are written with a time to live, which the model of the referee does not know: they are not recorded.
+	Mortal bool
 }
 
 // Inside is what the checkers of the white box may see of a replica.

@@ -64,6 +64,51 @@ func (s *strikes) heal() {
 		}
 		n.start()
 	}
+	if s.f.Change > 0 {
+		s.gather()
+	}
+}
+
+// gather makes all replicas voters, so that in the end all can be held to the same.
+func (s *strikes) gather() {
+	for _, g := range s.w.groups {
+		s.reconfigure(g, votersOf(g, s.rng.Perm(len(s.w.nodes))))
+	}
+	s.w.after(300*Millisecond, s.gather)
+}
+
+// change asks for other voters, three or more.
+func (s *strikes) change() {
+	g := s.w.groups[s.rng.IntN(len(s.w.groups))]
+	s.reconfigure(g, votersOf(g, s.rng.Perm(len(s.w.nodes))[:3+s.rng.IntN(len(s.w.nodes)-2)]))
+	if s.rng.IntN(2) == 0 {
+		s.w.after(s.span(0, 20*Millisecond), s.tear)
+	}
+}
+
+// tear parts two nodes from the rest: a majority of the old voters from one of the new ones, with luck.
+func (s *strikes) tear() {
+	if s.over {
+		return
+	}
+	order := s.rng.Perm(len(s.w.nodes))
+	var cuts [][2]*node
+	for _, a := range order[:2] {
+		for _, b := range order[2:] {
+			cuts = append(cuts, [2]*node{s.w.nodes[a], s.w.nodes[b]}, [2]*node{s.w.nodes[b], s.w.nodes[a]})
+		}
+	}
+	s.sever(s.span(300*Millisecond, 1500*Millisecond), "tear", cuts)
+}
+
+// reconfigure asks all: whoever leads will heed it.
+func (s *strikes) reconfigure(g *group, voters []core.ReplicaID) {
+	s.w.trace.line("g%d: voters %d are asked for", g.id, voters)
+	for _, n := range s.w.nodes {
+		if n.up {
+			n.arrive(func(now host.Now) { n.host.Event(now, g.id, core.Reconfigure{Voters: voters}) })
+		}
+	}
 }
 
 // lasting ends something after a while, at the heal, or when once is called.

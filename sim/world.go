@@ -4,12 +4,15 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime/debug"
+	"slices"
 	"strings"
 
 	"github.com/cespare/xxhash/v2"
 
 	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/kv"
 	"github.com/gamutdb/gamut/referee"
+	"github.com/gamutdb/gamut/store"
 )
 
 // Result tells how a run went.
@@ -131,13 +134,26 @@ func (w *world) newGroup(g int) *group {
 		gr.members = append(gr.members, id)
 		gr.nodes[id] = core.NodeID(i + 1)
 	}
-	gr.config = gr.protocol.Config(gr.members)
+	voters := gr.members
+	if w.options.Faults.Change > 0 {
+		voters = votersOf(gr, w.rng.Perm(w.options.Nodes)[:3])
+	}
+	gr.config = gr.protocol.Config(voters)
 	return gr
 }
 
 func (w *world) addGroup(g *group) {
 	w.groups = append(w.groups, g)
 	w.byID[g.id] = g
+}
+
+// votersOf are the replicas of a group on some nodes, in order.
+func votersOf(g *group, nodes []int) (voters []core.ReplicaID) {
+	for _, i := range nodes {
+		voters = append(voters, g.members[i])
+	}
+	slices.Sort(voters)
+	return voters
 }
 
 func (w *world) run() {
@@ -252,12 +268,20 @@ func (w *world) converged() bool {
 	for _, g := range w.groups {
 		first := living[0].disk
 		for _, n := range living[1:] {
-			if n.disk.Group(g.id).Applied() != first.Group(g.id).Applied() || n.disk.Digest(g.id) != first.Digest(g.id) {
+			if !w.equal(n.disk, first, g.id) {
 				return false
 			}
 		}
 	}
 	return true
+}
+
+// equal reports whether two replicas of a group hold the same.
+func (w *world) equal(a, b *store.Memory, g core.GroupID) bool {
+	if digest := w.byID[g].protocol.Digest; digest != nil {
+		return digest(a.Group(g)) == digest(b.Group(g))
+	}
+	return a.Group(g).Applied() == b.Group(g).Applied() && a.Digest(g) == b.Digest(g)
 }
 
 // living are the nodes that still have their disks.
@@ -296,12 +320,20 @@ func (w *world) describe() string {
 // judge gives the clients' histories to the referee.
 func (w *world) judge() {
 	h, final := w.history()
-	for _, v := range referee.CheckAll(&referee.Run{Consistency: "linearizable", History: h, Final: final}) {
+	judge := w.options.Protocol.Judge
+	if judge == nil {
+		judge = judgeLinearizable
+	}
+	for _, v := range judge(h, final) {
 		if !v.OK() {
 			w.fail(kindOf(v), "the referee rejects the history: %s", v)
 			return
 		}
 	}
+}
+
+func judgeLinearizable(h referee.History, final referee.Final) []referee.Verdict {
+	return referee.CheckAll(&referee.Run{Consistency: string(kv.Linearizable), History: h, Final: final})
 }
 
 func (w *world) history() (referee.History, referee.Final) {

@@ -53,6 +53,7 @@ var answers = map[kv.Code]answer{
 	kv.ClockSkew:       {"clock_skew", http.StatusServiceUnavailable, 1},
 	kv.Unsupported:     {"unsupported", http.StatusBadRequest, 0},
 	kv.BehindSession:   {"behind_session", http.StatusServiceUnavailable, 1},
+	kv.SessionLost:     {name: "session_lost", status: http.StatusGone},
 	kv.BadToken:        {"bad_token", http.StatusBadRequest, 0},
 	kv.Invalid:         {"invalid", http.StatusBadRequest, 0},
 	kv.NoKeyspace:      {"no_keyspace", http.StatusNotFound, 0},

@@ -26,7 +26,7 @@ func (s *Server) keyCommand(w http.ResponseWriter, r *http.Request, keyspace, en
 	if err != nil {
 		return err
 	}
-	level, err := parseLevel(r.Header.Get(HeaderLevel), ks)
+	level, err := kv.ParseLevel(r.Header.Get(HeaderLevel))
 	if err != nil {
 		return err
 	}
@@ -54,7 +54,7 @@ func (s *Server) keyCommand(w http.ResponseWriter, r *http.Request, keyspace, en
 		c.Command.Ops = append(c.Command.Ops, op)
 	}, func(res *kv.Result) {
 		if res.Err() == nil {
-			w.Header().Set(HeaderLevel, string(ks.Consistency))
+			w.Header().Set(HeaderLevel, levelMet(ks, res))
 		}
 		answer(s, w, r, res)
 	})

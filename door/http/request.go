@@ -51,15 +51,12 @@ func (s *Server) keyspace(name string) (*kv.Keyspace, error) {
 	return nil, kv.Errorf(kv.NoKeyspace, "there is no keyspace %q; GET /v1/keyspaces lists them", decoded)
 }
 
-// parseLevel reads Gamut-Level. A level that the keyspace cannot give is an error, never lowered.
-func parseLevel(text string, ks *kv.Keyspace) (kv.Level, error) {
-	switch text {
-	case "", "default":
-		return kv.LevelDefault, nil
-	case "linearizable":
-		return kv.LevelLinearizable, nil
+// levelMet is what an answer says it met: the keyspace's own promise unless it names another level.
+func levelMet(ks *kv.Keyspace, r *kv.Result) string {
+	if r.Level == kv.LevelDefault {
+		return string(ks.Consistency)
 	}
-	return 0, kv.Errorf(kv.Unsupported, "level %q is not offered by keyspace %s, which is %s; it takes \"default\" and \"linearizable\"", text, ks.Name, ks.Consistency)
+	return r.Level.String()
 }
 
 // parseSession reads Gamut-Request: 32 hex digits that name the client, "-", the number of its request counted from 1,

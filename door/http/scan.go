@@ -85,7 +85,7 @@ func (s *Server) startScan(r *http.Request) (*merge, uint64, error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	level, err := parseLevel(r.Header.Get(HeaderLevel), ks)
+	level, err := kv.ParseLevel(r.Header.Get(HeaderLevel))
 	if err != nil {
 		return nil, 0, err
 	}
@@ -166,7 +166,7 @@ func (m *merge) fill() error {
 			continue
 		}
 		call := b.Add()
-		call.Keyspace, call.Level, call.Shard = m.keyspace, m.level, c.shard
+		call.Keyspace, call.Command.Level, call.Shard = m.keyspace, m.level, c.shard
 		call.Command.Ops = append(call.Command.Ops, kv.Op{Kind: kv.OpScan, Key: c.next, End: m.end, Limit: m.page, KeysOnly: !m.values})
 		asked = append(asked, c)
 	}

@@ -218,8 +218,9 @@ func (s *Server) do(ks *kv.Keyspace, level kv.Level, fill func(c *kv.Call), use 
 	b := s.batches.Get().(*kv.Batch)
 	b.Reset(time.Now().Add(s.opts.Deadline))
 	c := b.Add()
-	c.Keyspace, c.Level = ks, level
+	c.Keyspace = ks
 	fill(c)
+	c.Command.Level = level
 	s.db.Submit(b)
 	b.Wait()
 	use(&c.Result)

@@ -183,7 +183,7 @@ func TestMalformedRequestsSayWhatIsWrong(t *testing.T) {
 		{"GET", "/v1/keyspaces/none", "", "", "no_keyspace", `"none"`, 404},
 		{"PATCH", a, "", "", "method", "PATCH", 405},
 		{"GET", "/v1/keyspaces/default/keys/" + strings.Repeat("k", kv.KeyMax+1), "", "", "invalid", "4097", 400},
-		{"GET", a, "", "Gamut-Level: quorum", "unsupported", "quorum", 400},
+		{"GET", a, "", "Gamut-Level: strongest", "invalid", "strongest", 400},
 		{"PUT", a, "", "Gamut-Request: 12-1", "invalid", "Gamut-Request", 400},
 		{"PUT", a, "", "Gamut-Request: " + id + "-0", "invalid", "Gamut-Request", 400},
 		{"PUT", a, "", "Gamut-Request: " + id + "-3-3", "invalid", "Gamut-Request", 400},

@@ -87,7 +87,7 @@ func (s *Server) runTxn(w http.ResponseWriter, r *http.Request, txn *Txn) error 
 	if ks == nil {
 		return kv.Errorf(kv.NoKeyspace, "there is no keyspace %q", name)
 	}
-	level, err := parseLevel(r.Header.Get(HeaderLevel), ks)
+	level, err := kv.ParseLevel(r.Header.Get(HeaderLevel))
 	if err != nil {
 		return err
 	}
@@ -129,7 +129,7 @@ func (s *Server) answerTxn(w http.ResponseWriter, ks *kv.Keyspace, txn *Txn, res
 	for i := range items {
 		results = append(results, txnResult(&txn.Operations[i], &items[i]))
 	}
-	w.Header().Set(HeaderLevel, string(ks.Consistency))
+	w.Header().Set(HeaderLevel, levelMet(ks, res))
 	writeJSON(w, http.StatusOK, map[string]any{"results": results})
 }
 

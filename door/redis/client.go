@@ -371,22 +371,15 @@ func (s *Server) kill(asking *conn, skipMe bool, filter func(*conn) bool) int {
 // runLevel shows or sets what the connection asks of its keyspaces.
 func runLevel(c *conn, w *writer, args [][]byte) {
 	if len(args) == 1 {
-		if c.level == kv.LevelLinearizable {
-			w.text("linearizable")
-		} else {
-			w.text("default")
-		}
+		w.text(c.level.String())
 		return
 	}
-	switch {
-	case is(args[1], "DEFAULT"):
-		c.level = kv.LevelDefault
-	case is(args[1], "LINEARIZABLE"):
-		c.level = kv.LevelLinearizable
-	default:
-		w.fail(fmt.Sprintf("ERR level %q does not exist here: the levels are default and linearizable", cText(args[1], 64)))
+	level, err := kv.ParseLevel(cText(args[1], 64))
+	if err != nil {
+		w.fail("ERR " + err.Error())
 		return
 	}
+	c.level = level
 	w.ok()
 }
 

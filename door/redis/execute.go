@@ -153,7 +153,7 @@ func (c *conn) submit(cmd *command, o *reply) string {
 	}
 	for i := range c.scratch.Ops {
 		call := c.batch.Add()
-		call.Keyspace, call.Level = ks, c.level
+		call.Keyspace, call.Command.Level = ks, c.level
 		call.Command.Ops = append(call.Command.Ops, c.scratch.Ops[i])
 	}
 	o.to = o.from + int32(len(c.scratch.Ops))
@@ -163,8 +163,9 @@ func (c *conn) submit(cmd *command, o *reply) string {
 // addCall moves the planned command into a new call of the batch, in exchange for the call's empty one.
 func (c *conn) addCall(ks *kv.Keyspace, shard int) *kv.Call {
 	call := c.batch.Add()
-	call.Keyspace, call.Level, call.Shard = ks, c.level, shard
+	call.Keyspace, call.Shard = ks, shard
 	call.Command, c.scratch = c.scratch, call.Command
+	call.Command.Level = c.level
 	return call
 }
 
@@ -172,7 +173,7 @@ func (c *conn) addCall(ks *kv.Keyspace, shard int) *kv.Call {
 func (c *conn) addToAll(ks *kv.Keyspace) {
 	for shard := range ks.Shards {
 		call := c.batch.Add()
-		call.Keyspace, call.Level, call.Shard = ks, c.level, shard
+		call.Keyspace, call.Command.Level, call.Shard = ks, c.level, shard
 		call.Command.Ops = append(call.Command.Ops, c.scratch.Ops...)
 	}
 }

@@ -74,7 +74,7 @@ func command(w http.ResponseWriter, r *http.Request, t Target) {
 	batch := new(kv.Batch)
 	batch.Reset(time.Now().Add(timeout))
 	c := batch.Add()
-	c.Keyspace, c.Level, c.Shard, c.Command = call.Keyspace, call.Level, call.Shard, call.Command
+	c.Keyspace, c.Shard, c.Command = call.Keyspace, call.Shard, call.Command
 	t.Submit(batch)
 	batch.Wait()
 	w.Header().Set("Content-Type", "application/octet-stream")
@@ -89,16 +89,15 @@ func readCall(q url.Values, body []byte, t Target) (c kv.Call, timeout time.Dura
 	if err := kv.DecodeCommand(body, &c.Command); err != nil {
 		return c, 0, fmt.Errorf("the command: %w", err)
 	}
-	level, levelErr := strconv.ParseUint(q.Get("level"), 10, 8)
 	shard, shardErr := strconv.ParseUint(q.Get("shard"), 10, 31)
 	timeout, err = time.ParseDuration(q.Get("timeout"))
-	if err = errors.Join(levelErr, shardErr, err); err != nil {
+	if err = errors.Join(shardErr, err); err != nil {
 		return c, 0, err
 	}
 	if int(shard) >= c.Keyspace.Shards || timeout <= 0 {
 		return c, 0, fmt.Errorf("shard %d of %d, timeout %v", shard, c.Keyspace.Shards, timeout)
 	}
-	c.Level, c.Shard = kv.Level(level), int(shard)
+	c.Shard = int(shard)
 	return c, timeout, nil
 }
 

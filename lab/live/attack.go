@@ -77,7 +77,7 @@ func (w *World) awaitDoor(ctx context.Context, node core.NodeID) error {
 // Crash is lab.Attacks'. A process that is killed keeps what it gave to the system: other tails are beyond a live world.
 func (w *World) Crash(_ context.Context, tail lab.Tail, nodes ...core.NodeID) error {
 	if tail != lab.TailKept {
-		return fmt.Errorf("kill -9 leaves what was written; to lose it, a machine must lose its power: %w; use the simulator", lab.ErrCannot)
+		return fmt.Errorf("kill -9 leaves what was written, and to lose it a machine must lose its power: %w; say kept, or use the simulator", lab.ErrCannot)
 	}
 	var failed error
 	for _, id := range nodes {

@@ -126,6 +126,12 @@ func (w *World) Describe() string { return w.about }
 // Nodes is lab.World's.
 func (w *World) Nodes() []core.NodeID { return w.nodes }
 
+// Running is lab.World's. Of a cluster that was started elsewhere all nodes are taken to run.
+func (w *World) Running(node core.NodeID) (up, paused bool) {
+	m := w.members[node]
+	return m != nil && w.runs(node), m != nil && m.paused
+}
+
 // Now is lab.World's.
 func (w *World) Now() time.Duration { return time.Since(w.began) }
 
@@ -150,7 +156,30 @@ func (w *World) CreateKeyspace(ctx context.Context, spec kv.CreateKeyspace) erro
 	if err != nil {
 		return err
 	}
-	return m.remote.CreateKeyspace(ctx, spec)
+	if err := m.remote.CreateKeyspace(ctx, spec); err != nil {
+		return err
+	}
+	// Whoever asks another node next must not be told that there is no such keyspace.
+	_, err = w.Until(ctx, patience, func() bool { return w.everywhere(ctx, spec.Name) })
+	return err
+}
+
+// everywhere says whether all nodes that can be asked know a keyspace.
+func (w *World) everywhere(ctx context.Context, keyspace string) bool {
+	for _, id := range w.nodes {
+		m := w.members[id]
+		if m.paused || !w.runs(id) {
+			continue
+		}
+		once, cancel := context.WithTimeout(ctx, time.Second)
+		_, err := m.remote.Keyspace(once, keyspace)
+		cancel()
+		var e *kv.Error
+		if errors.As(err, &e) && e.Code == kv.NoKeyspace {
+			return false
+		}
+	}
+	return true
 }
 
 // Begin is lab.World's.
@@ -177,7 +206,7 @@ func (w *World) Do(r lab.Request) kv.Result {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), r.Timeout)
 	defer cancel()
-	query := url.Values{"keyspace": {r.Keyspace}, "level": {strconv.Itoa(int(r.Level))}, "shard": {strconv.Itoa(r.Shard)},
+	query := url.Values{"keyspace": {r.Keyspace}, "shard": {strconv.Itoa(r.Shard)},
 		"timeout": {r.Timeout.String()}}
 	resp, err := m.remote.Do(ctx, remote.Request{Method: "POST", Path: "/v1/lab/command", Query: query, Body: kv.AppendCommand(nil, &r.Command)})
 	if err != nil {

@@ -1,0 +1,165 @@
+package lab
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/referee"
+)
+
+// patience is how long a script waits for something if it says nothing, settle how long verify does.
+const (
+	patience = 30 * time.Second
+	settle   = 2 * time.Second
+	// lookEvery is how often all stores are compared while time passes: that reads them whole.
+	lookEvery = 10 * time.Millisecond
+)
+
+func (r *runner) sleep(a args) error { return r.world.Sleep(r.ctx, arg[time.Duration](a, "DURATION")) }
+
+func (r *runner) echo(a args) error {
+	var words []string
+	for _, w := range a["TEXT"] {
+		words = append(words, w.(string))
+	}
+	r.print("%s", strings.Join(words, " "))
+	return nil
+}
+
+func (r *runner) exit(args) error {
+	r.ended = true
+	return nil
+}
+
+// await waits for a leader that all nodes know which run and can reach each other.
+func (r *runner) await(a args) error {
+	limit := orElse(a, "DURATION", patience)
+	var failed error
+	met, err := r.world.Until(r.ctx, limit, func() bool {
+		led, err := r.led()
+		failed = err
+		return led || err != nil
+	})
+	switch {
+	case err != nil:
+		return err
+	case failed != nil:
+		return failed
+	case !met:
+		return fmt.Errorf("nobody leads keyspace %s after %v", r.using, limit)
+	}
+	return nil
+}
+
+// led reports whether every shard of the keyspace has one leader as far as the nodes know that run.
+func (r *runner) led() (bool, error) {
+	list, err := r.replicas()
+	if err != nil {
+		return false, err
+	}
+	leaders, leads := map[int]uint32{}, map[int]bool{}
+	for _, x := range list {
+		if !x.Up || x.Paused {
+			continue
+		}
+		known, seen := leaders[x.Shard]
+		if x.Status.Leader == 0 || seen && known != x.Status.Leader {
+			return false, nil
+		}
+		leaders[x.Shard] = x.Status.Leader
+		leads[x.Shard] = leads[x.Shard] || core.NodeID(x.Status.Leader) == x.Node
+	}
+	for shard := range leaders {
+		if !leads[shard] {
+			return false, nil
+		}
+	}
+	return len(leaders) > 0, nil
+}
+
+// stabilize waits until every group of nodes that can reach each other holds the same.
+func (r *runner) stabilize(a args) error {
+	s, err := r.space(a)
+	if err != nil {
+		return err
+	}
+	if err := r.waitAll(); err != nil {
+		return err
+	}
+	limit := orElse(a, "DURATION", patience)
+	differs, err := r.settle(s, limit, r.components)
+	if err == nil && differs != "" {
+		err = fmt.Errorf("not stable after %v: %s", limit, differs)
+	}
+	return err
+}
+
+// settle lets time pass until the nodes of each group hold the same, and says where they differ if they still do.
+func (r *runner) settle(s *space, limit time.Duration, groups func() [][]core.NodeID) (differs string, err error) {
+	var failed error
+	next := r.world.Now()
+	_, err = r.world.Until(r.ctx, limit, func() bool {
+		if now := r.world.Now(); now < next {
+			return false
+		} else {
+			next = now + lookEvery
+		}
+		differs = ""
+		for _, g := range groups() {
+			if differs, failed = r.difference(s, g); failed != nil || differs != "" {
+				break
+			}
+		}
+		return failed != nil || differs == ""
+	})
+	if err == nil {
+		err = failed
+	}
+	return differs, err
+}
+
+// components are the groups of running nodes that can reach each other, on whatever way.
+func (r *runner) components() (groups [][]core.NodeID) {
+	left := r.up()
+	for len(left) > 0 {
+		group := []core.NodeID{left[0]}
+		left = left[1:]
+		for i := 0; i < len(group); i++ {
+			var rest []core.NodeID
+			for _, n := range left {
+				if r.connected(group[i], n) {
+					group = append(group, n)
+				} else {
+					rest = append(rest, n)
+				}
+			}
+			left = rest
+		}
+		groups = append(groups, group)
+	}
+	return groups
+}
+
+// check lets the referee judge each keyspace.
+func (r *runner) check(args) error {
+	if err := r.waitAll(); err != nil {
+		return err
+	}
+	for _, name := range r.spaceNames() {
+		run, err := r.judged(r.spaces[name])
+		if err != nil {
+			return err
+		}
+		verdicts := referee.CheckAll(run)
+		if len(verdicts) == 0 {
+			r.print("%s: no checker knows what %s promises", name, run.Consistency)
+		}
+		for _, v := range verdicts {
+			r.print("%s: %s", name, v)
+			r.broken = r.broken || v.Decision == referee.Broken
+		}
+	}
+	return nil
+}
