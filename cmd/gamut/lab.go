@@ -27,7 +27,7 @@ func labCommand(g *global) *cobra.Command {
 		Short: "Attack a cluster on purpose, and see whether it keeps its promise",
 		RunE:  func(c *cobra.Command, _ []string) error { return usage(c.Help()) },
 	}
-	c.AddCommand(labRunCommand(g), labFuzzCommand(g), labCommandsCommand())
+	c.AddCommand(labRunCommand(g), labFuzzCommand(g), labNodeCommand(), labCommandsCommand())
 	return c
 }
 
