@@ -292,6 +292,26 @@ func TestLabFuzz(t *testing.T) {
 	}
 }
 
+// TestLabFuzzOfARunningCluster attacks nodes that were started by somebody else: their processes are not ended, and in the end
+// nothing hurts them any more.
+func TestLabFuzzOfARunningCluster(t *testing.T) {
+	c := newCluster(t, "--lab")
+	code, out := c.gamut("lab", "fuzz", "--live", "--addr", c.addr(2, httpDoor), "--for", "4s", "--seed", "3")
+	if code != 0 || !strings.Contains(out, "linearizable: holds") || strings.Contains(out, "kill -9") {
+		t.Errorf("exit code %d\n%s", code, out)
+	}
+	if code, out := c.gamut("lab", "fuzz", "--live", "--addr", c.addr(2, httpDoor), "--faults", "crash"); code != 1 || !strings.Contains(out, "not started here") {
+		t.Errorf("to crash them: exit code %d\n%s", code, out)
+	}
+	for id := range c.nodes {
+		s, err := c.status(id)
+		if err != nil || strings.Contains(strings.Join(s.Alarms, "\n"), "the lab hurts this node") {
+			t.Errorf("node %d after the run: %q, %v", id, s.Alarms, err)
+		}
+	}
+	c.checkReplicas()
+}
+
 func labFuzz(t *testing.T, args ...string) (code int, out string) {
 	t.Helper()
 	temp := t.TempDir()

@@ -84,6 +84,13 @@ type Leased interface {
 	ReadUntil() Time
 }
 
+// Bounded is a Replica that refuses commands as busy when too many wait, so that what it takes is answered soon (rule F2).
+type Bounded interface {
+	// Room is how many more commands that change something it would take now; 0 or less: none. It is of meaning only while
+	// this replica orders the commands.
+	Room() int
+}
+
 // Events. Besides these, a replica is stepped with its protocol's own messages, as Received.
 type (
 	// Start is the first event of a replica that has never run: it has no log and no state. Config is what the protocol
@@ -120,9 +127,10 @@ type (
 	PeerUp   struct{ Peer ReplicaID }
 	// Handoff asks a leader to hand over to a peer.
 	Handoff struct{ To ReplicaID }
-	// Reconfigure asks the leader to make these replicas the voters of the group. It is answered by nothing but the group's
-	// configuration, when it says so: whoever wants it asks again until then.
-	Reconfigure struct{ Voters []ReplicaID }
+	// Reconfigure asks the leader to make these replicas the voters of the group, and those its learners, who are given the
+	// log and decide nothing. It is answered by nothing but the group's configuration, when it says so: whoever wants it
+	// asks again until then.
+	Reconfigure struct{ Voters, Learners []ReplicaID }
 	// Checkpoint asks the leader to place a mark in the log at which every replica keeps its state (a CheckpointNote).
 	Checkpoint struct{ ID RequestID }
 )

@@ -16,6 +16,7 @@ package host
 import (
 	"fmt"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"slices"
 
@@ -206,6 +207,22 @@ func (h *Host) Add(now Now, r Replica) {
 	}
 }
 
+// SetMembers says anew where the members of a group live, when they have changed.
+func (h *Host) SetMembers(now Now, g core.GroupID, nodes map[core.ReplicaID]core.NodeID) {
+	h.now = now
+	s := h.index[g]
+	if s == nil {
+		return
+	}
+	before := s.nodes
+	s.nodes, s.members = nodes, slices.Sorted(maps.Keys(nodes))
+	for _, id := range s.members {
+		if _, known := before[id]; !known && h.connected[nodes[id]] {
+			h.step(s, core.PeerUp{Peer: id})
+		}
+	}
+}
+
 // Remove ends a replica: what it has not answered is unknown, what it holds back is forgotten.
 func (h *Host) Remove(now Now, g core.GroupID) {
 	h.now = now
@@ -384,7 +401,10 @@ func (h *Host) Tick(now Now) {
 
 // Deadline is when Tick is wanted next.
 func (h *Host) Deadline() core.Time {
-	at := h.requests.nextSweep
+	at := core.Time(math.MaxInt64)
+	if h.requests.count > 0 {
+		at = h.requests.nextSweep
+	}
 	for _, s := range h.order {
 		if s.hasTimer && s.deadline < at {
 			at = s.deadline

@@ -45,6 +45,17 @@ func NewReplica(d *Descriptor, self core.ReplicaID, o Options) core.Replica {
 	return paxos.New(self, paxos.Options{Heartbeat: o.Heartbeat, ElectionMin: o.ElectionMin, ElectionMax: o.ElectionMax})
 }
 
+// Members are the replicas that vote in a group and those that only learn, as its log says; settled says that this is
+// committed and no change is under way; ok is false for a protocol whose members do not change by its log.
+func Members(r core.Replica) (voters, learners []core.ReplicaID, settled, ok bool) {
+	p, ok := r.(*paxos.Replica)
+	if !ok {
+		return nil, nil, false, false
+	}
+	voters, learners, settled = p.Members()
+	return voters, learners, settled, true
+}
+
 // DecodeMessage reads a message between the replicas of such a keyspace. The message may keep b.
 func DecodeMessage(c kv.Consistency, b []byte) (core.Message, error) {
 	if c != kv.Linearizable {
@@ -56,6 +67,9 @@ func DecodeMessage(c kv.Consistency, b []byte) (core.Message, error) {
 // FirstConfig is what the replicas of a shard are started with.
 func (d *Descriptor) FirstConfig(cluster [16]byte, shard int, o Options) []byte {
 	s := &d.Shards[shard]
+	if s.Founders != nil {
+		return s.Founders
+	}
 	c := paxos.Config{Voters: s.Voters(), Preferred: s.Preferred,
 		Identity: binary.BigEndian.AppendUint64(cluster[:], uint64(s.Group))}
 	if !d.Terms.LeaseOff {

@@ -40,9 +40,10 @@ func (n *Node) reconcile(now host.Now) {
 	old := n.table.Load()
 	t := n.newTable(c, old)
 	n.endGone(now, c)
+	n.followMembers(now, t)
 	for _, s := range t.ordered {
 		for _, sh := range s.shards {
-			if sh.self != 0 && !n.host.Has(sh.group) {
+			if sh.self != 0 && !n.host.Has(sh.group) && !n.dropping[sh.group] {
 				n.startReplica(now, sh)
 			}
 		}
@@ -77,6 +78,7 @@ func (n *Node) startReplica(now host.Now, sh *shard) {
 	r := running{shard: sh, state: state}
 	r.led, _ = replica.(core.Led)
 	r.leased, _ = replica.(core.Leased)
+	r.bounded, _ = replica.(core.Bounded)
 	n.running = append(n.running, r)
 	n.log.Info("replica started", "keyspace", d.Name, "shard", sh.index, "group", sh.group, "replica", sh.self,
 		"recovered", len(records), "suspect", suspect || keyspace.Suspect(replica))
@@ -90,10 +92,7 @@ func (n *Node) endGone(now host.Now, c *keyspace.Catalog) {
 			kept = append(kept, r)
 			continue
 		}
-		r.shard.readUntil.Store(0)
-		n.host.Remove(now, r.shard.group)
-		r.state.closeLent()
-		n.dropState(r.shard.group)
+		n.endReplica(now, r)
 	}
 	clear(n.running[len(kept):])
 	n.running = kept
@@ -111,10 +110,19 @@ func (n *Node) endGone(now host.Now, c *keyspace.Catalog) {
 	}
 }
 
+func (n *Node) endReplica(now host.Now, r running) {
+	r.shard.readUntil.Store(0)
+	n.host.Remove(now, r.shard.group)
+	r.state.closeLent()
+	n.dropState(r.shard.group)
+}
+
 // dropState lets the chores goroutine remove a group's state; it syncs, which the loop must not.
 func (n *Node) dropState(g core.GroupID) {
 	n.log.Info("replica dropped", "group", g)
 	n.checkpoints.drop(g)
+	delete(n.hadState, g)
+	n.dropping[g] = true
 	n.droppedMu.Lock()
 	n.dropped = append(n.dropped, g)
 	n.droppedMu.Unlock()

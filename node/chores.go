@@ -172,6 +172,11 @@ func (n *Node) tend(ctx context.Context) {
 			n.fail(err)
 			return
 		}
+		if n.disk.NeedsStock() && !n.diskFull.Load() {
+			if err := n.disk.Stock(); err != nil {
+				n.log.Warn("disk", "report", err)
+			}
+		}
 		due := time.Since(flushed) >= n.config.Timing.Flush && n.disk.LogBytesSinceFlush() > 0
 		if !due && !n.disk.NeedsFlush() {
 			continue
@@ -189,10 +194,22 @@ func (n *Node) dropAll() error {
 	dropped := n.dropped
 	n.dropped = nil
 	n.droppedMu.Unlock()
+	if len(dropped) == 0 {
+		return nil
+	}
+	// The catalog's copy must not fall back, in a crash, to before what the replicas were dropped for: they would be started
+	// again with nothing, under the old ids (rule M5).
+	if err := n.disk.Flush(); err != nil {
+		return err
+	}
 	for _, g := range dropped {
 		if err := n.disk.Drop(g); err != nil {
 			return err
 		}
+		n.inbox.call(func(host.Now) {
+			delete(n.dropping, g)
+			n.catalogChanged = true // another replica of the group may wait for the place
+		})
 	}
 	return nil
 }

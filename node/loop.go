@@ -67,6 +67,7 @@ func (n *Node) pass(now host.Now, got *arrivals) {
 	n.heal(now)
 	n.write(now)
 	n.publish()
+	n.publishRoom()
 	for _, p := range n.ordered {
 		p.flush()
 	}
@@ -146,6 +147,7 @@ func (n *Node) publish() {
 		if uint32(leader) != r.shard.ledBy.Load() {
 			r.shard.ledBy.Store(uint32(leader))
 			r.shard.leader.Store(uint32(r.shard.where[leader]))
+			r.shard.window.forget()
 		}
 		if r.leased != nil {
 			if until := int64(r.leased.ReadUntil()); until != r.shard.readUntil.Load() {
@@ -161,6 +163,8 @@ type running struct {
 	state  *replicaState
 	led    core.Led
 	leased core.Leased
+	// bounded is nil for a protocol that refuses nothing as busy.
+	bounded core.Bounded
 }
 
 // unsent is a forwarded command that could not leave.

@@ -35,6 +35,7 @@ type Node struct {
 	peers    map[core.NodeID]*peer
 	ordered  []*peer // by id
 	inbox    inbox
+	gate     gate // of all commands on their way to the loop
 	batches  chan host.Batch
 	table    atomic.Pointer[table]
 
@@ -47,6 +48,7 @@ type Node struct {
 	running        []running
 	recovered      store.Recovered
 	hadState       map[core.GroupID]bool // groups that had state when the disk was opened
+	dropping       map[core.GroupID]bool // groups whose state is being removed
 	catalogChanged bool
 	healing        healing
 	writing        bool
@@ -58,6 +60,7 @@ type Node struct {
 	freeTokens     []uint64
 	ended          []*submission
 	marks          []markWaiter
+	touched        []*shard // without a replica here, and with room that has changed
 
 	submissions sync.Pool
 	parcels     parcelPool
@@ -95,7 +98,7 @@ func Start(config Config) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{config: config, log: config.Logger.With("node", config.Node), started: time.Now(), batches: make(chan host.Batch, 1),
-		peers: map[core.NodeID]*peer{}, hadState: map[core.GroupID]bool{}, needsRoll: true, loopEnded: make(chan struct{})}
+		peers: map[core.NodeID]*peer{}, hadState: map[core.GroupID]bool{}, dropping: map[core.GroupID]bool{}, needsRoll: true, loopEnded: make(chan struct{})}
 	mono, wall := monotonic, config.wall
 	if config.Faults != nil {
 		mono, wall = config.Faults.Clocks(mono, wall)
@@ -103,6 +106,7 @@ func Start(config Config) (*Node, error) {
 	n.clocks = newClocks(mono, wall)
 	n.submissions.New = func() any { return &submission{} }
 	n.inbox.init()
+	n.gate.room.Store(unlimited)
 	for _, id := range config.nodes() {
 		if id != config.Node {
 			p := &peer{id: id, addr: config.Cluster[id], wake: make(chan struct{}, 1)}
@@ -179,7 +183,7 @@ func (n *Node) begin() {
 	}()
 	n.workers.Add(1)
 	go n.loop()
-	work := []func(context.Context){n.accept, n.watch, n.tend, n.register}
+	work := []func(context.Context){n.accept, n.watch, n.tend, n.register, n.moveShards}
 	for _, p := range n.ordered {
 		work = append(work, func(ctx context.Context) { n.speak(ctx, p) })
 	}

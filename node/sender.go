@@ -188,7 +188,12 @@ func (n *Node) send(ctx context.Context, p *peer, conn net.Conn) error {
 	}
 }
 
-// peerDown tells the loop that a connection broke.
+// peerDown tells the loop that a connection broke. There are two with each peer; while the one to it stands, it is up.
 func (n *Node) peerDown(id core.NodeID) {
-	n.inbox.call(func(now host.Now) { n.host.PeerDown(now, id) })
+	n.inbox.call(func(now host.Now) {
+		n.host.PeerDown(now, id)
+		if n.peers[id].connected.Load() {
+			n.host.PeerUp(now, id)
+		}
+	})
 }

@@ -26,8 +26,8 @@ type leadership struct {
 	handoffSent  bool
 	preferSince  core.Time
 	expiryIndex  uint64 // the latest Expiry block
-	// target are the voters that were asked for; nil: no change is wanted.
-	target []core.ReplicaID
+	// target are the members that were asked for; nil: no change is wanted.
+	target *members
 }
 
 const seqRing = 1024

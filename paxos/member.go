@@ -10,15 +10,22 @@ import (
 // caughtUp is how many blocks a learner may lack when it is made a voter.
 const caughtUp = 1000
 
-// onReconfigure takes note of who the voters are to be; the leader brings it about step by step (rules M2, M3), and forgets
+// onReconfigure takes note of who the members are to be; the leader brings it about step by step (rules M2, M3), and forgets
 // it when it leads no more: whoever wants it asks the next leader again, until the configuration says so.
-func (r *Replica) onReconfigure(voters []core.ReplicaID) {
-	if r.role != Leader || len(voters) == 0 {
+func (r *Replica) onReconfigure(e core.Reconfigure) {
+	if r.role != Leader || len(e.Voters) == 0 {
 		return
 	}
-	r.lead.target = slices.Clone(voters)
-	slices.Sort(r.lead.target)
-	r.lead.target = slices.Compact(r.lead.target)
+	r.lead.target = &members{ordered(e.Voters), without(ordered(e.Learners), e.Voters)}
+}
+
+// members are who is to have the log, in order of ids.
+type members struct{ voters, learners []core.ReplicaID }
+
+func ordered(ids []core.ReplicaID) []core.ReplicaID {
+	ids = slices.Clone(ids)
+	slices.Sort(ids)
+	return slices.Compact(ids)
 }
 
 // changeMembers takes the next step of a change of voters, if the last one is over: new members learn; when they have
@@ -34,30 +41,41 @@ func (r *Replica) changeMembers() {
 		r.leaveTo()
 		return
 	case r.config.joint():
-		next.Outgoing, next.Learners = nil, without(next.Learners, next.Voters)
-	case r.lead.target == nil:
+		next.Outgoing = nil
+	case r.lead.target == nil || !r.approach(&next):
 		return
-	case slices.Equal(r.lead.target, r.config.Voters):
-		r.lead.target = nil
-		if len(next.Learners) == 0 {
-			return
-		}
-		next.Learners = nil
-	default:
-		wanted := without(r.lead.target, r.config.Voters)
-		if !slices.Equal(wanted, r.config.Learners) {
-			next.Learners = wanted
-		} else if !r.learned(wanted) {
-			return
-		} else {
-			next.Voters, next.Outgoing, next.Learners = r.lead.target, r.config.Voters, nil
-		}
 	}
 	if !next.votes(next.Preferred) {
 		next.Preferred = 0
 	}
 	r.out.Note(ConfigNote{next})
 	r.appendBlock(Configuration, next.AppendTo(nil), r.stamp())
+}
+
+// approach makes the next configuration on the way to the one that is wanted; false: nothing is to be done now.
+func (r *Replica) approach(next *Config) bool {
+	target, present := r.lead.target, ordered(r.config.Voters)
+	coming := without(target.voters, present)
+	// Who votes still is made a learner when it votes no more.
+	learners := without(ordered(slices.Concat(coming, target.learners)), present)
+	switch {
+	case !slices.Equal(learners, r.config.Learners):
+		next.Learners = learners
+		return true
+	case slices.Equal(target.voters, present):
+		r.lead.target = nil
+		return false
+	case !r.learned(coming):
+		return false
+	}
+	next.Voters, next.Outgoing, next.Learners = target.voters, r.config.Voters, target.learners
+	return true
+}
+
+// Members are the voters and the learners in force; settled says that they are committed, and no change is under way.
+func (r *Replica) Members() (voters, learners []core.ReplicaID, settled bool) {
+	settled = !r.config.joint() && r.configs[len(r.configs)-1].index <= r.commit
+	return r.config.Voters, r.config.Learners, settled
 }
 
 // mayReconfigure: one change at a time, and none before a block of the own ballot is committed, which settles what became

@@ -168,7 +168,7 @@ func (r *Replica) handle(event any) {
 	case core.Handoff:
 		r.handoff(e.To)
 	case core.Reconfigure:
-		r.onReconfigure(e.Voters)
+		r.onReconfigure(e)
 	case core.Checkpoint:
 		r.mark(e.ID)
 	case core.PeerUp, core.Again:
@@ -356,7 +356,7 @@ func (r *Replica) otherVoters(f func(id core.ReplicaID)) {
 
 // writeHard records what must survive besides blocks.
 func (r *Replica) writeHard() {
-	r.out.Write(core.Record{Kind: recordHard, Body: appendHard(nil, r.promised, r.suspect)})
+	r.out.Write(core.Record{Kind: recordHard, Body: appendHard(nil, hard{r.promised, r.suspect, r.self})})
 }
 
 // promise raises the promised ballot; the caller's messages wait for it to be durable.

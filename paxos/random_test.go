@@ -223,7 +223,8 @@ func (s *schedule) crashOrRestart(m *member) {
 func isSuspect(m *member) (suspect bool) {
 	for _, r := range m.durable {
 		if r.Kind == recordHard {
-			_, suspect, _ = decodeHard(r.Body)
+			h, _ := decodeHard(r.Body)
+			suspect = h.suspect
 		}
 	}
 	return suspect

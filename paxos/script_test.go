@@ -33,7 +33,7 @@ import (
 //	damage R from I        lose the durable records of blocks from I on, and the promise; R will be suspect
 //	empty R from I         lose R's state, which alone had the blocks before I; R will be suspect
 //	handoff A to B         ask A to hand over                      down A B     A's connection to B broke
-//	reconfigure R to V...  ask R to make these the voters
+//	reconfigure R to V... [teaching L...]   ask R to make these the voters, and those learners
 //	status, log R..., state R K
 func TestScripts(t *testing.T) {
 	paths, err := filepath.Glob("testdata/*.txt")
@@ -149,11 +149,16 @@ func (s *script) run(command string, args []string) {
 	case "crash", "restart", "flush", "damage", "empty":
 		s.runDisk(command, s.at(args[0]), args[1:])
 	case "reconfigure":
-		var voters []core.ReplicaID
+		var e core.Reconfigure
+		list := &e.Voters
 		for _, a := range args[2:] {
-			voters = append(voters, s.at(a).id)
+			if a == "teaching" {
+				list = &e.Learners
+				continue
+			}
+			*list = append(*list, s.at(a).id)
 		}
-		c.step(s.at(args[0]), core.Reconfigure{Voters: voters})
+		c.step(s.at(args[0]), e)
 	case "handoff":
 		c.step(s.at(args[0]), core.Handoff{To: s.at(args[2]).id})
 	case "down":
