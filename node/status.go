@@ -20,6 +20,13 @@ const statusWithin = 2 * time.Second
 func (n *Node) Status() kv.Status {
 	s := kv.Status{Cluster: hex.EncodeToString(n.identity.Cluster[:]), Node: uint32(n.config.Node), Version: n.config.Version,
 		Boot: n.identity.Boot, Started: n.started, Dir: n.config.Dir, Alarms: n.alarms.list(), Counters: n.counters.read()}
+	if f := n.config.Faults; f != nil {
+		s.Lab = true
+		s.Alarms = append(s.Alarms, "started with --lab: whoever reaches its HTTP door may cut its links, move its clocks and fail its disk")
+		if text := f.String(); text != "" {
+			s.Alarms = append(s.Alarms, "the lab hurts this node: "+text)
+		}
+	}
 	if err := n.Ready(); err != nil {
 		s.NotReady = err.Error()
 	}

@@ -98,11 +98,12 @@ func (r *Replica) tryCandidacy(handoff Ballot) {
 }
 
 // ownPromise tells how late it is here, so that the new leader's blocks are later than what this replica may have told its
-// readers; a clock that the node itself does not trust counts for nothing, or it would set the group's time for ever.
+// readers; a clock that the node itself does not trust, or stamps that are far ahead of it, count for nothing, or they would
+// set the group's time for ever.
 func (r *Replica) ownPromise() Promise {
 	last := r.log.last()
 	latest := last.Time
-	if !r.in.Unfit {
+	if !r.in.Unfit && !r.in.Reluctant {
 		latest = max(latest, r.in.Stamp)
 	}
 	return Promise{Ballot: r.promised, OK: true, Promised: r.promised, LastBallot: last.Ballot, LastIndex: last.Index,
