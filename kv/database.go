@@ -201,6 +201,8 @@ type StateDigest struct {
 	Keys   int64  `json:"keys"`
 	Bytes  int64  `json:"bytes"`
 	Digest string `json:"digest"`
+	// Rest sums up what clients do not see, and is no less a part of the state: sessions, expiry, the configuration.
+	Rest string `json:"rest"`
 }
 
 // BlockInfo is a block of a group's log.

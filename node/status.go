@@ -173,6 +173,12 @@ func (n *Node) DescribeKeyspaces() []kv.KeyspaceInfo {
 }
 
 // noteLogged tells the log what is worth an operator's attention, and counts the rest.
+// noteDamage raises an alarm that stands until the node starts again: somebody has to look at the disks.
+func (n *Node) noteDamage(g core.GroupID, note core.DamageNote) {
+	n.judgeAlarm(fmt.Sprint("damage of group ", g), true,
+		fmt.Sprintf("group %d: %s; a disk does not hold what was written to it: find it with gamut audit", g, note.Text))
+}
+
 func (n *Node) noteLogged(g core.GroupID, note core.Note) {
 	if keyspace.IsApplied(note) {
 		n.counters.blocks.Add(1)
