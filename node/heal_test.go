@@ -85,8 +85,18 @@ func healingCluster(t *testing.T) (c *cluster, disks map[core.NodeID]*vfs.MemFS,
 
 func (c *cluster) write(written *int, at core.NodeID, count int) {
 	c.t.Helper()
+	n := c.nodes[at]
 	for range count {
-		mustSet(c.t, c.nodes[at], "default", fmt.Sprint("k", *written), fmt.Sprint("v", *written))
+		eventually(c.t, fmt.Sprint("set k", *written), func() error {
+			if n.failed.Load() != nil {
+				return nil
+			}
+			r := submit(n, "default", set(fmt.Sprint("k", *written), fmt.Sprint("v", *written)))[0]
+			return r.Err()
+		})
+		if n.failed.Load() != nil {
+			return // the damage was found by a chore; what was not acknowledged is written again
+		}
 		*written++
 	}
 }

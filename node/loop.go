@@ -29,6 +29,11 @@ func (n *Node) loop() {
 			alarm = core.Time(math.MaxInt64)
 		}
 		n.inbox.take(&got)
+		if n.failed.Load() != nil {
+			// It must not go on leading what it cannot write: without this, a node that only reports its failure would.
+			n.refuseInbox(&got)
+			break
+		}
 		// The clock is read after the messages were taken: a lease granted "now" must not begin before its request came.
 		now := n.now()
 		if err := guarded(func() { n.pass(now, &got) }); err != nil {

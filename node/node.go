@@ -203,6 +203,7 @@ func (n *Node) reconcileFirst(now host.Now) {
 func (n *Node) fail(err error) {
 	if n.failed.CompareAndSwap(nil, &err) {
 		n.log.Error("the node stops", "error", err)
+		n.inbox.call(func(host.Now) {}) // the loop ends
 		n.config.Fatal(err)
 	}
 }

@@ -137,8 +137,13 @@ func (n *Node) changeNode(ctx context.Context, id core.NodeID, change func(*keys
 		}
 		c.Nodes[id] = record
 		r := n.writeMember(ctx, c, id)
-		if r.Code != kv.ConditionFailed {
-			return r.Err()
+		if r.Code == kv.ConditionFailed {
+			continue
 		}
+		if err := r.Err(); err != nil {
+			return err
+		}
+		// Whoever asks this node next sees what it was told to do.
+		return n.waitTable(ctx, func(t *table) bool { return t.catalog.Nodes[id].State == record.State })
 	}
 }

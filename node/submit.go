@@ -81,6 +81,10 @@ func (n *Node) Submit(b *kv.Batch) {
 		n.refuseAll(calls, kv.Result{Code: kv.Unavailable, Detail: "the node is shutting down; ask another one"})
 		return
 	}
+	if n.failed.Load() != nil {
+		n.refuseAll(calls, kv.Result{Code: kv.Unavailable, Detail: "the node has failed and stops; ask another one"})
+		return
+	}
 	// The clock is read after the requests have arrived: a permit that holds now covers them (rule R2).
 	now := n.clocks.mono()
 	s := n.submissions.Get().(*submission)

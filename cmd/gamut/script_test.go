@@ -41,6 +41,11 @@ func TestScripts(t *testing.T) {
 			for i := range nodesMax {
 				env.Setenv(fmt.Sprintf("HTTP%d", i+1), fmt.Sprintf("127.0.0.1:%d", base+i*settings.PortStep))
 			}
+			var cluster []string
+			for i := range 3 {
+				cluster = append(cluster, fmt.Sprintf("%d=127.0.0.1:%d", i+1, base+i*settings.PortStep+settings.PeerPort))
+			}
+			env.Setenv("CLUSTER", strings.Join(cluster, ","))
 			env.Setenv("PEER1", fmt.Sprintf("127.0.0.1:%d", base+settings.PeerPort))
 			env.Setenv("BASE4", strconv.Itoa(base+3*settings.PortStep))
 			env.Setenv("GAMUT_ADDR", fmt.Sprintf("127.0.0.1:%d", base))
