@@ -26,7 +26,7 @@ func CheckDurable(h History, final Final) Verdict {
 	return Verdict{Check: durable, Decision: Holds}
 }
 
-const durable = "durable"
+const durable = "durability"
 
 // ending is a key, what was done to it and what became of it.
 type ending struct {

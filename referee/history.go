@@ -1,13 +1,9 @@
 package referee
 
 import (
-	"bufio"
-	"encoding/json"
-	"fmt"
-	"io"
 	"math"
 	"slices"
-	"strings"
+	"strconv"
 
 	"github.com/gamutdb/gamut/kv"
 )
@@ -15,7 +11,8 @@ import (
 // Kind is what an operation did. The words stand in exported histories.
 type Kind string
 
-// Kinds of operation. Cas stores Value if the present value is Expect; Create stores it if the key is missing.
+// Kinds of operation. Cas stores Value if the present value is Expect; Create stores it if the key is missing. A Txn is
+// several operations on one or more keys, its Subs, that take effect together or not at all; a Cas in it is a condition of the whole.
 const (
 	Get    Kind = "get"
 	Set    Kind = "set"
@@ -24,9 +21,10 @@ const (
 	Delete Kind = "delete"
 	Incr   Kind = "incr"
 	Append Kind = "append"
+	Txn    Kind = "txn"
 )
 
-// Writes reports whether the operation may change its key.
+// Writes reports whether the operation may change its key. Of a Txn only its Subs tell, see Op.Writes.
 func (k Kind) Writes() bool { return k != Get }
 
 // Outcome is how certain an answer is.
@@ -42,27 +40,62 @@ const (
 
 // Op is one operation of one client.
 type Op struct {
-	ID     int    `json:"id"`
-	Client int    `json:"client"`
+	ID int `json:"id"`
+	// Client is who called; Session is on whose behalf, if not its own: a session may move between nodes, and between clients.
+	Client  int    `json:"client"`
+	Session string `json:"session,omitempty"`
+	// Node was asked (1 is the first; 0: not recorded), at Level; the answer says that it Met a level. Empty: the keyspace's promise.
+	Node  uint32 `json:"node,omitempty"`
+	Level string `json:"level,omitempty"`
+	Met   string `json:"met,omitempty"`
+	// Group is the replica group of the key; 0: not recorded.
+	Group uint64 `json:"group,omitempty"`
+
 	Key    string `json:"key"`
 	Kind   Kind   `json:"kind"`
 	Value  string `json:"value,omitempty"`
 	Expect string `json:"expect,omitempty"`
 	Delta  int64  `json:"delta,omitempty"`
+	// TTL is how many milliseconds after the write its key ends; 0: never.
+	TTL int64 `json:"ttl,omitempty"`
+	// Subs are the operations of a Txn; its own Key is empty.
+	Subs []Sub `json:"subs,omitempty"`
+
 	// Call and Return are nanoseconds on one clock. The Return of an unknown outcome says when the client gave up, no more.
 	Call    int64   `json:"call"`
 	Return  int64   `json:"return"`
 	Outcome Outcome `json:"outcome"`
-	// Code and what follows are the result of a done operation.
-	Code    kv.Code `json:"code"`
+	// Code and what follows are the result of a done operation. Version and Stamp are two ways to tell the order of the
+	// writes of a key: those of the write that was made, or of the one that was read. A zero says nothing.
+	Code    kv.Code `json:"-"`
 	Got     string  `json:"got,omitempty"`
 	Int     int64   `json:"int,omitempty"`
 	Version uint64  `json:"version,omitempty"`
-	// Where tells people which node was asked, in which way.
+	Stamp   Stamp   `json:"stamp,omitzero"`
+	// Position is how far its group's log was applied where it was answered; AsOf the log time of that, in Unix milliseconds.
+	Position uint64 `json:"position,omitempty"`
+	AsOf     int64  `json:"asOf,omitempty"`
+	// Where tells people more about how it was asked.
 	Where string `json:"where,omitempty"`
 }
 
-// Answer takes the result of an operation over: its outcome, and what it says.
+// Sub is one operation of a Txn; its fields mean what they mean in an Op.
+type Sub struct {
+	Kind    Kind    `json:"kind"`
+	Key     string  `json:"key"`
+	Value   string  `json:"value,omitempty"`
+	Expect  string  `json:"expect,omitempty"`
+	Delta   int64   `json:"delta,omitempty"`
+	TTL     int64   `json:"ttl,omitempty"`
+	Code    kv.Code `json:"-"`
+	Got     string  `json:"got,omitempty"`
+	Int     int64   `json:"int,omitempty"`
+	Version uint64  `json:"version,omitempty"`
+	Stamp   Stamp   `json:"stamp,omitzero"`
+}
+
+// Answer takes the result of an operation over: its outcome, and what it says. The results of a Txn's Subs are r.Items,
+// in the order of the Subs that are not Cas: conditions have no result of their own.
 func (o *Op) Answer(at int64, r *kv.Result) {
 	o.Return, o.Code = at, r.Code
 	switch {
@@ -71,8 +104,55 @@ func (o *Op) Answer(at int64, r *kv.Result) {
 	case r.Code.Refused():
 		o.Outcome = Refused
 	default:
-		o.Outcome, o.Got, o.Int, o.Version = Done, string(r.Value), r.Int, r.Version
+		o.Outcome, o.Got, o.Int, o.Version, o.AsOf = Done, string(r.Value), r.Int, r.Version, r.AsOf
+		o.answerSubs(r)
 	}
+}
+
+// answerSubs spreads the results of a command over the operations of a Txn. A command of one operation is answered by
+// that operation's result itself.
+func (o *Op) answerSubs(r *kv.Result) {
+	if o.Kind != Txn {
+		return
+	}
+	o.Got, o.Int = "", 0
+	items := r.Items
+	if len(items) == 0 {
+		items = []kv.Result{*r}
+	}
+	for i := range o.Subs {
+		s := &o.Subs[i]
+		if s.Kind == Cas && !o.Executed() {
+			s.Code = r.Code
+			continue
+		}
+		if len(items) == 0 {
+			return
+		}
+		s.Code, s.Got, s.Int, s.Version = items[0].Code, string(items[0].Value), items[0].Int, items[0].Version
+		items = items[1:]
+	}
+}
+
+// Executed reports whether the operation is known to have been carried out. A Txn whose condition failed was not.
+func (o *Op) Executed() bool {
+	return o.Outcome == Done && (o.Kind != Txn || o.Code == kv.OK)
+}
+
+// Writes reports whether the operation may change anything.
+func (o *Op) Writes() bool {
+	if o.Kind != Txn {
+		return o.Kind.Writes()
+	}
+	return slices.ContainsFunc(o.Subs, func(s Sub) bool { return s.Kind.Writes() })
+}
+
+// session is on whose behalf the operation was called.
+func (o *Op) session() string {
+	if o.Session != "" {
+		return o.Session
+	}
+	return "client " + strconv.Itoa(o.Client)
 }
 
 // end is the time after which the operation cannot take effect any more.
@@ -81,42 +161,6 @@ func (o *Op) end() int64 {
 		return math.MaxInt64
 	}
 	return o.Return
-}
-
-// String is the operation in a line.
-func (o Op) String() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "#%d client %d %s %s", o.ID, o.Client, o.Kind, o.Key)
-	switch o.Kind {
-	case Set, Create, Append:
-		fmt.Fprintf(&b, " %q", o.Value)
-	case Cas:
-		fmt.Fprintf(&b, " %q -> %q", o.Expect, o.Value)
-	case Incr:
-		fmt.Fprintf(&b, " by %d", o.Delta)
-	}
-	fmt.Fprintf(&b, " [%.6fs, ", float64(o.Call)/1e9)
-	switch o.Outcome {
-	case Unknown:
-		b.WriteString("open) unknown")
-	case Refused:
-		fmt.Fprintf(&b, "%.6fs] refused: %s", float64(o.Return)/1e9, o.Code)
-	default:
-		fmt.Fprintf(&b, "%.6fs] %s", float64(o.Return)/1e9, o.Code)
-		if o.Kind == Get && o.Code == kv.OK {
-			fmt.Fprintf(&b, " %q", o.Got)
-		}
-		if o.Kind == Incr && o.Code == kv.OK {
-			fmt.Fprintf(&b, " %d", o.Int)
-		}
-		if o.Version != 0 {
-			fmt.Fprintf(&b, " version %d", o.Version)
-		}
-	}
-	if o.Where != "" {
-		fmt.Fprintf(&b, " (%s)", o.Where)
-	}
-	return b.String()
 }
 
 // History is what all clients did.
@@ -138,58 +182,43 @@ func (h History) Sort() {
 	}
 }
 
-// keys are the keys of the history, each with its operations in order.
+// keys are the keys of the history, each with its operations in order. A Txn counts as one operation for each of its Subs,
+// over the same time: what holds for it holds for them.
 func (h History) keys() (names []string, ops map[string]History) {
 	ops = map[string]History{}
-	for _, o := range h {
+	add := func(o Op) {
 		if _, ok := ops[o.Key]; !ok {
 			names = append(names, o.Key)
 		}
 		ops[o.Key] = append(ops[o.Key], o)
 	}
+	for i := range h {
+		if h[i].Kind != Txn {
+			add(h[i])
+			continue
+		}
+		for _, o := range h[i].single() {
+			add(o)
+		}
+	}
 	slices.Sort(names)
 	return names, ops
 }
 
-// Export writes the history, an operation a line, as JSON.
-func (h History) Export(w io.Writer) error {
-	b := bufio.NewWriter(w)
-	e := json.NewEncoder(b)
-	for i := range h {
-		if err := e.Encode(&h[i]); err != nil {
-			return err
+// single are the operations of a Txn as operations of their own.
+func (o *Op) single() (ops []Op) {
+	for _, s := range o.Subs {
+		one := *o
+		one.Subs = nil
+		one.Kind, one.Key, one.Value, one.Expect, one.Delta, one.TTL = s.Kind, s.Key, s.Value, s.Expect, s.Delta, s.TTL
+		if o.Outcome == Done {
+			one.Code, one.Got, one.Int, one.Version, one.Stamp = s.Code, s.Got, s.Int, s.Version, s.Stamp
 		}
-	}
-	return b.Flush()
-}
-
-// Import reads what Export wrote.
-func Import(r io.Reader) (h History, err error) {
-	d := json.NewDecoder(r)
-	d.DisallowUnknownFields()
-	for {
-		var o Op
-		if err := d.Decode(&o); err == io.EOF {
-			return h, nil
-		} else if err != nil {
-			return nil, fmt.Errorf("operation %d of the history: %w", len(h)+1, err)
+		if !o.Executed() && o.Outcome == Done {
+			// Its conditions failed together: which of them did is not known, so it tells nothing of any key.
+			one.Outcome = Refused
 		}
-		if err := o.validate(); err != nil {
-			return nil, fmt.Errorf("operation %d of the history: %w", len(h)+1, err)
-		}
-		h = append(h, o)
+		ops = append(ops, one)
 	}
-}
-
-func (o *Op) validate() error {
-	if !slices.Contains([]Kind{Get, Set, Create, Cas, Delete, Incr, Append}, o.Kind) {
-		return fmt.Errorf("unknown kind %q", o.Kind)
-	}
-	if o.Outcome != Done && o.Outcome != Refused && o.Outcome != Unknown {
-		return fmt.Errorf("unknown outcome %q", o.Outcome)
-	}
-	if o.Outcome != Unknown && o.Return < o.Call {
-		return fmt.Errorf("it returns at %d, before its call at %d", o.Return, o.Call)
-	}
-	return nil
+	return ops
 }

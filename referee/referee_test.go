@@ -135,7 +135,7 @@ func TestExportImport(t *testing.T) {
 		t.Fatal(err)
 	}
 	back, err := Import(&b)
-	if err != nil || !reflect.DeepEqual(h, back) {
+	if err != nil || !reflect.DeepEqual(h, back.History) {
 		t.Errorf("got %v, %v, want %v", back, err, h)
 	}
 	for _, bad := range []string{`{"kind":"jump","outcome":"done"}`, `{"kind":"get","outcome":"maybe"}`, `{"kind":"get","outcome":"done","call":2,"return":1}`, `{"what":1}`, `{`} {

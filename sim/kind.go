@@ -23,7 +23,7 @@ const (
 )
 
 func kindOf(v referee.Verdict) Kind {
-	if v.Check == "durable" {
+	if v.Check == "durability" {
 		return Durability
 	}
 	return Linearizability

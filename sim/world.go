@@ -286,7 +286,9 @@ func (w *world) judge() {
 	h, final := w.history()
 	judge := w.options.Protocol.Judge
 	if judge == nil {
-		judge = referee.CheckAll
+		judge = func(h referee.History, final referee.Final) []referee.Verdict {
+			return referee.CheckAll(&referee.Run{Consistency: "linearizable", History: h, Final: final})
+		}
 	}
 	for _, v := range judge(h, final) {
 		if !v.OK() {

@@ -24,6 +24,7 @@ var allowed = map[string][]string{
 	"door/http":        {"kv"},
 	"door/http/remote": {"door/http", "kv"},
 	"referee":          {"kv"},
+	"referee/workload": {"referee", "kv"},
 	"audit":            {"machine", "kv"},
 	"sim":              {"keyspace", "paxos", "machine", "host", "store", "referee", "core", "kv"},
 	"internal/tidy":    {},
