@@ -269,7 +269,8 @@ func (h *Host) step(s *slot, event any) {
 	again := true
 	for again {
 		h.effects.Reset()
-		h.input = core.Input{Now: h.now.Mono, Stamp: h.clock.read(h.now.Wall), Rand: h.rand, View: s.state,
+		h.input = core.Input{Now: h.now.Mono, Stamp: h.clock.read(h.now.Wall), StampMax: h.clock.upper,
+			Wall: h.now.Wall, Rand: h.rand, View: s.state,
 			Unfit: h.unfit || h.Stalled(), Event: event}
 		s.replica.Step(&h.input, &h.effects)
 		again = h.effects.Again
