@@ -81,11 +81,9 @@ func (r *Replica) entropyPause() core.Time {
 func (r *Replica) choosePeer() int {
 	others := r.up &^ (1 << r.me)
 	switch {
-	case r.disk.meta.Suspect && others.less(r.entropy.cured) != 0:
-		return others.less(r.entropy.cured).first()
 	case r.disk.meta.Suspect:
 		r.judgeCure()
-		return -1
+		others = others.less(r.entropy.cured)
 	case others&r.disk.meta.Behind != 0:
 		return (others & r.disk.meta.Behind).first()
 	}

@@ -232,7 +232,11 @@ func (r *Replica) failRead(q *read, why string) {
 func (r *Replica) finish(q *read) {
 	if q.then != nil {
 		if len(q.newest) > 0 {
-			r.see(StampOf(q.newest).Time)
+			newest := StampOf(q.newest).Time
+			if r.see(newest); newest > r.clock.seen {
+				r.answer(&q.then.write, kv.Result{Code: kv.ClockSkew, Detail: "the key's record has a stamp further ahead of this node's clock than clocks may be apart; nothing was written, check the time service and retry"})
+				return
+			}
 		}
 		r.put(&q.then.op, q.then.write)
 		return
