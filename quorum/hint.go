@@ -1,6 +1,7 @@
 package quorum
 
 import (
+	"bytes"
 	"encoding/binary"
 
 	"github.com/gamutdb/gamut/core"
@@ -89,6 +90,20 @@ func (r *Replica) replayTo(i int, h *hinted) {
 	}
 	h.sending, h.replayAt = true, never
 	r.coordinate(&batch{source: FromHint, items: list, targets: mask(0).with(i), hint: p}, 0)
+}
+
+// HintsFor names the members for whom hints about a key of the state are kept here.
+func (r *Replica) HintsFor(view core.View, key []byte) (list []core.ReplicaID) {
+	var found mask
+	view.Scan([]byte{hintKind}, []byte{hintKind + 1}, func(k, value []byte) bool {
+		items(value[8:]).each(func(_ int, hinted, _ []byte) {
+			if bytes.Equal(hinted, key) {
+				found = found.with(int(k[1]))
+			}
+		})
+		return true
+	})
+	return r.members(found)
 }
 
 // hintsAnswered takes the answer of the member that they are for. What is older than its line it does not need; whatever else

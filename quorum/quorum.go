@@ -256,9 +256,9 @@ func (r *Replica) nextDeadline() core.Time {
 func (r *Replica) Deadline() (core.Time, bool) { return r.deadline, r.deadline != never }
 
 // ReadUntil is until when the state may be read as it stands by those who ask for one replica only: always, since it shows
-// nothing that is not durable (rule Q4), unless its disk lost something.
+// nothing that is not durable (rule Q4), unless its disk lost something, or the keyspace promises more.
 func (r *Replica) ReadUntil() core.Time {
-	if r.disk.meta.Suspect {
+	if r.disk.meta.Suspect || r.config.Atomic {
 		return 0
 	}
 	return never
@@ -332,6 +332,9 @@ type HintStatus struct {
 	Bytes   int64
 	Oldest  kv.HLC
 }
+
+// Suspect reports whether the replica's disk lost something, and it does not count yet.
+func (r *Replica) Suspect() bool { return r.disk.meta.Suspect }
 
 // Status reports on the replica.
 func (r *Replica) Status() Status {

@@ -171,14 +171,15 @@ func Digest(view core.View) uint64 {
 	return all[0] ^ all[1]
 }
 
-// ReadOne answers a command that reads from one replica's state, which shows only what is durable (rule Q4). ok is false for
-// a command that needs more.
-func ReadOne(view core.View, c *kv.Command, now kv.HLC) (r kv.Result, ok bool) {
-	if c.Level != kv.LevelOne && c.Level != kv.LevelEventual || len(c.Ops) != 1 || c.Ops[0].Kind != kv.OpGet || len(c.Conds) > 0 {
-		return r, false
-	}
+// ReadsOne reports whether a command asks for one replica only, so that its state may be read without a step (rule Q4).
+func ReadsOne(c *kv.Command) bool {
+	return (c.Level == kv.LevelOne || c.Level == kv.LevelEventual) && len(c.Ops) == 1 && c.Ops[0].Kind == kv.OpGet && len(c.Conds) == 0
+}
+
+// ReadOne answers such a command from one replica's state, which shows only what is durable.
+func ReadOne(view core.View, c *kv.Command, now kv.HLC) kv.Result {
 	var space [256]byte
 	key := append(append(space[:0], DataKind), c.Ops[0].Key...)
 	record, _ := view.Get(key)
-	return result(record, c.Ops[0].Quiet, c.Level, now), true
+	return result(record, c.Ops[0].Quiet, c.Level, now)
 }

@@ -36,8 +36,10 @@ func Quorum(options quorum.Options, atomic bool) Protocol {
 			if wall == 0 { // what is left at the end
 				c.Level = kv.LevelOne
 			}
-			r, ok := quorum.ReadOne(v, c, kv.HLCOf(wall))
-			return r, !ok
+			if !quorum.ReadsOne(c) {
+				return kv.Result{}, true
+			}
+			return quorum.ReadOne(v, c, kv.HLCOf(wall)), false
 		},
 		Digest:   quorum.Digest,
 		Families: quorumFamilies, Sessionless: true,
