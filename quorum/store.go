@@ -98,7 +98,7 @@ func (r *Replica) refuses(record []byte, from Source, purge kv.HLC) Reason {
 		return TooFarAhead
 	case from == FromEntropy && purge < r.disk.shown.Purge && r.options.Mutation != EntropyIgnoresPurge:
 		return Purged
-	case from == FromEntropy:
+	case from == FromEntropy, r.options.Mutation == PurgeWithoutRefusal:
 		return 0
 	case stamp < r.doubt:
 		return Doubtful

@@ -336,7 +336,7 @@ func (r *Replica) endBatchLate(b *batch) {
 	}
 	if b.hint != nil {
 		r.hints[b.hint.member].sending = false
-		r.hints[b.hint.member].replayAt = r.in.Now + r.options.WriteWithin
+		r.hints[b.hint.member].replayAt = r.in.Now
 	}
 	for at := range b.ops {
 		if o := &b.ops[at]; !o.done {
