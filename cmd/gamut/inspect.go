@@ -26,8 +26,7 @@ func inspectCommand(g *global) *cobra.Command {
 			}
 			ctx, cancel := context.WithTimeout(c.Context(), auditTimeout)
 			defer cancel()
-			c.Flags().Lookup("keyspace").Changed = true // one keyspace, even if it is the default
-			tasks, err := g.tasks(ctx, c)
+			tasks, err := g.tasksOf(ctx, false)
 			if err != nil {
 				return err
 			}
