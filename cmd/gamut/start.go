@@ -31,6 +31,8 @@ func startCommand() *cobra.Command {
 	cmd.Flags().String("cluster", "", "all nodes, as 1=host:peerport,2=host:peerport")
 	cmd.Flags().String("name", "", "name of the cluster; without one the addresses in the list can never change")
 	cmd.Flags().String("keyspaces", "", "keyspaces to make if they are not there yet (default \"default\")")
+	cmd.Flags().String("memcached-keyspace", "", "keyspace of memcached clients (default \"default\")")
+	cmd.Flags().String("memcached-level", "", "what memcached clients ask of it, such as one or all (default: the keyspace's own promise)")
 	cmd.Flags().Bool("insecure", false, "allow addresses that other machines can reach, without TLS or users")
 	cmd.Flags().String("debug", "", "loopback address for profiles, such as 127.0.0.1:6060")
 	cmd.Flags().String("drain", "", "how long stopping may take (default 10s)")

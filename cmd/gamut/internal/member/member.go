@@ -123,7 +123,7 @@ func (m *Member) openDoors(version string) {
 	web := doorhttp.New(m.node, m.gate, doorhttp.Options{Log: m.log})
 	m.doors[0].server = web
 	m.doors[1].server = redis.New(m.node, redis.Options{Version: version, Logger: m.log, Explain: m.explain, Observe: web.Metrics().Door("redis").Observe})
-	m.doors[2].server = memcached.New(m.node, memcached.Options{Logger: m.log, Observe: web.Metrics().Door("memcached").Observe})
+	m.doors[2].server = memcached.New(m.node, memcached.Options{Logger: m.log, Keyspace: m.settings.MemcachedKeyspace, Level: m.settings.Level(), Observe: web.Metrics().Door("memcached").Observe})
 	for _, d := range m.doors {
 		m.serving.Go(func() {
 			if err := d.server.Serve(d.listener); err != nil && !errors.Is(err, redis.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
