@@ -129,14 +129,18 @@ func (c *cluster) wall(m *member) int64 { return int64(c.now/millisecond) + m.ah
 
 // step does what a host does: one event, then all that the replica asked itself.
 func (c *cluster) step(m *member, event any) {
-	if m.replica == nil {
-		return
+	for again := true; again && m.replica != nil; event = (core.Again{}) {
+		again = c.stepOnce(m, event)
 	}
+}
+
+func (c *cluster) stepOnce(m *member, event any) (again bool) {
 	var out core.Effects
 	m.stamp = max(m.stamp+1, kv.HLCOf(c.wall(m)))
 	in := core.Input{Now: c.now, Stamp: m.stamp, StampMax: m.stamp + 1<<30, Wall: c.wall(m), Rand: m.rand, View: m.state, Event: event}
 	m.replica.Step(&in, &out)
 	c.emit(m, &out)
+	return out.Again
 }
 
 func (c *cluster) emit(m *member, out *core.Effects) {

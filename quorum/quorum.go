@@ -93,6 +93,7 @@ type Replica struct {
 	writes  writes
 	reads   reads
 	scans   scans
+	latches latches
 	hints   [membersMax]hinted
 	tree    tree
 	walk    walk
@@ -115,6 +116,7 @@ func New(self core.ReplicaID, options Options) *Replica {
 	r.writes.batches = map[uint64]*batch{}
 	r.reads.rounds = map[uint64]*round{}
 	r.scans.open = map[uint64]*scan{}
+	r.latches.keys = map[string]*latch{}
 	return r
 }
 
@@ -153,7 +155,9 @@ func (r *Replica) handle(event any) {
 		r.peerDown(e.Peer)
 	case core.Repair:
 		r.repair.wanted = true
-	case core.Flush, core.Roll, core.Again, core.Handoff, core.Checkpoint:
+	case core.Again:
+		r.beginFreed()
+	case core.Flush, core.Roll, core.Handoff, core.Checkpoint:
 		// Nothing waits for a Flush, every record has a position, and there is nobody to hand over or to mark a common log.
 	default:
 		panic(fmt.Sprintf("quorum: unexpected event %T", event))

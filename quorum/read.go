@@ -171,7 +171,8 @@ func (r *Replica) onValues(i int, m Values) {
 			r.complete(one)
 		}
 	}
-	if q.asked == 0 {
+	// A read that still needs somebody ends with the time of its round.
+	if q.asked == 0 && !slices.ContainsFunc(q.reads, func(one *read) bool { return !one.over }) {
 		r.endRound(q)
 	}
 }
@@ -234,7 +235,7 @@ func (r *Replica) finish(q *read) {
 		if len(q.newest) > 0 {
 			newest := StampOf(q.newest).Time
 			if r.see(newest); newest > r.clock.seen {
-				r.answer(&q.then.write, kv.Result{Code: kv.ClockSkew, Detail: "the key's record has a stamp further ahead of this node's clock than clocks may be apart; nothing was written, check the time service and retry"})
+				r.endRead(q, kv.Result{Code: kv.ClockSkew, Detail: "the key's record has a stamp further ahead of this node's clock than clocks may be apart; nothing was written, check the time service and retry"})
 				return
 			}
 		}
@@ -269,6 +270,7 @@ func result(raw []byte, quiet bool, level kv.Level, now kv.HLC) kv.Result {
 }
 
 func (r *Replica) endRead(q *read, result kv.Result) {
+	r.unlatch(q.key[1:], q.then == nil)
 	switch {
 	case q.then != nil:
 		r.answer(&q.then.write, result)

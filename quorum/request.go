@@ -135,14 +135,9 @@ func (r *Replica) beginOp(id core.RequestID, part *multi, o *kv.Op, need int, me
 	case kv.OpScan:
 		r.beginScan(id, o, need, met)
 	case kv.OpGet:
-		r.beginRead(&read{request: id, part: part, quiet: o.Quiet, need: need, level: met}, o.Key)
+		r.beginLatched(o.Key, waiting{read: &read{request: id, part: part, quiet: o.Quiet, need: need, level: met}})
 	default:
-		w := writeOp{need: need, request: id, part: part, result: kv.Result{Level: met}}
-		if r.config.Atomic && r.options.Mutation != SkipFirstPhase {
-			r.beginRead(&read{need: need, then: &then{op: cloneOp(o), write: w}}, o.Key)
-			return
-		}
-		r.put(o, w)
+		r.beginLatched(o.Key, waiting{op: *o, write: writeOp{need: need, request: id, part: part, result: kv.Result{Level: met}}})
 	}
 }
 

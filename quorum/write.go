@@ -47,6 +47,8 @@ type writeOp struct {
 	refused mask
 	why     Reason
 	done    bool
+	key     []byte // the client's, whose latch it holds
+	free    bool   // it does not any more
 
 	request core.RequestID
 	part    *multi
@@ -75,6 +77,7 @@ func (r *Replica) put(o *kv.Op, w writeOp) {
 	var err error
 	if record.Stamp, err = r.stampFor(o); err != nil {
 		r.answer(&w, kv.Failed(err))
+		r.unlatch(w.key, false)
 		return
 	}
 	switch o.Expiry {
@@ -205,6 +208,7 @@ func (r *Replica) acked(b *batch, i int, refused []Refusal) {
 		r.hintsAnswered(b, refused)
 	}
 	r.count(b)
+	r.letGo(b, false)
 	if b.acked == b.targets {
 		r.endBatch(b)
 	}
@@ -233,6 +237,9 @@ func (r *Replica) count(b *batch) {
 			continue
 		}
 		have := b.acked.less(o.refused).count()
+		if o.need == 1 && b.source == FromClient && b.targets.has(r.me) && !b.acked.has(r.me) {
+			continue // so that who goes on to read one replica, here, sees what was written
+		}
 		if r.options.Mutation == CountTwice {
 			have = b.answers
 		}
@@ -298,6 +305,7 @@ func (r *Replica) answer(o *writeOp, result kv.Result) {
 
 func (r *Replica) endBatch(b *batch) {
 	delete(r.writes.batches, b.id)
+	r.letGo(b, true)
 	r.writes.bytes -= len(b.items)
 	b.items = nil
 	r.writes.trim()
