@@ -56,7 +56,10 @@ type Input struct {
 	View View
 	// Unfit means that this node should lead nothing: its clock is far from the others', or its disk is full or stalled.
 	Unfit bool
-	Event any
+	// Reluctant means that this node's stamps are far ahead of its clock, since that was ahead once: it should lead what
+	// nobody else can, and nothing else, or its stamps carry the time of what it leads ahead.
+	Reluctant bool
+	Event     any
 }
 
 // View reads the state of one group: a map of byte strings in byte order.
@@ -87,6 +90,13 @@ type Leased interface {
 	// ReadUntil says: until that time, what the group's state shows at the moment of reading is as good an answer to a
 	// linearizable read as any that a Step could give. 0: not now.
 	ReadUntil() Time
+}
+
+// Bounded is a Replica that refuses commands as busy when too many wait, so that what it takes is answered soon (rule F2).
+type Bounded interface {
+	// Room is how many more commands that change something it would take now; 0 or less: none. It is of meaning only while
+	// this replica orders the commands.
+	Room() int
 }
 
 // Events. Besides these, a replica is stepped with its protocol's own messages, as Received.
@@ -125,6 +135,10 @@ type (
 	PeerUp   struct{ Peer ReplicaID }
 	// Handoff asks a leader to hand over to a peer.
 	Handoff struct{ To ReplicaID }
+	// Reconfigure asks the leader to make these replicas the voters of the group, and those its learners, who are given the
+	// log and decide nothing. It is answered by nothing but the group's configuration, when it says so: whoever wants it
+	// asks again until then.
+	Reconfigure struct{ Voters, Learners []ReplicaID }
 	// Checkpoint asks the leader to place a mark in the log at which every replica keeps its state (a CheckpointNote).
 	Checkpoint struct{ ID RequestID }
 	// Repair asks a replica of a leaderless group to make all its replicas equal now.

@@ -22,6 +22,13 @@ type clock struct {
 
 func (c *clock) start(upper kv.HLC) { c.last, c.upper = upper, upper }
 
+// aheadLimit is how far stamps may be ahead of the clock, in milliseconds, before the node leads only what nobody else can.
+// After each start they are ahead by up to upperAhead.
+const aheadLimit = 2 * upperAhead
+
+// ahead says that the stamps are far ahead of the clock.
+func (c *clock) ahead(wall int64) bool { return c.last.UnixMilli() > wall+aheadLimit }
+
 // read is the next stamp. While the bound is too low it counts on in the lowest bits; before the first batch is durable
 // it repeats itself, which harms nobody: whoever orders by stamps makes them grow within its own log.
 func (c *clock) read(wall int64) kv.HLC {

@@ -150,10 +150,16 @@ func (h *Host) Forwarded(now Now, from core.NodeID, f Forward) {
 	}
 }
 
-// full reports whether a bound is reached. A hung disk counts: what it has not taken must not pile up.
-func (h *Host) full() bool {
-	return h.requests.count >= h.options.RequestsMax || h.requests.bytes >= h.options.BytesMax ||
-		h.open.Bytes >= h.options.OpenBytesMax
+// full reports whether a bound is reached.
+func (h *Host) full() bool { return h.Room() <= 0 }
+
+// Room is how many more commands, reads included, may be under way on this node; 0 or less: none. A hung disk counts: what
+// it has not taken must not pile up.
+func (h *Host) Room() int {
+	if h.requests.bytes >= h.options.BytesMax || h.open.Bytes >= h.options.OpenBytesMax {
+		return 0
+	}
+	return h.options.RequestsMax - h.requests.count
 }
 
 // route sends a command where it can be ordered: to the replica here, to the leader's node, or nowhere yet.

@@ -16,6 +16,7 @@ package host
 import (
 	"fmt"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"slices"
 
@@ -206,6 +207,22 @@ func (h *Host) Add(now Now, r Replica) {
 	}
 }
 
+// SetMembers says anew where the members of a group live, when they have changed.
+func (h *Host) SetMembers(now Now, g core.GroupID, nodes map[core.ReplicaID]core.NodeID) {
+	h.now = now
+	s := h.index[g]
+	if s == nil {
+		return
+	}
+	before := s.nodes
+	s.nodes, s.members = nodes, slices.Sorted(maps.Keys(nodes))
+	for _, id := range s.members {
+		if _, known := before[id]; !known && h.connected[nodes[id]] {
+			h.step(s, core.PeerUp{Peer: id})
+		}
+	}
+}
+
 // Remove ends a replica: what it has not answered is unknown, what it holds back is forgotten.
 func (h *Host) Remove(now Now, g core.GroupID) {
 	h.now = now
@@ -261,17 +278,26 @@ func (h *Host) Event(now Now, g core.GroupID, event any) {
 	}
 }
 
+// wall is the wall time that stamps may follow. While the node is unfit its wall clock may be an hour ahead: stamps that had
+// followed it could never go back, and would carry the time of every group that this node comes to lead an hour ahead,
+// long after the clock was set right.
+func (h *Host) wall() int64 {
+	if h.unfit {
+		return 0
+	}
+	return h.now.Wall
+}
+
 // Stamp reads the node's hybrid logical clock.
-func (h *Host) Stamp() kv.HLC { return h.clock.read(h.now.Wall) }
+func (h *Host) Stamp() kv.HLC { return h.clock.read(h.wall()) }
 
 // step lets a replica handle one event, and then all that it asked itself.
 func (h *Host) step(s *slot, event any) {
 	again := true
 	for again {
 		h.effects.Reset()
-		h.input = core.Input{Now: h.now.Mono, Stamp: h.clock.read(h.now.Wall), StampMax: h.clock.upper,
-			Wall: h.now.Wall, Rand: h.rand, View: s.state,
-			Unfit: h.unfit || h.Stalled(), Event: event}
+		h.input = core.Input{Now: h.now.Mono, Stamp: h.clock.read(h.wall()), StampMax: h.clock.upper, Wall: h.now.Wall, Rand: h.rand, View: s.state,
+			Unfit: h.unfit || h.Stalled(), Reluctant: h.clock.ahead(h.now.Wall), Event: event}
 		s.replica.Step(&h.input, &h.effects)
 		again = h.effects.Again
 		h.emit(s)
@@ -385,7 +411,10 @@ func (h *Host) Tick(now Now) {
 
 // Deadline is when Tick is wanted next.
 func (h *Host) Deadline() core.Time {
-	at := h.requests.nextSweep
+	at := core.Time(math.MaxInt64)
+	if h.requests.count > 0 {
+		at = h.requests.nextSweep
+	}
 	for _, s := range h.order {
 		if s.hasTimer && s.deadline < at {
 			at = s.deadline
@@ -441,11 +470,11 @@ func (h *Host) Roll(now Now) {
 // and calls Synced; until then the batch's items are the caller's to read.
 func (h *Host) TakeBatch(now Now) (Batch, bool) {
 	h.now = now
-	if h.syncing || (len(h.open.Items) == 0 && !h.open.Roll && !h.clock.wantsRefresh(now.Wall)) {
+	if h.syncing || (len(h.open.Items) == 0 && !h.open.Roll && !h.clock.wantsRefresh(h.wall())) {
 		return Batch{}, false
 	}
 	b := h.open
-	b.HLCUpper = h.clock.propose(now.Wall)
+	b.HLCUpper = h.clock.propose(h.wall())
 	h.syncing, h.syncSeq, h.syncSince = true, b.Seq, now.Mono
 	h.open = Batch{Seq: b.Seq + 1, Items: h.spare[:0]}
 	h.spare = nil

@@ -12,10 +12,15 @@ import (
 
 // Keys of the catalog, which are ordinary keys of the keyspace system.
 const (
-	NextKey        = "next"
+	NextKey = "next"
+	// SystemKey is where the catalog's own members stand, once they have changed; before, they are those of the nodes' lists.
+	SystemKey      = "system"
 	keyspacePrefix = "keyspaces/"
 	nodePrefix     = "nodes/"
 )
+
+// NodeKeys and NodeKeysEnd bound the keys of nodes.
+var NodeKeys, NodeKeysEnd = []byte(nodePrefix), []byte("nodes0")
 
 // DescriptorKey is where the catalog holds a keyspace.
 func DescriptorKey(name string) []byte { return []byte(keyspacePrefix + name) }
@@ -31,7 +36,20 @@ type Node struct {
 	Store StoreID `json:"store"`
 	// Addresses are where it can be reached: http, peer, redis, memcached.
 	Addresses map[string]string `json:"addresses"`
+	State     NodeState         `json:"state,omitempty"`
+	// Ticket is what the node asked to join with: asked twice, it is given one id. Its disk is known when it first serves.
+	Ticket string `json:"ticket,omitempty"`
 }
+
+// NodeState is how a node takes part; the empty one: fully.
+type NodeState string
+
+// States of a node. One that leaves is given nothing new and its replicas are moved away; one that was removed never comes
+// back: its id is used up.
+const (
+	NodeLeaving NodeState = "leaving"
+	NodeRemoved NodeState = "removed"
+)
 
 // StoreID names a formatted disk.
 type StoreID [16]byte
@@ -56,6 +74,8 @@ type Catalog struct {
 	Next      Next
 	Nodes     map[core.NodeID]Node
 	Keyspaces map[string]*Descriptor
+	// System are the catalog's own members; nil: those of the nodes' lists.
+	System *Descriptor
 }
 
 // NewCatalog is the catalog of a cluster that has nothing yet.
@@ -68,6 +88,13 @@ func (c *Catalog) Put(key, value []byte) error {
 	k := string(key)
 	if k == NextKey {
 		return json.Unmarshal(value, &c.Next)
+	}
+	if k == SystemKey {
+		d, err := DecodeDescriptor(value)
+		if err == nil {
+			c.System = d
+		}
+		return err
 	}
 	if name, ok := strings.CutPrefix(k, keyspacePrefix); ok {
 		d, err := DecodeDescriptor(value)

@@ -57,6 +57,15 @@ type Shard struct {
 	Replicas []Member     `json:"replicas"`
 	// Preferred is the member that should lead while all are well.
 	Preferred core.ReplicaID `json:"preferred"`
+	// Epoch counts the changes of the shard's members.
+	Epoch uint64 `json:"epoch,omitempty"`
+	// Target are the members that are left when the change under way is over; none: there is none. Until then Replicas are
+	// those of before and these.
+	Target []core.ReplicaID `json:"target,omitempty"`
+	// Last is the highest replica id that was ever given, once members have changed: none is given twice (rule M5).
+	Last core.ReplicaID `json:"last,omitempty"`
+	// Founders is what the first members were started with, once they have changed: the group's chain begins with it.
+	Founders []byte `json:"founders,omitempty"`
 }
 
 // Member is one replica of a shard and where it lives.
@@ -137,13 +146,18 @@ func (d *Descriptor) check() error {
 	}
 	for i := range d.Shards {
 		s := &d.Shards[i]
-		if s.Group == 0 || len(s.Replicas) < 1 || len(s.Replicas) > ReplicasMax {
+		if s.Group == 0 || len(s.Replicas) < 1 || (len(s.Replicas) > 2*ReplicasMax && d.Name != SystemName) {
 			return fmt.Errorf("shard %d has group %d with %d replicas", i, s.Group, len(s.Replicas))
 		}
 		for j, m := range s.Replicas {
 			twice := slices.ContainsFunc(s.Replicas[:j], func(o Member) bool { return o.Replica == m.Replica || o.Node == m.Node })
 			if m.Replica == 0 || m.Node == 0 || twice {
 				return fmt.Errorf("shard %d names replica %d on node %d, which is zero or twice there", i, m.Replica, m.Node)
+			}
+		}
+		for _, id := range s.Target {
+			if !slices.Contains(s.Voters(), id) {
+				return fmt.Errorf("shard %d is to have replica %d, which it does not name", i, id)
 			}
 		}
 	}
@@ -164,7 +178,7 @@ func (d *Descriptor) Keyspace() *kv.Keyspace {
 // Spec is the wish that the descriptor fulfils, its defaults filled in.
 func (d *Descriptor) Spec() kv.CreateKeyspace {
 	spec := kv.CreateKeyspace{Name: d.Name, Consistency: d.Consistency, Shards: len(d.Shards),
-		Replicas: len(d.Shards[0].Replicas), Partitioner: d.Terms.Partitioner, Atomic: d.Terms.Atomic, ClientStamps: d.Terms.ClientStamps}
+		Replicas: len(d.Shards[0].Ends()), Partitioner: d.Terms.Partitioner, Atomic: d.Terms.Atomic, ClientStamps: d.Terms.ClientStamps}
 	switch {
 	case d.Consistency != kv.Linearizable:
 	case d.Terms.LeaseOff:

@@ -12,7 +12,7 @@ func (d *Descriptor) Explain() []string {
 	if d.Consistency == kv.Quorum {
 		return d.explainQuorum()
 	}
-	replicas := len(d.Shards[0].Replicas)
+	replicas := len(d.Shards[0].Ends())
 	return append(append(d.promise(), survival(replicas)...), d.costs(replicas)...)
 }
 

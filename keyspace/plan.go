@@ -89,6 +89,8 @@ func Built(c kv.Consistency) bool { return slices.Contains(built, c) }
 // Next are the lowest ids that were never given. They only grow, so that what is left of a dropped keyspace on some disk
 // is never taken for a part of a new one.
 type Next struct {
+	// Node is 0 until a node has joined beyond those of the lists.
+	Node     core.NodeID  `json:"node,omitempty"`
 	Keyspace uint32       `json:"keyspace"`
 	Group    core.GroupID `json:"group"`
 }

@@ -61,6 +61,17 @@ func NewReplica(d *Descriptor, self core.ReplicaID, o Options) core.Replica {
 	panic(fmt.Sprintf("keyspace: no protocol for consistency %q", d.Consistency))
 }
 
+// Members are the replicas that vote in a group and those that only learn, as its log says; settled says that this is
+// committed and no change is under way; ok is false for a protocol whose members do not change by its log.
+func Members(r core.Replica) (voters, learners []core.ReplicaID, settled, ok bool) {
+	p, ok := r.(*paxos.Replica)
+	if !ok {
+		return nil, nil, false, false
+	}
+	voters, learners, settled = p.Members()
+	return voters, learners, settled, true
+}
+
 // DecodeMessage reads a message between the replicas of such a keyspace. The message may keep b.
 func DecodeMessage(c kv.Consistency, b []byte) (core.Message, error) {
 	switch c {
@@ -75,6 +86,9 @@ func DecodeMessage(c kv.Consistency, b []byte) (core.Message, error) {
 // FirstConfig is what the replicas of a shard are started with.
 func (d *Descriptor) FirstConfig(cluster [16]byte, shard int, o Options) []byte {
 	s := &d.Shards[shard]
+	if s.Founders != nil && d.Consistency != kv.Quorum {
+		return s.Founders
+	}
 	if d.Consistency == kv.Quorum {
 		c := quorum.Config{Members: s.Voters(), Atomic: d.Terms.Atomic, ClientStamps: d.Terms.ClientStamps}
 		return c.AppendTo(nil)

@@ -10,6 +10,9 @@ import (
 type Batch struct {
 	// Deadline is when unanswered calls end as Unknown.
 	Deadline time.Time
+	// Waited is how long the first of its requests may have waited to be submitted, at most; under overload what has
+	// waited for long is refused first.
+	Waited time.Duration
 
 	calls   []*Call
 	used    int
@@ -19,7 +22,7 @@ type Batch struct {
 
 // Reset empties the batch; every call of its last use must have been answered.
 func (b *Batch) Reset(deadline time.Time) {
-	b.Deadline, b.used = deadline, 0
+	b.Deadline, b.Waited, b.used = deadline, 0, 0
 	if b.wake == nil {
 		b.wake = make(chan struct{}, 1)
 	}

@@ -75,6 +75,14 @@ type Admin interface {
 	Ready() error
 	// Handoff asks the leader of a group to hand its leadership to the replica on another node; only its leader's node accepts.
 	Handoff(ctx context.Context, group uint64, toNode uint32) error
+	// MoveShard begins a change of members: in the end the replicas of a shard live on these nodes.
+	MoveShard(ctx context.Context, keyspace string, shard int, nodes []uint32) error
+	// DrainNode lets a node leave: it is given nothing new, and its replicas are moved away.
+	DrainNode(ctx context.Context, node uint32) error
+	// RemoveNode ends the membership of a node that was drained and is empty. Its id is never given again.
+	RemoveNode(ctx context.Context, node uint32) error
+	// Balance tells what is moving and what would move next.
+	Balance(ctx context.Context) (BalancePlan, error)
 	// Checkpoint makes all replicas of a group keep their state as of one log position for a while, and returns it.
 	Checkpoint(ctx context.Context, group uint64) (index uint64, err error)
 	// StatePage reads this node's replica of a group as kept at a checkpoint: pairs from a key on, and where to go on (nil: at the end).
@@ -88,6 +96,26 @@ type Admin interface {
 	Inspect(ctx context.Context, group uint64, from []byte, one bool, limit int) (InspectPage, error)
 	// Blocks are the headers of the blocks that this node's replica still holds, from an index on.
 	Blocks(ctx context.Context, group, from uint64, limit int, payload bool) ([]BlockInfo, error)
+}
+
+// Move is a replica that should live elsewhere, and why.
+type Move struct {
+	Keyspace string `json:"keyspace"`
+	Shard    int    `json:"shard"`
+	From     uint32 `json:"from"`
+	To       uint32 `json:"to"`
+	// Nodes are where the shard's replicas are in the end.
+	Nodes []uint32 `json:"nodes"`
+	Why   string   `json:"why"`
+}
+
+// BalancePlan is what a cluster would do to hold replicas evenly and empty nodes that leave.
+type BalancePlan struct {
+	Moves []Move `json:"moves"`
+	// Underway are the shards whose members are changing now.
+	Underway []Move `json:"underway"`
+	// Stuck are sentences about what cannot be moved, and what would help.
+	Stuck []string `json:"stuck,omitempty"`
 }
 
 // KeyspaceInfo is a keyspace as operators see it.
@@ -127,8 +155,10 @@ type NodeStatus struct {
 	Node      uint32            `json:"node"`
 	Addresses map[string]string `json:"addresses"` // http, peer, redis, memcached
 	Up        bool              `json:"up"`
-	LastSeen  time.Time         `json:"lastSeen"`
-	RTTMicros int64             `json:"rttMicros"`
+	// State is "leaving" while the node's replicas are moved away; empty: a full member.
+	State     string    `json:"state,omitempty"`
+	LastSeen  time.Time `json:"lastSeen"`
+	RTTMicros int64     `json:"rttMicros"`
 	// SkewMillis is the peer's clock minus this node's.
 	SkewMillis int64 `json:"skewMillis"`
 }

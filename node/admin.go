@@ -73,7 +73,7 @@ func (n *Node) tryCreate(ctx context.Context, spec kv.CreateKeyspace, before *ke
 		}
 		return nil, false, kv.Errorf(kv.Exists, "keyspace %q exists already", spec.Name)
 	}
-	d, after, err := keyspace.Plan(spec, n.config.nodes(), next.Next)
+	d, after, err := keyspace.Plan(spec, n.placeable(), next.Next)
 	if err != nil {
 		return nil, false, err
 	}
@@ -231,9 +231,12 @@ func (n *Node) registerOnce(ctx context.Context) error {
 		if err := c.Put(key, read.Value); err != nil {
 			return err
 		}
-		if c.Nodes[n.config.Node].Store != mine.Store {
+		known := c.Nodes[n.config.Node]
+		// Who has just joined has an id, and its disk is not known yet.
+		if known.Store != mine.Store && known.Store != (keyspace.StoreID{}) {
 			return errOurDisk
 		}
+		mine.State, mine.Ticket = known.State, known.Ticket
 		if string(read.Value) == string(keyspace.EncodeNode(mine)) {
 			return nil
 		}

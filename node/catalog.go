@@ -39,10 +39,12 @@ func (n *Node) reconcile(now host.Now) {
 	n.alarms.clear(catalogAlarm)
 	old := n.table.Load()
 	t := n.newTable(c, old)
+	n.followNodes(c)
 	n.endGone(now, c)
+	n.followMembers(now, t)
 	for _, s := range t.ordered {
 		for _, sh := range s.shards {
-			if sh.self != 0 && !n.host.Has(sh.group) {
+			if sh.self != 0 && !n.host.Has(sh.group) && !n.dropping[sh.group] {
 				n.startReplica(now, sh)
 			}
 		}
@@ -77,6 +79,7 @@ func (n *Node) startReplica(now host.Now, sh *shard) {
 	r := running{shard: sh, state: state}
 	r.led, _ = replica.(core.Led)
 	r.leased, _ = replica.(core.Leased)
+	r.bounded, _ = replica.(core.Bounded)
 	n.running = append(n.running, r)
 	n.log.Info("replica started", "keyspace", d.Name, "shard", sh.index, "group", sh.group, "replica", sh.self,
 		"recovered", len(records), "suspect", suspect || keyspace.Suspect(replica))
@@ -90,10 +93,7 @@ func (n *Node) endGone(now host.Now, c *keyspace.Catalog) {
 			kept = append(kept, r)
 			continue
 		}
-		r.shard.readUntil.Store(0)
-		n.host.Remove(now, r.shard.group)
-		r.state.closeLent()
-		n.dropState(r.shard.group)
+		n.endReplica(now, r)
 	}
 	clear(n.running[len(kept):])
 	n.running = kept
@@ -111,10 +111,19 @@ func (n *Node) endGone(now host.Now, c *keyspace.Catalog) {
 	}
 }
 
+func (n *Node) endReplica(now host.Now, r running) {
+	r.shard.readUntil.Store(0)
+	n.host.Remove(now, r.shard.group)
+	r.state.closeLent()
+	n.dropState(r.shard.group)
+}
+
 // dropState lets the chores goroutine remove a group's state; it syncs, which the loop must not.
 func (n *Node) dropState(g core.GroupID) {
 	n.log.Info("replica dropped", "group", g)
 	n.checkpoints.drop(g)
+	delete(n.hadState, g)
+	n.dropping[g] = true
 	n.droppedMu.Lock()
 	n.dropped = append(n.dropped, g)
 	n.droppedMu.Unlock()
@@ -135,12 +144,13 @@ func (n *Node) appendOrphans(items []core.Item) []core.Item {
 
 // checkDisks ends this node if the catalog knows another disk for it, and hangs up on peers whose disk is not theirs.
 func (n *Node) checkDisks(c *keyspace.Catalog) {
-	if mine, ok := c.Nodes[n.config.Node]; ok && mine.Store != keyspace.StoreID(n.identity.Store) {
+	mine := c.Nodes[n.config.Node].Store
+	if mine != (keyspace.StoreID{}) && mine != keyspace.StoreID(n.identity.Store) {
 		n.fail(fmt.Errorf("the folder %s holds disk %v, but the cluster knows node %d by disk %v: %w",
-			n.config.Dir, keyspace.StoreID(n.identity.Store), n.config.Node, mine.Store, errOurDisk))
+			n.config.Dir, keyspace.StoreID(n.identity.Store), n.config.Node, mine, errOurDisk))
 		return
 	}
-	for _, p := range n.ordered {
+	for _, p := range n.everyPeer() {
 		known := c.Nodes[p.id].Store
 		p.mu.Lock()
 		wrong := known != keyspace.StoreID{} && p.store != keyspace.StoreID{} && p.store != known

@@ -81,7 +81,7 @@ func (n *Node) watch(ctx context.Context) {
 	ticker := time.NewTicker(firstLook)
 	defer ticker.Stop()
 	// A clock that is an hour ahead must not stamp a single block, so nobody leads before it has compared.
-	unfit, first := len(n.ordered) > 0, true
+	unfit, first := len(n.everyPeer()) > 0, true
 	for {
 		select {
 		case <-ctx.Done():
@@ -120,14 +120,14 @@ func (n *Node) watchClock(first bool) (compared bool) {
 	n.judgeAlarm("clock skew", skewed,
 		fmt.Sprintf("this node's time is %v off the others'; it leads nothing until its clock is set right", -median.Round(time.Millisecond)))
 	n.skewed.Store(skewed)
-	return agreed || len(skews) == len(n.ordered)
+	return agreed || len(skews) == len(n.everyPeer())
 }
 
 // skews are how far ahead the clocks of the peers are that are heard.
 func (n *Node) skews() []time.Duration {
 	var list []time.Duration
 	now := n.clocks.mono()
-	for _, p := range n.ordered {
+	for _, p := range n.everyPeer() {
 		p.mu.Lock()
 		if skew, ok := p.measured.skew(); ok && now-p.measured.heard < heardWithin {
 			list = append(list, skew)
@@ -172,6 +172,11 @@ func (n *Node) tend(ctx context.Context) {
 			n.fail(err)
 			return
 		}
+		if n.disk.NeedsStock() && !n.diskFull.Load() {
+			if err := n.disk.Stock(); err != nil {
+				n.log.Warn("disk", "report", err)
+			}
+		}
 		due := time.Since(flushed) >= n.config.Timing.Flush && n.disk.LogBytesSinceFlush() > 0
 		if !due && !n.disk.NeedsFlush() {
 			continue
@@ -189,10 +194,22 @@ func (n *Node) dropAll() error {
 	dropped := n.dropped
 	n.dropped = nil
 	n.droppedMu.Unlock()
+	if len(dropped) == 0 {
+		return nil
+	}
+	// The catalog's copy must not fall back, in a crash, to before what the replicas were dropped for: they would be started
+	// again with nothing, under the old ids (rule M5).
+	if err := n.disk.Flush(); err != nil {
+		return err
+	}
 	for _, g := range dropped {
 		if err := n.disk.Drop(g); err != nil {
 			return err
 		}
+		n.inbox.call(func(host.Now) {
+			delete(n.dropping, g)
+			n.catalogChanged = true // another replica of the group may wait for the place
+		})
 	}
 	return nil
 }

@@ -27,6 +27,8 @@ type Config struct {
 	Cluster map[core.NodeID]string
 	// ClusterName, if given, tells this cluster from others instead of the list, whose addresses may change then.
 	ClusterName string
+	// Joined is what a member of the cluster answered when this node asked to join; nil: it is one of the list from the start.
+	Joined *Membership
 	// Listen is where this node waits for its peers; default: its own entry in Cluster.
 	Listen string
 	// Advertise holds the addresses of the doors for the catalog, by name: http, redis, memcached.
@@ -94,7 +96,7 @@ func (c *Config) checkCluster() error {
 	switch n := len(c.Cluster); {
 	case n == 0:
 		return errors.New("the cluster list is empty; give every node as id=host:port")
-	case n > keyspace.ReplicasMax:
+	case n > keyspace.ReplicasMax && c.Joined == nil:
 		return fmt.Errorf("a cluster of %d nodes; today %d is the most", n, keyspace.ReplicasMax)
 	case c.Node == 0:
 		return errors.New("the node has no id; give one from the cluster list, 1 or more")
@@ -147,6 +149,9 @@ func orDefault(d, otherwise time.Duration) time.Duration {
 
 // clusterID tells this cluster from others: nodes that were given the same list, or the same name, belong together.
 func (c *Config) clusterID() (id [16]byte) {
+	if c.Joined != nil {
+		return c.Joined.Cluster
+	}
 	text := "name " + c.ClusterName
 	if c.ClusterName == "" {
 		text = "list"
@@ -157,6 +162,14 @@ func (c *Config) clusterID() (id [16]byte) {
 	sum := sha256.Sum256([]byte("gamut cluster " + text))
 	copy(id[:], sum[:])
 	return id
+}
+
+// system is the catalog's own descriptor as long as the catalog does not say otherwise.
+func (c *Config) system() *keyspace.Descriptor {
+	if c.Joined != nil {
+		return c.Joined.System
+	}
+	return keyspace.System(c.nodes())
 }
 
 // nodes are the ids of the cluster list, in order.

@@ -190,7 +190,8 @@ func TestAFailedSyncEndsTheNode(t *testing.T) {
 // answers is hung up on.
 func TestTheQueueToAPeerIsBounded(t *testing.T) {
 	p := &peer{id: 2, wake: make(chan struct{}, 1)}
-	n := &Node{peers: map[core.NodeID]*peer{2: p}}
+	n := &Node{}
+	n.peers.Store(&peerSet{byID: map[core.NodeID]*peer{2: p}, ordered: []*peer{p}})
 	m := host.Envelope{Group: 1, From: 1, To: 2, Message: word(strings.Repeat("m", 1<<20))}
 	n.Message(2, m)
 	n.Forward(2, host.Forward{ID: 5})
@@ -225,7 +226,8 @@ func TestTheQueueToAPeerIsBounded(t *testing.T) {
 // One of the two connections to a peer may break alone: nobody may wait for an answer that has no way back.
 func TestAnswersNeedAWayBack(t *testing.T) {
 	p := &peer{id: 2, wake: make(chan struct{}, 1)}
-	n := &Node{peers: map[core.NodeID]*peer{2: p}}
+	n := &Node{}
+	n.peers.Store(&peerSet{byID: map[core.NodeID]*peer{2: p}})
 	out, _ := net.Pipe()
 	p.opened(out, [16]byte{})
 	n.Forward(2, host.Forward{ID: 5})

@@ -36,12 +36,14 @@ const (
 	refusedCluster
 	refusedNode
 	refusedStore
+	refusedRemoved
 )
 
 var refusals = [...]string{"", "the wire versions differ; run the same release on all nodes",
 	"the nodes belong to different clusters; check the cluster lists and names",
 	"the address belongs to another node than the cluster list says",
-	"the disk is not the one that the cluster knows for this node; a lost disk comes back as a new node"}
+	"the disk is not the one that the cluster knows for this node; a lost disk comes back as a new node",
+	"the node was removed from the cluster, and its number is used up; give the machine an empty folder and let it join"}
 
 func (r refusal) Error() string {
 	if int(r) < len(refusals) {
@@ -80,11 +82,20 @@ func decodeHello(b []byte) (h hello, err error) {
 
 func readHello(r io.Reader) (hello, error) {
 	var space [helloSize]byte
-	if _, err := io.ReadFull(r, space[:]); err != nil {
+	if _, err := io.ReadFull(r, space[:len(helloMagic)]); err != nil {
+		return hello{}, err
+	}
+	if isJoin(space[:len(helloMagic)]) {
+		return hello{}, errJoins
+	}
+	if _, err := io.ReadFull(r, space[len(helloMagic):]); err != nil {
 		return hello{}, err
 	}
 	return decodeHello(space[:])
 }
+
+// errJoins says that whoever greets asks to join the cluster.
+var errJoins = errors.New("a node asks to join")
 
 // judge says whether a node may speak with a peer that greets so. known is the disk that the catalog has for it.
 func (h *hello) judge(self *hello, known keyspace.StoreID, member bool) refusal {

@@ -67,7 +67,8 @@ func (n *Node) pass(now host.Now, got *arrivals) {
 	n.heal(now)
 	n.write(now)
 	n.publish()
-	for _, p := range n.ordered {
+	n.publishRoom()
+	for _, p := range n.everyPeer() {
 		p.flush()
 	}
 	n.recycle()
@@ -146,6 +147,7 @@ func (n *Node) publish() {
 		if uint32(leader) != r.shard.ledBy.Load() {
 			r.shard.ledBy.Store(uint32(leader))
 			r.shard.leader.Store(uint32(r.shard.where[leader]))
+			r.shard.window.forget()
 		}
 		if r.leased != nil {
 			if until := int64(r.leased.ReadUntil()); until != r.shard.readUntil.Load() {
@@ -161,6 +163,8 @@ type running struct {
 	state  *replicaState
 	led    core.Led
 	leased core.Leased
+	// bounded is nil for a protocol that refuses nothing as busy.
+	bounded core.Bounded
 }
 
 // unsent is a forwarded command that could not leave.
@@ -171,7 +175,7 @@ type unsent struct {
 
 // Message carries a protocol message to a peer (host.Port). While the peer cannot be reached it is lost.
 func (n *Node) Message(to core.NodeID, m host.Envelope) {
-	p := n.peers[to]
+	p := n.peer(to)
 	if p == nil || !p.connected.Load() || p.full() {
 		return
 	}
@@ -181,7 +185,7 @@ func (n *Node) Message(to core.NodeID, m host.Envelope) {
 // Forward carries a command to the leader's node (host.Port). One that cannot leave, or whose answer could not come back,
 // returns in the next pass.
 func (n *Node) Forward(to core.NodeID, f host.Forward) {
-	p := n.peers[to]
+	p := n.peer(to)
 	if p == nil || !p.connected.Load() || !p.hearing.Load() || p.full() {
 		n.unsent = append(n.unsent, unsent{to, f.ID})
 		return
@@ -192,7 +196,7 @@ func (n *Node) Forward(to core.NodeID, f host.Forward) {
 // Return carries an answer to the node that asked (host.Port). Answers are never dropped silently: a peer that does not
 // take them is hung up on, so that it knows that it does not know.
 func (n *Node) Return(to core.NodeID, id core.RequestID, r kv.Result) {
-	p := n.peers[to]
+	p := n.peer(to)
 	if p == nil {
 		return
 	}

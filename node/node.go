@@ -32,9 +32,9 @@ type Node struct {
 	reserve  uint64
 
 	listener net.Listener
-	peers    map[core.NodeID]*peer
-	ordered  []*peer // by id
+	peers    atomic.Pointer[peerSet]
 	inbox    inbox
+	gate     gate // of all commands on their way to the loop
 	batches  chan host.Batch
 	table    atomic.Pointer[table]
 
@@ -47,6 +47,7 @@ type Node struct {
 	running        []running
 	recovered      store.Recovered
 	hadState       map[core.GroupID]bool // groups that had state when the disk was opened
+	dropping       map[core.GroupID]bool // groups whose state is being removed
 	catalogChanged bool
 	healing        healing
 	writing        bool
@@ -58,6 +59,7 @@ type Node struct {
 	freeTokens     []uint64
 	ended          []*submission
 	marks          []markWaiter
+	touched        []*shard // without a replica here, and with room that has changed
 
 	submissions sync.Pool
 	parcels     parcelPool
@@ -71,6 +73,8 @@ type Node struct {
 	dropped     []core.GroupID
 	counters    counters
 
+	// ctx ends with the node.
+	ctx       context.Context
 	cancel    context.CancelFunc
 	workers   sync.WaitGroup
 	writer    sync.WaitGroup
@@ -95,22 +99,20 @@ func Start(config Config) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{config: config, log: config.Logger.With("node", config.Node), started: time.Now(), batches: make(chan host.Batch, 1),
-		peers: map[core.NodeID]*peer{}, hadState: map[core.GroupID]bool{}, needsRoll: true, loopEnded: make(chan struct{})}
+		hadState: map[core.GroupID]bool{}, dropping: map[core.GroupID]bool{}, needsRoll: true, loopEnded: make(chan struct{})}
 	n.clocks = newClocks(monotonic, config.wall)
 	n.submissions.New = func() any { return &submission{} }
 	n.inbox.init()
-	for _, id := range config.nodes() {
-		if id != config.Node {
-			p := &peer{id: id, addr: config.Cluster[id], wake: make(chan struct{}, 1)}
-			n.peers[id] = p
-			n.ordered = append(n.ordered, p)
-		}
-	}
+	n.gate.room.Store(unlimited)
+	n.ctx, n.cancel = context.WithCancel(context.Background())
+	n.peers.Store(&peerSet{})
 	if err := n.open(); err != nil {
 		return nil, err
 	}
 	if err := guarded(n.prepare); err != nil {
 		n.fail(err)
+		n.cancel()
+		n.workers.Wait()
 		return nil, errors.Join(err, n.disk.Close(), n.listener.Close())
 	}
 	n.begin()
@@ -155,7 +157,7 @@ func (n *Node) prepare() {
 	now := n.now()
 	seed := uint64(time.Now().UnixNano())
 	n.host = host.New(n, rand.New(rand.NewPCG(seed, uint64(n.config.Node))), n.recovered.HLCUpper, now, n.config.Host)
-	n.host.SetUnfit(len(n.ordered) > 0) // until watch has compared the clocks
+	n.host.SetUnfit(len(n.config.Cluster) > 1) // until watch has compared the clocks
 	n.reconcileFirst(now)
 	n.heal(now)
 }
@@ -163,8 +165,6 @@ func (n *Node) prepare() {
 // begin starts all goroutines.
 func (n *Node) begin() {
 	n.watchDisk()
-	ctx, cancel := context.WithCancel(context.Background())
-	n.cancel = cancel
 	n.writer.Add(1)
 	go func() {
 		defer n.writer.Done()
@@ -172,15 +172,12 @@ func (n *Node) begin() {
 	}()
 	n.workers.Add(1)
 	go n.loop()
-	work := []func(context.Context){n.accept, n.watch, n.tend, n.register}
-	for _, p := range n.ordered {
-		work = append(work, func(ctx context.Context) { n.speak(ctx, p) })
-	}
+	work := []func(context.Context){n.accept, n.watch, n.tend, n.register, n.moveShards, n.steward}
 	for _, f := range work {
 		n.workers.Add(1)
 		go func() {
 			defer n.workers.Done()
-			f(ctx)
+			f(n.ctx)
 		}()
 	}
 	n.log.Info("node started", "dir", n.config.Dir, "boot", n.identity.Boot, "disk", keyspace.StoreID(n.identity.Store).String())
@@ -270,7 +267,7 @@ func (n *Node) handOverGroup(now host.Now, r running) int {
 		return 0
 	}
 	for _, m := range r.shard.space.descriptor.Shards[r.shard.index].Replicas {
-		if p := n.peers[m.Node]; p != nil && p.connected.Load() {
+		if p := n.peer(m.Node); p != nil && p.connected.Load() {
 			n.host.Event(now, r.shard.group, core.Handoff{To: m.Replica})
 			return 1
 		}

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"net"
 	"slices"
 	"sync"
@@ -26,8 +27,9 @@ const (
 
 // peer is another node, as this one speaks with it: one connection to say, one to hear.
 type peer struct {
-	id   core.NodeID
-	addr string
+	id core.NodeID
+	// leave ends the speaking, when the node is no member any more.
+	leave context.CancelFunc
 
 	// building belongs to the loop: the frames of the running pass.
 	building      [][]byte
@@ -41,6 +43,7 @@ type peer struct {
 	wake    chan struct{}
 
 	mu     sync.Mutex
+	addr   string
 	frames [][]byte
 	spare  [][]byte
 	out    net.Conn

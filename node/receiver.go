@@ -3,6 +3,7 @@ package node
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -39,9 +40,12 @@ func (n *Node) accept(ctx context.Context) {
 			stop := context.AfterFunc(ctx, func() { conn.Close() })
 			defer stop()
 			p, err := n.welcome(conn)
+			if errors.Is(err, errJoins) {
+				err = n.admitJoiner(conn)
+			}
 			<-strangers
-			if err != nil {
-				if ctx.Err() == nil {
+			if err != nil || p == nil {
+				if err != nil && ctx.Err() == nil {
 					n.log.Warn("refused a connection", "from", conn.RemoteAddr().String(), "error", err)
 				}
 				return
@@ -68,7 +72,7 @@ func (n *Node) welcome(conn net.Conn) (*peer, error) {
 	if mine.refused != refusedNot {
 		return nil, fmt.Errorf("node %d with disk %v: %w", theirs.node, theirs.store, mine.refused)
 	}
-	p := n.peers[theirs.node]
+	p := n.peer(theirs.node)
 	p.mu.Lock()
 	old := p.in
 	p.in, p.store = conn, theirs.store
@@ -164,6 +168,8 @@ func (n *Node) hello() hello {
 // judge says whether this node speaks with one that greets so.
 func (n *Node) judge(h *hello) refusal {
 	mine := n.hello()
-	_, member := n.config.Cluster[h.node]
-	return h.judge(&mine, n.table.Load().catalog.Nodes[h.node].Store, member)
+	if n.table.Load().catalog.Nodes[h.node].State == keyspace.NodeRemoved && h.cluster == mine.cluster {
+		return refusedRemoved
+	}
+	return h.judge(&mine, n.table.Load().catalog.Nodes[h.node].Store, n.peer(h.node) != nil)
 }

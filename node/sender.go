@@ -61,9 +61,9 @@ func (n *Node) tellTrouble(p *peer, err error) {
 	p.trouble = err.Error()
 	p.mu.Unlock()
 	if before != err.Error() {
-		n.log.Warn("no connection to a peer", "peer", p.id, "address", p.addr, "error", err)
+		n.log.Warn("no connection to a peer", "peer", p.id, "address", p.address(), "error", err)
 	}
-	if errors.Is(err, errOurDisk) {
+	if errors.Is(err, errOurDisk) || errors.Is(err, errRemoved) {
 		n.fail(err)
 	}
 }
@@ -71,9 +71,11 @@ func (n *Node) tellTrouble(p *peer, err error) {
 var errOurDisk = errors.New("the disk is not the one that the cluster knows for this node: " +
 	"start it with its own folder, or let it join as a new node")
 
+var errRemoved error = refusedRemoved
+
 func (n *Node) speakOnce(ctx context.Context, p *peer) error {
 	dialer := net.Dialer{Timeout: dialTimeout}
-	conn, err := dialer.DialContext(ctx, "tcp", p.addr)
+	conn, err := dialer.DialContext(ctx, "tcp", p.address())
 	if err != nil {
 		return err
 	}
@@ -86,7 +88,7 @@ func (n *Node) speakOnce(ctx context.Context, p *peer) error {
 	}
 	p.opened(conn, theirs.store)
 	n.inbox.call(func(now host.Now) { n.host.PeerUp(now, p.id) })
-	n.log.Info("connected to a peer", "peer", p.id, "address", p.addr, "boot", theirs.boot)
+	n.log.Info("connected to a peer", "peer", p.id, "address", p.address(), "boot", theirs.boot)
 	// The peer says nothing on this connection; whatever can be read is its end.
 	n.workers.Add(1)
 	go func() {
@@ -118,6 +120,8 @@ func (n *Node) greet(conn net.Conn, p *peer) (hello, error) {
 	switch refused := n.judge(&theirs); {
 	case theirs.refused == refusedStore:
 		return hello{}, fmt.Errorf("node %d refuses this one: %w", theirs.node, errOurDisk)
+	case theirs.refused == refusedRemoved:
+		return hello{}, fmt.Errorf("node %d refuses this one: %w", theirs.node, errRemoved)
 	case theirs.refused != refusedNot:
 		return hello{}, fmt.Errorf("the peer refuses this node: %w", theirs.refused)
 	case refused != refusedNot:
@@ -181,7 +185,12 @@ func (n *Node) send(ctx context.Context, p *peer, conn net.Conn) error {
 	}
 }
 
-// peerDown tells the loop that a connection broke.
+// peerDown tells the loop that a connection broke. There are two with each peer; while the one to it stands, it is up.
 func (n *Node) peerDown(id core.NodeID) {
-	n.inbox.call(func(now host.Now) { n.host.PeerDown(now, id) })
+	n.inbox.call(func(now host.Now) {
+		n.host.PeerDown(now, id)
+		if n.peer(id).connected.Load() {
+			n.host.PeerUp(now, id)
+		}
+	})
 }

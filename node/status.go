@@ -45,12 +45,12 @@ func (c *counters) read() kv.Counters {
 func (n *Node) nodeStatus(t *table) []kv.NodeStatus {
 	var list []kv.NodeStatus
 	now := n.clocks.mono()
-	for _, id := range n.config.nodes() {
-		s := kv.NodeStatus{Node: uint32(id), Addresses: t.catalog.Nodes[id].Addresses}
+	for _, id := range n.nodes() {
+		s := kv.NodeStatus{Node: uint32(id), Addresses: t.catalog.Nodes[id].Addresses, State: string(t.catalog.Nodes[id].State)}
 		if s.Addresses == nil {
 			s.Addresses = map[string]string{"peer": n.config.Cluster[id]}
 		}
-		if p := n.peers[id]; p != nil {
+		if p := n.peer(id); p != nil {
 			p.mu.Lock()
 			skew, _ := p.measured.skew()
 			s.LastSeen, s.RTTMicros, s.SkewMillis = p.measured.lastSeen, p.measured.rtt.Microseconds(), skew.Milliseconds()
@@ -137,7 +137,7 @@ func (n *Node) leaderless() error {
 // troubles says why peers cannot be reached.
 func (n *Node) troubles() string {
 	text := ""
-	for _, p := range n.ordered {
+	for _, p := range n.everyPeer() {
 		p.mu.Lock()
 		if p.trouble != "" {
 			text += fmt.Sprintf("; node %d: %s", p.id, p.trouble)

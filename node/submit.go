@@ -16,6 +16,7 @@ const arenaKeep = 1 << 20
 // submission is what one batch leaves for the loop: its commands, encoded in the connection's goroutine. It is used again
 // when the last of them is answered; until then nobody touches the arena.
 type submission struct {
+	now      core.Time
 	deadline core.Time
 	entries  []entry
 	arena    []byte
@@ -24,6 +25,8 @@ type submission struct {
 	left     int      // entries without an answer; the loop's
 	// room is how many bytes of answers the batch may still collect.
 	room int
+	// stale says that the batch has waited long before it was submitted.
+	stale bool
 	// lent says that a command may have ended at its deadline while a replica still had it: its memory is left to it.
 	lent bool
 }
@@ -34,6 +37,8 @@ type entry struct {
 	from, to int // in the arena
 	read     bool
 	again    bool
+	// write says that the command went through the gate of its shard.
+	write bool
 }
 
 func (s *submission) reset() {
@@ -61,7 +66,8 @@ func (s *submission) fit(r *kv.Result, read bool) {
 	}
 }
 
-// Submit starts all calls of a batch. Reads under a valid permit are answered here, before it returns.
+// Submit starts all calls of a batch. Reads under a valid permit are answered here, before it returns, and so is what there
+// is no room for.
 func (n *Node) Submit(b *kv.Batch) {
 	b.Start()
 	calls := b.Calls()
@@ -78,6 +84,7 @@ func (n *Node) Submit(b *kv.Batch) {
 	// The clock is read after the requests have arrived: a permit that holds now covers them (rule R2).
 	now := n.clocks.mono()
 	s := n.submissions.Get().(*submission)
+	s.now, s.stale = now, b.Waited > staleAfter
 	s.deadline, s.room = now+core.Time(n.config.Timing.Request), kv.AnswerMax
 	if !b.Deadline.IsZero() {
 		s.deadline = now + core.Time(time.Until(b.Deadline))
@@ -137,13 +144,17 @@ func (n *Node) sort(s *submission, calls []*kv.Call, now core.Time) {
 			// The rest of the batch must see what this one will do to the log.
 			read = false
 		}
+		if !n.enters(s, sh, !read) {
+			n.refuse(c, kv.Result{Code: kv.Busy, Detail: "there is more to do than can be done soon; retry after a pause"})
+			continue
+		}
 		if !read && !slices.Contains(s.written, sh) {
 			s.written = append(s.written, sh)
 		}
 		if !slices.Contains(s.asked, sh) {
 			s.asked = append(s.asked, sh)
 		}
-		s.entries = append(s.entries, entry{call: c, shard: sh, read: read})
+		s.entries = append(s.entries, entry{call: c, shard: sh, read: read, write: !read})
 	}
 }
 
@@ -185,6 +196,7 @@ func (n *Node) refuseAll(calls []*kv.Call, r kv.Result) {
 // waiting is a call that the loop has not answered: the token's index finds it.
 type waiting struct {
 	call       *kv.Call
+	shard      *shard
 	submission *submission
 }
 
@@ -192,7 +204,8 @@ type waiting struct {
 func (n *Node) admit(now host.Now, s *submission) {
 	for i := range s.entries {
 		e := &s.entries[i]
-		token := n.newToken(waiting{e.call, s})
+		n.took(e.shard, e.write)
+		token := n.newToken(waiting{e.call, e.shard, s})
 		n.host.Submit(now, host.Command{Token: token, Group: e.shard.group, Encoded: s.arena[e.from:e.to:e.to], Read: e.read,
 			Again: e.again, Nodes: e.shard.nodes, Deadline: s.deadline})
 	}
@@ -214,6 +227,7 @@ func (n *Node) Reply(token uint64, r kv.Result) {
 	w := n.waiting[token]
 	n.waiting[token] = waiting{}
 	n.freeTokens = append(n.freeTokens, token)
+	n.gave(w.shard, r.Code == kv.Busy)
 	switch {
 	case r.Code.Refused():
 		n.counters.refused.Add(1)

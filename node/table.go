@@ -20,6 +20,8 @@ type table struct {
 	// served are the keyspaces that clients may use, by name; ordered has the system keyspace first.
 	served  []*kv.Keyspace
 	ordered []*space
+	// moving says that the members of some shard are to change.
+	moving bool
 	// replaced is closed when a newer table is published.
 	replaced chan struct{}
 }
@@ -31,7 +33,7 @@ type space struct {
 	shards     []*shard
 }
 
-// shard is one shard of a keyspace on this node, from table to table the same one.
+// shard is one shard of a keyspace on this node, from table to table the same one until its members change.
 type shard struct {
 	space *space
 	index int
@@ -47,13 +49,23 @@ type shard struct {
 	readUntil atomic.Int64
 	leader    atomic.Uint32
 	ledBy     atomic.Uint32
+	// gate bounds the commands on their way to the loop that change something.
+	gate gate
+	// window and touched are the loop's.
+	window  window
+	touched bool
 }
 
 // newTable makes a table of a catalog. Shards that an older table has are taken over.
 func (n *Node) newTable(c *keyspace.Catalog, old *table) *table {
 	t := &table{catalog: c, byName: map[string]*space{}, byID: map[uint32]*space{}, groups: map[core.GroupID]*shard{},
 		replaced: make(chan struct{})}
-	t.add(n, keyspace.System(n.config.nodes()), old)
+	system := c.System
+	if system == nil {
+		system = n.config.system()
+	}
+	t.add(n, system, old)
+	t.moving = c.System != nil
 	for _, d := range c.Keyspaces {
 		t.add(n, d, old)
 	}
@@ -69,13 +81,14 @@ func (t *table) add(n *Node, d *keyspace.Descriptor, old *table) {
 	if old != nil {
 		s = old.byID[d.ID]
 	}
-	if s == nil {
+	if s == nil || !s.descriptor.SameMembers(d) {
 		s = n.newSpace(d)
 	}
 	t.byName[d.Name], t.byID[d.ID] = s, s
 	t.ordered = append(t.ordered, s)
 	for _, sh := range s.shards {
 		t.groups[sh.group] = sh
+		t.moving = t.moving || len(sh.described().Target) > 0
 	}
 }
 
@@ -84,6 +97,7 @@ func (n *Node) newSpace(d *keyspace.Descriptor) *space {
 	for i := range d.Shards {
 		at := &d.Shards[i]
 		sh := &shard{space: s, index: i, group: at.Group, self: at.On(n.config.Node), where: at.Nodes(), state: n.disk.Group(at.Group)}
+		sh.gate.room.Store(unlimited) // until the loop has looked
 		for _, m := range at.Replicas {
 			sh.nodes = append(sh.nodes, m.Node)
 		}

@@ -74,7 +74,7 @@ type member struct {
 	batch, synced, wrote int
 	held                 []heldOutput
 	stamp                kv.HLC
-	unfit                bool
+	unfit, reluctant     bool
 	damaged              bool
 }
 
@@ -110,12 +110,18 @@ func newCluster(n int, config Config, options Options) *cluster {
 	for i := range n {
 		c.config.Voters = append(c.config.Voters, core.ReplicaID(i+1))
 	}
-	for _, id := range c.config.Voters {
+	c.add(n)
+	return c
+}
+
+// add starts replicas that never ran; those beyond the first voters are members of nothing yet.
+func (c *cluster) add(n int) {
+	for range n {
+		id := core.ReplicaID(len(c.members) + 1)
 		m := &member{id: id, rand: rand.New(rand.NewPCG(uint64(id), 7)), state: newMemoryState(), flushed: newMemoryState(), batch: 1}
 		c.members = append(c.members, m)
 		c.boot(m, core.Start{Config: c.config.AppendTo(nil)})
 	}
-	return c
 }
 
 func (c *cluster) boot(m *member, first any) {
@@ -132,7 +138,7 @@ func (c *cluster) step(m *member, event any) {
 	for again := true; again && m.replica != nil; {
 		var out core.Effects
 		m.stamp = max(m.stamp+1, kv.HLCOf(int64(c.now/millisecond)))
-		in := core.Input{Now: c.now, Stamp: m.stamp, Rand: m.rand, View: m.state, Unfit: m.unfit, Event: event}
+		in := core.Input{Now: c.now, Stamp: m.stamp, Rand: m.rand, View: m.state, Unfit: m.unfit, Reluctant: m.reluctant, Event: event}
 		m.replica.Step(&in, &out)
 		again, event = out.Again, core.Again{}
 		c.emit(m, &out)

@@ -35,7 +35,15 @@ func describeBlock(b *Block) string {
 		})
 		return fmt.Sprintf("%d ballot %v: %s", b.Index, b.Ballot, strings.Join(commands, ", "))
 	}
-	return fmt.Sprintf("%d ballot %v: %s", b.Index, b.Ballot, b.Kind)
+	text := fmt.Sprintf("%d ballot %v: %s", b.Index, b.Ballot, b.Kind)
+	if b.Kind != Configuration {
+		return text
+	}
+	config, err := DecodeConfig(b.Payload)
+	if err != nil {
+		panic(err)
+	}
+	return text + strings.TrimPrefix(ConfigNote{config}.String(), "proposes")
 }
 
 var opNames = map[kv.OpKind]string{kv.OpSet: "set", kv.OpIncr: "incr", kv.OpDelete: "del", kv.OpGet: "get", kv.OpScan: "scan"}

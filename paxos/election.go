@@ -13,7 +13,7 @@ func (r *Replica) resetDeadline() {
 
 // firstPatience spreads the first election: the preferred replica at once, the others later.
 func (r *Replica) firstPatience() core.Time {
-	if r.config.Preferred == r.self || len(r.config.Voters) == 1 {
+	if r.config.Preferred == r.self || len(r.config.electorate()) == 1 {
 		return core.Time(r.in.Rand.Int64N(int64(r.options.Heartbeat)))
 	}
 	return r.options.ElectionMin + core.Time(r.in.Rand.Int64N(int64(r.options.ElectionMin)))
@@ -31,17 +31,25 @@ func (r *Replica) electionTick() {
 		return
 	}
 	r.follow(0)
+	if r.in.Reluctant && r.reluctance < reluctantFor && len(r.config.electorate()) > 1 {
+		r.reluctance++
+		r.resetDeadline()
+		return
+	}
 	r.role = Nominee
 	r.resetDeadline()
 	ballot := Ballot{Round: r.maxRound + 1, Replica: r.self}
 	r.votes = map[core.ReplicaID]Promise{r.self: {}}
 	last := r.log.last()
-	r.others(func(id core.ReplicaID) {
+	r.otherVoters(func(id core.ReplicaID) {
 		// Early: it asks, and promises nothing.
 		r.out.SendEarly(id, Nominate{Ballot: ballot, LastBallot: last.Ballot, LastIndex: last.Index})
 	})
 	r.tryCandidacy(Ballot{})
 }
+
+// reluctantFor is how many elections a replica lets others go first whose node's stamps are ahead.
+const reluctantFor = 3
 
 // onNominate answers whether this replica would promise (rule E2): not while a leader may be alive, so that a replica
 // that was cut off cannot disturb the others by high ballots, and not to a log that lacks what this one has.
@@ -76,7 +84,7 @@ func (r *Replica) onNominateReply(from core.ReplicaID, m NominateReply) {
 // tryCandidacy goes on to phase 1 once a majority would promise (rule E3): first this replica's own promise goes to disk,
 // so that a candidate that crashes never uses a ballot twice, then the Prepare leaves.
 func (r *Replica) tryCandidacy(handoff Ballot) {
-	if len(r.votes) < r.config.quorum() && handoff == (Ballot{}) {
+	if !r.elected() && handoff == (Ballot{}) {
 		return
 	}
 	r.follow(0)
@@ -85,10 +93,7 @@ func (r *Replica) tryCandidacy(handoff Ballot) {
 	r.votes = map[core.ReplicaID]Promise{}
 	r.promise(Ballot{Round: r.maxRound + 1, Replica: r.self})
 	r.resetDeadline()
-	last := r.log.last()
-	r.others(func(id core.ReplicaID) {
-		r.out.Send(id, Prepare{Ballot: r.promised, LastBallot: last.Ballot, LastIndex: last.Index, Handoff: handoff})
-	})
+	r.otherVoters(func(id core.ReplicaID) { r.out.Send(id, r.prepare()) })
 	r.out.Send(r.self, r.ownPromise())
 }
 
@@ -139,9 +144,17 @@ func (r *Replica) onPromise(from core.ReplicaID, m Promise) {
 		return
 	}
 	r.votes[from] = m
-	if len(r.votes) >= r.config.quorum() {
+	if r.elected() {
 		r.adoptBest()
 	}
+}
+
+// elected says that those who would promise, or did, are enough.
+func (r *Replica) elected() bool {
+	return r.config.decided(func(id core.ReplicaID) bool {
+		_, ok := r.votes[id]
+		return ok
+	})
 }
 
 // adoptBest takes over the best log among the promises (rule E5): the one with the highest last ballot, then the longest,
@@ -149,13 +162,13 @@ func (r *Replica) onPromise(from core.ReplicaID, m Promise) {
 func (r *Replica) adoptBest() {
 	best, own := r.self, r.votes[r.self]
 	top := own
-	for _, id := range r.config.Voters {
+	for _, id := range r.config.electorate() {
 		if v, ok := r.votes[id]; ok && before(top.LastBallot, top.LastIndex, v.LastBallot, v.LastIndex) {
 			best, top = id, v
 		}
 	}
 	if best == r.self || r.options.Mutation == KeepOwnLog {
-		r.becomeLeader()
+		r.finishElection()
 		return
 	}
 	r.recovering = best
@@ -212,7 +225,7 @@ func (r *Replica) onBlocks(from core.ReplicaID, m Blocks) {
 	switch n := len(r.fetched); {
 	case n > 0 && r.fetched[n-1].Hash == want.LastHash:
 		r.adopt(r.fetched)
-		r.becomeLeader()
+		r.finishElection()
 	case len(m.Blocks) == 0:
 		// It no longer holds them in memory (rule E6): somebody else should lead.
 		r.follow(0)
@@ -228,6 +241,29 @@ func (r *Replica) adopt(blocks []*Block) {
 	for _, b := range blocks {
 		r.store(b)
 	}
+}
+
+// finishElection begins to lead, if the promises are enough under the configuration that the log ends with, too. A
+// candidate that had not heard of a change may have adopted it just now: what the new voters chose since, only they can
+// tell. They are asked for the same ballot, and the best log is sought once more (trap T1.14).
+func (r *Replica) finishElection() {
+	if r.elected() || r.options.Mutation == TrustOldConfig {
+		r.becomeLeader()
+		return
+	}
+	r.recovering, r.fetched = 0, nil
+	r.votes[r.self] = r.ownPromise()
+	r.otherVoters(func(id core.ReplicaID) {
+		if _, ok := r.votes[id]; !ok {
+			r.out.Send(id, r.prepare())
+		}
+	})
+}
+
+// prepare asks for a promise of the ballot under which this replica is a candidate.
+func (r *Replica) prepare() Prepare {
+	last := r.log.last()
+	return Prepare{Ballot: r.promised, LastBallot: last.Ballot, LastIndex: last.Index, Handoff: r.handoffOf}
 }
 
 // store puts a block at its place in the log: nothing if it is there, else instead of what is there (rule A3). What lies
@@ -250,7 +286,7 @@ func (r *Replica) store(b *Block) {
 // all before it will be committed (rule E5, C1).
 func (r *Replica) becomeLeader() {
 	latest := kv.HLC(0)
-	for _, id := range r.config.Voters {
+	for _, id := range r.config.electorate() {
 		latest = max(latest, r.votes[id].Time)
 	}
 	r.role, r.leader, r.leaderDown = Leader, r.self, false

@@ -26,6 +26,8 @@ type leadership struct {
 	handoffSent  bool
 	preferSince  core.Time
 	expiryIndex  uint64 // the latest Expiry block
+	// target are the members that were asked for; nil: no change is wanted.
+	target *members
 }
 
 const seqRing = 1024
@@ -42,7 +44,7 @@ const (
 	snapshotting
 )
 
-// peer is what a leader knows of another voter.
+// peer is what a leader knows of another member.
 type peer struct {
 	id    core.ReplicaID
 	state peerState
@@ -58,7 +60,9 @@ type peer struct {
 	// suspect: the peer's disk is damaged; it counts for nothing until a block behind cureAt is committed without it.
 	suspect bool
 	cureAt  uint64
-	sending *sending
+	// unwilling: the peer said that it should not be handed the leadership.
+	unwilling bool
+	sending   *sending
 }
 
 func (p *peer) probe(next uint64) {
@@ -78,11 +82,17 @@ func (l *leadership) peer(id core.ReplicaID) *peer {
 
 func (r *Replica) startLeading() {
 	r.lead = leadership{leaseFrom: never}
-	r.others(func(id core.ReplicaID) {
-		p := &peer{id: id, acked: never, heard: r.in.Now, moved: r.in.Now}
-		p.probe(r.log.last().Index + 1)
-		r.lead.peers = append(r.lead.peers, p)
-	})
+	for _, id := range r.config.members() {
+		if id != r.self {
+			r.addPeer(id)
+		}
+	}
+}
+
+func (r *Replica) addPeer(id core.ReplicaID) {
+	p := &peer{id: id, acked: never, heard: r.in.Now, moved: r.in.Now}
+	p.probe(r.log.last().Index + 1)
+	r.lead.peers = append(r.lead.peers, p)
 }
 
 // stepDown ends a leadership: what was never proposed is refused; what was proposed waits to see what is committed in its
@@ -134,18 +144,31 @@ func (r *Replica) answered(p *peer, seq uint64, suspect bool) {
 	r.lead.leaseFrom = majority(r, r.in.Now, never, func(p *peer) core.Time { return p.acked })
 }
 
-// majority is the highest value that a majority reached: own for this replica, f for a peer, none for one that is suspect.
+// majority is the highest value that a majority reached, of the voters and of the outgoing ones, if any: own for this
+// replica, f for a peer, none for one that is suspect.
 func majority[T cmp.Ordered](r *Replica, own, none T, f func(*peer) T) T {
-	values := append(make([]T, 0, 8), own)
-	for _, p := range r.lead.peers {
-		if p.suspect {
+	reached := majorityOf(r, r.config.Voters, own, none, f)
+	if r.config.joint() && r.options.Mutation != IgnoreOutgoing {
+		reached = min(reached, majorityOf(r, r.config.Outgoing, own, none, f))
+	}
+	return reached
+}
+
+func majorityOf[T cmp.Ordered](r *Replica, voters []core.ReplicaID, own, none T, f func(*peer) T) T {
+	values := make([]T, 0, 8)
+	for _, id := range voters {
+		p := r.lead.peer(id)
+		switch {
+		case id == r.self:
+			values = append(values, own)
+		case p == nil || p.suspect:
 			values = append(values, none)
-		} else {
+		default:
 			values = append(values, f(p))
 		}
 	}
 	slices.Sort(values)
-	return values[len(values)-r.config.quorum()]
+	return values[len(values)-quorum(len(values))]
 }
 
 // advanceCommit commits what a majority holds durably, through a block of the own ballot only (rule C1). The leader
@@ -176,7 +199,7 @@ func (r *Replica) cure() {
 // allHold reports whether all voters hold the log up to an index durably.
 func (r *Replica) allHold(index uint64) bool {
 	for _, p := range r.lead.peers {
-		if p.match < index {
+		if p.match < index && r.config.votes(p.id) {
 			return false
 		}
 	}
@@ -260,7 +283,7 @@ func (r *Replica) yield() {
 	if r.lead.handoffTo != 0 || r.applied.Index < r.lead.first {
 		return
 	}
-	if r.in.Unfit {
+	if r.in.Unfit || r.in.Reluctant {
 		if p := r.fittest(); p != nil {
 			r.handoff(p.id)
 		}
@@ -279,7 +302,7 @@ func (r *Replica) yield() {
 }
 
 func (r *Replica) fit(p *peer) bool {
-	return !p.suspect && p.state == replicating && r.in.Now-p.heard < 4*r.options.Heartbeat
+	return r.config.stays(p.id) && !p.suspect && !p.unwilling && p.state == replicating && r.in.Now-p.heard < 4*r.options.Heartbeat
 }
 
 func (r *Replica) fittest() (best *peer) {
@@ -293,7 +316,7 @@ func (r *Replica) fittest() (best *peer) {
 
 // handoff stops proposing and reading under this ballot for ever, and waits until the peer has all that we have (rule E8).
 func (r *Replica) handoff(to core.ReplicaID) {
-	if r.role != Leader || r.lead.handoffTo != 0 || r.lead.peer(to) == nil {
+	if r.role != Leader || r.lead.handoffTo != 0 || r.lead.peer(to) == nil || !r.config.votes(to) {
 		return
 	}
 	r.lead.handoffTo, r.lead.handoffUntil = to, r.in.Now+r.options.ElectionMin

@@ -3,9 +3,9 @@ package paxos
 import "github.com/gamutdb/gamut/core"
 
 const (
-	// queueTime is how long a command should wait at most: more commands than can be executed in that time are refused as
-	// busy instead of waiting behind each other (rule F2).
-	queueTime = core.Time(50e6)
+	// queueTime is how long a command should wait here at most: more commands than can be executed in that time are refused
+	// as busy instead of waiting behind each other (rule F2). It may have waited as long in its connection before.
+	queueTime = core.Time(25e6)
 	// queueMin commands are always taken, so that a few clients with long pipelines meet no refusal on a slow machine.
 	queueMin = 1024
 	// rateAssumed, in commands per second, holds until the group was busy for a while.

@@ -107,6 +107,8 @@ type HeartbeatReply struct {
 	Promised Ballot
 	Seq      uint64
 	Suspect  bool
+	// Unwilling says that the replica should not be handed the leadership: its node is unfit, or its stamps are ahead.
+	Unwilling bool
 }
 
 // HandoffNow tells its receiver to take over from the leader of Ballot at once.
@@ -246,6 +248,7 @@ func (m HeartbeatReply) AppendTo(b []byte) []byte {
 	w.ballot(m.Promised)
 	w.uint(m.Seq)
 	w.bool(m.Suspect)
+	w.bool(m.Unwilling)
 	return w.b
 }
 
@@ -399,7 +402,7 @@ func DecodeMessage(b []byte) (m core.Message, err error) {
 	case kindHeartbeat:
 		m = Heartbeat{r.ballot(), r.uint(), r.uint()}
 	case kindHeartbeatReply:
-		m = HeartbeatReply{r.ballot(), r.bool(), r.ballot(), r.uint(), r.bool()}
+		m = HeartbeatReply{r.ballot(), r.bool(), r.ballot(), r.uint(), r.bool(), r.bool()}
 	case kindHandoffNow:
 		m = HandoffNow{r.ballot()}
 	case kindSnapshotChunk:

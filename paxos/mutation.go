@@ -3,8 +3,9 @@ package paxos
 import "github.com/gamutdb/gamut/kv"
 
 // Mutation is a bug that can be planted, one at a time: each is a mistake that somebody made, or could, and that the
-// simulator's checkers must find. A running cluster never sets one. Each shows in a swarm of faults that package sim names for
-// it; each but the last two, which are about the machine, has a script in testdata that ends otherwise under it.
+// simulator's checkers must find. A running cluster never sets one. Each but the last two shows in a swarm of faults
+// that package sim names for it; each but ApplyTwice and LocalTime, which are about the machine, has a script in testdata
+// that ends otherwise under it.
 type Mutation uint8
 
 // Mutations, with the trap that each one falls into.
@@ -28,6 +29,11 @@ const (
 	InstallOldSnapshot // T1.13: a snapshot older than what is committed is installed
 	ApplyTwice         // T1.11: a command sent again is executed again
 	LocalTime          // T1.15: commands are judged by the replica's clock instead of the log's
+	IgnoreOutgoing     // T1.14: while voters change, a majority of the new ones alone commits
+	// T1.14: a new leader goes on with a change of voters before its first block is committed.
+	ReconfigureUnsettled
+	KeepTruncatedConfig // T1.14: the configuration of a truncated block stays in force
+	TrustOldConfig      // T1.14: a candidate that adopts a change of voters does not ask the new ones
 	mutations
 )
 
@@ -42,7 +48,8 @@ func Mutations() []Mutation {
 
 var mutationNames = [...]string{"none", "count before sync", "commit older ballot", "restamp blocks", "truncate beyond",
 	"commit beyond match", "lease from receipt", "forget grant", "promise during lease", "read before noop",
-	"count earlier round", "ignore truncation", "keep own log", "install old snapshot", "apply twice", "local time"}
+	"count earlier round", "ignore truncation", "keep own log", "install old snapshot", "apply twice", "local time",
+	"ignore outgoing", "reconfigure unsettled", "keep truncated config", "trust old config"}
 
 // String names the mutation.
 func (m Mutation) String() string { return mutationNames[m] }

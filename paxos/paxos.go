@@ -102,7 +102,9 @@ type Replica struct {
 	grantUntil  core.Time
 	grantBallot Ballot
 	deadline    core.Time
-	maxRound    uint64 // highest round seen anywhere
+	// reluctance counts the elections that this replica let others go first (core.Input.Reluctant).
+	reluctance int
+	maxRound   uint64 // highest round seen anywhere
 
 	votes      map[core.ReplicaID]Promise // candidate: by voter; nominee: empty promises
 	handoffOf  Ballot                     // candidate: the ballot whose leader handed over to us
@@ -167,6 +169,8 @@ func (r *Replica) handle(event any) {
 		r.peerDown(e.Peer)
 	case core.Handoff:
 		r.handoff(e.To)
+	case core.Reconfigure:
+		r.onReconfigure(e)
 	case core.Checkpoint:
 		r.mark(e.ID)
 	case core.PeerUp, core.Again, core.Repair:
@@ -221,6 +225,7 @@ func (r *Replica) proceed() {
 		r.install()
 	}
 	if r.role == Leader {
+		r.changeMembers()
 		r.advanceCommit()
 	}
 	r.apply()
@@ -342,9 +347,9 @@ func (r *Replica) Blocks(from uint64, limit int) []*Block {
 	return slices.Clone(list[:min(limit, len(list))])
 }
 
-// others calls f for each voter but this one.
-func (r *Replica) others(f func(id core.ReplicaID)) {
-	for _, id := range r.config.Voters {
+// otherVoters calls f for each voter but this one.
+func (r *Replica) otherVoters(f func(id core.ReplicaID)) {
+	for _, id := range r.config.electorate() {
 		if id != r.self {
 			f(id)
 		}
@@ -353,7 +358,7 @@ func (r *Replica) others(f func(id core.ReplicaID)) {
 
 // writeHard records what must survive besides blocks.
 func (r *Replica) writeHard() {
-	r.out.Write(core.Record{Kind: recordHard, Body: appendHard(nil, r.promised, r.suspect)})
+	r.out.Write(core.Record{Kind: recordHard, Body: appendHard(nil, hard{r.promised, r.suspect, r.self})})
 }
 
 // promise raises the promised ballot; the caller's messages wait for it to be durable.
@@ -400,11 +405,15 @@ func (r *Replica) placeConfig(b *Block) {
 	}
 	r.configs = append(r.configs, placedConfig{b.Index, c})
 	r.config = c
+	r.followConfig()
 }
 
 // revertConfigs forgets the configurations of blocks that were truncated.
 func (r *Replica) revertConfigs() {
 	last := r.log.last().Index
+	if r.options.Mutation == KeepTruncatedConfig {
+		return
+	}
 	for n := len(r.configs); n > 1 && r.configs[n-1].index > last; n-- {
 		r.configs = r.configs[:n-1]
 	}

@@ -49,7 +49,7 @@ func (r *Replica) take(list []core.Request) {
 
 func (r *Replica) enqueue(q core.Request) {
 	p := &r.pending
-	if p.bytes+len(q.Command) > uncommittedMax || len(p.list)+r.proposed >= r.load.limit() {
+	if p.bytes+len(q.Command) > uncommittedMax || r.Room() <= 0 {
 		// Early: nothing was recorded of the request.
 		r.out.ReplyEarly(q.ID, kv.Result{Code: kv.Busy, Detail: "the group has more to do than it can; retry after a pause"})
 		return
@@ -61,6 +61,9 @@ func (r *Replica) enqueue(q core.Request) {
 	p.bytes += len(q.Command)
 	r.load.observe(r.in.Now)
 }
+
+// Room is how many more commands may wait here (rule F2).
+func (r *Replica) Room() int { return r.load.limit() - len(r.pending.list) - r.proposed }
 
 func (r *Replica) refusePending() {
 	for _, q := range r.pending.list {

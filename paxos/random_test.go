@@ -42,6 +42,8 @@ type schedule struct {
 	// sure and maybe count the increments that were acknowledged, and those that may have happened.
 	sure, maybe int64
 	open        map[core.RequestID]bool
+	// spare says that there are replicas beyond the first voters, and that voters change.
+	spare bool
 	// reads are the reads under way, with the increments that were acknowledged before they began.
 	reads map[core.RequestID]int64
 }
@@ -54,6 +56,9 @@ func newSchedule(seed uint64) *schedule {
 		options.RetainBytes = 600 // snapshots all the time
 	}
 	s := &schedule{cluster: newCluster(3+2*rng.IntN(2), config, options), rng: rng, hashes: map[uint64]Hash{}, open: map[core.RequestID]bool{}, reads: map[core.RequestID]int64{}}
+	if s.spare = rng.IntN(2) == 0; s.spare {
+		s.add(2)
+	}
 	s.onApplied = func(id core.ReplicaID, n AppliedNote) {
 		if h, ok := s.hashes[n.Index]; ok && h != n.Hash {
 			panic(fmt.Sprintf("replica %d applies %v at %d, another applied %v", id, n.Hash, n.Index, h))
@@ -79,7 +84,8 @@ func (s *schedule) run(t *testing.T) {
 	if n < s.sure || n > s.sure+s.maybe {
 		t.Errorf("%d increments at block %d; %d were acknowledged, %d may have happened", n, at, s.sure, s.maybe)
 	}
-	for _, other := range s.members {
+	for _, id := range m.replica.config.Voters {
+		other := s.member(id)
 		if other.replica.applied != m.replica.applied {
 			t.Errorf("replica %d applied up to %d, the leader up to %d", other.id, other.replica.applied.Index, at)
 		}
@@ -125,6 +131,10 @@ func (s *schedule) act() {
 		if m.replica != nil {
 			m.flush()
 		}
+	case k < 97 && s.spare && s.rng.IntN(2) == 0:
+		if m.replica != nil {
+			s.step(m, core.Reconfigure{Voters: s.someVoters()})
+		}
 	case k < 97:
 		if m.replica != nil {
 			s.step(m, core.Handoff{To: s.members[s.rng.IntN(len(s.members))].id})
@@ -138,6 +148,15 @@ func (s *schedule) act() {
 	default:
 		s.crashOrRestart(m)
 	}
+}
+
+// someVoters are three or more replicas, so that one of them may lose its disk.
+func (s *schedule) someVoters() (voters []core.ReplicaID) {
+	for _, at := range s.rng.Perm(len(s.members))[:3+s.rng.IntN(len(s.members)-2)] {
+		voters = append(voters, core.ReplicaID(at+1))
+	}
+	slices.Sort(voters)
+	return voters
 }
 
 // jostle loses, doubles or delivers one message, not always the oldest.
@@ -204,7 +223,8 @@ func (s *schedule) crashOrRestart(m *member) {
 func isSuspect(m *member) (suspect bool) {
 	for _, r := range m.durable {
 		if r.Kind == recordHard {
-			_, suspect, _ = decodeHard(r.Body)
+			h, _ := decodeHard(r.Body)
+			suspect = h.suspect
 		}
 	}
 	return suspect
@@ -278,10 +298,34 @@ func (s *schedule) heal(t *testing.T) {
 	if id := s.leader(); id == 0 {
 		panic("nobody leads although all faults have ended")
 	}
+	if s.spare {
+		s.changeVoters(t)
+	}
 	s.maybe += int64(len(s.open)) // never answered: they may have happened
 	for id := range s.open {
 		delete(s.open, id)
 	}
+}
+
+// changeVoters asks for other voters until the configuration says so.
+func (s *schedule) changeVoters(t *testing.T) {
+	t.Helper()
+	want := s.someVoters()
+	for range 60 {
+		id := s.leader()
+		if id == 0 {
+			s.pass(200 * millisecond)
+			continue
+		}
+		c := s.member(id).replica.config
+		if slices.Equal(c.Voters, want) && !c.joint() && slices.Contains(want, id) {
+			s.pass(2000 * millisecond)
+			return
+		}
+		s.step(s.member(id), core.Reconfigure{Voters: want})
+		s.pass(200 * millisecond)
+	}
+	t.Errorf("the voters are not %d although all faults have ended", want)
 }
 
 // pass lets time go by in a healthy cluster.

@@ -13,31 +13,57 @@ import (
 
 // Kinds of records in the node's log.
 const (
-	recordHard  = 1 // promised ballot, suspect flag
+	recordHard  = 1 // promised ballot, suspect flag, whose it is
 	recordBlock = 2
 )
 
-const hardVersion = 1
+// Version 1 did not say whose the record is.
+const hardVersion = 2
 
-func appendHard(b []byte, promised Ballot, suspect bool) []byte {
+// hard is what must survive besides blocks.
+type hard struct {
+	promised Ballot
+	suspect  bool
+	// self is the replica that wrote it: another one of the same group may have lived on this disk before (rule M5).
+	self core.ReplicaID
+}
+
+func appendHard(b []byte, h hard) []byte {
 	w := writer{append(b, hardVersion)}
-	w.ballot(promised)
-	w.bool(suspect)
+	w.ballot(h.promised)
+	w.bool(h.suspect)
+	w.uint(uint64(h.self))
 	return w.b
 }
 
 var errHard = errors.New("malformed hard state")
 
-func decodeHard(b []byte) (promised Ballot, suspect bool, err error) {
-	if len(b) == 0 || b[0] != hardVersion {
-		return promised, false, errHard
+func decodeHard(b []byte) (h hard, err error) {
+	if len(b) == 0 || b[0] < 1 || b[0] > hardVersion {
+		return h, errHard
 	}
 	rd := reader{b: b[1:]}
-	promised, suspect = rd.ballot(), rd.bool()
-	if rd.bad || len(rd.b) > 0 {
-		return promised, false, errHard
+	h.promised, h.suspect = rd.ballot(), rd.bool()
+	if b[0] > 1 {
+		h.self = core.ReplicaID(rd.uint())
 	}
-	return promised, suspect, nil
+	if rd.bad || len(rd.b) > 0 {
+		return h, errHard
+	}
+	return h, nil
+}
+
+// own are the records behind the last one of another replica that lived on this disk before.
+func (r *Replica) own(records []core.Record) []core.Record {
+	for i := len(records) - 1; i >= 0; i-- {
+		if records[i].Kind != recordHard {
+			continue
+		}
+		if h, err := decodeHard(records[i].Body); err == nil && h.self != 0 && h.self != r.self {
+			return records[i+1:]
+		}
+	}
+	return records
 }
 
 // configKey is where the state keeps the configuration as of what is applied.
@@ -99,7 +125,7 @@ func (r *Replica) recover(e core.Recover) {
 		r.config, r.configs = c, []placedConfig{{r.applied.Index, c}}
 	}
 	suspect := e.Suspect
-	for _, rec := range e.Records {
+	for _, rec := range r.own(e.Records) {
 		if !r.replay(rec) {
 			suspect = true
 		}
@@ -122,15 +148,15 @@ func (r *Replica) recover(e core.Recover) {
 func (r *Replica) replay(rec core.Record) (whole bool) {
 	switch rec.Kind {
 	case recordHard:
-		promised, suspect, err := decodeHard(rec.Body)
+		h, err := decodeHard(rec.Body)
 		if err != nil {
 			panic("paxos: " + err.Error())
 		}
-		r.suspect = suspect
-		if r.promised.Less(promised) {
-			r.promised = promised
+		r.suspect = h.suspect
+		if r.promised.Less(h.promised) {
+			r.promised = h.promised
 		}
-		r.maxRound = max(r.maxRound, promised.Round)
+		r.maxRound = max(r.maxRound, h.promised.Round)
 	case recordBlock:
 		return r.replayBlock(rec.Body)
 	default:

@@ -21,11 +21,30 @@ func TestAlteredBlockMakesSuspect(t *testing.T) {
 		c.crash(m)
 		m.durable = append(m.durable, core.Record{Kind: recordBlock, Pos: 1, Body: first.raw}, core.Record{Kind: recordBlock, Pos: 2, Body: altered})
 		if hardBehind {
-			m.durable = append(m.durable, core.Record{Kind: recordHard, Body: appendHard(nil, Ballot{2, 1}, false)})
+			m.durable = append(m.durable, core.Record{Kind: recordHard, Body: appendHard(nil, hard{Ballot{2, 1}, false, 1})})
 		}
 		c.restart(m)
 		if !m.replica.suspect || m.replica.log.last().Index != 1 {
 			t.Errorf("suspect %v with a log up to %d; the first block is whole, the second is not", m.replica.suspect, m.replica.log.last().Index)
+		}
+	}
+}
+
+// TestAReplicaTakesNothingFromAnotherThatLivedOnItsDisk: the records of a replica that was moved away stay in the node's log
+// for a while; one that comes later under another id must not vote by them (rule M5).
+func TestAReplicaTakesNothingFromAnotherThatLivedOnItsDisk(t *testing.T) {
+	theirs := core.Record{Kind: recordHard, Body: appendHard(nil, hard{Ballot{9, 2}, false, 1})}
+	mine := core.Record{Kind: recordHard, Body: appendHard(nil, hard{Ballot{3, 2}, false, 7})}
+	c := newCluster(3, Config{}, Options{})
+	for _, list := range []struct {
+		records []core.Record
+		want    Ballot
+	}{{[]core.Record{theirs}, Ballot{}}, {[]core.Record{theirs, mine}, Ballot{3, 2}}, {[]core.Record{mine, theirs}, Ballot{}}} {
+		r := New(7, Options{})
+		in := core.Input{View: newMemoryState(), Event: core.Recover{Config: c.config.AppendTo(nil), Records: list.records}, Rand: c.members[0].rand}
+		r.Step(&in, &core.Effects{})
+		if r.promised != list.want {
+			t.Errorf("promised %v, want %v", r.promised, list.want)
 		}
 	}
 }

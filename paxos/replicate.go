@@ -83,7 +83,7 @@ func (r *Replica) heed(from core.ReplicaID, ballot Ballot) (changed bool) {
 	if r.role != Follower || r.leader != from {
 		r.follow(from)
 	}
-	r.leaderDown, r.heard = false, r.in.Now
+	r.leaderDown, r.heard, r.reluctance = false, r.in.Now, 0
 	r.grantUntil, r.grantBallot = r.in.Now+r.config.lease(), ballot
 	r.resetDeadline()
 	return changed
@@ -213,7 +213,8 @@ func (r *Replica) onHeartbeat(from core.ReplicaID, m Heartbeat) {
 		// A suspect replica may have lost what the leader believes it to hold; it hears of commits with an Accept.
 		r.commit = max(r.commit, min(m.Commit, r.log.last().Index))
 	}
-	reply := HeartbeatReply{Ballot: m.Ballot, OK: true, Promised: r.promised, Seq: m.Seq, Suspect: r.suspect}
+	reply := HeartbeatReply{Ballot: m.Ballot, OK: true, Promised: r.promised, Seq: m.Seq, Suspect: r.suspect,
+		Unwilling: r.in.Unfit || r.in.Reluctant}
 	if changed {
 		r.out.Send(from, reply)
 		return
@@ -228,6 +229,7 @@ func (r *Replica) onHeartbeatReply(from core.ReplicaID, m HeartbeatReply) {
 	}
 	if p := r.lead.peer(from); p != nil {
 		r.answered(p, m.Seq, m.Suspect)
+		p.unwilling = m.Unwilling
 		// A probe, or its answer, may have been lost: one more for every heartbeat that gets through.
 		p.asked = false
 	}

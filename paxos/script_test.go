@@ -21,7 +21,7 @@ import (
 //
 // Commands, one per line; what happened is printed below:
 //
-//	start N [lease=D] [retain=BYTES] [preferred=R]   N replicas that never ran
+//	start N [spare=K] [lease=D] [retain=BYTES] [preferred=R]   N voters and K others that never ran
 //	tick R [D]             pass D, then tick R                     pass D       pass time for all
 //	propose R CMD          set K V, big K (a value of 1 MiB), incr K, del K; mark: a checkpoint
 //	read R K               a linearizable read
@@ -33,6 +33,8 @@ import (
 //	damage R from I        lose the durable records of blocks from I on, and the promise; R will be suspect
 //	empty R from I         lose R's state, which alone had the blocks before I; R will be suspect
 //	handoff A to B         ask A to hand over                      down A B     A's connection to B broke
+//	unfit R, reluctant R, fit R   what R's node says of itself
+//	reconfigure R to V... [teaching L...]   ask R to make these the voters, and those learners
 //	status, log R..., state R K
 func TestScripts(t *testing.T) {
 	paths, err := filepath.Glob("testdata/*.txt")
@@ -147,6 +149,20 @@ func (s *script) run(command string, args []string) {
 		s.runNetwork(command, args)
 	case "crash", "restart", "flush", "damage", "empty":
 		s.runDisk(command, s.at(args[0]), args[1:])
+	case "unfit", "reluctant", "fit":
+		m := s.at(args[0])
+		m.unfit, m.reluctant = command == "unfit", command == "reluctant"
+	case "reconfigure":
+		var e core.Reconfigure
+		list := &e.Voters
+		for _, a := range args[2:] {
+			if a == "teaching" {
+				list = &e.Learners
+				continue
+			}
+			*list = append(*list, s.at(a).id)
+		}
+		c.step(s.at(args[0]), e)
 	case "handoff":
 		c.step(s.at(args[0]), core.Handoff{To: s.at(args[2]).id})
 	case "down":
@@ -160,9 +176,12 @@ func (s *script) run(command string, args []string) {
 
 func (s *script) start(args []string) {
 	config, options := Config{LeaseMillis: 1000}, Options{Mutation: s.mutation, Window: 2}
+	spare := 0
 	for _, a := range args[1:] {
 		name, value, _ := strings.Cut(a, "=")
 		switch name {
+		case "spare":
+			spare = number(value)
 		case "lease":
 			config.LeaseMillis = uint32(duration([]string{value}) / millisecond)
 		case "retain":
@@ -174,6 +193,7 @@ func (s *script) start(args []string) {
 		}
 	}
 	s.c = newCluster(number(args[0]), config, options)
+	s.c.add(spare)
 }
 
 func (s *script) sent(command *kv.Command) core.Request {

@@ -15,18 +15,41 @@ type Checker struct {
 // searchMax bounds the search for a linear order of one key. It is far above what any history of a simulation takes.
 const searchMax = 60 * time.Second
 
-// Checkers are all of them, strongest promises first.
+// Checkers are all of them.
 var Checkers = []Checker{
-	{"linearizable", "each operation takes effect at one instant between its call and its return, key by key", func(r *Run) Verdict {
-		return CheckLinearizable(r.History, r.search())
-	}},
-	{"versions", "the versions of a key grow with real time, and none stands for two values", func(r *Run) Verdict { return CheckVersions(r.History) }},
-	{"durability", "no acknowledged write is lost, no refused one appears, none is there that nobody made", func(r *Run) Verdict {
-		if r.Final == nil {
-			return undecided("durability", "", "nobody looked at what was left at the end")
-		}
-		return CheckDurable(r.History, r.Final)
-	}},
+	{"linearizable", "each operation takes effect at one instant between its call and its return, key by key",
+		func(r *Run) Verdict { return CheckLinearizable(r.History, r.search()) }},
+	{"strict-serializable", "one order of all transactions, over all keys, agrees with real time",
+		func(r *Run) Verdict { return CheckStrictSerializable(r.History) }},
+	{"serializable", "the transactions could have happened one after another (no G0, G1a-c, G-single, G2)",
+		func(r *Run) Verdict { return CheckSerializable(r.History) }},
+	{"totals", "whoever reads all accounts of a bank at once finds its total", checkTotals},
+	{"sequential", "one order of all operations, over all keys and shards, keeps the order of each session",
+		func(r *Run) Verdict { return CheckSequential(r.History) }},
+	{"causal", "nobody sees an effect without its causes, and replicas can agree on one order of writes",
+		func(r *Run) Verdict { return CheckCausal(r.History) }},
+	{"read-your-writes", "a session's reads show what it wrote before, or newer", session("read-your-writes")},
+	{"monotonic-reads", "a session's reads never show anything older than its reads before", session("monotonic-reads")},
+	{"monotonic-writes", "a session's writes take effect everywhere in the order of its calls", session("monotonic-writes")},
+	{"writes-follow-reads", "a session's writes take effect everywhere behind what it had read", session("writes-follow-reads")},
+	{"quorum", "operations whose replicas overlap show growing stamps, and every acknowledged stamp is kept or surpassed", checkQuorum},
+	{"atomic", "a write is on all replicas or on none, and nobody sees a part of a transaction", checkAtomic},
+	{"bounded-staleness", "a bounded read shows all that was acknowledged by the time that it names", checkStaleness},
+	{"versions", "the versions of a key grow with real time, and none stands for two values",
+		func(r *Run) Verdict { return CheckVersions(r.History) }},
+	{"convergence", "after the last heal all replicas of a group hold the same", checkConvergence},
+	{"durability", "no acknowledged write is lost, no refused one appears, none is there that nobody made", checkDurability},
+}
+
+func session(name string) func(*Run) Verdict {
+	return func(r *Run) Verdict { return CheckSession(r.History, name) }
+}
+
+func checkDurability(r *Run) Verdict {
+	if r.Final == nil {
+		return undecided(durable, "", "nobody looked at what was left at the end")
+	}
+	return CheckDurable(r.History, r.Final)
 }
 
 func (r *Run) search() time.Duration {
@@ -45,14 +68,25 @@ func CheckerNamed(name string) (c Checker, ok bool) {
 	return Checkers[i], true
 }
 
-// Promised are the checkers that a consistency has to pass, by name; nil for a word that is none.
+// Promised are the names of the checkers that a keyspace of each consistency has to pass.
 var Promised = map[string][]string{
-	"linearizable": {"linearizable", "versions", "durability"},
+	"linearizable": {"linearizable", "strict-serializable", "versions", "durability"},
+	"sequential": {"sequential", "serializable", "read-your-writes", "monotonic-reads", "monotonic-writes", "writes-follow-reads",
+		"durability"},
+	"atomic": {"atomic", "linearizable", "versions", "convergence", "durability"},
+	"quorum": {"quorum", "convergence", "durability"},
+	"causal": {"causal", "read-your-writes", "monotonic-reads", "monotonic-writes", "writes-follow-reads", "convergence",
+		"durability"},
+	"eventual": {"convergence", "durability"},
 }
 
-// CheckAll applies every checker that the run's consistency has to pass.
+// CheckAll applies every checker that the run's consistency has to pass, and that of a bank if there is one.
 func CheckAll(r *Run) (verdicts []Verdict) {
-	for _, name := range Promised[r.Consistency] {
+	names := Promised[r.Consistency]
+	if r.Bank != nil {
+		names = append(slices.Clone(names), "totals")
+	}
+	for _, name := range names {
 		if c, ok := CheckerNamed(name); ok {
 			verdicts = append(verdicts, c.Check(r))
 		}

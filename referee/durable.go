@@ -16,14 +16,14 @@ func CheckDurable(h History, final Final) Verdict {
 		k := ending{key: key, value: value, present: present, ops: byKey[key]}
 		for _, rule := range []func(*ending) (Verdict, bool){(*ending).counter, (*ending).list, (*ending).register} {
 			if v, applies := rule(&k); applies {
-				if !v.OK() {
+				if v.Judged = len(h); !v.OK() {
 					return v
 				}
 				break
 			}
 		}
 	}
-	return Verdict{Check: durable, Decision: Holds}
+	return Verdict{Check: durable, Decision: Holds, Judged: len(h)}
 }
 
 const durable = "durability"
@@ -122,39 +122,64 @@ func (e *ending) register() (Verdict, bool) {
 			return Verdict{}, false
 		}
 	}
-	source, overwriter := e.sources()
+	source, over := e.sources()
 	if len(source) == 0 {
 		if !e.present {
-			if overwriter == nil {
+			if over.called == nil {
 				return holds, true
 			}
-			return broken(durable, e.key, []Op{*overwriter}, "the key is missing, though #%d was acknowledged and nobody deleted it", overwriter.ID), true
+			return broken(durable, e.key, []Op{*over.called}, "the key is missing, though #%d was acknowledged and nobody deleted it", over.called.ID), true
 		}
 		return broken(durable, e.key, e.last(), "the key holds %q, which nobody wrote", e.value), true
 	}
 	for i := range source {
-		if overwriter == nil || source[i].end() >= overwriter.Call {
+		if over.later(&source[i]) == nil {
 			return holds, true
 		}
 	}
-	return broken(durable, e.key, []Op{source[len(source)-1], *overwriter},
-		"the key ends as #%d left it, though #%d was acknowledged and came later", source[len(source)-1].ID, overwriter.ID), true
+	s := &source[len(source)-1]
+	o := over.later(s)
+	return broken(durable, e.key, []Op{*s, *o}, "the key ends as #%d left it, though #%d was acknowledged and came later", s.ID, o.ID), true
 }
 
-// sources are the writes that may have left the key as it is, and the acknowledged write of another state that began last.
-func (e *ending) sources() (source []Op, overwriter *Op) {
+// overwriters are the acknowledged writes of another state that were called last, and stamped last.
+type overwriters struct{ called, stamped *Op }
+
+// later is an overwriter that came certainly after a write: by their stamps, where the newest stamp wins whatever clocks
+// say, else by real time.
+func (w overwriters) later(o *Op) *Op {
+	switch {
+	case !o.Stamp.IsZero() && w.stamped != nil:
+		if w.stamped.Stamp.Compare(o.Stamp) > 0 {
+			return w.stamped
+		}
+	case w.called != nil && w.called.Call > o.end():
+		return w.called
+	}
+	return nil
+}
+
+// sources are the writes that may have left the key as it is, and those that would have left it otherwise.
+func (e *ending) sources() (source []Op, over overwriters) {
 	for i := range e.ops {
 		o := &e.ops[i]
 		if !o.Kind.Writes() || o.Outcome == Refused || (o.Outcome == Done && o.Code != kv.OK) {
 			continue
 		}
-		left := (o.Kind == Delete && !e.present) || (o.Kind != Delete && e.present && o.Value == e.value)
-		switch {
-		case left:
+		left := o.Kind != Delete && o.Value == e.value
+		if !e.present {
+			left = o.Kind == Delete || o.TTL > 0
+		}
+		if left {
 			source = append(source, *o)
-		case o.Outcome == Done && (overwriter == nil || o.Call > overwriter.Call):
-			overwriter = o
+			continue
+		}
+		if o.Outcome == Done && (over.called == nil || o.Call > over.called.Call) {
+			over.called = o
+		}
+		if o.Outcome == Done && !o.Stamp.IsZero() && (over.stamped == nil || o.Stamp.Compare(over.stamped.Stamp) > 0) {
+			over.stamped = o
 		}
 	}
-	return source, overwriter
+	return source, over
 }

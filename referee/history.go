@@ -56,7 +56,7 @@ type Op struct {
 	Value  string `json:"value,omitempty"`
 	Expect string `json:"expect,omitempty"`
 	Delta  int64  `json:"delta,omitempty"`
-	// TTL is how many milliseconds after the write its key ends; 0: never.
+	// TTL is how many milliseconds after the write its key ends; 0: never. Keys that have one are not counted with or appended to.
 	TTL int64 `json:"ttl,omitempty"`
 	// Subs are the operations of a Txn; its own Key is empty.
 	Subs []Sub `json:"subs,omitempty"`
@@ -94,8 +94,7 @@ type Sub struct {
 	Stamp   Stamp   `json:"stamp,omitzero"`
 }
 
-// Answer takes the result of an operation over: its outcome, and what it says. The results of a Txn's Subs are r.Items,
-// in the order of the Subs that are not Cas: conditions have no result of their own.
+// Answer takes the result of an operation over: its outcome, and what it says. r.Items answer the Subs of a Txn, in order.
 func (o *Op) Answer(at int64, r *kv.Result) {
 	o.Return, o.Code = at, r.Code
 	switch {
@@ -104,33 +103,38 @@ func (o *Op) Answer(at int64, r *kv.Result) {
 	case r.Code.Refused():
 		o.Outcome = Refused
 	default:
-		o.Outcome, o.Got, o.Int, o.Version, o.AsOf = Done, string(r.Value), r.Int, r.Version, r.AsOf
+		o.Outcome, o.Got, o.Int, o.AsOf = Done, string(r.Value), r.Int, r.AsOf
+		o.Version, o.Stamp = order(r)
+		if r.Level != kv.LevelDefault {
+			o.Met = r.Level.String()
+		}
 		o.answerSubs(r)
 	}
 }
 
-// answerSubs spreads the results of a command over the operations of a Txn. A command of one operation is answered by
-// that operation's result itself.
+// order is the place of a result among the writes of its key: a version, or a stamp where replicas give their own.
+func order(r *kv.Result) (version uint64, s Stamp) {
+	if r.Origin != 0 {
+		return 0, Stamp{kv.HLC(r.Version), r.Origin}
+	}
+	return r.Version, Stamp{}
+}
+
+// answerSubs spreads the results of a command over the operations of a Txn. One that was not executed has none, and a
+// command of one operation is answered by that operation's result itself.
 func (o *Op) answerSubs(r *kv.Result) {
 	if o.Kind != Txn {
 		return
 	}
-	o.Got, o.Int = "", 0
+	o.Got, o.Int, o.Version, o.Stamp = "", 0, 0, Stamp{}
 	items := r.Items
-	if len(items) == 0 {
+	if len(o.Subs) == 1 {
 		items = []kv.Result{*r}
 	}
-	for i := range o.Subs {
+	for i := 0; o.Executed() && i < min(len(items), len(o.Subs)); i++ {
 		s := &o.Subs[i]
-		if s.Kind == Cas && !o.Executed() {
-			s.Code = r.Code
-			continue
-		}
-		if len(items) == 0 {
-			return
-		}
-		s.Code, s.Got, s.Int, s.Version = items[0].Code, string(items[0].Value), items[0].Int, items[0].Version
-		items = items[1:]
+		s.Code, s.Got, s.Int = items[i].Code, string(items[i].Value), items[i].Int
+		s.Version, s.Stamp = order(&items[i])
 	}
 }
 

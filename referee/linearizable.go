@@ -20,10 +20,27 @@ type record struct {
 	hash    uint64
 	// version is the last one that was told. Versions grow along the order of writes, which leaves the search few choices.
 	version uint64
+	// fades is from when on the record may have ended by itself; 0: never.
+	fades int64
 }
 
 func recordOf(value string, version uint64) record {
-	return record{true, value, xxhash.Sum64String(value), version}
+	return record{present: true, value: value, hash: xxhash.Sum64String(value), version: version}
+}
+
+// early is how much sooner than its time to live a key may end: twice what two clocks of a cluster may differ.
+const early = int64(time.Second)
+
+// ended is the record as an operation may find it: gone, if its time may be over and the answer says that it is missing.
+func (s record) ended(o *Op) record {
+	if !s.present || s.fades == 0 || o.end() < s.fades {
+		return s
+	}
+	switch {
+	case o.Outcome == Unknown && o.Kind == Create, o.Outcome == Done && o.Code == kv.NotFound, o.Kind == Create && o.Code == kv.OK:
+		return record{version: s.version}
+	}
+	return s
 }
 
 // ordered reports whether an answer's version fits behind this record: a write makes a greater one, a read finds this
@@ -37,8 +54,13 @@ func (s record) ordered(o *Op) bool {
 
 // apply executes an operation: what the record is then, and whether an answer with this result is right.
 func (s record) apply(o *Op) (record, bool) {
+	s = s.ended(o)
 	set := func(value string) (record, bool) {
-		return recordOf(value, max(s.version, o.Version)), o.Code == kv.OK && s.ordered(o)
+		next := recordOf(value, max(s.version, o.Version))
+		if o.TTL > 0 {
+			next.fades = max(1, o.Call+o.TTL*int64(time.Millisecond)-early)
+		}
+		return next, o.Code == kv.OK && s.ordered(o)
 	}
 	refuse := func(c kv.Code) (record, bool) { return s, o.Code == c }
 	switch o.Kind {
@@ -46,7 +68,9 @@ func (s record) apply(o *Op) (record, bool) {
 		if !s.present {
 			return refuse(kv.NotFound)
 		}
-		return recordOf(s.value, max(s.version, o.Version)), o.Code == kv.OK && o.Got == s.value && s.ordered(o)
+		next := s
+		next.version = max(s.version, o.Version)
+		return next, o.Code == kv.OK && o.Got == s.value && s.ordered(o)
 	case Set:
 		return set(o.Value)
 	case Create:
@@ -97,7 +121,7 @@ var model = porcupine.Model{
 	},
 	Equal: func(a, b any) bool {
 		x, y := a.(record), b.(record)
-		return x.hash == y.hash && x.present == y.present && x.version == y.version && x.value == y.value
+		return x.hash == y.hash && x.present == y.present && x.version == y.version && x.fades == y.fades && x.value == y.value
 	},
 	Hash: func(state any) uint64 {
 		s := state.(record)
@@ -110,25 +134,34 @@ var model = porcupine.Model{
 func CheckLinearizable(h History, limit time.Duration) Verdict {
 	const check = "linearizable"
 	names, byKey := h.keys()
+	judged := 0
 	for _, key := range names {
 		ops := relevant(byKey[key])
+		judged += len(ops)
 		switch porcupine.CheckOperationsTimeout(model, operations(ops, math.MaxInt64), limit) {
 		case porcupine.Illegal:
 			at := shortest(ops, limit)
-			return broken(check, key, around(ops, at), "no order of the operations explains the answer of #%d, given what returned before", ops[at].ID)
+			v := broken(check, key, around(ops, at), "no order of the operations explains the answer of #%d, given what returned before", ops[at].ID)
+			v.Judged = judged
+			return v
 		case porcupine.Unknown:
-			return Verdict{Check: check, Decision: Undecided, Key: key, Why: "the search took too long"}
+			v := undecided(check, key, "the search for an order of its %d operations was given up after %v; nothing is known of the keys behind it either", len(ops), limit)
+			v.Judged = judged - len(ops)
+			return v
 		}
 	}
-	return Verdict{Check: check, Decision: Holds}
+	return Verdict{Check: check, Decision: Holds, Judged: judged}
 }
 
-// relevant leaves out what proves nothing: refused operations, and reads and unseen appends whose outcome is unknown. What
+// relevant leaves out what proves nothing: refused operations, reads of a weaker level, and reads and unseen appends whose outcome is unknown. What
 // is left is in the order of return.
 func relevant(h History) []Op {
 	var ops []Op
 	unseen := unseenAppends(h)
 	for _, o := range h {
+		if !o.Kind.Writes() && (!strong(&o) || o.Level == "sequential" || o.Level == "session") {
+			continue
+		}
 		if (o.Outcome == Done || (o.Outcome == Unknown && o.Kind.Writes())) && !unseen(&o) {
 			ops = append(ops, o)
 		}

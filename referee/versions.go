@@ -20,13 +20,13 @@ func CheckVersions(h History) Verdict {
 			return v
 		}
 	}
-	return Verdict{Check: check, Decision: Holds}
+	return Verdict{Check: check, Decision: Holds, Judged: len(h)}
 }
 
 // versioned are the operations that tell the version of the record they found or made.
 func versioned(h History) (ops []Op) {
 	for _, o := range h {
-		if o.Outcome == Done && o.Code == kv.OK && o.Version != 0 && o.Kind != Delete {
+		if o.Outcome == Done && o.Code == kv.OK && o.Version != 0 && o.Kind != Delete && (o.Kind.Writes() || strong(&o) && o.Level != "sequential") {
 			ops = append(ops, o)
 		}
 	}

@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"fmt"
+
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/referee"
 )
@@ -58,12 +60,12 @@ func newChecks(w *world) *checks {
 // unwrapper is a replica around another one.
 type unwrapper interface{ Unwrap() core.Replica }
 
-func (c *checks) look(n *node, g core.GroupID) Inside {
-	r := n.host.Replica(g)
+func (c *checks) look(n *node, g *group) Inside {
+	r := n.host.Replica(g.id)
 	for {
 		u, ok := r.(unwrapper)
 		if !ok {
-			return c.w.options.Protocol.Look(r)
+			return g.protocol.Look(r)
 		}
 		r = u.Unwrap()
 	}
@@ -71,7 +73,7 @@ func (c *checks) look(n *node, g core.GroupID) Inside {
 
 // applied: equal positions have equal states.
 func (c *checks) applied(g core.GroupID, n *node, index, digest uint64) {
-	if index == 0 || c.w.options.Protocol.Digest != nil {
+	if index == 0 || c.w.byID[g].protocol.Digest != nil {
 		return
 	}
 	p := place{g, index}
@@ -83,45 +85,44 @@ func (c *checks) applied(g core.GroupID, n *node, index, digest uint64) {
 
 // opened notes what a disk holds. Nothing durable was forgotten, unless the disk knows that it may have lost it: a replica
 // that is told so must not vote, which the other checks will see.
-func (c *checks) opened(n *node, g core.GroupID, records []core.Record, suspect bool) {
-	s := seat{n.id, g}
+func (c *checks) opened(n *node, g *group, records []core.Record, suspect bool) {
+	s := seat{n.id, g.id}
 	if suspect {
 		delete(c.promisedDurable, s)
 	}
 	c.entries[s] = map[uint64][32]byte{}
 	for i := range records {
-		c.onDisk(s, &records[i])
+		c.onDisk(g, s, &records[i])
 	}
 }
 
-func (c *checks) onDisk(s seat, r *core.Record) {
-	if c.w.options.Protocol.Entry == nil {
+func (c *checks) onDisk(g *group, s seat, r *core.Record) {
+	if g.protocol.Entry == nil {
 		return
 	}
-	if index, hash, ok := c.w.options.Protocol.Entry(*r); ok {
+	if index, hash, ok := g.protocol.Entry(*r); ok {
 		c.entries[s][index] = hash
 	}
 }
 
 // recovered: no durable promise was taken back.
-func (c *checks) recovered(n *node, g core.GroupID) {
-	if c.w.options.Protocol.Look == nil {
+func (c *checks) recovered(n *node, g *group) {
+	if g.protocol.Look == nil {
 		return
 	}
 	in := c.look(n, g)
-	if was := c.promisedDurable[seat{n.id, g}]; in.Promised.Less(was) {
-		c.w.fail(Durability, "node %d group %d had durably promised %v, and %v after its restart", n.id, g, was, in.Promised)
+	if was := c.promisedDurable[seat{n.id, g.id}]; in.Promised.Less(was) {
+		c.w.fail(Durability, "node %d group %d had durably promised %v, and %v after its restart", n.id, g.id, was, in.Promised)
 	}
 	c.inside(n, g, in)
 }
 
 // taken notes what the batch on its way to the disk must make durable.
 func (c *checks) taken(n *node) {
-	if c.w.options.Protocol.Look == nil {
-		return
-	}
 	for _, g := range c.w.groups {
-		c.promisedTaken[seat{n.id, g.id}] = c.look(n, g.id).Promised
+		if g.looked(n) {
+			c.promisedTaken[seat{n.id, g.id}] = c.look(n, g).Promised
+		}
 	}
 }
 
@@ -132,30 +133,34 @@ func (c *checks) synced(n *node) {
 	}
 	for i := range n.batch.Items {
 		it := &n.batch.Items[i]
-		c.onDisk(seat{n.id, it.Group}, &it.Record)
+		c.onDisk(c.w.byID[it.Group], seat{n.id, it.Group}, &it.Record)
 	}
 }
 
 // passed looks at everything after a node's turn.
 func (c *checks) passed(n *node) {
 	for _, g := range c.w.groups {
-		if c.w.options.Protocol.Look != nil {
-			c.inside(n, g.id, c.look(n, g.id))
+		if g.looked(n) {
+			c.inside(n, g, c.look(n, g))
 		}
 		c.permit(n, g)
 	}
 }
 
-func (c *checks) inside(n *node, g core.GroupID, in Inside) {
-	w := c.w
+// looked says whether a node has a replica of the group whose inside can be seen.
+func (g *group) looked(n *node) bool { return g.protocol.Look != nil && g.members[n.index] != 0 }
+
+func (c *checks) inside(n *node, gr *group, in Inside) {
+	w, g := c.w, gr.id
 	if in.Leads {
 		key := leadership{g, in.Ballot}
-		self := w.groups[g-1].members[n.index]
+		self := gr.members[n.index]
 		other, ok := c.leaders[key]
 		if ok && other != self {
 			w.fail(Invariant, "replicas %d and %d of group %d led under ballot %v", other, self, g, in.Ballot)
 		}
 		if !ok {
+			w.event("leader", fmt.Sprintf("of group %d, ballot %d.%d", g, in.Ballot.Round, in.Ballot.Replica), n)
 			w.faults.led(n)
 		}
 		c.leaders[key] = self
@@ -168,7 +173,7 @@ func (c *checks) inside(n *node, g core.GroupID, in Inside) {
 		c.blocks[p] = in.Hash
 	}
 	s := seat{n.id, g}
-	if on, ok := c.entries[s][in.Durable]; in.DurableHash != [32]byte{} && c.w.options.Protocol.Entry != nil && (!ok || on != in.DurableHash) {
+	if on, ok := c.entries[s][in.Durable]; in.DurableHash != [32]byte{} && gr.protocol.Entry != nil && (!ok || on != in.DurableHash) {
 		w.fail(Invariant, "node %d group %d counts block %x at %d as durable, its disk holds %x", n.id, g, in.DurableHash[:6], in.Durable, on[:6])
 	}
 	if was := c.commits[s]; was.life == n.life && in.Commit < was.index {
@@ -192,7 +197,7 @@ func (c *checks) permits(n *node, g *group) bool {
 // permit: who may be read without a step has applied all that was acknowledged.
 func (c *checks) permit(n *node, g *group) {
 	a := c.ackedAt[g.id]
-	if a.version == 0 || c.w.options.Protocol.Digest != nil || !c.permits(n, g) {
+	if a.version == 0 || g.protocol.Digest != nil || !c.permits(n, g) {
 		return
 	}
 	if applied := n.disk.Group(g.id).Applied(); applied < a.version {
@@ -203,7 +208,7 @@ func (c *checks) permit(n *node, g *group) {
 
 // acked: from this instant every valid permit must cover the write.
 func (c *checks) acked(g *group, version uint64, op *referee.Op) {
-	if position := c.w.options.Protocol.Position; position != nil {
+	if position := g.protocol.Position; position != nil {
 		version = position(version)
 	}
 	if version <= c.ackedAt[g.id].version {

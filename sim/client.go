@@ -147,6 +147,7 @@ func (c *client) try(o *operation) {
 	o.tries++
 	o.answer = false
 	n := w.nodes[o.node]
+	o.op.Node, o.op.Group, o.op.Where = uint32(n.id), uint64(o.group.id), ""
 	try := o.tries
 	answered := func(r kv.Result) { w.after(c.travel(), func() { c.answered(o, try, r) }) }
 	read := o.command.ReadOnly()
@@ -168,12 +169,11 @@ func (c *client) try(o *operation) {
 			}
 		})
 		if read && c.rng.IntN(2) == 0 {
-			o.op.Where = fmt.Sprintf("n%d, by permit if any", n.id)
+			o.op.Where = "by permit if any"
 			n.read(o.group, o.encoded, requestTimeout, answered)
 			return
 		}
-		o.op.Where = fmt.Sprintf("n%d", n.id)
-		n.submit(o.group.id, o.encoded, read, !o.command.Session.IsZero(), requestTimeout, answered)
+		n.submit(o.group, o.encoded, read, !o.command.Session.IsZero(), requestTimeout, answered)
 	})
 }
 
@@ -340,13 +340,13 @@ func (w *world) stopping() bool { return w.clients[0].finishing }
 func (n *node) read(g *group, encoded []byte, timeout core.Time, answer func(kv.Result)) {
 	n.arrive(func(now host.Now) {
 		leased, ok := n.host.Replica(g.id).(core.Leased)
-		if ok && n.w.options.Protocol.Read != nil && leased.ReadUntil() > now.Mono {
+		if ok && g.protocol.Read != nil && leased.ReadUntil() > now.Mono {
 			var c kv.Command
 			if err := kv.DecodeCommand(encoded, &c); err != nil {
 				n.w.fail(Invariant, "command does not decode: %v", err)
 				return
 			}
-			if r, needsLog := n.w.options.Protocol.Read(n.disk.Group(g.id), &c, now.Wall); !needsLog {
+			if r, needsLog := g.protocol.Read(n.disk.Group(g.id), &c, now.Wall); !needsLog {
 				n.w.stats.LeaseReads++
 				n.w.trace.tellf("n%d reads g%d by permit", n.id, g.id)
 				answer(r)
@@ -355,7 +355,7 @@ func (n *node) read(g *group, encoded []byte, timeout core.Time, answer func(kv.
 		}
 		n.token++
 		n.tokens[n.token] = answer
-		n.host.Submit(now, host.Command{Token: n.token, Group: g.id, Encoded: encoded, Read: true, Deadline: now.Mono + timeout})
+		n.host.Submit(now, host.Command{Token: n.token, Group: g.id, Encoded: encoded, Read: true, Nodes: g.homes, Deadline: now.Mono + timeout})
 	})
 }
 
@@ -367,10 +367,10 @@ func (w *world) finalState(g *group, final referee.Final) {
 		}
 		key := fmt.Sprintf("%s%d", f.Letter, g.id)
 		c := kv.Command{Ops: []kv.Op{{Kind: kv.OpGet, Key: []byte(key)}}}
-		if w.options.Protocol.Read == nil {
+		if g.protocol.Read == nil {
 			return
 		}
-		if r, _ := w.options.Protocol.Read(w.living()[0].disk.Group(g.id), &c, 0); r.Code == kv.OK {
+		if r, _ := g.protocol.Read(w.living()[0].disk.Group(g.id), &c, 0); r.Code == kv.OK {
 			final[key] = string(r.Value)
 		}
 	}

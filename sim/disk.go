@@ -21,19 +21,22 @@ func (s *state) Apply(changes []core.Change) error {
 	return nil
 }
 
-// openDisk reads what the disk holds, and makes the states through which this life of the node sees it.
+// openDisk reads what the disk holds.
 func (n *node) openDisk() store.Recovered {
-	w := n.w
 	n.hadState = map[core.GroupID]bool{}
 	for _, g := range n.disk.GroupsWithState() {
 		n.hadState[g] = true
 	}
-	n.states = n.states[:0]
-	for _, g := range w.groups {
-		group := n.disk.Group(g.id)
-		n.states = append(n.states, &state{group, func() { w.checks.applied(g.id, n, group.Applied(), n.disk.Digest(g.id)) }})
-	}
 	return n.disk.Recover()
+}
+
+// nothing is what a disk holds of a group that has never run.
+func (n *node) nothing() *store.Recovered { return &store.Recovered{} }
+
+// newState is the state of a group through which this life of the node sees it.
+func (n *node) newState(g *group) *state {
+	group := n.disk.Group(g.id)
+	return &state{group, func() { n.w.checks.applied(g.id, n, group.Applied(), n.disk.Digest(g.id)) }}
 }
 
 // first is the first event of a replica: what a node makes of what its disk holds.

@@ -9,6 +9,8 @@
 // The invariant others rely on: a run is a function of its Options. The same seed gives the same Result, byte for byte, so
 // a failure is replayed by its seed, and a failing run is told a second time with its trace.
 //
+// A Cluster is such a world that its caller drives instead: package lab plays scripts in it.
+//
 // Start with Run (world.go), then node.go, disk.go and network.go; faults.go and strikes.go say what may go wrong,
 // check.go what must hold at every instant. Package referee judges what the clients saw.
 package sim

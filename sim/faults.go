@@ -24,6 +24,8 @@ type Faults struct {
 	Unfit, Damage, Flush, Roll     core.Time
 	WallJump, RateChange, Handoff  core.Time
 	Wipe                           core.Time
+	// Change is how often the members of a group change; groups then begin with three voters.
+	Change core.Time
 	// Coup is the longest that a new leader is left alone; 0: it may stay.
 	Coup core.Time
 	// Keep says what a crash does to the batch being written: 0 loses it, 1 keeps it, 2 tosses a coin.
@@ -74,6 +76,10 @@ func drawFaults(rng *rand.Rand, nodes int) Faults {
 	f.Flush, f.Roll = 50*Millisecond+core.Time(rng.Int64N(int64(3*Second))), 100*Millisecond+core.Time(rng.Int64N(int64(3*Second)))
 	if f.Wipe = every(4*Second, 12*Second); rng.IntN(4) == 0 {
 		f.Coup = core.Time(1+rng.Int64N(500)) * Millisecond
+	}
+	if nodes > 3 && rng.IntN(2) == 0 {
+		// Three voters of five bear the loss of one disk only, and which three it is changes.
+		f.Change, f.Wipe, f.Damage = 200*Millisecond+core.Time(rng.Int64N(int64(2*Second))), 0, 0
 	}
 	f.Keep, f.RateMax = rng.IntN(3), 25_000
 	f.SegmentBytes, f.MemTableBytes = 512<<rng.IntN(8), 256<<rng.IntN(12)
@@ -148,6 +154,7 @@ func (f *Faults) kinds() []kind {
 		{name: "rate-change", every: &f.RateChange, strike: (*strikes).rateChange},
 		{name: "handoff", every: &f.Handoff, strike: (*strikes).handoff},
 		{name: "wipe", every: &f.Wipe, strike: (*strikes).wipe},
+		{name: "change", every: &f.Change, strike: (*strikes).change},
 		{name: "flush", every: &f.Flush, strike: (*strikes).flush, chore: true},
 		{name: "roll", every: &f.Roll, strike: (*strikes).roll, chore: true},
 	}

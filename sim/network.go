@@ -23,6 +23,9 @@ type link struct {
 	last core.Time // when the latest message will have arrived
 	// breaking is the life of the sender that will be told that its connection broke.
 	breaking int
+	// set is what was asked for this link alone; flaps counts its settings, so that an old one flaps no more.
+	set   Link
+	flaps int
 }
 
 func newNetwork(w *world) *network {
@@ -37,19 +40,33 @@ func newNetwork(w *world) *network {
 func (n *network) travel(from, to *node) (core.Time, bool) {
 	f := n.w.options.Faults
 	l := &n.links[from.index][to.index]
-	if l.cut > 0 || (!n.w.faults.over && f.Drop > 0 && n.rng.Float64() < f.Drop) {
+	if l.cut > 0 || n.struck(f.Drop) || n.chance(l.set.Loss) {
 		return 0, false
 	}
-	d := f.DelayMin + core.Time(n.rng.Int64N(int64(f.DelayMax-f.DelayMin+1))) + l.slow
-	if !n.w.faults.over && f.Straggle > 0 && n.rng.Float64() < f.Straggle {
+	d := f.DelayMin + core.Time(n.rng.Int64N(int64(f.DelayMax-f.DelayMin+1))) + l.slow + core.Time(l.set.Delay)
+	if l.set.Jitter > 0 {
+		d += core.Time(n.rng.Int64N(int64(l.set.Jitter) + 1))
+	}
+	if n.struck(f.Straggle) {
 		return d + core.Time(n.rng.Int64N(int64(300*Millisecond))), true
 	}
-	if n.w.faults.over || f.Reorder == 0 || n.rng.Float64() >= f.Reorder {
+	if n.chance(l.set.Reorder) {
+		return d + core.Time(n.rng.Int64N(int64(heldBack))), true
+	}
+	if !n.struck(f.Reorder) {
 		d = max(d, l.last+1-n.w.now)
 		l.last = n.w.now + d
 	}
 	return d, true
 }
+
+// heldBack is the most by which a message comes late that a link reorders: time enough for others to overtake it.
+const heldBack = 10 * Millisecond
+
+// struck draws from the chance of a fault of the swarm, chance from any; neither draws what cannot happen.
+func (n *network) struck(p float64) bool { return !n.w.faults.over && n.chance(p) }
+
+func (n *network) chance(p float64) bool { return p > 0 && n.rng.Float64() < p }
 
 // message sends a protocol message in its encoding.
 func (n *network) message(from, to *node, m host.Envelope) {
@@ -57,7 +74,7 @@ func (n *network) message(from, to *node, m host.Envelope) {
 	encoded := m.Message.AppendTo(nil)
 	n.w.trace.mix('M', uint64(from.id)<<32|uint64(to.id), uint64(m.Group), encoded)
 	times := 1
-	if f := n.w.options.Faults; !n.w.faults.over && f.Duplicate > 0 && n.rng.Float64() < f.Duplicate {
+	if n.struck(n.w.options.Faults.Duplicate) || n.chance(n.links[from.index][to.index].set.Duplicate) {
 		times = 2
 	}
 	for range times {
@@ -77,7 +94,7 @@ func (n *network) deliver(from, to *node, life int, m host.Envelope, encoded []b
 	if !to.up || to.life != life || n.links[from.index][to.index].cut > 0 {
 		return
 	}
-	decoded, err := n.w.options.Protocol.Decode(encoded)
+	decoded, err := n.w.byID[m.Group].protocol.Decode(encoded)
 	if err != nil {
 		n.w.fail(Invariant, "message does not decode: %v: %v, %x", err, m.Message, encoded)
 		return

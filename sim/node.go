@@ -23,9 +23,10 @@ type node struct {
 	up   bool
 	// gone says that the disk was lost, and the node with it.
 	gone bool
-	// states are those of the groups, in their order; hadState are the groups that had one when the disk was opened.
-	states   []*state
+	// hadState are the groups that had a state when the disk was opened.
 	hadState map[core.GroupID]bool
+	// unfit says that this node should lead nothing, whenever it runs; full, that its disk has no room for writes.
+	unfit, full bool
 	// life counts the starts; whatever was meant for an earlier one is dropped.
 	life   int
 	paused bool
@@ -76,23 +77,33 @@ func (n *node) boot() {
 	r := n.openDisk()
 	n.host = host.New((*port)(n), stream(w.options.Seed, "host", n.index<<20+n.life), r.HLCUpper, now, host.Options{})
 	w.trace.line("n%d starts, life %d, %q", n.id, n.life, r.Reports)
-	for i, g := range w.groups {
-		self := g.members[n.index]
-		w.checks.opened(n, g.id, r.Groups[g.id], n.suspect(g.id, &r))
-		replica := w.options.Protocol.New(self)
-		if w.options.Mutate != nil {
-			replica = w.options.Mutate(replica)
-		}
-		n.host.Add(now, host.Replica{Group: g.id, Self: self, Nodes: g.nodes, Core: replica,
-			State: n.states[i], First: n.first(g, &r)})
-		w.checks.recovered(n, g.id)
+	if n.life > 1 {
+		w.event("start", "", n)
 	}
+	for _, g := range w.groups {
+		if g.members[n.index] != 0 {
+			n.run(now, g, &r)
+		}
+	}
+	n.host.SetUnfit(n.unfit)
 	n.arrive(func(host.Now) {})
 	for _, peer := range w.nodes {
 		if peer != n {
 			w.network.dial(n, peer)
 		}
 	}
+}
+
+// run lets the host run the replica of a group on what the disk holds of it.
+func (n *node) run(now host.Now, g *group, r *store.Recovered) {
+	w, self := n.w, g.members[n.index]
+	w.checks.opened(n, g, r.Groups[g.id], n.suspect(g.id, r))
+	replica := g.protocol.New(self)
+	if w.options.Mutate != nil {
+		replica = w.options.Mutate(replica)
+	}
+	n.host.Add(now, host.Replica{Group: g.id, Self: self, Nodes: g.nodes, Core: replica, State: n.newState(g), First: n.first(g, r)})
+	w.checks.recovered(n, g)
 }
 
 // crash ends the process. What was being written is on disk or is not; the state falls back.
@@ -103,6 +114,7 @@ func (n *node) crash(keep bool, why string) {
 	w := n.w
 	w.stats.Crashes++
 	w.trace.line("n%d crashes: %s; unsynced kept %v", n.id, why, keep && n.writing)
+	w.event("crash", why, n)
 	if n.writing && keep {
 		n.disk.Complete()
 		w.checks.synced(n)
@@ -110,6 +122,9 @@ func (n *node) crash(keep bool, why string) {
 	n.disk = n.disk.Crash(n.rng, true)
 	n.up, n.host, n.inbox = false, nil, nil
 	w.network.nodeDown(n)
+	if w.crashed != nil {
+		w.crashed(n)
+	}
 }
 
 // arrive puts something into the inbox.
@@ -205,7 +220,9 @@ func (n *node) syncDone() {
 	case n.failSync:
 		n.failSync = false
 		n.crash(n.rng.IntN(2) == 0, "sync failed")
-		w.faults.restartLater(n)
+		if w.crashed == nil {
+			w.faults.restartLater(n)
+		}
 	case n.hung:
 		// The disk answers when it is healed.
 	default:
@@ -286,11 +303,11 @@ func (p *port) Note(g core.GroupID, note core.Note) {
 }
 
 // submit hands a client's command to the host; answer is called once, unless the process ends before.
-func (n *node) submit(g core.GroupID, encoded []byte, read, again bool, timeout core.Time, answer func(kv.Result)) {
+func (n *node) submit(g *group, encoded []byte, read, again bool, timeout core.Time, answer func(kv.Result)) {
 	n.arrive(func(now host.Now) {
 		n.token++
 		n.tokens[n.token] = answer
-		n.host.Submit(now, host.Command{Token: n.token, Group: g, Encoded: encoded, Read: read, Again: again,
-			Deadline: now.Mono + timeout})
+		n.host.Submit(now, host.Command{Token: n.token, Group: g.id, Encoded: encoded, Read: read, Again: again,
+			Nodes: g.homes, Deadline: now.Mono + timeout})
 	})
 }

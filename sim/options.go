@@ -103,6 +103,8 @@ type Options struct {
 	Faults *Faults
 	// Without names faults that are left out of what was drawn.
 	Without []string
+	// quiet ends faults that are a matter of chance; see Only.
+	quiet []func(*Faults)
 	// HealMax bounds the time from the heal until every node takes writes again, and again until all replicas are
 	// equal. Default 10 s.
 	HealMax core.Time
@@ -144,6 +146,9 @@ func (o Options) withDefaults(rng *rand.Rand) Options {
 			o.Protocol.Bear(&f)
 		}
 		f.leaveOut(o.Without)
+		for _, quiet := range o.quiet {
+			quiet(&f)
+		}
 		o.Faults = &f
 	}
 	return o

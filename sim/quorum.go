@@ -43,8 +43,9 @@ func Quorum(options quorum.Options, atomic bool) Protocol {
 		},
 		Digest:   quorum.Digest,
 		Families: quorumFamilies, Sessionless: true,
-		// Clocks that are further apart than the limit are refused, and then nobody can write through them.
-		Bear:  func(f *Faults) { f.JumpMax = 200 },
+		// Clocks that are further apart than the limit are refused, and then nobody can write through them; members do not
+		// change.
+		Bear:  func(f *Faults) { f.JumpMax, f.Change = 200, 0 },
 		Judge: judgeQuorum,
 	}
 	if atomic {

@@ -42,6 +42,9 @@ func (s *strikes) next(k kind) {
 		if s.over && !k.chore {
 			return
 		}
+		if !k.chore {
+			s.w.stats.Strikes++
+		}
 		k.strike(s)
 		s.next(k)
 	})
@@ -63,6 +66,51 @@ func (s *strikes) heal() {
 			n.unpause()
 		}
 		n.start()
+	}
+	if s.f.Change > 0 {
+		s.gather()
+	}
+}
+
+// gather makes all replicas voters, so that in the end all can be held to the same.
+func (s *strikes) gather() {
+	for _, g := range s.w.groups {
+		s.reconfigure(g, votersOf(g, s.rng.Perm(len(s.w.nodes))))
+	}
+	s.w.after(300*Millisecond, s.gather)
+}
+
+// change asks for other voters, three or more.
+func (s *strikes) change() {
+	g := s.w.groups[s.rng.IntN(len(s.w.groups))]
+	s.reconfigure(g, votersOf(g, s.rng.Perm(len(s.w.nodes))[:3+s.rng.IntN(len(s.w.nodes)-2)]))
+	if s.rng.IntN(2) == 0 {
+		s.w.after(s.span(0, 20*Millisecond), s.tear)
+	}
+}
+
+// tear parts two nodes from the rest: a majority of the old voters from one of the new ones, with luck.
+func (s *strikes) tear() {
+	if s.over {
+		return
+	}
+	order := s.rng.Perm(len(s.w.nodes))
+	var cuts [][2]*node
+	for _, a := range order[:2] {
+		for _, b := range order[2:] {
+			cuts = append(cuts, [2]*node{s.w.nodes[a], s.w.nodes[b]}, [2]*node{s.w.nodes[b], s.w.nodes[a]})
+		}
+	}
+	s.sever(s.span(300*Millisecond, 1500*Millisecond), "tear", cuts)
+}
+
+// reconfigure asks all: whoever leads will heed it.
+func (s *strikes) reconfigure(g *group, voters []core.ReplicaID) {
+	s.w.trace.line("g%d: voters %d are asked for", g.id, voters)
+	for _, n := range s.w.nodes {
+		if n.up {
+			n.arrive(func(now host.Now) { n.host.Event(now, g.id, core.Reconfigure{Voters: voters}) })
+		}
 	}
 }
 
@@ -160,6 +208,7 @@ func (s *strikes) pause() {
 		return
 	}
 	s.w.trace.line("n%d pauses", n.id)
+	place := s.w.event("pause", "", n)
 	n.paused = true
 	n.pauses++
 	life, d := n.life, s.span(10*Millisecond, 2*Second)
@@ -174,6 +223,7 @@ func (s *strikes) pause() {
 	s.lasting(d, func() {
 		if n.life == life && n.paused {
 			s.w.trace.line("n%d goes on", n.id)
+			s.w.eventEnds(place)
 			n.unpause()
 		}
 	})
@@ -219,10 +269,18 @@ func (s *strikes) coup(leader *node) {
 // sever cuts directions for a while, or until end is called.
 func (s *strikes) sever(d core.Time, what string, cuts [][2]*node) (end func()) {
 	s.w.trace.line("%s for %s:%s", what, clockText(d), cutText(cuts))
+	var nodes []*node
 	for _, c := range cuts {
 		s.w.network.cut(c[0], c[1], true)
+		for _, n := range c {
+			if !slices.Contains(nodes, n) {
+				nodes = append(nodes, n)
+			}
+		}
 	}
+	place := s.w.event("cut", what+cutText(cuts), nodes...)
 	return s.lasting(d, func() {
+		s.w.eventEnds(place)
 		s.w.trace.line("%s ends:%s", what, cutText(cuts))
 		for _, c := range cuts {
 			s.w.network.cut(c[0], c[1], false)
@@ -345,8 +403,12 @@ func (s *strikes) syncSlow() {
 	n := s.victim()
 	extra := s.span(5*Millisecond, 300*Millisecond)
 	s.w.trace.line("n%d syncs slowly by %s", n.id, clockText(extra))
+	place := s.w.event("disk", "syncs slowly by "+clockText(extra), n)
 	n.syncExtra = extra
-	s.lasting(s.span(100*Millisecond, 3*Second), func() { n.syncExtra = 0 })
+	s.lasting(s.span(100*Millisecond, 3*Second), func() {
+		n.syncExtra = 0
+		s.w.eventEnds(place)
+	})
 	if s.rng.IntN(4) == 0 {
 		s.w.after(extra/2, func() {
 			if !s.over {
@@ -363,10 +425,12 @@ func (s *strikes) syncHang() {
 		return
 	}
 	s.w.trace.line("n%d's disk hangs", n.id)
+	place := s.w.event("disk", "hangs", n)
 	n.hung = true
 	s.lasting(s.span(100*Millisecond, 4*Second), func() {
 		if n.hung {
 			s.w.trace.line("n%d's disk goes on", n.id)
+			s.w.eventEnds(place)
 			n.unhang()
 		}
 	})
@@ -396,6 +460,7 @@ func (s *strikes) damage() {
 	n.crash(s.keep(), "killed, and its log is damaged")
 	if !n.up && n.disk.Corrupt(s.rng) {
 		s.w.trace.line("n%d's log is damaged", n.id)
+		s.w.event("disk", "damaged in its log", n)
 	}
 	s.restartLater(n)
 }
@@ -409,6 +474,7 @@ func (s *strikes) wipe() {
 	}
 	n.crash(false, "its disk is gone")
 	n.disk.Wipe()
+	s.w.event("disk", "gone", n)
 	n.gone = true
 }
 
@@ -422,12 +488,14 @@ func (s *strikes) wallJump() {
 		n.clock.wall = s.rng.Int64N(2*most+1) - most
 	}
 	s.w.trace.line("n%d's wall clock jumps to %d ms ahead", n.id, n.clock.wall)
+	s.w.event("clock", fmt.Sprintf("jumps to %d ms ahead", n.clock.wall), n)
 }
 
 func (s *strikes) rateChange() {
 	n := s.anyNode()
 	n.clock.setRate(s.w.now, s.f.drawRate(s.rng))
 	s.w.trace.line("n%d's clock runs %d ppm fast", n.id, n.clock.rate)
+	s.w.event("clock", fmt.Sprintf("runs %d ppm fast", n.clock.rate), n)
 }
 
 func (s *strikes) handoff() {

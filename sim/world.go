@@ -4,11 +4,13 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime/debug"
+	"slices"
 	"strings"
 
 	"github.com/cespare/xxhash/v2"
 
 	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/kv"
 	"github.com/gamutdb/gamut/referee"
 	"github.com/gamutdb/gamut/store"
 )
@@ -28,12 +30,16 @@ type Result struct {
 
 	History referee.History
 	Final   referee.Final
-	Stats   Stats
+	// Events are the faults and the leaders, for people.
+	Events []referee.Event
+	Stats  Stats
 }
 
 // Stats count what a run did, to show that it did anything.
 type Stats struct {
 	Events, Messages, Syncs, Crashes, Acked, Unknown, Refused, LeaseReads int
+	// Strikes are the timed faults that began, crashes among them.
+	Strikes int
 	// Healed and Converged are how long after the heal all nodes took writes, and all replicas were equal.
 	Healed, Converged core.Time
 	End               core.Time
@@ -48,23 +54,33 @@ type world struct {
 
 	nodes   []*node
 	groups  []*group
+	byID    map[core.GroupID]*group
 	network *network
 	clients []*client
 	faults  *strikes
 	checks  *checks
+	// crashed is told of each node that dies. Who has set it starts the node again.
+	crashed func(*node)
+	// eventsMax ends a run that does not come to rest; 0: it may go on.
+	eventsMax int
 
 	kind    Kind
 	failure string
 	trace   trace
 	stats   Stats
+	events  []referee.Event
 	rng     *rand.Rand
 }
 
-// group is one replica group: replica i lives on node i.
+// group is one replica group.
 type group struct {
-	id      core.GroupID
+	id       core.GroupID
+	protocol *Protocol
+	// members are by the index of their node; 0: that node has no replica. nodes are where they live, homes those nodes in
+	// the order in which a node without a replica asks them.
 	members []core.ReplicaID
 	nodes   map[core.ReplicaID]core.NodeID
+	homes   []core.NodeID
 	config  []byte
 }
 
@@ -91,18 +107,25 @@ func RunTold(o Options) Result {
 
 func newWorld(o Options) *world {
 	o = o.withDefaults(stream(o.Seed, "options", 0))
-	w := &world{options: o, rng: stream(o.Seed, "world", 0)}
-	w.trace.start(w, o.Trace, o.TraceLines)
-	w.checks = newChecks(w)
-	w.network = newNetwork(w)
+	w := bareWorld(o)
 	for g := range o.Groups {
-		w.groups = append(w.groups, w.newGroup(g))
-	}
-	for i := range o.Nodes {
-		w.nodes = append(w.nodes, newNode(w, i))
+		w.addGroup(w.newGroup(g))
 	}
 	for i := range o.Clients {
 		w.clients = append(w.clients, newClient(w, i))
+	}
+	w.eventsMax = eventsMax
+	return w
+}
+
+// bareWorld has nodes that have not been started, and neither groups nor clients.
+func bareWorld(o Options) *world {
+	w := &world{options: o, rng: stream(o.Seed, "world", 0), byID: map[core.GroupID]*group{}}
+	w.trace.start(w, o.Trace, o.TraceLines)
+	w.checks = newChecks(w)
+	w.network = newNetwork(w)
+	for i := range o.Nodes {
+		w.nodes = append(w.nodes, newNode(w, i))
 	}
 	w.faults = newStrikes(w)
 	return w
@@ -110,14 +133,32 @@ func newWorld(o Options) *world {
 
 // newGroup gives replicas ids that are not their nodes', so that who confuses the two is found out.
 func (w *world) newGroup(g int) *group {
-	gr := &group{id: core.GroupID(g + 1), nodes: map[core.ReplicaID]core.NodeID{}}
+	gr := &group{id: core.GroupID(g + 1), protocol: &w.options.Protocol, nodes: map[core.ReplicaID]core.NodeID{}}
 	for i := range w.options.Nodes {
 		id := core.ReplicaID(10*(g+1) + (i+g)%w.options.Nodes + 1)
 		gr.members = append(gr.members, id)
 		gr.nodes[id] = core.NodeID(i + 1)
 	}
-	gr.config = w.options.Protocol.Config(gr.members)
+	voters := gr.members
+	if w.options.Faults.Change > 0 {
+		voters = votersOf(gr, w.rng.Perm(w.options.Nodes)[:3])
+	}
+	gr.config = gr.protocol.Config(voters)
 	return gr
+}
+
+func (w *world) addGroup(g *group) {
+	w.groups = append(w.groups, g)
+	w.byID[g.id] = g
+}
+
+// votersOf are the replicas of a group on some nodes, in order.
+func votersOf(g *group, nodes []int) (voters []core.ReplicaID) {
+	for _, i := range nodes {
+		voters = append(voters, g.members[i])
+	}
+	slices.Sort(voters)
+	return voters
 }
 
 func (w *world) run() {
@@ -153,7 +194,7 @@ func (w *world) runUntil(end core.Time, done func() bool) {
 	for w.failure == "" && len(w.heap) > 0 && w.heap[0].at <= end {
 		e := w.heap.pop()
 		w.now = e.at
-		if w.stats.Events++; w.stats.Events > eventsMax {
+		if w.stats.Events++; w.eventsMax > 0 && w.stats.Events > w.eventsMax {
 			w.fail(Storm, "%d events: someone talks without end", w.stats.Events)
 		}
 		e.do()
@@ -172,6 +213,18 @@ func (w *world) after(d core.Time, do func()) {
 	w.heap.push(event{w.now + max(d, 0), w.seq, do})
 }
 
+// event notes what happens to some nodes for people, and returns its place, to say later when it ended.
+func (w *world) event(what, detail string, nodes ...*node) int {
+	e := referee.Event{What: what, At: int64(w.now), Detail: detail}
+	for _, n := range nodes {
+		e.Nodes = append(e.Nodes, uint32(n.id))
+	}
+	w.events = append(w.events, e)
+	return len(w.events) - 1
+}
+
+func (w *world) eventEnds(place int) { w.events[place].End = int64(w.now) }
+
 // fail ends the run; the first failure counts.
 func (w *world) fail(kind Kind, format string, args ...any) {
 	if w.failure == "" {
@@ -186,6 +239,7 @@ func (w *world) heal() {
 		return
 	}
 	w.trace.line("heal")
+	w.event("heal", "")
 	w.faults.heal()
 	from := w.now
 	for _, c := range w.clients {
@@ -242,7 +296,7 @@ func (w *world) converged() bool {
 
 // equal reports whether two replicas of a group hold the same.
 func (w *world) equal(a, b *store.Memory, g core.GroupID) bool {
-	if digest := w.options.Protocol.Digest; digest != nil {
+	if digest := w.byID[g].protocol.Digest; digest != nil {
 		return digest(a.Group(g)) == digest(b.Group(g))
 	}
 	return a.Group(g).Applied() == b.Group(g).Applied() && a.Digest(g) == b.Digest(g)
@@ -269,8 +323,8 @@ func (w *world) describe() string {
 		text += fmt.Sprintf("\n  node %d up=%v gone=%v paused=%v", n.id, n.up, n.gone, n.paused)
 		for _, g := range w.groups {
 			text += fmt.Sprintf(" group %d: applied=%d digest=%x", g.id, n.disk.Group(g.id).Applied(), n.disk.Digest(g.id))
-			if n.up && w.options.Protocol.Look != nil {
-				text += fmt.Sprintf(" %+v", w.checks.look(n, g.id))
+			if n.up && g.protocol.Look != nil {
+				text += fmt.Sprintf(" %+v", w.checks.look(n, g))
 			}
 			text += ";"
 		}
@@ -286,9 +340,7 @@ func (w *world) judge() {
 	h, final := w.history()
 	judge := w.options.Protocol.Judge
 	if judge == nil {
-		judge = func(h referee.History, final referee.Final) []referee.Verdict {
-			return referee.CheckAll(&referee.Run{Consistency: "linearizable", History: h, Final: final})
-		}
+		judge = judgeLinearizable
 	}
 	for _, v := range judge(h, final) {
 		if !v.OK() {
@@ -296,6 +348,10 @@ func (w *world) judge() {
 			return
 		}
 	}
+}
+
+func judgeLinearizable(h referee.History, final referee.Final) []referee.Verdict {
+	return referee.CheckAll(&referee.Run{Consistency: string(kv.Linearizable), History: h, Final: final})
 }
 
 func (w *world) history() (referee.History, referee.Final) {
@@ -314,7 +370,7 @@ func (w *world) history() (referee.History, referee.Final) {
 func (w *world) result() Result {
 	h, final := w.history()
 	return Result{Seed: w.options.Seed, Failure: w.failure, Kind: w.kind, Parameters: w.options.String(), TraceHash: w.trace.sum(),
-		Trace: w.trace.lines(), History: h, Final: final, Stats: w.stats}
+		Trace: w.trace.lines(), History: h, Final: final, Events: w.events, Stats: w.stats}
 }
 
 // event is something that will happen. seq makes the order of simultaneous events that of their scheduling.

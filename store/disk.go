@@ -26,11 +26,11 @@ const (
 type Options struct {
 	// FS is the file system; default: the machine's own.
 	FS vfs.FS
-	// SegmentBytes is the size at which a segment of the log is full; default 64 MiB.
+	// SegmentBytes is the size at which a segment of the log is full; default 32 MiB.
 	SegmentBytes int64
-	// FlushBytes is how much log may be appended before NeedsFlush says so; default 256 MiB.
+	// FlushBytes is how much log may be appended before NeedsFlush says so; default 64 MiB.
 	FlushBytes int64
-	// MemTableBytes is the state's write buffer; up to two of them are in memory. Default 16 MiB.
+	// MemTableBytes is the state's write buffer; up to two of them are in memory. Default 8 MiB.
 	MemTableBytes uint64
 	// CacheBytes is the block cache of the state; default 64 MiB, since a read that misses it costs five times as much. Only
 	// replicas that are read fill it.
@@ -47,13 +47,13 @@ func (o Options) withDefaults() Options {
 		o.FS = vfs.Default
 	}
 	if o.SegmentBytes <= 0 {
-		o.SegmentBytes = 64 << 20
+		o.SegmentBytes = 32 << 20
 	}
 	if o.FlushBytes <= 0 {
-		o.FlushBytes = 256 << 20
+		o.FlushBytes = 64 << 20
 	}
 	if o.MemTableBytes == 0 {
-		o.MemTableBytes = 16 << 20
+		o.MemTableBytes = 8 << 20
 	}
 	if o.CacheBytes <= 0 {
 		o.CacheBytes = 64 << 20

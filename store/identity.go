@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -32,6 +33,12 @@ type Identity struct {
 }
 
 func (id Identity) tag() uint64 { return binary.LittleEndian.Uint64(id.Store[:]) }
+
+// MembershipName is the file in which a node that joins keeps what it was told, before it has an identity. The store leaves it alone.
+const MembershipName = "MEMBERSHIP"
+
+// ourNames may lie in a folder that has no identity yet.
+var ourNames = []string{logName, stateName, lockName, identityName + newSuffix, MembershipName, MembershipName + newSuffix}
 
 const identityHead = "gamut store"
 
@@ -126,7 +133,7 @@ func formatFolder(fs vfs.FS, dir string, want Identity) (Identity, error) {
 		}
 		for _, name := range names {
 			// A format that was cut short leaves empty folders and perhaps half an identity.
-			if sub != dir || name != logName && name != stateName && name != lockName && name != identityName+newSuffix {
+			if sub != dir || !slices.Contains(ourNames, name) {
 				return Identity{}, fmt.Errorf("format %s: it holds %q but no %s; use an empty folder, or restore that file", dir, name, identityName)
 			}
 		}

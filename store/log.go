@@ -312,7 +312,11 @@ func (l *log) list() ([]uint64, error) {
 	for _, name := range names {
 		if n, ok := parseSegmentName(name, segmentSuffix); ok {
 			numbers = append(numbers, n)
-		} else if n, ok := parseSegmentName(name, spareSuffix); ok {
+			continue
+		}
+		n, spare := parseSegmentName(name, spareSuffix)
+		_, blank := parseSegmentName(name, blankSuffix)
+		if spare || blank {
 			l.number = max(l.number, n)
 			if len(l.spares) < sparesMax {
 				l.spares = append(l.spares, name)

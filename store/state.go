@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/gamutdb/gamut/core"
@@ -54,8 +55,10 @@ func openState(o Options, dir, staging string, wal bool, found func(error)) (*st
 		// One memtable is written while the one before it is flushed.
 		MemTableStopWritesThreshold: 2,
 		MaxOpenFiles:                1000,
-		FormatMajorVersion:          pebble.FormatWALSyncChunks,
-		Logger:                      quietLogger{o.Logger},
+		// Half of these memtables may lie in the first level before they are merged into the next, which is rewritten each time.
+		L0CompactionThreshold: 8,
+		FormatMajorVersion:    pebble.FormatWALSyncChunks,
+		Logger:                quietLogger{o.Logger},
 		EventListener: &pebble.EventListener{
 			BackgroundError: func(err error) {
 				if !isDamage(err) { // found has more to say of that
@@ -66,6 +69,12 @@ func openState(o Options, dir, staging string, wal bool, found func(error)) (*st
 			// Without a listener Pebble ends the process.
 			DataCorruption: func(info pebble.DataCorruptionInfo) { found(fmt.Errorf("%s: %w", info.Path, info.Details)) },
 		},
+	}
+	for i := range options.Levels {
+		// An index in one piece: a table of 2 MiB has one of about 10 KiB, and an index of the index costs each read a block more.
+		options.Levels[i].IndexBlockSize = 256 << 10
+		// Most reads find the key's newest version in one of several tables; the filters spare them the others.
+		options.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 	}
 	options.CompactionConcurrencyRange = func() (int, int) { return 1, 1 }
 	// An ingest that is queued behind a memtable would not be durable when it returns.

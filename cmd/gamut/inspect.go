@@ -72,7 +72,7 @@ func (g *global) printKey(c *cobra.Command, row func(v any, cells ...string) err
 			version = "not asked: " + h.Why
 		}
 		if err := row(map[string]any{"key": string(k.Key), "node": h.Node, "item": h.Item, "hints": h.Hints}, string(k.Key), fmt.Sprint(h.Node), version,
-			expires, nodeList(h.Hints), value); err != nil {
+			expires, numbers(h.Hints), value); err != nil {
 			return err
 		}
 	}

@@ -136,8 +136,9 @@ func root() *cobra.Command {
 	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
 	c.AddCommand(
 		getCommand(g), putCommand(g), deleteCommand(g), casCommand(g), incrCommand(g), scanCommand(g), dumpCommand(g),
-		keyspaceCommand(g), statusCommand(g), inspectCommand(g), repairCommand(g), verifyCommand(g), auditCommand(g), logCommand(g), versionCommand(g),
-		startCommand(), devCommand(),
+		keyspaceCommand(g), nodeCommand(g), balanceCommand(g), statusCommand(g), inspectCommand(g), repairCommand(g),
+		verifyCommand(g), auditCommand(g), logCommand(g), versionCommand(g),
+		startCommand(), devCommand(), labCommand(),
 	)
 	refuseUnknown(c)
 	return c

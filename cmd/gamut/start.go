@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -21,7 +22,8 @@ func startCommand() *cobra.Command {
 		Use:   "start",
 		Short: "Run one node of a cluster",
 		Long: "Run one node of a cluster. Settings come from the config file, are overridden by the environment (GAMUT_NODE, GAMUT_DIR,\n" +
-			"and so on), then by flags. No file is needed: --node 2 --cluster 1=10.0.0.1:7401,2=10.0.0.2:7401,3=10.0.0.3:7401 is enough.",
+			"and so on), then by flags. No file is needed: --node 2 --cluster 1=10.0.0.1:7401,2=10.0.0.2:7401,3=10.0.0.3:7401 is enough.\n" +
+			"A running cluster takes a new node in with --join 10.0.0.1:7401 --dir D --host 10.0.0.4; start it again with the same words.",
 	}
 	config := cmd.Flags().String("config", os.Getenv("GAMUT_CONFIG"), "config file (GAMUT_CONFIG)")
 	cmd.Flags().String("node", "", "number of this node in the cluster list")
@@ -29,6 +31,7 @@ func startCommand() *cobra.Command {
 	cmd.Flags().String("host", "", "address to bind (default: as in the cluster list)")
 	cmd.Flags().String("base-port", "", "HTTP port; peers, redis and memcached follow (default: one below the port in the cluster list)")
 	cmd.Flags().String("cluster", "", "all nodes, as 1=host:peerport,2=host:peerport")
+	cmd.Flags().String("join", "", "host:peerport of a member of a running cluster, to become a member of it")
 	cmd.Flags().String("name", "", "name of the cluster; without one the addresses in the list can never change")
 	cmd.Flags().String("keyspaces", "", "keyspaces to make if they are not there yet (default \"default\")")
 	cmd.Flags().String("memcached-keyspace", "", "keyspace of memcached clients (default \"default\")")
@@ -72,14 +75,27 @@ func runNode(s settings.Node, stderr io.Writer) error {
 	if s.Exposed() {
 		fmt.Fprintf(stderr, "WARNING: insecure: node %d listens on %s without TLS or users; whoever can reach it may read and write everything\n", s.Node, s.Host)
 	}
+	boundGarbage()
 	interrupted := signals()
 	m, err := member.Start(s, programVersion(), slog.New(slog.NewTextHandler(stderr, nil)))
 	if err != nil {
 		return err
 	}
+	s.Node = m.Number()
 	fmt.Fprintf(stderr, "node %d: %s; data in %s\n", s.Node, addresses(&s), s.Dir)
 	<-interrupted
 	return closeWithin(s.DrainTime(), stderr, m)
+}
+
+// garbagePercent is how much garbage may lie beside what is in use before it is collected. Most of a node's memory is write
+// buffers and caches without pointers, so that collecting it more often than Go's default of 100 costs next to nothing.
+const garbagePercent = 40
+
+// boundGarbage leaves a choice in the environment alone.
+func boundGarbage() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(garbagePercent)
+	}
 }
 
 func addresses(s *settings.Node) string {

@@ -32,7 +32,7 @@ func (g *global) quorumStatus(c *cobra.Command, members []remote.Member) error {
 				keys, tombstones = strconv.FormatInt(q.Keys, 10), strconv.FormatInt(q.Tombstones, 10)
 			}
 			if err := p.Row(map[string]any{"node": m.ID, "replica": r}, r.Keyspace, strconv.Itoa(r.Shard), strconv.FormatUint(r.Group, 10), fmt.Sprint(m.ID),
-				nodeList(q.Up), keys, tombstones, hintText(q), since(q.RepairedAt), since(q.PurgedTo), repairText(&r)); err != nil {
+				numbers(q.Up), keys, tombstones, hintText(q), since(q.RepairedAt), since(q.PurgedTo), repairText(&r)); err != nil {
 				return err
 			}
 		}
@@ -40,7 +40,7 @@ func (g *global) quorumStatus(c *cobra.Command, members []remote.Member) error {
 	return p.Close()
 }
 
-func nodeList(nodes []uint32) string {
+func numbers(nodes []uint32) string {
 	var out []string
 	for _, n := range nodes {
 		out = append(out, fmt.Sprint(n))
@@ -54,7 +54,7 @@ func hintText(q *kv.QuorumStatus) string {
 		out = append(out, fmt.Sprintf("node %d: %d (%d bytes, oldest %s)", h.Node, h.Count, h.Bytes, since(h.Oldest)))
 	}
 	if len(q.Behind) > 0 {
-		out = append(out, "dropped for node "+nodeList(q.Behind)+", will be compared")
+		out = append(out, "dropped for node "+numbers(q.Behind)+", will be compared")
 	}
 	if len(out) == 0 {
 		return "none"

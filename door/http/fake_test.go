@@ -167,6 +167,23 @@ func (f *fake) Handoff(_ context.Context, group uint64, to uint32) error {
 	return nil
 }
 
+func (f *fake) MoveShard(_ context.Context, name string, shard int, nodes []uint32) error {
+	if f.Keyspace(name) == nil {
+		return kv.Errorf(kv.NoKeyspace, "there is no keyspace %q", name)
+	}
+	return nil
+}
+
+func (f *fake) DrainNode(_ context.Context, node uint32) error { return nil }
+
+func (f *fake) RemoveNode(_ context.Context, node uint32) error {
+	return kv.Errorf(kv.Busy, "node %d is not empty", node)
+}
+
+func (f *fake) Balance(context.Context) (kv.BalancePlan, error) {
+	return kv.BalancePlan{Stuck: []string{"let a node join"}}, nil
+}
+
 func (f *fake) Checkpoint(context.Context, uint64) (uint64, error) { return 99, nil }
 
 func (f *fake) StatePage(_ context.Context, group, index uint64, from []byte, limit int) (kv.StatePage, error) {

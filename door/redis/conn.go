@@ -40,9 +40,10 @@ type conn struct {
 	since  time.Time
 
 	// filled says that the last read filled the buffer: more is waiting.
-	filled bool
-	parser parser
-	out    writer
+	filled  bool
+	backlog backlog
+	parser  parser
+	out     writer
 	// literals holds answers that are known before those in front of them are; an owed reply names its part.
 	literals writer
 	batch    *kv.Batch
@@ -98,7 +99,7 @@ type conn struct {
 func newConn(s *Server, socket net.Conn, id int64) *conn {
 	now := time.Now()
 	return &conn{
-		server: s, socket: socket, id: id, since: now, lastActive: now, queued: -1, shownProtocol: 2,
+		server: s, socket: socket, id: id, since: now, lastActive: now, backlog: backlog{empty: now}, queued: -1, shownProtocol: 2,
 		remote: socket.RemoteAddr().String(), local: socket.LocalAddr().String(),
 		parser: newParser(), keyspaceName: s.options.Keyspace, shownKeyspace: s.options.Keyspace,
 		batch: &kv.Batch{}, expect: kv.ValueMax,
@@ -142,7 +143,9 @@ func (c *conn) round() {
 	c.server.commands.Add(c.executed)
 	c.executed = 0
 	c.rounds.Add(1)
-	c.show(time.Now())
+	now := time.Now()
+	c.backlog.waited(now)
+	c.show(now)
 	c.trim()
 }
 
@@ -184,8 +187,10 @@ func (c *conn) read() bool {
 		n, err := c.socket.Read(c.parser.buf[c.parser.w:])
 		reclaim := c.state.Swap(stateBusy) == stateReclaim
 		c.parser.w += n
+		left := c.filled
 		c.filled = c.parser.w == len(c.parser.buf)
 		if n > 0 {
+			c.backlog.read(left, c.filled, c.lastActive, time.Now)
 			if c.inputTaken > 0 {
 				c.waitingSince.Store(time.Now().UnixNano())
 			}

@@ -245,7 +245,7 @@ func (c *conn) flush() {
 func (c *conn) await() {
 	began := time.Now()
 	defer func() { c.server.observe(c.batch.Calls(), began) }()
-	c.batch.Deadline = began.Add(c.server.options.RequestDeadline)
+	c.batch.Deadline, c.batch.Waited = began.Add(c.server.options.RequestDeadline), c.backlog.waited(began)
 	if !c.takeOutput() {
 		for _, call := range c.batch.Calls() {
 			call.Result = kv.Result{Code: kv.Busy, Detail: busyOutput}

@@ -25,9 +25,11 @@ var allowed = map[string][]string{
 	"door/http":        {"kv"},
 	"door/http/remote": {"door/http", "kv"},
 	"referee":          {"kv"},
+	"referee/report":   {"referee", "kv"},
 	"referee/workload": {"referee", "kv"},
 	"audit":            {"machine", "kv"},
 	"sim":              {"keyspace", "quorum", "paxos", "machine", "host", "store", "referee", "core", "kv"},
+	"lab":              {"sim", "referee", "keyspace", "core", "kv"},
 	"internal/tidy":    {},
 }
 

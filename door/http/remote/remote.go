@@ -160,6 +160,28 @@ func (c *Cluster) DropKeyspace(ctx context.Context, name string) error {
 	return c.JSON(ctx, Request{Method: "DELETE", Path: "/v1/keyspaces/" + url.PathEscape(name)}, new(any))
 }
 
+// MoveShard begins to move a shard's replicas to nodes.
+func (c *Cluster) MoveShard(ctx context.Context, keyspace string, shard int, nodes string) error {
+	path := fmt.Sprintf("/v1/keyspaces/%s/shards/%d/move?to=%s", url.PathEscape(keyspace), shard, url.QueryEscape(nodes))
+	return c.JSON(ctx, Request{Method: "POST", Path: path}, new(any))
+}
+
+// DrainNode lets a node leave; RemoveNode ends its membership.
+func (c *Cluster) DrainNode(ctx context.Context, node uint32) error {
+	return c.JSON(ctx, Request{Method: "POST", Path: fmt.Sprintf("/v1/nodes/%d/drain", node)}, new(any))
+}
+
+// RemoveNode ends the membership of a drained and empty node.
+func (c *Cluster) RemoveNode(ctx context.Context, node uint32) error {
+	return c.JSON(ctx, Request{Method: "POST", Path: fmt.Sprintf("/v1/nodes/%d/remove", node)}, new(any))
+}
+
+// Balance tells what is moving and what would move next.
+func (c *Cluster) Balance(ctx context.Context) (plan kv.BalancePlan, err error) {
+	err = c.JSON(ctx, Request{Method: "GET", Path: "/v1/balance"}, &plan)
+	return plan, err
+}
+
 // Status is the view of the first node that answers.
 func (c *Cluster) Status(ctx context.Context) (st kv.Status, err error) {
 	err = c.JSON(ctx, Request{Method: "GET", Path: "/v1/status"}, &st)

@@ -59,10 +59,14 @@ func Start(s settings.Node, version string, log *slog.Logger) (*Member, error) {
 	if err := m.listen(); err != nil {
 		return nil, err
 	}
-	var err error
-	if m.node, err = node.Start(m.config(version)); err != nil {
+	config := m.config(version)
+	err := m.join(&config)
+	if err == nil {
+		m.node, err = node.Start(config)
+	}
+	if err != nil {
 		m.closeListeners()
-		return nil, fmt.Errorf("node %d: %w", s.Node, err)
+		return nil, fmt.Errorf("node %d: %w", m.settings.Node, err)
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	m.stop = stop
@@ -71,6 +75,28 @@ func Start(s settings.Node, version string, log *slog.Logger) (*Member, error) {
 	m.openDoors(version)
 	return m, nil
 }
+
+// joinTimeout is how long a cluster may take to answer a node that asks to join.
+const joinTimeout = 15 * time.Second
+
+// join makes this node a member of the cluster that the settings name, if they name one.
+func (m *Member) join(c *node.Config) error {
+	if m.settings.Join == "" {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), joinTimeout)
+	defer cancel()
+	joined, err := node.Join(ctx, c.Dir, m.settings.Join, m.settings.Advertised(settings.PeerPort))
+	if err != nil {
+		return err
+	}
+	c.Joined, c.Node, c.Cluster = joined, joined.Node, joined.Peers
+	m.settings.Node = uint32(joined.Node)
+	return nil
+}
+
+// Number is the node's own in the cluster.
+func (m *Member) Number() uint32 { return m.settings.Node }
 
 func (m *Member) listen() error {
 	for i := range m.doors {

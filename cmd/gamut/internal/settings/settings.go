@@ -49,6 +49,9 @@ type Node struct {
 	BasePort int `toml:"base-port"`
 	// Cluster lists all nodes as number=host:peerport.
 	Cluster []string `toml:"cluster"`
+	// Join is where a member of a running cluster meets its peers, host:peerport: this node asks it to join. It is given its
+	// number, so neither Node nor Cluster is told.
+	Join string `toml:"join"`
 	// Name tells this cluster from others; without it the list does, and the addresses can never change.
 	Name string `toml:"name"`
 	// Keyspaces are made at the start if they are not there yet; default.
@@ -123,6 +126,8 @@ func (n *Node) Override(name, text, where string) error {
 		n.BasePort, err = strconv.Atoi(text)
 	case "cluster":
 		n.Cluster = List(text)
+	case "join":
+		n.Join = text
 	case "name":
 		n.Name = text
 	case "keyspaces":
@@ -147,7 +152,7 @@ func (n *Node) Override(name, text, where string) error {
 }
 
 // Names are all settings.
-var Names = []string{"node", "dir", "host", "base-port", "cluster", "name", "keyspaces", "memcached-keyspace", "memcached-level", "insecure", "debug", "drain"}
+var Names = []string{"node", "dir", "host", "base-port", "cluster", "join", "name", "keyspaces", "memcached-keyspace", "memcached-level", "insecure", "debug", "drain"}
 
 // Variable is the name of a setting in the environment.
 func Variable(name string) string {
@@ -166,6 +171,9 @@ func List(text string) (out []string) {
 
 // Resolve fills in what was left out and refuses what cannot be meant.
 func (n *Node) Resolve() error {
+	if n.Join != "" {
+		return n.resolveJoin()
+	}
 	if n.Node == 0 {
 		return wrong("which node is this? say --node N, with N from the cluster list, from 1")
 	}
@@ -185,6 +193,33 @@ func (n *Node) Resolve() error {
 	if n.Dir == "" {
 		n.Dir = fmt.Sprintf("gamut-data/node%d", n.Node)
 	}
+	return n.resolveRest()
+}
+
+// resolveJoin is Resolve for a node that is not in any list yet.
+func (n *Node) resolveJoin() error {
+	if n.Node != 0 || len(n.Cluster) > 0 || n.Name != "" {
+		return wrong("a node that joins is told its number, its peers and its cluster's name by the cluster: leave out --node, --cluster and --name")
+	}
+	if host, port, err := net.SplitHostPort(n.Join); err != nil || host == "" || port == "" {
+		return wrong("--join %q is not host:peerport, such as 10.0.0.1:7401, where a member meets its peers", n.Join)
+	}
+	if n.Dir == "" {
+		return wrong("where shall the data lie? say --dir D, an empty folder, or the one with which the node has joined before")
+	}
+	if n.Host == "" {
+		n.Host = "127.0.0.1"
+	}
+	if n.BasePort == 0 {
+		n.BasePort = BasePort
+	}
+	if err := n.resolveAddress(net.JoinHostPort(n.Host, strconv.Itoa(n.BasePort+PeerPort))); err != nil {
+		return err
+	}
+	return n.resolveRest()
+}
+
+func (n *Node) resolveRest() error {
 	if len(n.Keyspaces) == 0 {
 		n.Keyspaces = []string{"default"}
 	}

@@ -1,0 +1,55 @@
+package http
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/gamutdb/gamut/kv"
+)
+
+// node runs a request about a node of the cluster.
+func (s *Server) node(run func(a kv.Admin, ctx context.Context, node uint32) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		id, err := strconv.ParseUint(r.PathValue("node"), 10, 32)
+		if err != nil || id == 0 {
+			s.fail(w, invalid("node %q is not a number from 1", r.PathValue("node")))
+			return
+		}
+		s.administer(w, r, http.StatusOK, func(ctx context.Context) (any, error) {
+			return map[string]uint64{"node": id}, run(s.admin, ctx, uint32(id))
+		})
+	}
+}
+
+// moveShard begins to move a shard to the nodes of ?to=1,2,3.
+func (s *Server) moveShard(w http.ResponseWriter, r *http.Request) {
+	query, err := parseQuery(r, "to")
+	if err != nil {
+		s.fail(w, err)
+		return
+	}
+	shard, err := strconv.ParseUint(r.PathValue("shard"), 10, 16)
+	if err != nil {
+		s.fail(w, invalid("shard %q is not a number", r.PathValue("shard")))
+		return
+	}
+	var nodes []uint32
+	for text := range strings.SplitSeq(query.Get("to"), ",") {
+		id, err := strconv.ParseUint(text, 10, 32)
+		if err != nil || id == 0 {
+			s.fail(w, invalid("to=%s: give the nodes that shall hold the shard, as in to=1,2,3", query.Get("to")))
+			return
+		}
+		nodes = append(nodes, uint32(id))
+	}
+	s.administer(w, r, http.StatusAccepted, func(ctx context.Context) (any, error) {
+		name := r.PathValue("keyspace")
+		return kv.Move{Keyspace: name, Shard: int(shard), Nodes: nodes}, s.admin.MoveShard(ctx, name, int(shard), nodes)
+	})
+}
+
+func (s *Server) balance(w http.ResponseWriter, r *http.Request) {
+	s.administer(w, r, http.StatusOK, func(ctx context.Context) (any, error) { return s.admin.Balance(ctx) })
+}

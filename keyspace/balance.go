@@ -1,0 +1,129 @@
+package keyspace
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/kv"
+)
+
+// Balance says which replicas should move, so that nodes that leave end up empty and the others hold equally many, give or take
+// one. At most budget shards are on their way at a time, those that are already included: catching up costs the others. stuck
+// are sentences about what cannot be moved. nodes are all nodes of the cluster.
+func (c *Catalog) Balance(nodes []core.NodeID, budget int) (moves []kv.Move, stuck []string) {
+	b := newBalance(c, nodes, budget)
+	for _, name := range slices.Sorted(maps.Keys(c.Keyspaces)) {
+		b.empty(c.Keyspaces[name])
+	}
+	for len(b.moves) == 0 && b.even() {
+	}
+	return b.moves, b.stuck
+}
+
+// balance is a plan in the making.
+type balance struct {
+	c *Catalog
+	// open are the nodes that may be given replicas, in order; held is how many each of them has, or will have.
+	open   []core.NodeID
+	held   map[core.NodeID]int
+	budget int
+	moves  []kv.Move
+	stuck  []string
+}
+
+func newBalance(c *Catalog, nodes []core.NodeID, budget int) *balance {
+	b := &balance{c: c, held: map[core.NodeID]int{}, budget: budget}
+	for _, n := range nodes {
+		if c.Nodes[n].State == "" {
+			b.open = append(b.open, n)
+		}
+	}
+	// order does not matter: it only counts.
+	for _, d := range c.Keyspaces {
+		for i := range d.Shards {
+			for _, m := range d.Shards[i].Ends() {
+				b.held[m.Node]++
+			}
+			if len(d.Shards[i].Target) > 0 {
+				b.budget--
+			}
+		}
+	}
+	return b
+}
+
+// movable says whether the members of a keyspace's shards can change.
+func movable(d *Descriptor) bool { return d.Consistency == kv.Linearizable }
+
+// empty plans moves away from the nodes that leave.
+func (b *balance) empty(d *Descriptor) {
+	for i := range d.Shards {
+		for _, m := range d.Shards[i].Ends() {
+			if slices.Contains(b.open, m.Node) {
+				continue
+			}
+			why := fmt.Sprintf("node %d leaves", m.Node)
+			switch to := b.emptiest(&d.Shards[i]); {
+			case !movable(d):
+				b.stuck = append(b.stuck, fmt.Sprintf("keyspace %s shard %d: %s, but the members of %s keyspaces cannot change yet", d.Name, i, why, d.Consistency))
+			case to == 0:
+				b.stuck = append(b.stuck, fmt.Sprintf("keyspace %s shard %d: %s, and every other node has a replica already; let a node join", d.Name, i, why))
+			default:
+				b.plan(d, i, m.Node, to, why)
+			}
+			break // one member of a shard at a time
+		}
+	}
+}
+
+// even plans one move from the fullest node to the emptiest; false: there is none to plan.
+func (b *balance) even() bool {
+	if len(b.open) == 0 || b.budget <= 0 {
+		return false
+	}
+	least := slices.MinFunc(b.open, func(x, y core.NodeID) int { return b.held[x] - b.held[y] })
+	most := slices.MaxFunc(b.open, func(x, y core.NodeID) int { return b.held[x] - b.held[y] })
+	if b.held[most]-b.held[least] < 2 {
+		return false
+	}
+	for _, name := range slices.Sorted(maps.Keys(b.c.Keyspaces)) {
+		d := b.c.Keyspaces[name]
+		for i := range d.Shards {
+			s := &d.Shards[i]
+			if movable(d) && len(s.Target) == 0 && s.On(most) != 0 && s.On(least) == 0 {
+				b.plan(d, i, most, least, fmt.Sprintf("node %d holds %d replicas, node %d only %d", most, b.held[most], least, b.held[least]))
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// emptiest is the node with the fewest replicas that has none of the shard; 0: there is none.
+func (b *balance) emptiest(s *Shard) (best core.NodeID) {
+	for _, n := range b.open {
+		if s.On(n) == 0 && (best == 0 || b.held[n] < b.held[best]) {
+			best = n
+		}
+	}
+	return best
+}
+
+func (b *balance) plan(d *Descriptor, shard int, from, to core.NodeID, why string) {
+	if b.budget <= 0 || len(d.Shards[shard].Target) > 0 {
+		return
+	}
+	b.budget--
+	b.held[from]--
+	b.held[to]++
+	move := kv.Move{Keyspace: d.Name, Shard: shard, From: uint32(from), To: uint32(to), Why: why}
+	for _, m := range d.Shards[shard].Ends() {
+		if m.Node != from {
+			move.Nodes = append(move.Nodes, uint32(m.Node))
+		}
+	}
+	move.Nodes = append(move.Nodes, uint32(to))
+	b.moves = append(b.moves, move)
+}

@@ -1,0 +1,69 @@
+package keyspace
+
+import (
+	"errors"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/kv"
+)
+
+func TestAMoveGivesNewIdsAndForgetsOldMembers(t *testing.T) {
+	d, _, err := Plan(kv.CreateKeyspace{Name: "a", Shards: 2}, three, FirstNext())
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := d.Encode()
+	founders := d.FirstConfig([16]byte{1}, 0, Options{LeaseMillis: 500})
+	there := d.Shards[0].Replicas[0].Node
+	began, err := d.Move(0, []core.NodeID{there, 7, 8}, founders)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := began.Shards[0]
+	if len(s.Replicas) != 5 || !slices.Equal(s.Target, []core.ReplicaID{1, 4, 5}) || s.Epoch != 1 {
+		t.Errorf("the move begins with %+v", s)
+	}
+	if !slices.Equal(began.FirstConfig([16]byte{2}, 0, Options{}), founders) {
+		t.Error("new members are not started with what the first were")
+	}
+	if _, err := began.Move(0, []core.NodeID{1}, nil); !isCode(err, kv.Busy) {
+		t.Errorf("a second move at once: %v", err)
+	}
+	over, err := DecodeDescriptor(began.Moved(0).Encode())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []Member{{1, there}, {4, 7}, {5, 8}}
+	if diff := cmp.Diff(want, over.Shards[0].Replicas); diff != "" || over.Shards[0].Target != nil || over.Shards[0].Epoch != 2 {
+		t.Errorf("the move ends with %+v %s", over.Shards[0], diff)
+	}
+	// Who comes back is somebody new.
+	back, err := over.Move(0, []core.NodeID{7, 20, 2 - there%2}, nil)
+	if err != nil || !slices.Equal(back.Shards[0].Target, []core.ReplicaID{4, 6, 7}) {
+		t.Errorf("back with %+v, %v", back.Shards[0], err)
+	}
+	if !slices.Equal(d.Encode(), before) {
+		t.Error("the move changed the descriptor that it began with")
+	}
+}
+
+func TestAMoveIsRefused(t *testing.T) {
+	d, _, err := Plan(kv.CreateKeyspace{Name: "a"}, three, FirstNext())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, nodes := range [][]core.NodeID{nil, {1, 2, 1}, {1, 2, 3, 4, 5, 6}} {
+		if _, err := d.Move(0, nodes, nil); !isCode(err, kv.Invalid) {
+			t.Errorf("%v: %v", nodes, err)
+		}
+	}
+}
+
+func isCode(err error, code kv.Code) bool {
+	var e *kv.Error
+	return errors.As(err, &e) && e.Code == code
+}

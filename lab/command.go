@@ -1,0 +1,474 @@
+package lab
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/keyspace"
+	"github.com/gamutdb/gamut/kv"
+	"github.com/gamutdb/gamut/referee"
+)
+
+// client is someone who asks nodes. One that was attached to none asks the lowest-numbered node that runs.
+type client struct {
+	id    uint64
+	nodes []core.NodeID
+	// named says that a statement attached it, so that without nodes it can ask nobody.
+	named bool
+}
+
+// job is a command on its way.
+type job struct {
+	number int // of a command in the background; 0: none
+	text   string
+	client *client
+	space  *space
+	op     *Operation
+	record referee.Op
+	render func(*kv.Result) string
+}
+
+func (r *runner) clientOf(id uint64) *client {
+	c := r.clients[id]
+	if c == nil {
+		c = &client{id: id}
+		r.clients[id] = c
+	}
+	return c
+}
+
+// ask gives a command to the node that the statement or its client names, and prints the answer, or lets it run on.
+func (r *runner) ask(a args, op kv.Op, record referee.Op, render func(*kv.Result) string) error {
+	j, err := r.begin(a, op, record, render)
+	if err != nil || j == nil {
+		return err
+	}
+	if r.statement.background {
+		j.number = r.nextJob()
+		r.jobs = append(r.jobs, j)
+		r.print("[%d]", j.number)
+		return nil
+	}
+	if err := r.world.Wait(r.ctx, j.op); err != nil {
+		return err
+	}
+	r.finish(j)
+	if text := j.render(&j.op.Result); text != "" {
+		r.print("%s", text)
+	}
+	return nil
+}
+
+func (r *runner) nextJob() int {
+	if len(r.jobs) == 0 {
+		return 1
+	}
+	return r.jobs[len(r.jobs)-1].number + 1
+}
+
+// begin gives a command to a node; nil: the client could ask nobody, and that was printed.
+func (r *runner) begin(a args, op kv.Op, record referee.Op, render func(*kv.Result) string) (*job, error) {
+	s, err := r.space(a)
+	if err != nil {
+		return nil, err
+	}
+	c := r.current
+	if who := a["CLIENT"]; len(who) > 0 {
+		c = r.clientOf(uint64(who[0].(int)))
+	} else if who := a["as"]; len(who) > 0 {
+		c = r.clientOf(uint64(who[0].(int)))
+	}
+	node, err := r.askedNode(a, c)
+	if err != nil {
+		r.print("refused: %v", err)
+		return nil, nil
+	}
+	level := orElse(a, "level", arg[kv.Level](a, "LEVEL"))
+	request := Request{Node: node, Keyspace: s.name, Shard: keyspace.ShardOf(op.Key, s.shards),
+		Command: kv.Command{Level: level, Ops: []kv.Op{op}}, Timeout: orElse(a, "timeout", r.timeout())}
+	j := &job{text: r.statement.text, client: c, space: s, record: record, render: render}
+	if r.debug {
+		r.print("-> node %d: %s", r.label(node), r.statement.text)
+	}
+	j.op = r.world.Begin(request)
+	return j, nil
+}
+
+func (r *runner) timeout() time.Duration {
+	if r.script.Timeout > 0 {
+		return r.script.Timeout
+	}
+	return timeoutDefault
+}
+
+// askedNode is whom a client asks: the node that the statement names, or one of those that it is attached to.
+func (r *runner) askedNode(a args, c *client) (core.NodeID, error) {
+	if at := a["at"]; len(at) > 0 {
+		return r.node(at[0].(target))
+	}
+	switch {
+	case len(c.nodes) > 0:
+		return c.nodes[r.rng.IntN(len(c.nodes))], nil
+	case c.named:
+		return 0, fmt.Errorf("client %d is attached to no node", c.id)
+	}
+	return r.firstUp(), nil
+}
+
+// finish takes an answer into the history.
+func (r *runner) finish(j *job) {
+	if r.debug {
+		r.print("<- node %d: %s", r.label(j.op.Request.Node), told(&j.op.Result))
+	}
+	o := j.record
+	o.Client, o.Node, o.Key = int(j.client.id), uint32(j.op.Request.Node), string(j.op.Request.Command.Ops[0].Key)
+	if level := j.op.Request.Command.Level; level != kv.LevelDefault {
+		o.Level = level.String()
+	}
+	o.Call = int64(j.op.Called)
+	o.Answer(int64(j.op.Returned), &j.op.Result)
+	j.space.history = append(j.space.history, o)
+}
+
+// told is an answer with what the node says beside its code.
+func told(r *kv.Result) string {
+	if r.Detail != "" {
+		return r.Code.String() + ": " + r.Detail
+	}
+	return r.Code.String()
+}
+
+// answer renders what every command has in common. Only the code: what a node says beside it may differ from world to world.
+func answer(r *kv.Result) (text string, ended bool) {
+	switch {
+	case r.Code == kv.Unknown:
+		return "unknown outcome", true
+	case r.Code.Refused():
+		return "refused: " + r.Code.String(), true
+	case r.Code != kv.OK:
+		return r.Code.String(), true
+	}
+	return "ok", false
+}
+
+func written(r *kv.Result) string {
+	text, _ := answer(r)
+	return text
+}
+
+func counted(r *kv.Result) string {
+	text, ended := answer(r)
+	if !ended {
+		return fmt.Sprint(r.Int)
+	}
+	return text
+}
+
+func valued(r *kv.Result) string {
+	text, ended := answer(r)
+	if !ended {
+		return string(r.Value)
+	}
+	return text
+}
+
+// spelled renders the answer to a read as Bayou courses do.
+func spelled(key string) func(*kv.Result) string {
+	return func(r *kv.Result) string {
+		switch r.Code {
+		case kv.OK:
+			return key + ":" + string(r.Value)
+		case kv.NotFound:
+			return key + ":ERR_KEY"
+		case kv.BehindSession:
+			return key + ":ERR_DEP"
+		}
+		return key + ": " + written(r)
+	}
+}
+
+// silent says only what went wrong.
+func silent(r *kv.Result) string {
+	if r.Code == kv.OK {
+		return ""
+	}
+	return written(r)
+}
+
+func text(a args, name string) string { return arg[string](a, name) }
+
+func setOf(a args, value string) (kv.Op, referee.Op) {
+	v := text(a, value)
+	return kv.Op{Kind: kv.OpSet, Key: []byte(text(a, "KEY")), Value: []byte(v)}, referee.Op{Kind: referee.Set, Value: v}
+}
+
+func (r *runner) get(a args) error {
+	return r.ask(a, kv.Op{Kind: kv.OpGet, Key: []byte(text(a, "KEY"))}, referee.Op{Kind: referee.Get}, valued)
+}
+
+func (r *runner) getSpelled(a args) error {
+	key := text(a, "KEY")
+	return r.ask(a, kv.Op{Kind: kv.OpGet, Key: []byte(key)}, referee.Op{Kind: referee.Get}, spelled(key))
+}
+
+func (r *runner) put(a args) error {
+	op, record := setOf(a, "VALUE")
+	return r.ask(a, op, record, written)
+}
+
+func (r *runner) putSpelled(a args) error {
+	op, record := setOf(a, "VALUE")
+	return r.ask(a, op, record, silent)
+}
+
+func (r *runner) create(a args) error {
+	op, record := setOf(a, "VALUE")
+	op.When, record.Kind = kv.IfAbsent, referee.Create
+	return r.ask(a, op, record, written)
+}
+
+func (r *runner) cas(a args) error {
+	op, record := setOf(a, "VALUE2")
+	op.When, op.Expect = kv.IfValue, []byte(text(a, "VALUE1"))
+	record.Kind, record.Expect = referee.Cas, text(a, "VALUE1")
+	return r.ask(a, op, record, written)
+}
+
+func (r *runner) delete(a args) error {
+	return r.ask(a, kv.Op{Kind: kv.OpDelete, Key: []byte(text(a, "KEY"))}, referee.Op{Kind: referee.Delete}, written)
+}
+
+func (r *runner) incr(a args) error {
+	by := orElse(a, "DELTA", int64(1))
+	return r.ask(a, kv.Op{Kind: kv.OpIncr, Key: []byte(text(a, "KEY")), Delta: by}, referee.Op{Kind: referee.Incr, Delta: by}, counted)
+}
+
+func (r *runner) append(a args) error {
+	op, record := setOf(a, "VALUE")
+	op.Kind, record.Kind = kv.OpAppend, referee.Append
+	return r.ask(a, op, record, counted)
+}
+
+func (r *runner) scan(a args) error {
+	s, err := r.space(a)
+	if err != nil {
+		return err
+	}
+	items, ok, err := r.scanAs(a, s)
+	if err != nil || !ok {
+		return err
+	}
+	for _, item := range items {
+		r.print("%s:%s", item.Key, item.Value)
+	}
+	return nil
+}
+
+func (r *runner) scanAs(a args, s *space) ([]kv.Result, bool, error) {
+	node, err := r.askedNode(a, r.current)
+	if err != nil {
+		r.print("refused: %v", err)
+		return nil, false, nil
+	}
+	items, bad, err := r.scanAt(node, s, arg[kv.Level](a, "level"), orElse(a, "timeout", r.timeout()))
+	if bad != "" {
+		r.print("%s", bad)
+	}
+	return items, bad == "", err
+}
+
+// scanAll reads a whole keyspace as a client does; ok is false if no node would answer.
+func (r *runner) scanAll(s *space, timeout time.Duration) (items []kv.Result, ok bool, err error) {
+	items, bad, err := r.scanAt(r.firstUp(), s, kv.LevelDefault, timeout)
+	return items, bad == "" && err == nil, err
+}
+
+// scanAt reads a keyspace shard by shard, page by page. bad is the answer if it was not ok.
+func (r *runner) scanAt(node core.NodeID, s *space, level kv.Level, timeout time.Duration) (items []kv.Result, bad string, err error) {
+	for shard := range s.shards {
+		op := kv.Op{Kind: kv.OpScan}
+		for {
+			request := Request{Node: node, Keyspace: s.name, Shard: shard, Command: kv.Command{Level: level, Ops: []kv.Op{op}}, Timeout: timeout}
+			o := r.world.Begin(request)
+			if err := r.world.Wait(r.ctx, o); err != nil {
+				return nil, "", err
+			}
+			if text, ended := answer(&o.Result); ended {
+				return nil, text, nil
+			}
+			items = append(items, o.Result.Items...)
+			if o.Result.Key == nil {
+				break
+			}
+			op.Key = o.Result.Key
+		}
+	}
+	slices.SortFunc(items, func(a, b kv.Result) int { return strings.Compare(string(a.Key), string(b.Key)) })
+	return items, "", nil
+}
+
+// countDefault is what courses take if no count is given.
+const countDefault = 10
+
+// burst sets many keys at once and waits for all.
+func (r *runner) burst(a args, key func(i int) string) ([]*job, error) {
+	var jobs []*job
+	var ops []*Operation
+	for i := range orElse(a, "COUNT", countDefault) {
+		value := fmt.Sprint(i)
+		op := kv.Op{Kind: kv.OpSet, Key: []byte(key(i)), Value: []byte(value)}
+		j, err := r.begin(a, op, referee.Op{Kind: referee.Set, Value: value}, written)
+		if err != nil || j == nil {
+			return nil, err
+		}
+		jobs, ops = append(jobs, j), append(ops, j.op)
+	}
+	err := r.world.Wait(r.ctx, ops...)
+	for _, j := range jobs {
+		r.finish(j)
+	}
+	return jobs, err
+}
+
+func (r *runner) rapidset(a args) error {
+	const key = "1234"
+	jobs, err := r.burst(a, func(int) string { return key })
+	if err != nil {
+		return err
+	}
+	for i, j := range jobs {
+		r.print("set %s %d: %s", key, i, j.render(&j.op.Result))
+	}
+	return r.ask(a, kv.Op{Kind: kv.OpGet, Key: []byte(key)}, referee.Op{Kind: referee.Get},
+		func(res *kv.Result) string { return key + ": " + valued(res) })
+}
+
+func (r *runner) multiset(a args) error {
+	jobs, err := r.burst(a, func(i int) string { return fmt.Sprintf("multiset-%d", i) })
+	if err != nil {
+		return err
+	}
+	done := 0
+	for _, j := range jobs {
+		if j.op.Result.Code == kv.OK {
+			done++
+		}
+	}
+	r.print("%d of %d set", done, len(jobs))
+	return r.verify(a)
+}
+
+func (r *runner) wait(a args) error {
+	if !a.has("NUMBER") {
+		return r.waitAll()
+	}
+	n := int(arg[uint64](a, "NUMBER"))
+	i := slices.IndexFunc(r.jobs, func(j *job) bool { return j.number == n })
+	if i < 0 {
+		return fmt.Errorf("no command %d runs in the background", n)
+	}
+	if err := r.waitFor(r.jobs[i]); err != nil {
+		return err
+	}
+	r.jobs = slices.Delete(r.jobs, i, i+1)
+	return nil
+}
+
+func (r *runner) waitAll() error {
+	for len(r.jobs) > 0 {
+		if err := r.waitFor(r.jobs[0]); err != nil {
+			return err
+		}
+		r.jobs = r.jobs[1:]
+	}
+	return nil
+}
+
+func (r *runner) waitFor(j *job) error {
+	if err := r.world.Wait(r.ctx, j.op); err != nil {
+		return err
+	}
+	r.finish(j)
+	r.print("[%d] %s", j.number, orText(j.render(&j.op.Result), "ok"))
+	return nil
+}
+
+// space is the keyspace that a statement is about. The keyspace default is made when it is first needed.
+func (r *runner) space(a args) (*space, error) {
+	name := orElse(a, "in", r.using)
+	if s := r.spaces[name]; s != nil {
+		return s, nil
+	}
+	if name != defaultKeyspace {
+		return nil, fmt.Errorf("there is no keyspace %q; make it with: keyspace %s", name, name)
+	}
+	return r.makeSpace(kv.CreateKeyspace{Name: name, Consistency: r.promise(), Replicas: len(r.world.Nodes())})
+}
+
+const defaultKeyspace = "default"
+
+// promise is the consistency of the keyspace that no statement makes.
+func (r *runner) promise() kv.Consistency {
+	switch {
+	case r.options.Consistency != "":
+		return r.options.Consistency
+	case r.script.Consistency != "":
+		return r.script.Consistency
+	case r.script.joins():
+		return kv.Causal
+	}
+	return kv.Linearizable
+}
+
+func (r *runner) makeSpace(spec kv.CreateKeyspace) (*space, error) {
+	if err := r.checkReadings(spec); err != nil {
+		return nil, err
+	}
+	err := r.world.CreateKeyspace(r.ctx, spec)
+	var e *kv.Error
+	if errors.As(err, &e) && e.Code == kv.Exists && spec.Name == defaultKeyspace {
+		err = nil // a live cluster begins with it
+	}
+	if err != nil {
+		return nil, fmt.Errorf("keyspace %s: %w", spec.Name, err)
+	}
+	s := &space{name: spec.Name, consistency: spec.Consistency, shards: max(1, spec.Shards)}
+	r.spaces[spec.Name] = s
+	return s, nil
+}
+
+// checkReadings refuses readings of Bayou for a keyspace that has none.
+func (r *runner) checkReadings(spec kv.CreateKeyspace) error {
+	weak := spec.Consistency == kv.Causal || spec.Consistency == kv.Eventual
+	switch {
+	case orText(r.options.Tie, r.script.Tie) != "" && !weak:
+		return fmt.Errorf("tie is for causal and eventual keyspaces; %s is %s", spec.Name, spec.Consistency)
+	case orText(r.options.Session, r.script.Session) != "" && spec.Consistency != kv.Causal:
+		return fmt.Errorf("session is for causal keyspaces; %s is %s", spec.Name, spec.Consistency)
+	}
+	return nil
+}
+
+func (r *runner) keyspace(a args) error {
+	spec := kv.CreateKeyspace{Name: text(a, "KEYSPACE"), Consistency: orElse(a, "consistency", r.promise()),
+		Shards: arg[int](a, "shards"), Replicas: arg[int](a, "replicas"), Lease: text(a, "lease")}
+	s, err := r.makeSpace(spec)
+	if err != nil {
+		return err
+	}
+	r.using = s.name
+	return nil
+}
+
+func (r *runner) use(a args) error {
+	name := text(a, "KEYSPACE")
+	if name != defaultKeyspace && r.spaces[name] == nil {
+		return fmt.Errorf("there is no keyspace %q; make it with: keyspace %s", name, name)
+	}
+	r.using = name
+	return nil
+}

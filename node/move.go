@@ -1,0 +1,157 @@
+package node
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/host"
+	"github.com/gamutdb/gamut/keyspace"
+	"github.com/gamutdb/gamut/kv"
+)
+
+// followMembers brings the replicas that run in line with a new table: where their peers live now, and whether this node
+// still has one. It comes before new replicas are started.
+func (n *Node) followMembers(now host.Now, t *table) {
+	kept := n.running[:0]
+	for _, r := range n.running {
+		sh := t.groups[r.shard.group]
+		switch {
+		case sh == nil || sh == r.shard:
+			kept = append(kept, r)
+		case sh.self != r.shard.self:
+			n.endReplica(now, r)
+		default:
+			r.shard.readUntil.Store(0) // whoever still looks there asks the loop
+			r.shard = sh
+			n.host.SetMembers(now, sh.group, sh.where)
+			kept = append(kept, r)
+		}
+	}
+	clear(n.running[len(kept):])
+	n.running = kept
+}
+
+// moveEvery is how often a leader looks whether the members of its groups are what the catalog wants.
+const moveEvery = 200 * time.Millisecond
+
+// moveShards brings changes of members to their end, in those groups that are led here. All that it goes by is in the
+// catalog and in the groups' logs, so whoever leads next goes on where this node stopped.
+func (n *Node) moveShards(ctx context.Context) {
+	ticker := time.NewTicker(moveEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		if !n.table.Load().moving {
+			continue
+		}
+		var over []*shard
+		if n.onLoop(ctx, func(now host.Now) { over = n.pushMoves(now) }) != nil {
+			return
+		}
+		for _, sh := range over {
+			if err := n.finishMove(ctx, sh); err != nil {
+				n.log.Debug("a move is not over yet", "keyspace", sh.space.keyspace.Name, "shard", sh.index, "error", err)
+			}
+		}
+	}
+}
+
+// pushMoves asks the replicas that lead here for the members that the catalog wants, and lists the shards that have them.
+func (n *Node) pushMoves(now host.Now) (over []*shard) {
+	for _, r := range n.running {
+		want := n.wanted(r.shard)
+		if len(want.Voters) == 0 || r.led == nil || r.led.Leader() != r.shard.self {
+			continue
+		}
+		voters, learners, settled, ok := keyspace.Members(n.host.Replica(r.shard.group))
+		switch {
+		case !ok:
+		case !settled || !equalSets(voters, want.Voters) || !equalSets(learners, want.Learners):
+			n.host.Event(now, r.shard.group, want)
+		case r.shard.group != keyspace.SystemGroup:
+			over = append(over, r.shard)
+		}
+	}
+	return over
+}
+
+// wanted are the members that the catalog wants a group to have; none: those that it has.
+func (n *Node) wanted(sh *shard) (want core.Reconfigure) {
+	if c := n.table.Load().catalog; sh.group == keyspace.SystemGroup && c.System != nil {
+		want.Voters, want.Learners = c.SystemMembers()
+	} else {
+		want.Voters = sh.described().Target
+	}
+	return want
+}
+
+func equalSets(a, b []core.ReplicaID) bool {
+	return slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b)))
+}
+
+// described is what the catalog says of the shard.
+func (s *shard) described() *keyspace.Shard { return &s.space.descriptor.Shards[s.index] }
+
+// finishMove tells the catalog that a group has the members that it wanted.
+func (n *Node) finishMove(ctx context.Context, sh *shard) error {
+	return n.alter(ctx, sh.space.keyspace.Name, func(d *keyspace.Descriptor) (*keyspace.Descriptor, error) {
+		if d.ID != sh.space.keyspace.ID || d.Shards[sh.index].Epoch != sh.described().Epoch {
+			return nil, kv.Errorf(kv.Busy, "the shard has changed meanwhile")
+		}
+		return d.Moved(sh.index), nil
+	})
+}
+
+// MoveShard begins a change of members: in the end the replicas of a shard live on these nodes. The group's leader brings
+// it about; Status and DescribeKeyspaces show how far it is.
+func (n *Node) MoveShard(ctx context.Context, name string, shard int, nodes []uint32) error {
+	ids := make([]core.NodeID, len(nodes))
+	for i, id := range nodes {
+		ids[i] = core.NodeID(id)
+		if _, known := n.table.Load().catalog.Nodes[ids[i]]; !known {
+			return kv.Errorf(kv.Invalid, "there is no node %d; `gamut status` lists the nodes", id)
+		}
+	}
+	return n.alter(ctx, name, func(d *keyspace.Descriptor) (*keyspace.Descriptor, error) {
+		switch {
+		case d.Consistency != kv.Linearizable:
+			return nil, kv.Errorf(kv.Unsupported, "the members of %s keyspaces cannot change yet", d.Consistency)
+		case shard < 0 || shard >= len(d.Shards):
+			return nil, kv.Errorf(kv.Invalid, "keyspace %s has shards 0 to %d, not %d", name, len(d.Shards)-1, shard)
+		}
+		return d.Move(shard, ids, d.FirstConfig(n.identity.Cluster, shard, n.config.protocolOptions()))
+	})
+}
+
+// alter replaces the descriptor of a keyspace by what change makes of it, if it is still as it was read.
+func (n *Node) alter(ctx context.Context, name string, change func(*keyspace.Descriptor) (*keyspace.Descriptor, error)) error {
+	key := keyspace.DescriptorKey(name)
+	for {
+		read := n.do(ctx, n.system(), 0, kv.Command{Ops: []kv.Op{{Kind: kv.OpGet, Key: key}}})
+		if err := read.Err(); err != nil {
+			return err
+		}
+		if read.Code == kv.NotFound {
+			return kv.Errorf(kv.NoKeyspace, "there is no keyspace %q", name)
+		}
+		d, err := keyspace.DecodeDescriptor(read.Value)
+		if err != nil {
+			return err
+		}
+		altered, err := change(d)
+		if err != nil {
+			return err
+		}
+		r := n.do(ctx, n.system(), 0, kv.Command{Conds: []kv.Cond{{Kind: kv.CondVersion, Key: key, Version: read.Version}},
+			Ops: []kv.Op{{Kind: kv.OpSet, Key: key, Value: altered.Encode()}}})
+		if r.Code != kv.ConditionFailed {
+			return r.Err()
+		}
+	}
+}

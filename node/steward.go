@@ -1,0 +1,144 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/keyspace"
+	"github.com/gamutdb/gamut/kv"
+)
+
+const (
+	stewardEvery = time.Second
+	// movesMax bounds the shards whose members change at one time.
+	movesMax = 2
+)
+
+// steward moves replicas to where they belong, on the node that leads the catalog: it begins moves, and the leaders of the
+// groups carry them out.
+func (n *Node) steward(ctx context.Context) {
+	ticker := time.NewTicker(stewardEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		t := n.table.Load()
+		if core.NodeID(t.groups[keyspace.SystemGroup].leader.Load()) != n.config.Node {
+			continue
+		}
+		moves, stuck := t.catalog.Balance(n.nodes(), movesMax)
+		n.judgeAlarm(stuckAlarm, len(stuck) > 0, fmt.Sprintf("%d shards cannot be moved: %s", len(stuck), first(stuck)))
+		for _, m := range moves {
+			if err := n.MoveShard(ctx, m.Keyspace, m.Shard, m.Nodes); err != nil {
+				n.log.Debug("a move did not begin", "keyspace", m.Keyspace, "shard", m.Shard, "error", err)
+				break
+			}
+			n.log.Info("a replica moves", "keyspace", m.Keyspace, "shard", m.Shard, "from", m.From, "to", m.To, "why", m.Why)
+		}
+	}
+}
+
+const stuckAlarm = "moves"
+
+func first(list []string) string {
+	if len(list) == 0 {
+		return ""
+	}
+	return list[0]
+}
+
+// Balance tells what is moving and what would move next.
+func (n *Node) Balance(context.Context) (plan kv.BalancePlan, err error) {
+	c := n.table.Load().catalog
+	plan.Moves, plan.Stuck = c.Balance(n.nodes(), 1<<30)
+	for _, s := range n.table.Load().ordered {
+		for i := range s.descriptor.Shards {
+			sh := &s.descriptor.Shards[i]
+			if len(sh.Target) == 0 {
+				continue
+			}
+			m := kv.Move{Keyspace: s.descriptor.Name, Shard: i, Why: "under way"}
+			for _, r := range sh.Ends() {
+				m.Nodes = append(m.Nodes, uint32(r.Node))
+			}
+			plan.Underway = append(plan.Underway, m)
+		}
+	}
+	return plan, nil
+}
+
+// DrainNode lets a node leave, unless a keyspace would be left with fewer nodes than replicas.
+func (n *Node) DrainNode(ctx context.Context, node uint32) error {
+	return n.changeNode(ctx, core.NodeID(node), func(c *keyspace.Catalog, record *keyspace.Node) error {
+		if record.State == keyspace.NodeLeaving {
+			return nil
+		}
+		left := slices.DeleteFunc(n.placeable(), func(id core.NodeID) bool { return id == core.NodeID(node) })
+		for _, space := range n.table.Load().ordered[1:] {
+			d := space.descriptor
+			for i := range d.Shards {
+				s := &d.Shards[i]
+				if s.On(core.NodeID(node)) != 0 && len(s.Ends()) > len(left) {
+					return kv.Errorf(kv.Invalid, "keyspace %s has %d replicas and %d nodes would be left; let a node join first", d.Name, len(s.Ends()), len(left))
+				}
+			}
+		}
+		if len(left) == 0 {
+			return kv.Errorf(kv.Invalid, "node %d is the last one", node)
+		}
+		record.State = keyspace.NodeLeaving
+		return nil
+	})
+}
+
+// RemoveNode ends the membership of a node that was drained and is empty.
+func (n *Node) RemoveNode(ctx context.Context, node uint32) error {
+	id := core.NodeID(node)
+	return n.changeNode(ctx, id, func(c *keyspace.Catalog, record *keyspace.Node) error {
+		switch {
+		case id == n.config.Node:
+			return kv.Errorf(kv.Invalid, "node %d cannot remove itself; ask another one", node)
+		case record.State != keyspace.NodeLeaving:
+			return kv.Errorf(kv.Invalid, "node %d was not drained; drain it first", node)
+		}
+		for _, space := range n.table.Load().ordered[1:] {
+			d := space.descriptor
+			for i := range d.Shards {
+				if d.Shards[i].On(id) != 0 {
+					return kv.Errorf(kv.Busy, "node %d still holds a replica of keyspace %s; wait until it is empty", node, d.Name)
+				}
+			}
+		}
+		record.State = keyspace.NodeRemoved
+		c.System = c.System.Without(id)
+		return nil
+	})
+}
+
+// changeNode replaces a node's record, and the catalog's members with it, by what change makes of them.
+func (n *Node) changeNode(ctx context.Context, id core.NodeID, change func(*keyspace.Catalog, *keyspace.Node) error) error {
+	for {
+		c, err := n.readMembers(ctx)
+		if err != nil {
+			return err
+		}
+		record, known := c.Nodes[id]
+		if !known || record.State == keyspace.NodeRemoved {
+			return kv.Errorf(kv.NotFound, "there is no node %d", id)
+		}
+		if err := change(c.Catalog, &record); err != nil {
+			return err
+		}
+		c.Nodes[id] = record
+		r := n.writeMember(ctx, c, id)
+		if r.Code != kv.ConditionFailed {
+			return r.Err()
+		}
+	}
+}

@@ -1,0 +1,428 @@
+package referee
+
+const (
+	holdsWant     = string(Holds)
+	brokenWant    = string(Broken)
+	undecidedWant = string(Undecided)
+)
+
+var scripts = []script{
+	{"linearizable", "a read after a write", holdsWant, `
+a 1-2 set x=1
+b 3-4 get x=1`},
+	{"linearizable", "a stale read", brokenWant, `
+a 1-2 set x=1
+a 3-4 set x=2
+b 5-6 get x=1`},
+	{"linearizable", "a weaker read proves nothing", holdsWant, `
+a 1-2 set x=1
+a 3-4 set x=2
+b 5-6 get x=1 l=eventual`},
+	{"linearizable", "a key may end when its time is over", holdsWant, `
+a 1-2 set x=1 ttl=1000
+b 3-4 get x=1
+b 5-6 get x=-`},
+	{"linearizable", "a key ends once", brokenWant, `
+a 1-2 set x=1 ttl=1000
+b 3-4 get x=-
+b 5-6 get x=1`},
+	{"linearizable", "a key without a time to live does not end", brokenWant, `
+a 1-2 set x=1
+b 3-4 get x=-`},
+	{"linearizable", "a key does not end long before its time", brokenWant, `
+a 1-2 set x=1 ttl=5000
+b 3-4 get x=-`},
+	{"linearizable", "a create behind an ended key", holdsWant, `
+a 1-2 set x=1 ttl=1000
+b 3-4 create x=2
+c 5-6 get x=2`},
+	{"linearizable", "keys of a txn", brokenWant, `
+a 1-2 txn set x=1; set y=1
+b 3-4 get y=-`},
+
+	{"strict-serializable", "reads of both keys of a txn", holdsWant, `
+a 1-2 txn set x=1 v1; set y=1 v1
+b 3-4 txn get x=1 v1; get y=1 v1`},
+	{"strict-serializable", "a stale read", brokenWant, `
+a 1-2 set x=1 v1
+a 3-4 set x=2 v2
+b 5-6 get x=1 v1`},
+	{"strict-serializable", "two keys against real time", brokenWant, `
+a 1-2 set x=1 v1
+b 3-4 set y=1 v2
+c 1-6 txn get x=-; get y=1 v2`},
+	{"strict-serializable", "concurrent operations may go either way", holdsWant, `
+a 1-9 set x=1 v1
+b 2-8 set x=2 v2
+c 3-4 get x=2 v2`},
+	{"strict-serializable", "an unknown write may come late", holdsWant, `
+a 1-2? set x=1
+b 3-4 get x=-
+b 5-6 get x=1 v7`},
+	{"strict-serializable", "an unknown write does not come and go", brokenWant, `
+a 1-2? set x=1
+b 3-4 get x=1 v7
+b 5-6 get x=-`},
+	{"strict-serializable", "without versions the order of writes is not known", undecidedWant, `
+a 1-2 set x=1
+a 3-4 set x=2
+b 5-6 get x=1`},
+
+	{"serializable", "a read in the past is allowed", holdsWant, `
+a 1-2 append x=<1>
+a 3-4 append x=<2>
+b 5-6 txn get x=<1>
+b 7-8 txn get x=<1><2>`},
+	{"serializable", "two transactions overwrite each other", "G0", `
+a 1-2 txn set x=1 v1; set y=1 v2
+b 1-2 txn set x=2 v2; set y=2 v1`},
+	{"serializable", "a read of what was refused", "G1a", `
+a 1-2! txn append x=<1>
+b 3-4 txn get x=<1>`},
+	{"serializable", "a read of what its writer changed again", "G1b", `
+a 1-2 txn append x=<1>; append x=<2>
+b 1-2 txn get x=<1>`},
+	{"serializable", "two transactions see each other", "G1c", `
+a 1-2 txn append x=<1>; get y=<2>
+b 1-2 txn append y=<2>; get x=<1>`},
+	{"serializable", "a transaction sees half of another one", "G-single", `
+a 1-2 txn append x=<1>; append y=<2>
+b 1-2 txn get x=<1>; get y=-`},
+	{"serializable", "a lost update", "G-single", `
+a 1-2 txn get x=-; append x=<1>
+b 1-2 txn get x=-; append x=<2>
+c 3-4 txn get x=<1><2>`},
+	{"serializable", "write skew", "G2", `
+a 1-2 txn get x=-; append y=<1>
+b 1-2 txn get y=-; append x=<2>
+c 3-4 txn get x=<2>; get y=<1>`},
+	{"serializable", "lists that do not agree", "incompatible order", `
+a 1-2 append x=<1>
+b 1-2 append x=<2>
+c 3-4 get x=<1><2>
+d 3-4 get x=<2><1>`},
+	{"serializable", "an append twice in a list", "duplicate", `
+a 1-2 append x=<1>
+c 3-4 get x=<1><1>`},
+	{"serializable", "a read of nobody's write", "ThinAirRead", `
+a 1-2 append x=<1>
+c 3-4 get x=<7>`},
+
+	{"totals", "money moves", holdsWant, `
+bank 10 x y
+a 1-2 txn set x=5; set y=5
+b 3-4 txn incr x+-2=3; incr y+2=7
+c 5-6 txn get x=3; get y=7
+final x=3 y=7`},
+	{"totals", "money is made", brokenWant, `
+bank 10 x y
+c 5-6 txn get x=5; get y=7`},
+	{"totals", "money is gone at the end", brokenWant, `
+bank 10 x y
+c 5-6 txn get x=5; get y=5
+final x=5 y=4`},
+	{"totals", "nobody looked", undecidedWant, `
+bank 10 x y
+c 5-6 get x=5`},
+
+	{"sequential", "a session may lag behind", holdsWant, `
+a 1-2 set x=1 v1
+a 3-4 set x=2 v2
+b 5-6 get x=1 v1
+b 7-8 get x=2 v2`},
+	{"sequential", "a session goes back", brokenWant, `
+a 1-2 set x=1 v1
+a 3-4 set x=2 v2
+b 5-6 get x=2 v2
+b 7-8 get x=1 v1`},
+	{"sequential", "Dekker over two shards, both stale", brokenWant, `
+a 1-2 set x=1 v1
+b 1-2 set y=1 v1
+a 3-4 get y=-
+b 3-4 get x=-`},
+	{"sequential", "two readers disagree on the order of two writers", brokenWant, `
+a 1-2 set x=1 v1
+b 1-2 set y=1 v1
+c 3-4 get x=1 v1
+c 5-6 get y=-
+d 3-4 get y=1 v1
+d 5-6 get x=-`},
+	{"sequential", "a session that moves between clients and nodes", brokenWant, `
+a 1-2 set x=1 v1 @1 s=token
+b 3-4 get x=- @2 s=token`},
+	{"sequential", "a delete may be what a read saw", holdsWant, `
+a 1-2 set x=1 v1
+a 3-4 delete x v2
+b 5-6 get x=-
+b 7-8 get x=-`},
+	{"sequential", "an unknown write binds nobody before it is seen", holdsWant, `
+a 1-2? set x=1
+a 3-4 get x=-
+b 5-6 get x=1 v1
+a 7-8 get x=1 v1`},
+	{"sequential", "a chain of unknown compare-and-sets", holdsWant, `
+a 1-2 set x=1 v1
+a 3-4? cas x=1>2
+b 5-6? cas x=2>3
+c 7-8 cas x=3>4 v9
+d 9-10 get x=4 v9`},
+
+	{"read-your-writes", "the write or a newer one", holdsWant, `
+a 1-2 set x=1 v1 @1
+b 1-2 set x=2 v2 @2
+a 3-4 get x=2 v2 @3`},
+	{"read-your-writes", "the write is not there on another node", brokenWant, `
+a 1-2 set x=1 v1 @1
+a 3-4 get x=- @2`},
+	{"read-your-writes", "a delete must be seen too", brokenWant, `
+a 1-2 set x=1 v1
+a 3-4 delete x v2
+a 5-6 get x=1 v1`},
+	{"read-your-writes", "an append must be seen", brokenWant, `
+a 1-2 append x=<1>
+b 1-2 append x=<2>
+a 3-4 get x=<2>`},
+
+	{"monotonic-reads", "other sessions may lag", holdsWant, `
+a 1-2 set x=1 v1
+a 3-4 set x=2 v2
+b 5-6 get x=2 v2
+c 5-6 get x=1 v1`},
+	{"monotonic-reads", "back after a move", brokenWant, `
+a 1-2 set x=1 t1@1
+a 3-4 set x=2 t2@1
+b 5-6 get x=2 t2@1 @1
+b 7-8 get x=1 t1@1 @2`},
+	{"monotonic-reads", "sessions that disagree on the order of two writers are allowed", holdsWant, `
+a 1-2 set x=1 v1
+b 1-2 set y=1 v1
+c 3-4 get x=1 v1
+c 5-6 get y=-
+d 3-4 get y=1 v1
+d 5-6 get x=-`},
+
+	{"monotonic-writes", "in order", holdsWant, `
+a 1-2 set x=1 t1@1
+a 3-4 set x=2 t2@2
+b 5-6 get x=2 t2@2`},
+	{"monotonic-writes", "stamped before the session's earlier write", brokenWant, `
+a 1-2 set x=1 t5@1 @1
+a 3-4 set x=2 t2@2 @2`},
+	{"monotonic-writes", "a node has the later write and not the earlier one", brokenWant, `
+a 1-2 set x=1 t1@1 @1
+a 3-4 set y=1 t2@2 @2
+b 5-6 get y=1 t2@2 @2
+b 7-8 get x=- @2`},
+	{"monotonic-writes", "another node may not have come that far", holdsWant, `
+a 1-2 set x=1 t1@1 @1
+a 3-4 set y=1 t2@2 @2
+b 5-6 get y=1 t2@2 @2
+b 7-8 get x=- @3`},
+
+	{"writes-follow-reads", "in order", holdsWant, `
+a 1-2 set x=1 t1@1
+b 3-4 get x=1 t1@1
+b 5-6 set x=2 t2@2`},
+	{"writes-follow-reads", "stamped before what it answers", brokenWant, `
+a 1-2 set x=1 t5@1
+b 3-4 get x=1 t5@1
+b 5-6 set x=2 t2@2`},
+	{"writes-follow-reads", "an answer without its question", brokenWant, `
+a 1-2 set x=1 t1@1 @1
+b 3-4 get x=1 t1@1 @1
+b 5-6 set y=1 t2@2 @2
+c 7-8 get y=1 t2@2 @2
+c 9-10 get x=- @2`},
+
+	{"causal", "readers disagree on the order of two writers", holdsWant, `
+a 1-2 set x=1
+b 1-2 set y=1
+c 3-4 get x=1
+c 5-6 get y=-
+d 3-4 get y=1
+d 5-6 get x=-`},
+	{"causal", "two transactions each see the other", "CyclicCO", `
+a 1-9 txn get x=1; set y=1
+b 1-9 txn get y=1; set x=1`},
+	{"causal", "a read of a write that was called later", "ThinAirRead", `
+a 1-2 get x=1
+b 3-4 set x=1`},
+	{"causal", "an answer is seen, its question is not", "WriteCOInitRead", `
+a 1-2 set x=1
+b 3-4 get x=1
+b 5-6 set y=1
+c 7-8 get y=1
+c 9-10 get x=-`},
+	{"causal", "a read of nobody's write", "ThinAirRead", `
+a 1-2 set x=1
+c 9-10 get x=7`},
+	{"causal", "what is known to be overwritten is read", "WriteCORead", `
+a 1-2 set x=1
+b 3-4 get x=1
+b 5-6 set x=2
+c 7-8 get x=2
+c 9-10 get x=1`},
+	{"causal", "two sessions end with each other's write", "CyclicCF", `
+a 1-2 set x=1
+b 1-2 set x=2
+a 3-4 get x=2
+b 3-4 get x=1`},
+	{"causal", "an effect is stamped before its cause", "CyclicCF", `
+a 1-2 set x=1 t5@1
+b 3-4 get x=1 t5@1
+b 5-6 set x=2 t2@2`},
+	{"causal", "a delete explains that a key is missing", holdsWant, `
+a 1-2 set x=1
+a 3-4 delete x
+a 5-6 get x=-`},
+	{"causal", "a delete does not explain what was written on top of it", "WriteCORead", `
+a 1-2 delete x
+a 3-4 set x=1
+a 5-6 get x=-`},
+	{"causal", "an unknown write is followed by nothing", holdsWant, `
+a 1-2? set x=1
+a 3-4 get x=-
+b 5-6 get x=1
+b 7-8 set y=1
+a 9-10 get x=-`},
+
+	{"quorum", "stamps grow", holdsWant, `
+a 1-2 set x=1 t1@1 l=quorum
+b 3-4 get x=1 t1@1 l=quorum
+a 5-6 set x=2 t2@1 l=quorum
+b 7-8 get x=1 t1@1 l=one
+replica 1 x=2/t2@1
+replica 2 x=1/t1@1`},
+	{"quorum", "a quorum read misses a quorum write", brokenWant, `
+a 1-2 set x=1 t1@1 l=quorum
+a 3-4 set x=2 t2@1 l=quorum
+b 5-6 get x=1 t1@1 l=quorum`},
+	{"quorum", "quorum reads go back", brokenWant, `
+a 1-2 set x=1 t1@1 l=quorum
+a 3-4? set x=2 l=quorum
+b 5-6 get x=2 t2@1 l=quorum
+b 7-8 get x=1 t1@1 l=quorum`},
+	{"quorum", "a read of all misses a write to one", brokenWant, `
+a 1-2 set x=1 t1@1 l=one
+b 5-6 get x=- l=all`},
+	{"quorum", "a read of one may miss a quorum write", holdsWant, `
+a 1-2 set x=1 t1@1 l=quorum
+b 5-6 get x=- l=one`},
+	{"quorum", "a read of one misses a write to all", brokenWant, `
+a 1-2 set x=1 t1@1 l=all
+b 5-6 get x=- l=one`},
+	{"quorum", "a deleted key is back", brokenWant, `
+a 1-2 set x=1 t1@1 l=quorum
+a 3-4 delete x t2@1 l=quorum
+b 5-6 get x=1 t1@1 l=quorum`},
+	{"quorum", "a purged tombstone leaves nothing", holdsWant, `
+a 1-2 set x=1 t1@1 l=quorum
+a 3-4 delete x t2@1 l=quorum
+b 5-6 get x=- l=quorum`},
+	{"quorum", "one stamp of two values", brokenWant, `
+a 1-2 set x=1 t1@1 l=quorum
+b 1-2 set x=2 t1@1 l=quorum`},
+	{"quorum", "an acknowledged write is on no replica", "lost write", `
+a 1-2 set x=1 t1@1 l=quorum
+replica 1 x=0/t0@1
+replica 2`},
+	{"quorum", "a later write may lose to an older clock's", holdsWant, `
+a 1-2 set x=1 t9@1 l=quorum
+b 3-4 set x=2 t2@2 l=quorum
+c 5-6 get x=1 t9@1 l=quorum
+replica 1 x=1/t9@1`},
+	{"quorum", "a refused write is read", "G1a", `
+a 1-2! set x=1 l=quorum
+b 3-4 get x=1 t1@1 l=quorum`},
+	{"quorum", "without stamps", undecidedWant, `
+a 1-2 set x=1
+b 3-4 get x=1`},
+
+	{"atomic", "all have it", holdsWant, `
+a 1-2 set x=1 v1
+b 3-4 get x=1 v1
+replica 1 x=1
+replica 2 x=1`},
+	{"atomic", "one has it", brokenWant, `
+a 1-2? set x=1 v1
+replica 1 x=1
+replica 2`},
+	{"atomic", "a refused write is there", brokenWant, `
+a 1-2! set x=1
+replica 1 x=1
+replica 2 x=1`},
+	{"atomic", "a refused write was seen", "G1a", `
+a 1-2! set x=1
+b 3-4 get x=1
+replica 1
+replica 2`},
+	{"atomic", "half of a transaction is seen", "fractured read", `
+a 1-2 txn set x=1 v1; set y=1 v1
+b 3-4 txn get x=1 v1; get y=-
+replica 1 x=1 y=1
+replica 2 x=1 y=1`},
+	{"atomic", "nobody looked at the replicas", undecidedWant, `
+a 1-2 set x=1 v1`},
+
+	{"bounded-staleness", "within the bound", holdsWant, `
+stale 10
+a 1-2 set x=1 v1
+a 3-4 set x=2 v2
+b 9-10 get x=1 v1 l=bounded
+b 20-21 get x=2 v2 l=bounded`},
+	{"bounded-staleness", "behind the bound", brokenWant, `
+stale 10
+a 1-2 set x=1 v1
+a 3-4 set x=2 v2
+b 20-21 get x=1 v1 l=bounded`},
+	{"bounded-staleness", "no bounded reads", undecidedWant, `
+stale 10
+a 1-2 set x=1 v1
+b 20-21 get x=1 v1`},
+
+	{"versions", "growing", holdsWant, `
+a 1-2 set x=1 v1
+b 3-4 get x=1 v1`},
+	{"versions", "backwards", brokenWant, `
+a 1-2 set x=1 v5
+b 3-4 get x=0 v4`},
+
+	{"convergence", "equal, one has purged a tombstone", holdsWant, `
+a 1-2 set x=1
+replica 1 x=1/t1@1 y=-/t2@1
+replica 2 x=1/t1@1`},
+	{"convergence", "they differ", brokenWant, `
+a 1-2 set x=1
+replica 1 x=1
+replica 2 x=2`},
+	{"convergence", "equal values of different stamps", brokenWant, `
+a 1-2 set x=1
+replica 1 x=1/t1@1
+replica 2 x=1/t1@2`},
+	{"convergence", "one replica", undecidedWant, `
+a 1-2 set x=1
+replica 1 x=1`},
+
+	{"durability", "kept", holdsWant, `
+a 1-2 set x=1
+final x=1`},
+	{"durability", "ended", holdsWant, `
+a 1-2 set x=1 ttl=5
+final x=-`},
+	{"durability", "lost", brokenWant, `
+a 1-2 set x=1
+final x=-`},
+	{"durability", "the newest stamp won, though it was called first", holdsWant, `
+a 1-2 set x=1 t9@1
+b 3-4 set x=2 t2@2
+final x=1`},
+	{"durability", "the newest stamp lost, though it was called first", brokenWant, `
+a 1-2 set x=1 t9@1
+b 3-4 set x=2 t2@2
+final x=2`},
+	{"durability", "a write of a txn is lost", brokenWant, `
+a 1-2 txn set x=1; set y=1
+final x=1 y=-`},
+	{"durability", "nobody looked", undecidedWant, `
+a 1-2 set x=1`},
+}
