@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io/fs"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -68,7 +69,11 @@ func TestRefusedStarts(t *testing.T) {
 			if err := os.WriteFile(identity, content, 0o600); err != nil {
 				t.Fatal(err)
 			}
+			before := contents(t, c.dir)
 			code, out := runLimited(t, wrong.args...)
+			if after := contents(t, c.dir); after != before && wrong.name != "port in use" { // that one had opened its own
+				t.Errorf("changes the folders, from\n%s\nto\n%s", before, after)
+			}
 			if code != wrong.code {
 				t.Errorf("exits with %d, want %d: %s", code, wrong.code, out)
 			}
@@ -82,6 +87,24 @@ func TestRefusedStarts(t *testing.T) {
 			}
 		})
 	}
+}
+
+// contents names all files of a folder, with their checksums.
+func contents(t *testing.T, dir string) string {
+	t.Helper()
+	var list strings.Builder
+	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		fmt.Fprintf(&list, "%s %d %08x\n", path, len(b), crc32.ChecksumIEEE(b))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list.String()
 }
 
 // runLimited runs the binary, which must end by itself.

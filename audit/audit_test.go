@@ -18,6 +18,7 @@ type fake struct {
 	blocks   []kv.BlockInfo
 	items    []kv.StateItem
 	digest   string
+	rest     string
 	behind   int // how many times the digest is refused
 }
 
@@ -49,7 +50,7 @@ func (f *fake) StateDigest(context.Context, uint64, uint64) (kv.StateDigest, err
 	if f.behind--; f.behind >= 0 {
 		return kv.StateDigest{}, errors.New("not yet")
 	}
-	return kv.StateDigest{Index: 50, Keys: int64(len(f.items)), Digest: f.digest}, nil
+	return kv.StateDigest{Index: 50, Keys: int64(len(f.items)), Digest: f.digest, Rest: f.rest}, nil
 }
 
 func (f *fake) Inspect(context.Context, uint64, []byte, bool, int) (kv.InspectPage, error) {
@@ -131,19 +132,21 @@ func TestState(t *testing.T) {
 		name    string
 		second  []kv.StateItem
 		digest  string
+		rest    string
 		key     string
 		problem string
 	}{
-		{"equal", same, "d", "", ""},
-		{"value", []kv.StateItem{same[0], same[1], item("c", rec+"x"), same[3]}, "e", `"c"`, `node 1 has version 9, 1 bytes: "3"; node 2 has version 9, 1 bytes: "x"`},
-		{"missing", []kv.StateItem{same[0], same[2], same[3]}, "e", `"b"`, "node 2 has nothing"},
-		{"at the end", append(slices.Clone(same), item("f", "?")), "e", `"f"`, `node 1 has nothing; node 2 has a malformed record of 1 bytes: "?"`},
-		{"digest only", same, "e", "", "digest e"},
+		{"equal", same, "d", "", "", ""},
+		{"value", []kv.StateItem{same[0], same[1], item("c", rec+"x"), same[3]}, "e", "", `"c"`, `node 1 has version 9, 1 bytes: "3"; node 2 has version 9, 1 bytes: "x"`},
+		{"missing", []kv.StateItem{same[0], same[2], same[3]}, "e", "", `"b"`, "node 2 has nothing"},
+		{"at the end", append(slices.Clone(same), item("f", "?")), "e", "", `"f"`, `node 1 has nothing; node 2 has a malformed record of 1 bytes: "?"`},
+		{"what clients do not see", same, "d", "f", "", "sessions, expiry or the configuration: node 1 has digest ; node 2 has digest f"},
+		{"digest only", same, "e", "", "", "digest e"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			replicas := []Replica{
 				{Node: 1, Reader: &fake{follower: true, items: same, digest: "d"}},
-				{Node: 2, Reader: &fake{items: c.second, digest: c.digest, behind: 2}},
+				{Node: 2, Reader: &fake{items: c.second, digest: c.digest, rest: c.rest, behind: 2}},
 				{Node: 3, Why: "down"},
 			}
 			r, err := State(context.Background(), Group{Group: 7}, replicas)

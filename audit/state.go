@@ -61,22 +61,38 @@ func State(ctx context.Context, group Group, replicas []Replica) (StateReport, e
 		report.Digests = append(report.Digests, digest)
 		compared = append(compared, r)
 	}
-	for _, d := range report.Digests {
-		if d.Digest == report.Digests[0].Digest && d.Keys == report.Digests[0].Keys {
-			continue
-		}
-		if report.Finding, err = difference(ctx, group.Group, index, compared); err != nil {
-			return report, err
-		}
-		if report.Finding == nil {
-			report.Finding = &Finding{Index: index, Problem: "the digests differ, and page by page the states do not: what the nodes read changes"}
-			for _, d := range report.Digests {
-				report.Finding.Who = append(report.Finding.Who, Witness{d.Node, fmt.Sprintf("%d keys, digest %.16s", d.Keys, d.Digest)})
-			}
-		}
-		break
+	report.Finding, err = compareStates(ctx, group.Group, index, report.Digests, compared)
+	return report, err
+}
+
+// compareStates holds the digests against each other, and looks for the key if they differ.
+func compareStates(ctx context.Context, group, index uint64, digests []kv.StateDigest, replicas []Replica) (*Finding, error) {
+	records, rest := false, false
+	for _, d := range digests {
+		records = records || d.Digest != digests[0].Digest || d.Keys != digests[0].Keys
+		rest = rest || d.Rest != digests[0].Rest
 	}
-	return report, nil
+	switch {
+	case records:
+		found, err := difference(ctx, group, index, replicas)
+		if found == nil && err == nil {
+			found = witnessed(index, "the digests differ, and page by page the states do not: what the nodes read changes", digests,
+				func(d kv.StateDigest) string { return fmt.Sprintf("%d keys, digest %.16s", d.Keys, d.Digest) })
+		}
+		return found, err
+	case rest:
+		return witnessed(index, "what clients do not see differs: sessions, expiry or the configuration", digests,
+			func(d kv.StateDigest) string { return fmt.Sprintf("digest %.16s", d.Rest) }), nil
+	}
+	return nil, nil
+}
+
+func witnessed(index uint64, problem string, digests []kv.StateDigest, has func(kv.StateDigest) string) *Finding {
+	f := &Finding{Index: index, Problem: problem}
+	for _, d := range digests {
+		f.Who = append(f.Who, Witness{d.Node, has(d)})
+	}
+	return f
 }
 
 // checkpoint asks one replica after the other: only the one that leads can place the mark.

@@ -237,6 +237,10 @@ type Note interface{ String() string }
 // CheckpointNote asks the host to keep the group's state as it is after this Step.
 type CheckpointNote struct{ Index uint64 }
 
+// DamageNote tells that replicas contradict each other in a way that no crash and no message explains: one of their disks
+// does not hold what was written to it.
+type DamageNote struct{ Text string }
+
 // Write appends a record to the log.
 func (e *Effects) Write(r Record) { e.Log = append(e.Log, r) }
 
@@ -275,3 +279,6 @@ func (e *Effects) Reset() {
 
 // String is a line of a trace.
 func (n CheckpointNote) String() string { return fmt.Sprintf("checkpoint %d", n.Index) }
+
+// String is a line of a trace.
+func (n DamageNote) String() string { return "damage: " + n.Text }

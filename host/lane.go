@@ -46,9 +46,10 @@ func (h *Host) pick(l *lanes) *lane {
 		}
 	}
 	one := &lane{}
-	// Sessions are named by their time of creation and by chance. Just after a start the stamps stand still at the bound of
-	// the last run, or at zero: a session of that age would be refused, and every command of the lane with it.
-	created := max(h.Stamp(), kv.HLCOf(h.now.Wall))
+	// Sessions are named by their time of creation and by chance. The stamps do not tell that time: just after a start they
+	// stand still at the bound of the last run, and they are ahead of a clock that was ahead once; a session of such an age
+	// would be refused, and every command of the lane with it.
+	created := kv.HLCOf(h.now.Wall)
 	binary.BigEndian.PutUint64(one.client[:], uint64(created)&^0xffff|h.rand.Uint64N(1<<16))
 	binary.BigEndian.PutUint64(one.client[8:], h.rand.Uint64())
 	l.list = append(l.list, one)

@@ -136,15 +136,17 @@ type GroupInfo struct {
 
 // Status is a node's view of itself and of its peers.
 type Status struct {
-	Cluster  string        `json:"cluster"`
-	Node     uint32        `json:"node"`
-	Version  string        `json:"version"`
-	Boot     uint64        `json:"boot"`
-	Started  time.Time     `json:"started"`
-	Dir      string        `json:"dir"`
-	Ready    bool          `json:"ready"`
-	NotReady string        `json:"notReady,omitempty"`
-	Alarms   []string      `json:"alarms,omitempty"`
+	Cluster  string    `json:"cluster"`
+	Node     uint32    `json:"node"`
+	Version  string    `json:"version"`
+	Boot     uint64    `json:"boot"`
+	Started  time.Time `json:"started"`
+	Dir      string    `json:"dir"`
+	Ready    bool      `json:"ready"`
+	NotReady string    `json:"notReady,omitempty"`
+	Alarms   []string  `json:"alarms,omitempty"`
+	// Lab says that the node was started to be attacked.
+	Lab      bool          `json:"lab,omitempty"`
 	Nodes    []NodeStatus  `json:"nodes"`
 	Groups   []GroupStatus `json:"groups"`
 	Counters Counters      `json:"counters"`
@@ -269,6 +271,8 @@ type StateDigest struct {
 	Keys   int64  `json:"keys"`
 	Bytes  int64  `json:"bytes"`
 	Digest string `json:"digest"`
+	// Rest sums up what clients do not see, and is no less a part of the state: sessions, expiry, the configuration.
+	Rest string `json:"rest"`
 }
 
 // BlockInfo is a block of a group's log.

@@ -142,19 +142,26 @@ func page(v core.View, from []byte, limit int) (out kv.StatePage) {
 	return out
 }
 
-// digest sums up all records: SHA-256 over each key and value, their lengths first.
+// digest sums up the state: SHA-256 over each key and value, their lengths first.
 func digest(v core.View, stop func() bool) (out kv.StateDigest, ok bool) {
-	sum := sha256.New()
+	records, rest := sha256.New(), sha256.New()
+	seen := 0
 	ok = true
-	eachRecord(v, nil, func(key, record []byte) bool {
-		writeSized(sum, key)
-		writeSized(sum, record)
-		out.Keys++
-		out.Bytes += int64(len(key) + len(record))
-		ok = out.Keys%4096 != 0 || !stop()
+	v.Scan(nil, nil, func(key, value []byte) bool {
+		if key[0] == machine.DataKind {
+			writeSized(records, key[1:])
+			writeSized(records, value)
+			out.Keys++
+			out.Bytes += int64(len(key) - 1 + len(value))
+		} else {
+			writeSized(rest, key)
+			writeSized(rest, value)
+		}
+		seen++
+		ok = seen%4096 != 0 || !stop()
 		return ok
 	})
-	out.Digest = hex.EncodeToString(sum.Sum(nil))
+	out.Digest, out.Rest = hex.EncodeToString(records.Sum(nil)), hex.EncodeToString(rest.Sum(nil))
 	return out, ok
 }
 

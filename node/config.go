@@ -46,6 +46,8 @@ type Config struct {
 	Fatal func(error)
 	Host  host.Options
 	Store store.Options
+	// Faults hurt the node on purpose; nil in every node that was not started to be attacked.
+	Faults Faults
 
 	// wall is the wall clock; tests set it wrong.
 	wall func() time.Time

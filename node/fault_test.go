@@ -147,6 +147,21 @@ func TestAFullDiskRefusesWritesAndRecovers(t *testing.T) {
 	eventually(t, "ready again", n.Ready)
 }
 
+func TestProofOfDamageRaisesAnAlarm(t *testing.T) {
+	c := newCluster(t, 1)
+	c.start(1)
+	c.ready()
+	n := c.nodes[1]
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := n.onLoop(ctx, func(host.Now) { n.Note(7, core.DamageNote{Text: "two blocks 3"}) }); err != nil {
+		t.Fatal(err)
+	}
+	if alarms := n.Status().Alarms; len(alarms) != 1 || !strings.Contains(alarms[0], "group 7: two blocks 3") || !strings.Contains(alarms[0], "gamut audit") {
+		t.Errorf("alarms %q", alarms)
+	}
+}
+
 func TestAFailedSyncEndsTheNode(t *testing.T) {
 	c := newCluster(t, 1)
 	var broken atomic.Bool

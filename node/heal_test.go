@@ -127,7 +127,7 @@ func (c *cluster) sameDigest(group uint64) {
 	for id, n := range c.nodes {
 		eventually(c.t, fmt.Sprintf("node %d digests", id), func() error {
 			d, err := n.StateDigest(ctx, group, index)
-			digests[d.Digest] = digests[d.Digest] || err == nil
+			digests[d.Digest+d.Rest] = err == nil
 			return err
 		})
 	}

@@ -213,6 +213,8 @@ func (n *Node) Note(g core.GroupID, note core.Note) {
 	case core.CheckpointNote:
 		n.checkpoints.keep(g, note.Index, n.disk.Group(g).Snapshot(), n.clocks.mono())
 		n.noteCheckpoint(g, note.Index)
+	case core.DamageNote:
+		n.noteDamage(g, note)
 	default:
 		n.noteLogged(g, note)
 	}

@@ -100,7 +100,11 @@ func Start(config Config) (*Node, error) {
 	}
 	n := &Node{config: config, log: config.Logger.With("node", config.Node), started: time.Now(), batches: make(chan host.Batch, 1),
 		hadState: map[core.GroupID]bool{}, dropping: map[core.GroupID]bool{}, needsRoll: true, loopEnded: make(chan struct{})}
-	n.clocks = newClocks(monotonic, config.wall)
+	mono, wall := monotonic, config.wall
+	if config.Faults != nil {
+		mono, wall = config.Faults.Clocks(mono, wall)
+	}
+	n.clocks = newClocks(mono, wall)
 	n.submissions.New = func() any { return &submission{} }
 	n.inbox.init()
 	n.gate.room.Store(unlimited)
@@ -129,6 +133,9 @@ func (n *Node) open() error {
 	options := n.config.Store
 	if options.FS == nil {
 		options.FS = vfs.Default
+	}
+	if n.config.Faults != nil {
+		options.FS = n.config.Faults.FS(options.FS)
 	}
 	n.fs = options.FS
 	options.Logger = func(text string) { n.log.Warn("disk", "report", text) }

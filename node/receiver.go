@@ -64,6 +64,9 @@ func (n *Node) welcome(conn net.Conn) (*peer, error) {
 	if err != nil {
 		return nil, err
 	}
+	if n.cut(theirs.node, false) {
+		return nil, fmt.Errorf("node %d: %w", theirs.node, errCut)
+	}
 	mine := n.hello()
 	mine.refused = n.judge(&theirs)
 	if _, err := conn.Write(mine.append(nil)); err != nil {
@@ -124,6 +127,9 @@ func (n *Node) readFrames(p *peer, conn net.Conn) error {
 		if err != nil {
 			return err
 		}
+		if n.cut(p.id, false) {
+			continue // neither heard nor seen: the deadline of silence runs on
+		}
 		if t.sent != 0 {
 			now := time.Now()
 			n.observe(p, t, now)
@@ -138,7 +144,7 @@ func (n *Node) readFrames(p *peer, conn net.Conn) error {
 		if err != nil {
 			return fmt.Errorf("a frame of node %d: %w", p.id, err)
 		}
-		if !n.inbox.frame(frameIn{from: p.id, parcels: parcels}, size) {
+		if !n.arrive(frameIn{from: p.id, parcels: parcels}, size) {
 			return nil
 		}
 	}

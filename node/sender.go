@@ -74,6 +74,9 @@ var errOurDisk = errors.New("the disk is not the one that the cluster knows for 
 var errRemoved error = refusedRemoved
 
 func (n *Node) speakOnce(ctx context.Context, p *peer) error {
+	if n.cut(p.id, true) {
+		return errCut
+	}
 	dialer := net.Dialer{Timeout: dialTimeout}
 	conn, err := dialer.DialContext(ctx, "tcp", p.address())
 	if err != nil {
@@ -150,6 +153,10 @@ func (n *Node) send(ctx context.Context, p *peer, conn net.Conn) error {
 			alive = true
 		}
 		frames = p.take(frames)
+		if n.cut(p.id, true) {
+			frames = p.recycle(frames)
+			continue
+		}
 		buffers = buffers[:0]
 		var t times
 		now := time.Now()

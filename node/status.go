@@ -20,6 +20,13 @@ const statusWithin = 2 * time.Second
 func (n *Node) Status() kv.Status {
 	s := kv.Status{Cluster: hex.EncodeToString(n.identity.Cluster[:]), Node: uint32(n.config.Node), Version: n.config.Version,
 		Boot: n.identity.Boot, Started: n.started, Dir: n.config.Dir, Alarms: n.alarms.list(), Counters: n.counters.read()}
+	if f := n.config.Faults; f != nil {
+		s.Lab = true
+		s.Alarms = append(s.Alarms, "started with --lab: whoever reaches its HTTP door may cut its links, move its clocks and fail its disk")
+		if text := f.String(); text != "" {
+			s.Alarms = append(s.Alarms, "the lab hurts this node: "+text)
+		}
+	}
 	if err := n.Ready(); err != nil {
 		s.NotReady = err.Error()
 	}
@@ -166,6 +173,12 @@ func (n *Node) DescribeKeyspaces() []kv.KeyspaceInfo {
 }
 
 // noteLogged tells the log what is worth an operator's attention, and counts the rest.
+// noteDamage raises an alarm that stands until the node starts again: somebody has to look at the disks.
+func (n *Node) noteDamage(g core.GroupID, note core.DamageNote) {
+	n.judgeAlarm(fmt.Sprint("damage of group ", g), true,
+		fmt.Sprintf("group %d: %s; a disk does not hold what was written to it: find it with gamut audit", g, note.Text))
+}
+
 func (n *Node) noteLogged(g core.GroupID, note core.Note) {
 	if keyspace.IsApplied(note) {
 		n.counters.blocks.Add(1)

@@ -176,6 +176,22 @@ func (c *cluster) emit(m *member, out *core.Effects) {
 
 func (m *member) flush() { m.flushed = &memoryState{maps.Clone(m.state.pairs), map[string][]byte{}} }
 
+// forge replaces a durable block by one with another payload. Its hash covers it, and nothing follows it.
+func (m *member) forge(index uint64) {
+	for i := len(m.durable) - 1; i >= 0; i-- {
+		if r := &m.durable[i]; r.Kind == recordBlock && r.Pos == index {
+			b, err := DecodeBlock(r.Body)
+			if err != nil {
+				panic(err)
+			}
+			prev := position{Index: b.Index - 1, Hash: b.Prev}
+			r.Body = newBlock(prev, b.Ballot, b.Time, Noop, make([]byte, headerSize)).raw
+			return
+		}
+	}
+	panic(fmt.Sprintf("replica %d has no block %d on its disk", m.id, index))
+}
+
 // releaseHeld lets go what depends on durable batches only. What it releases to the replica itself may hold back more.
 func (c *cluster) releaseHeld(m *member) {
 	for len(m.held) > 0 && m.held[0].batch <= m.synced {

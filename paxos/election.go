@@ -1,6 +1,8 @@
 package paxos
 
 import (
+	"fmt"
+
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/kv"
 )
@@ -98,11 +100,12 @@ func (r *Replica) tryCandidacy(handoff Ballot) {
 }
 
 // ownPromise tells how late it is here, so that the new leader's blocks are later than what this replica may have told its
-// readers; a clock that the node itself does not trust counts for nothing, or it would set the group's time for ever.
+// readers; a clock that the node itself does not trust, or stamps that are far ahead of it, count for nothing, or they would
+// set the group's time for ever.
 func (r *Replica) ownPromise() Promise {
 	last := r.log.last()
 	latest := last.Time
-	if !r.in.Unfit {
+	if !r.in.Unfit && !r.in.Reluctant {
 		latest = max(latest, r.in.Stamp)
 	}
 	return Promise{Ballot: r.promised, OK: true, Promised: r.promised, LastBallot: last.Ballot, LastIndex: last.Index,
@@ -143,10 +146,25 @@ func (r *Replica) onPromise(from core.ReplicaID, m Promise) {
 		}
 		return
 	}
+	if own, ok := r.votes[r.self]; ok && contradict(own, m) {
+		r.noteContradiction(r.self, from, m.LastIndex, m.LastBallot)
+		return
+	}
 	r.votes[from] = m
 	if r.elected() {
 		r.adoptBest()
 	}
+}
+
+// contradict says that two logs end with different blocks of one ballot at one index. Its leader made one of them, so a disk
+// that holds the other does not hold what was written (rule L5).
+func contradict(a, b Promise) bool {
+	return a.LastBallot == b.LastBallot && a.LastIndex == b.LastIndex && a.LastHash != b.LastHash
+}
+
+func (r *Replica) noteContradiction(a, b core.ReplicaID, index uint64, ballot Ballot) {
+	r.out.Note(core.DamageNote{Text: fmt.Sprintf("replicas %d and %d hold different blocks %d of ballot %v, which made only one",
+		a, b, index, ballot)})
 }
 
 // elected says that those who would promise, or did, are enough.
@@ -165,6 +183,15 @@ func (r *Replica) adoptBest() {
 	for _, id := range r.config.electorate() {
 		if v, ok := r.votes[id]; ok && before(top.LastBallot, top.LastIndex, v.LastBallot, v.LastIndex) {
 			best, top = id, v
+		}
+	}
+	for _, id := range r.config.electorate() {
+		if v, ok := r.votes[id]; ok && contradict(top, v) {
+			// Which of the two is right cannot be told from here: somebody who holds one of them should lead.
+			r.noteContradiction(best, id, v.LastIndex, v.LastBallot)
+			r.follow(0)
+			r.resetDeadline()
+			return
 		}
 	}
 	if best == r.self || r.options.Mutation == KeepOwnLog {
@@ -275,6 +302,13 @@ func (r *Replica) store(b *Block) {
 		}
 		if b.Index <= r.commit {
 			panic("paxos: a committed block would be replaced")
+		}
+		if mine.Ballot == b.Ballot {
+			with := r.leader
+			if r.role == Candidate {
+				with = r.recovering
+			}
+			r.noteContradiction(r.self, with, b.Index, b.Ballot)
 		}
 		r.log.truncate(b.Index)
 		r.revertConfigs()

@@ -158,7 +158,7 @@ func (r *Replica) replay(rec core.Record) (whole bool) {
 		}
 		r.maxRound = max(r.maxRound, h.promised.Round)
 	case recordBlock:
-		return r.replayBlock(rec.Body)
+		return r.replayBlock(rec)
 	default:
 		panic(fmt.Sprintf("paxos: log record of kind %d", rec.Kind))
 	}
@@ -167,11 +167,11 @@ func (r *Replica) replay(rec core.Record) (whole bool) {
 
 // replayBlock puts a block back. One that does not follow the chain was written before a snapshot replaced the log, or
 // behind a damaged part of it; it is not part of this replica's log any more. One that its own hash does not cover was
-// altered behind the checksums of the disk: it is lost, and what follows it with it.
-func (r *Replica) replayBlock(raw []byte) (whole bool) {
-	b, err := DecodeBlock(raw)
+// altered behind the checksums of the disk: it is lost, and what follows it with it, unless the state holds it already.
+func (r *Replica) replayBlock(rec core.Record) (whole bool) {
+	b, err := DecodeBlock(rec.Body)
 	if err != nil {
-		return false
+		return rec.Pos <= r.log.base.Index
 	}
 	if b.Index <= r.log.base.Index {
 		r.replayed = follow(r.replayed, b)
@@ -221,11 +221,13 @@ func (r *Replica) keepApplied() {
 		from--
 		bytes += len(run[from].raw)
 	}
-	if from+1 >= len(run) {
+	if from == len(run) {
 		return
 	}
-	// The first one is what the others continue from.
-	r.log.base = run[from].position()
-	r.log.blocks = append(slices.Clone(run[from+1:]), r.log.blocks...)
-	r.log.bytes = bytes - len(run[from].raw)
+	// Neither time nor ballot of the base are known. They are not asked for: what stands behind it is applied, and so the
+	// log never ends at it.
+	first := run[from]
+	r.log.base = position{Index: first.Index - 1, Hash: first.Prev}
+	r.log.blocks = append(slices.Clone(run[from:]), r.log.blocks...)
+	r.log.bytes = bytes
 }

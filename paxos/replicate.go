@@ -131,6 +131,9 @@ func (r *Replica) accept(m *Accept) (verified uint64, ok bool) {
 		}
 		prev = b.position()
 	}
+	if r.contradicted(m) {
+		return 0, false
+	}
 	for _, b := range m.Blocks {
 		if b.Index <= r.log.base.Index {
 			continue
@@ -148,6 +151,26 @@ func (r *Replica) accept(m *Accept) (verified uint64, ok bool) {
 		r.askStored()
 	}
 	return prev.Index, true
+}
+
+// contradicted says that the leader's log is not the one that is committed here. No leader that was elected rightly has
+// such a log, so a disk does not hold what was written to it: this one's or the leader's (rule L5).
+func (r *Replica) contradicted(m *Accept) bool {
+	index, hash := m.PrevIndex, m.PrevHash
+	for i := 0; ; i++ {
+		if index > r.commit {
+			return false
+		}
+		if mine, ok := r.log.position(index); ok && mine.Hash != hash {
+			r.out.Note(core.DamageNote{Text: fmt.Sprintf("replica %d leads with another block %d than the one that is committed at replica %d",
+				r.leader, index, r.self)})
+			return true
+		}
+		if i == len(m.Blocks) {
+			return false
+		}
+		index, hash = m.Blocks[i].Index, m.Blocks[i].Hash
+	}
 }
 
 func (r *Replica) onAccepted(from core.ReplicaID, m Accepted) {

@@ -31,6 +31,8 @@ import (
 //	aside NAME A->B [KIND] delay messages until "back NAME"        network      what is on its way
 //	cut R..., heal         no messages from or to R                crash R, restart R, flush R (the state, to disk)
 //	damage R from I        lose the durable records of blocks from I on, and the promise; R will be suspect
+//	trim R from I          R's log begins at block I from now on: what came before is in the state, and flushed
+//	forge R I              another block in the place of R's block I on its disk, whole and of the same ballot
 //	empty R from I         lose R's state, which alone had the blocks before I; R will be suspect
 //	handoff A to B         ask A to hand over                      down A B     A's connection to B broke
 //	unfit R, reluctant R, fit R   what R's node says of itself
@@ -147,7 +149,7 @@ func (s *script) run(command string, args []string) {
 		c.settle()
 	case "deliver", "drop", "twice", "aside", "back", "network", "cut", "heal":
 		s.runNetwork(command, args)
-	case "crash", "restart", "flush", "damage", "empty":
+	case "crash", "restart", "flush", "trim", "forge", "damage", "empty":
 		s.runDisk(command, s.at(args[0]), args[1:])
 	case "unfit", "reluctant", "fit":
 		m := s.at(args[0])
@@ -296,6 +298,12 @@ func (s *script) runDisk(command string, m *member, args []string) {
 		c.restart(m)
 	case "flush":
 		m.flush()
+	case "trim":
+		from := uint64(number(args[1]))
+		m.flush()
+		m.durable = slices.DeleteFunc(m.durable, func(r core.Record) bool { return r.Kind == recordBlock && r.Pos < from })
+	case "forge":
+		m.forge(uint64(number(args[0])))
 	case "damage":
 		from := uint64(number(args[1]))
 		m.damaged = true

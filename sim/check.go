@@ -221,6 +221,9 @@ func (c *checks) acked(g *group, version uint64, op *referee.Op) {
 }
 
 // noted takes the fact that a replica told something into the trace's hash; what it told only the trace itself formats.
-func (c *checks) noted(n *node, g core.GroupID, _ core.Note) {
+func (c *checks) noted(n *node, g core.GroupID, note core.Note) {
+	if d, ok := note.(core.DamageNote); ok {
+		c.w.fail(Invariant, "node %d: %s; no disk here alters what it holds", n.id, d.Text)
+	}
 	c.w.trace.mix('N', uint64(n.id), uint64(g), nil)
 }

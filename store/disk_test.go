@@ -123,11 +123,51 @@ func TestCloseMakesTheStateDurable(t *testing.T) { // trap T5.9
 	if got := contents(t, d.Group(1)); got["dk"] != "v" || d.Group(1).DurableApplied() != 1 {
 		t.Fatalf("after close and power loss the state is %q", got)
 	}
-	if len(r.Groups[1]) != 0 || len(r.Reports) != 0 {
-		t.Fatalf("recovered %+v, though the state covers it", r)
+	if !cmp.Equal(bodies(r.Groups[1]), []string{"a"}) || len(r.Reports) != 0 {
+		t.Fatalf("recovered %+v; the state covers the record, but a peer may lack it", r)
 	}
 	if d.Identity().Boot != 2 {
 		t.Fatalf("boot is %d after two openings", d.Identity().Boot)
+	}
+}
+
+// TestOfCoveredRecordsTheLatestComeBack: a node that was stopped cleanly must be able to hand on its latest records, within a
+// bound, and all that its state does not cover.
+func TestOfCoveredRecordsTheLatestComeBack(t *testing.T) {
+	mib := strings.Repeat("x", 1<<20)
+	last := uint64(2*coveredMax>>20 + 5)
+	fs := vfs.NewCrashableMem()
+	d, _, err := Open("data/node3", testIdentity, Options{FS: fs}) // segments of the default size: none is deleted
+	if err != nil {
+		t.Fatal(err)
+	}
+	for pos := uint64(1); pos <= last; pos++ {
+		items := []Item{item(1, pos, mib), item(2, pos, mib)}
+		if pos == 1 {
+			items = append(items, item(1, 0, "hard"))
+		}
+		appendItems(t, d, pos == 1, items...)
+	}
+	apply(t, d.Group(1), applied(last-1))
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	_, r := open(t, crash(fs, 0, 0))
+	if n := uint64(len(r.Groups[2])); n != last {
+		t.Fatalf("%d of %d records that no state covers", n, last)
+	}
+	records := r.Groups[1]
+	if records[0].Pos != 0 {
+		t.Fatalf("the record that lives until the next Roll is gone: the first has pos %d", records[0].Pos)
+	}
+	records = records[1:]
+	if n := len(records); n < coveredMax>>20 || n > 2*coveredMax>>20+1 {
+		t.Fatalf("%d records of a MiB, %d bytes of those covered are wanted", n, coveredMax)
+	}
+	for i, rec := range records {
+		if want := last - uint64(len(records)-1-i); rec.Pos != want {
+			t.Fatalf("record %d has pos %d, want %d: the latest must be gapless", i, rec.Pos, want)
+		}
 	}
 }
 

@@ -192,6 +192,7 @@ func (m *Memory) Corrupt(rng *rand.Rand) bool {
 func (m *Memory) Recover() Recovered {
 	r := &recovery{
 		Recovered: newRecovered(),
+		covered:   map[core.GroupID]int{},
 		durable:   remembered(func(g core.GroupID) uint64 { return m.Group(g).DurableApplied() }),
 		expected:  max(m.oldest, 1),
 	}

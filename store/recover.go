@@ -29,7 +29,13 @@ type recovery struct {
 	lastPath string
 	lastEnd  int
 	items    []Item // of the last batch
+	// covered counts the bytes of a group's records in Groups that its durable state covers.
+	covered map[core.GroupID]int
 }
+
+// coveredMax is how many bytes of records a group gets back although its durable state covers them: about what a replica
+// keeps in memory while it runs. Up to twice as much is handed out.
+const coveredMax = 8 << 20
 
 // logMark is what the state knows about the log: a second witness, durable with each Flush.
 type logMark struct {
@@ -47,7 +53,7 @@ func (l *log) read(mark logMark, anyBegin bool, durable func(core.GroupID) uint6
 	if err := l.syncTail(numbers); err != nil {
 		return Recovered{}, err
 	}
-	r := &recovery{Recovered: newRecovered(), durable: remembered(durable), expected: max(mark.oldest, 1), anyBegin: anyBegin}
+	r := &recovery{Recovered: newRecovered(), covered: map[core.GroupID]int{}, durable: remembered(durable), expected: max(mark.oldest, 1), anyBegin: anyBegin}
 	var data []byte
 	for _, n := range numbers {
 		if data, err = readFile(l.fs, l.path(n), data); err != nil {
@@ -153,18 +159,37 @@ func (r *recovery) supersede() {
 	}
 }
 
-// keep copies what the durable state does not cover, so that the buffer of the segment can be used again.
+// keep copies the records, so that the buffer of the segment can be used again: all that the durable state does not cover,
+// and the latest of what it does. A node that was stopped cleanly would otherwise know no block of its past, and would have
+// to send a peer that lacks the last one its whole state.
 func (r *recovery) keep(items []Item) {
 	for i := range items {
 		g, rec := items[i].Group, items[i].Record
-		records, seen := r.Groups[g]
-		if rec.Pos == 0 || rec.Pos > r.durable(g) {
-			rec.Body = bytes.Clone(rec.Body)
-			r.Groups[g] = append(records, rec)
-		} else if !seen {
-			r.Groups[g] = nil // the group has a log, although nothing of it is needed
+		rec.Body = bytes.Clone(rec.Body)
+		r.Groups[g] = append(r.Groups[g], rec)
+		if r.covers(g, rec) {
+			r.covered[g] += len(rec.Body)
+			r.forget(g)
 		}
 	}
+}
+
+func (r *recovery) covers(g core.GroupID, rec core.Record) bool {
+	return rec.Pos != 0 && rec.Pos <= r.durable(g)
+}
+
+// forget lets go of the oldest covered records, when they are so many that it pays.
+func (r *recovery) forget(g core.GroupID) {
+	if r.covered[g] <= 2*coveredMax {
+		return
+	}
+	r.Groups[g] = slices.DeleteFunc(r.Groups[g], func(rec core.Record) bool {
+		old := r.covered[g] > coveredMax && r.covers(g, rec)
+		if old {
+			r.covered[g] -= len(rec.Body)
+		}
+		return old
+	})
 }
 
 // lose says that batches are gone of which nothing is known.

@@ -52,7 +52,8 @@ type Batch struct {
 type Recovered struct {
 	// HLCUpper is the highest bound that was made durable.
 	HLCUpper kv.HLC
-	// Groups holds each group's records in the order in which they were written, as far as they are still needed.
+	// Groups holds each group's records in the order in which they were written: all that its durable state does not cover,
+	// and the latest of those that it does, within a bound.
 	Groups map[core.GroupID][]core.Record
 	// Suspect names the groups that may have lost records that were durable.
 	Suspect map[core.GroupID]bool

@@ -4,9 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -16,15 +19,15 @@ import (
 )
 
 // worlds are what scripts can be played in.
-var worlds = map[string]lab.Open{"sim": lab.Simulated}
+var worlds = map[string]lab.Open{"sim": lab.Simulated, "live": openLive}
 
-func labCommand() *cobra.Command {
+func labCommand(g *global) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "lab",
 		Short: "Attack a cluster on purpose, and see whether it keeps its promise",
 		RunE:  func(c *cobra.Command, _ []string) error { return usage(c.Help()) },
 	}
-	c.AddCommand(labRunCommand(), labFuzzCommand(), labCommandsCommand())
+	c.AddCommand(labRunCommand(g), labFuzzCommand(g), labNodeCommand(), labCommandsCommand())
 	return c
 }
 
@@ -45,7 +48,7 @@ type labRun struct {
 	consistency, history string
 }
 
-func labRunCommand() *cobra.Command {
+func labRunCommand(g *global) *cobra.Command {
 	f := &labRun{}
 	c := &cobra.Command{
 		Use:   "run [FILE]",
@@ -54,10 +57,10 @@ func labRunCommand() *cobra.Command {
 			"gamut lab commands prints the language. Exit code 1: something else was printed; 2: the script has a mistake;\n" +
 			"6: the referee found a promise broken.",
 		Args: cobra.MaximumNArgs(1),
-		RunE: func(c *cobra.Command, args []string) error { return f.run(c, args) },
+		RunE: func(c *cobra.Command, args []string) error { return f.run(c, g, args) },
 	}
 	flags := c.Flags()
-	flags.StringVar(&f.World, "world", "", "world to play in: sim (default: what the script says, or sim)")
+	flags.StringVar(&f.World, "world", "", "world to play in: sim or live (default: what the script says, or sim); live with --addr attacks a cluster that runs")
 	flags.Uint64Var(&f.Seed, "seed", 0, "seed of all chance (default: what the script says)")
 	flags.StringVar(&f.consistency, "consistency", "", "promise of the keyspace default (default: what the script says)")
 	flags.StringVar(&f.Tie, "tie", "", "which server wins when two writes have one time: low or high")
@@ -67,7 +70,7 @@ func labRunCommand() *cobra.Command {
 	return c
 }
 
-func (f *labRun) run(c *cobra.Command, args []string) error {
+func (f *labRun) run(c *cobra.Command, g *global, args []string) error {
 	if err := f.check(args); err != nil {
 		return usage(err)
 	}
@@ -75,12 +78,19 @@ func (f *labRun) run(c *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	f.Worlds, f.Consistency, f.Out = worlds, kv.Consistency(f.consistency), c.OutOrStdout()
+	// An interrupt ends the script, and what a live world started with it.
+	ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	open := maps.Clone(worlds)
+	if c.Flags().Changed("addr") {
+		open["live"] = openAttached(g.cluster().Addresses())
+	}
+	f.Worlds, f.Consistency, f.Out = open, kv.Consistency(f.consistency), c.OutOrStdout()
 	play := lab.Play
 	if f.Rewrite {
 		play = lab.Rewrite
 	}
-	outcome, err := play(c.Context(), script, f.Options)
+	outcome, err := play(ctx, script, f.Options)
 	if outcome != nil && f.history != "" {
 		err = errors.Join(err, exportRuns(f.history, outcome.Runs))
 	}
@@ -93,7 +103,7 @@ func (f *labRun) run(c *cobra.Command, args []string) error {
 func (f *labRun) check(args []string) error {
 	switch {
 	case f.World != "" && worlds[f.World] == nil:
-		return fmt.Errorf("world %q is not known; there is sim", f.World)
+		return fmt.Errorf("world %q is not known; there are sim and live", f.World)
 	case f.Tie != "" && f.Tie != "low" && f.Tie != "high":
 		return fmt.Errorf("tie %q is not known; give low or high", f.Tie)
 	case f.Session != "" && f.Session != "strict" && f.Session != "per-key":

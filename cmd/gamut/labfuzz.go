@@ -14,6 +14,7 @@ import (
 
 	"github.com/gamutdb/gamut/kv"
 	"github.com/gamutdb/gamut/lab"
+	"github.com/gamutdb/gamut/lab/live"
 	"github.com/gamutdb/gamut/referee/report"
 	"github.com/gamutdb/gamut/sim"
 )
@@ -21,20 +22,22 @@ import (
 // labFuzz are the flags of lab fuzz.
 type labFuzz struct {
 	lab.Fuzz
+	live            liveFuzz
 	consistency     string
 	seed            uint64
 	report, history string
 }
 
-func labFuzzCommand() *cobra.Command {
+func labFuzzCommand(g *global) *cobra.Command {
 	f := &labFuzz{}
 	c := &cobra.Command{
 		Use:   "fuzz",
-		Short: "Search simulated clusters under random faults for a broken promise",
+		Short: "Search clusters under random faults for a broken promise: simulated ones, or with --live real processes",
 		Long: "Run one simulated cluster after the other, each drawn from a seed: clients, faults, then everything is healed, and\n" +
 			"the promise and the coming back are checked. The first failure is printed with the command that replays it, and\n" +
-			"ends the search with exit code 6. Faults:\n\n" + faultClasses(),
-		RunE: func(c *cobra.Command, _ []string) error { return f.run(c) },
+			"ends the search with exit code 6. Faults:\n\n" + faultClasses() + "\nWith --live, real processes are hurt: some that are started for the run, or those at --addr, if all of them were\n" +
+			"started with --lab. Their faults: " + strings.Join(live.KindNames(), ", ") + ".",
+		RunE: func(c *cobra.Command, _ []string) error { return f.run(c, g) },
 	}
 	flags := c.Flags()
 	flags.StringVar(&f.consistency, "consistency", string(kv.Linearizable), "promise to search")
@@ -46,6 +49,7 @@ func labFuzzCommand() *cobra.Command {
 	flags.IntVar(&f.Workers, "workers", 0, "how many to run at a time (default: one per processor)")
 	flags.StringVar(&f.report, "report", "", "draw the failure, or the first seed if none fails, into this HTML file")
 	flags.StringVar(&f.history, "history", "", "write the history of that seed into this file, as JSON lines, or as EDN if its name ends in .edn")
+	f.live.flags(flags)
 	return c
 }
 
@@ -59,7 +63,13 @@ func faultClasses() string {
 
 const fuzzFor = time.Minute
 
-func (f *labFuzz) run(c *cobra.Command) error {
+func (f *labFuzz) run(c *cobra.Command, g *global) error {
+	if f.live.on {
+		return f.runLive(c, g)
+	}
+	if err := f.live.absent(c); err != nil {
+		return usage(err)
+	}
 	if err := f.settle(c); err != nil {
 		return usage(err)
 	}
@@ -132,16 +142,19 @@ func (f *labFuzz) write(r *sim.Result, total lab.Tally) error {
 	if f.report == "" {
 		return nil
 	}
-	file, err := os.Create(f.report)
-	if err != nil {
-		return fmt.Errorf("write the report: %w", err)
-	}
-	drawn := &report.Run{Run: run, World: report.Simulated, Replay: f.Replay(r.Seed), Verdicts: verdicts,
+	return drawReport(f.report, &report.Run{Run: run, World: report.Simulated, Replay: f.Replay(r.Seed), Verdicts: verdicts,
 		Counters: []report.Counter{
 			{Name: "the whole search", Value: total.String()},
 			{Name: "drawn for this seed", Value: r.Parameters},
-		}}
-	if err := errors.Join(report.Write(file, drawn), file.Close()); err != nil {
+		}})
+}
+
+func drawReport(path string, r *report.Run) error {
+	file, err := os.Create(path)
+	if err != nil {
+		return fmt.Errorf("write the report: %w", err)
+	}
+	if err := errors.Join(report.Write(file, r), file.Close()); err != nil {
 		return fmt.Errorf("write the report: %w", err)
 	}
 	return nil

@@ -138,7 +138,7 @@ func root() *cobra.Command {
 		getCommand(g), putCommand(g), deleteCommand(g), casCommand(g), incrCommand(g), scanCommand(g), dumpCommand(g),
 		keyspaceCommand(g), nodeCommand(g), balanceCommand(g), statusCommand(g), inspectCommand(g), repairCommand(g),
 		verifyCommand(g), auditCommand(g), logCommand(g), versionCommand(g),
-		startCommand(), devCommand(), labCommand(),
+		startCommand(), devCommand(), labCommand(g),
 	)
 	refuseUnknown(c)
 	return c

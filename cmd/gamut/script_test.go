@@ -38,7 +38,7 @@ func TestScripts(t *testing.T) {
 				return err
 			}
 			env.Setenv("BASE", strconv.Itoa(base))
-			for i := range 4 {
+			for i := range nodesMax {
 				env.Setenv(fmt.Sprintf("HTTP%d", i+1), fmt.Sprintf("127.0.0.1:%d", base+i*settings.PortStep))
 			}
 			env.Setenv("PEER1", fmt.Sprintf("127.0.0.1:%d", base+settings.PeerPort))
@@ -52,12 +52,15 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// freeBasePort finds room for the ports of four nodes. Ports below the range that systems give out to clients, so that
+// nodesMax is the largest cluster of a script.
+const nodesMax = 5
+
+// freeBasePort finds room for the ports of that many nodes. Ports below the range that systems give out to clients, so that
 // no connection takes one between this look and the start.
 func freeBasePort() (int, error) {
 next:
-	for base := 20000 + os.Getpid()%100*100; base < 32000; base += 40 {
-		for i := range 4 {
+	for base := 20000 + os.Getpid()%100*100; base < 32000; base += nodesMax * settings.PortStep {
+		for i := range nodesMax {
 			for offset := range settings.MemcachedPort + 1 {
 				ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", base+i*settings.PortStep+offset))
 				if err != nil {

@@ -37,6 +37,7 @@ func startCommand() *cobra.Command {
 	cmd.Flags().String("memcached-keyspace", "", "keyspace of memcached clients (default \"default\")")
 	cmd.Flags().String("memcached-level", "", "what memcached clients ask of it, such as one or all (default: the keyspace's own promise)")
 	cmd.Flags().Bool("insecure", false, "allow addresses that other machines can reach, without TLS or users")
+	cmd.Flags().Bool("lab", false, "let whoever reaches the HTTP door hurt this node: cut links, move clocks, fail the disk")
 	cmd.Flags().String("debug", "", "loopback address for profiles, such as 127.0.0.1:6060")
 	cmd.Flags().String("drain", "", "how long stopping may take (default 10s)")
 	cmd.RunE = func(c *cobra.Command, _ []string) error {
@@ -74,6 +75,9 @@ func readSettings(c *cobra.Command, file string) (s settings.Node, err error) {
 func runNode(s settings.Node, stderr io.Writer) error {
 	if s.Exposed() {
 		fmt.Fprintf(stderr, "WARNING: insecure: node %d listens on %s without TLS or users; whoever can reach it may read and write everything\n", s.Node, s.Host)
+	}
+	if s.Lab {
+		fmt.Fprintf(stderr, "WARNING: lab: node %d may be attacked through %s/v1/lab; never start it so with data that matters\n", s.Node, s.Advertised(settings.HTTPPort))
 	}
 	boundGarbage()
 	interrupted := signals()

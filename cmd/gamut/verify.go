@@ -14,7 +14,9 @@ func verifyCommand(g *global) *cobra.Command {
 	return &cobra.Command{
 		Use:   "verify",
 		Short: "Read every value on every replica and name the first key that differs",
-		Long: "Let all replicas of each group keep their state as of one position of the log and compare what they hold there.\n" +
+		Long: "Let all replicas of each group keep their state as of one position of the log and compare what they hold there: all keys\n" +
+			"with their values, versions and expiry and, as a whole, what clients do not see, such as sessions. A replica that was not\n" +
+			"compared is named with the reason. The blocks of the log are not looked at: gamut audit does that.\n" +
 			"Replicas of quorum keyspaces have no position in common: they are compared as they go on, and what is still on its way to\n" +
 			"some of them is counted as not yet repaired. All keyspaces, unless --keyspace is given.",
 		RunE: func(c *cobra.Command, _ []string) error {

@@ -22,7 +22,7 @@ func (s *Server) explainKeyspace(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	s.failCode(w, kv.NoKeyspace, "there is no keyspace "+strconv.Quote(name))
+	s.fail(w, s.noKeyspace(name))
 }
 
 func (s *Server) createKeyspace(w http.ResponseWriter, r *http.Request) {

@@ -48,7 +48,16 @@ func (s *Server) keyspace(name string) (*kv.Keyspace, error) {
 	if ks := s.db.Keyspace(decoded); ks != nil {
 		return ks, nil
 	}
-	return nil, kv.Errorf(kv.NoKeyspace, "there is no keyspace %q; GET /v1/keyspaces lists them", decoded)
+	return nil, s.noKeyspace(decoded)
+}
+
+// noKeyspace is why there is none of this name. A node that is still starting has yet to learn which there are, and must not
+// tell a client to make one.
+func (s *Server) noKeyspace(name string) error {
+	if err := s.admin.Ready(); err != nil {
+		return kv.Errorf(kv.Unavailable, "this node is not ready, and keyspace %q is not known to it: %v", name, err)
+	}
+	return kv.Errorf(kv.NoKeyspace, "there is no keyspace %q; GET /v1/keyspaces lists them", name)
 }
 
 // levelMet is what an answer says it met: the keyspace's own promise unless it names another level.

@@ -37,6 +37,8 @@ type Options struct {
 	TransferTimeout time.Duration
 	// IdleTimeout ends a kept-alive connection without a request; 2 min.
 	IdleTimeout time.Duration
+	// Lab serves the paths under /v1/lab of a node that was started to be attacked; nil refuses them.
+	Lab http.Handler
 	// Log takes what a server has to say about connections; none.
 	Log *slog.Logger
 }
@@ -169,6 +171,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("GET /v1/groups/{group}/state", s.state)
 	mux.HandleFunc("GET /v1/groups/{group}/digest", s.digest)
 	mux.HandleFunc("GET /v1/groups/{group}/blocks", s.blocks)
+	mux.Handle("/v1/lab/", s.lab())
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, &problem{status: http.StatusNotFound, name: "no_such_path", detail: r.Method + " " + r.URL.Path + " is not served here; see /v1/status and /v1/keyspaces"})
 	})

@@ -463,6 +463,15 @@ func TestOperatorsTree(t *testing.T) {
 		t.Errorf("detail %q", e.Detail)
 	}
 	d.want(200, d.ask("GET", "/livez", ""))
+	// What a node does not know before it is ready may be there all the same.
+	for _, target := range []string{"/v1/keyspaces/elsewhere/keys/k", "/v1/keyspaces/elsewhere"} {
+		if e := d.wantError(503, "unavailable", d.ask("GET", target, "")); !strings.Contains(e.Detail, `"elsewhere" is not known to it: no leader`) {
+			t.Errorf("detail %q", e.Detail)
+		}
+		d.fake.notReady = nil
+		d.wantError(404, "no_keyspace", d.ask("GET", target, ""))
+		d.fake.notReady = errors.New("no leader")
+	}
 }
 
 func TestPageOfAnotherOriginMayNotWrite(t *testing.T) {

@@ -85,7 +85,7 @@ func (s *Server) runTxn(w http.ResponseWriter, r *http.Request, txn *Txn) error 
 	}
 	ks := s.db.Keyspace(name)
 	if ks == nil {
-		return kv.Errorf(kv.NoKeyspace, "there is no keyspace %q", name)
+		return s.noKeyspace(name)
 	}
 	level, err := kv.ParseLevel(r.Header.Get(HeaderLevel))
 	if err != nil {

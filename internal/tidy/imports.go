@@ -30,6 +30,9 @@ var allowed = map[string][]string{
 	"audit":            {"machine", "kv"},
 	"sim":              {"keyspace", "quorum", "paxos", "machine", "host", "store", "referee", "core", "kv"},
 	"lab":              {"sim", "referee", "keyspace", "core", "kv"},
+	"lab/inject":       {"door/http", "core", "kv"},
+	"lab/live":         {"lab", "lab/inject", "door/http/remote", "machine", "referee", "referee/workload", "core", "kv"},
+	"lab/maelstrom":    {"keyspace", "host", "store", "core", "kv"},
 	"internal/tidy":    {},
 }
 

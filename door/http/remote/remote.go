@@ -43,6 +43,9 @@ func New(addresses []string, wait time.Duration) *Cluster {
 	}}}
 }
 
+// Addresses are those that it was made of.
+func (c *Cluster) Addresses() []string { return c.addresses }
+
 // Node is the one node at an address.
 func (c *Cluster) Node(address string) *Node {
 	return &Node{&Cluster{addresses: []string{address}, client: c.client}}

@@ -27,6 +27,7 @@ import (
 	"github.com/gamutdb/gamut/door/redis"
 	"github.com/gamutdb/gamut/keyspace"
 	"github.com/gamutdb/gamut/kv"
+	"github.com/gamutdb/gamut/lab/inject"
 	"github.com/gamutdb/gamut/node"
 )
 
@@ -38,8 +39,10 @@ type Member struct {
 	gate     *gate
 	doors    []door
 	debug    *http.Server
-	stop     context.CancelFunc
-	serving  sync.WaitGroup
+	// lab hurts the node on purpose; nil unless the settings ask for it.
+	lab     *inject.Injector
+	stop    context.CancelFunc
+	serving sync.WaitGroup
 }
 
 type door struct {
@@ -56,11 +59,17 @@ type door struct {
 func Start(s settings.Node, version string, log *slog.Logger) (*Member, error) {
 	m := &Member{settings: s, log: log}
 	m.doors = []door{{name: "http", offset: settings.HTTPPort}, {name: "redis", offset: settings.RedisPort}, {name: "memcached", offset: settings.MemcachedPort}}
+	var err error
+	if s.Lab {
+		if m.lab, err = inject.New(s.Dir); err != nil {
+			return nil, fmt.Errorf("node %d: %w", s.Node, err)
+		}
+	}
 	if err := m.listen(); err != nil {
 		return nil, err
 	}
 	config := m.config(version)
-	err := m.join(&config)
+	err = m.join(&config)
 	if err == nil {
 		m.node, err = node.Start(config)
 	}
@@ -142,11 +151,18 @@ func (m *Member) config(version string) node.Config {
 	for _, d := range m.doors {
 		c.Advertise[d.name] = m.settings.Advertised(d.offset)
 	}
+	if m.lab != nil {
+		c.Faults = m.lab
+	}
 	return c
 }
 
 func (m *Member) openDoors(version string) {
-	web := doorhttp.New(m.node, m.gate, doorhttp.Options{Log: m.log})
+	options := doorhttp.Options{Log: m.log}
+	if m.lab != nil {
+		options.Lab = m.lab.Handler(m.node)
+	}
+	web := doorhttp.New(m.node, m.gate, options)
 	m.doors[0].server = web
 	m.doors[1].server = redis.New(m.node, redis.Options{Version: version, Logger: m.log, Explain: m.explain, Observe: web.Metrics().Door("redis").Observe})
 	m.doors[2].server = memcached.New(m.node, memcached.Options{Logger: m.log, Keyspace: m.settings.MemcachedKeyspace, Level: m.settings.Level(), Observe: web.Metrics().Door("memcached").Observe})

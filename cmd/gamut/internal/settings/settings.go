@@ -62,6 +62,8 @@ type Node struct {
 	MemcachedLevel    string `toml:"memcached-level"`
 	// Insecure allows addresses other than the loopback: until there is TLS, whoever reaches them may read and write all.
 	Insecure bool `toml:"insecure"`
+	// Lab lets whoever reaches the HTTP door hurt this node on purpose, for tests and demonstrations.
+	Lab bool `toml:"lab"`
 	// Debug is a loopback address for profiles; none.
 	Debug string `toml:"debug"`
 	// Drain is how long a stopping node may take to finish requests and hand over; 10s.
@@ -138,6 +140,8 @@ func (n *Node) Override(name, text, where string) error {
 		n.MemcachedLevel = text
 	case "insecure":
 		n.Insecure, err = strconv.ParseBool(text)
+	case "lab":
+		n.Lab, err = strconv.ParseBool(text)
 	case "debug":
 		n.Debug = text
 	case "drain":
@@ -152,7 +156,7 @@ func (n *Node) Override(name, text, where string) error {
 }
 
 // Names are all settings.
-var Names = []string{"node", "dir", "host", "base-port", "cluster", "join", "name", "keyspaces", "memcached-keyspace", "memcached-level", "insecure", "debug", "drain"}
+var Names = []string{"node", "dir", "host", "base-port", "cluster", "join", "name", "keyspaces", "memcached-keyspace", "memcached-level", "insecure", "lab", "debug", "drain"}
 
 // Variable is the name of a setting in the environment.
 func Variable(name string) string {
@@ -342,6 +346,9 @@ func (n *Node) Args() []string {
 	}
 	if n.Insecure {
 		args = append(args, "--insecure")
+	}
+	if n.Lab {
+		args = append(args, "--lab")
 	}
 	if n.Debug != "" {
 		args = append(args, "--debug", n.Debug)

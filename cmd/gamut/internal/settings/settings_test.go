@@ -81,7 +81,7 @@ func TestFile(t *testing.T) {
 }
 
 func TestOverrideKnowsEverySetting(t *testing.T) {
-	values := map[string]string{"node": "3", "base-port": "7500", "insecure": "true"}
+	values := map[string]string{"node": "3", "base-port": "7500", "insecure": "true", "lab": "true"}
 	for _, name := range Names {
 		text := values[name]
 		if text == "" {

@@ -1,0 +1,297 @@
+package live
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/kv"
+	"github.com/gamutdb/gamut/lab"
+	"github.com/gamutdb/gamut/referee"
+	"github.com/gamutdb/gamut/referee/workload"
+)
+
+// Options say how to attack a world. Zero values have the defaults named.
+type Options struct {
+	// Seed draws the strikes and the operations.
+	Seed uint64
+	// Length is how long faults strike; 30 s.
+	Length time.Duration
+	// Faults are names of KindNames; none: all that the world can inflict.
+	Faults []string
+	// Clients is how many work at a time; 8. Each waits for its answers for Timeout; 1.5 s.
+	Clients int
+	Timeout time.Duration
+	// Keyspace is made for the run, with Consistency; fuzz-SEED, linearizable.
+	Keyspace    string
+	Consistency kv.Consistency
+	// HealMax bounds the time from the end of all faults until every node is ready, takes a write, and holds what the others
+	// hold; 40 s.
+	HealMax time.Duration
+	// Workload makes what clients do; registers, counters and lists.
+	Workload func(rng *rand.Rand, o workload.Options) workload.Workload
+	// Canary lets clients read what the replica that they ask holds instead of asking for an answer. The run must fail: it
+	// shows that the checkers can.
+	Canary bool
+	// Out is told what is done, a line each.
+	Out io.Writer
+}
+
+func (o Options) withDefaults() Options {
+	if o.Length == 0 {
+		o.Length = 30 * time.Second
+	}
+	if o.Clients == 0 {
+		o.Clients = 8
+	}
+	if o.Timeout == 0 {
+		o.Timeout = 1500 * time.Millisecond
+	}
+	if o.Keyspace == "" {
+		o.Keyspace = fmt.Sprintf("fuzz-%d", o.Seed)
+	}
+	if o.Consistency == "" {
+		o.Consistency = kv.Linearizable
+	}
+	if o.HealMax == 0 {
+		o.HealMax = 40 * time.Second
+	}
+	if o.Workload == nil {
+		o.Workload = func(rng *rand.Rand, _ workload.Options) workload.Workload { return newMixed(rng) }
+	}
+	if o.Out == nil {
+		o.Out = io.Discard
+	}
+	return o
+}
+
+// Report is what a run found.
+type Report struct {
+	Run      referee.Run
+	Verdicts []referee.Verdict
+	// Problems are what no checker of a history sees: a cluster that does not heal, replicas that differ, a node that ended.
+	Problems []string
+	// Strikes counts the faults that hit something, by kind.
+	Strikes map[string]int
+}
+
+// OK reports whether every promise was found to hold.
+func (r *Report) OK() bool {
+	return len(r.Problems) == 0 && !slices.ContainsFunc(r.Verdicts, func(v referee.Verdict) bool { return !v.OK() })
+}
+
+func (r *Report) problem(format string, args ...any) {
+	r.Problems = append(r.Problems, fmt.Sprintf(format, args...))
+}
+
+// Fuzz attacks the world as a seed says while clients work, heals it, and judges what they saw. An error means that the run
+// could not be made; a promise that is broken is in the report.
+func (w *World) Fuzz(ctx context.Context, o Options) (*Report, error) {
+	o = o.withDefaults()
+	kinds, err := w.pick(o.Faults)
+	if err != nil {
+		return nil, err
+	}
+	if err := w.CreateKeyspace(ctx, kv.CreateKeyspace{Name: o.Keyspace, Consistency: o.Consistency}); err != nil {
+		return nil, err
+	}
+	r := &Report{Strikes: map[string]int{}, Run: referee.Run{Name: w.Describe(), Seed: o.Seed, Consistency: string(o.Consistency)}}
+	f := &fuzz{World: w, options: o, report: r, clients: newClients(w, o),
+		strikes: &strikes{World: w, keyspace: o.Keyspace, condemned: map[core.NodeID]bool{}}}
+	f.clients.start()
+	err = f.attack(ctx, plan(o.Seed, o.Length, kinds))
+	if err == nil {
+		err = f.heal(ctx)
+	}
+	f.clients.finish()
+	if err != nil {
+		return nil, err
+	}
+	f.judge(ctx)
+	return r, nil
+}
+
+// fuzz is one run. What strikes belongs to the goroutine that called Fuzz; the clients have their own.
+type fuzz struct {
+	*World
+	options Options
+	report  *Report
+	clients *clients
+	strikes *strikes
+	undoing []undo
+}
+
+type undo struct {
+	at    time.Duration
+	event int // in the run's events
+	f     func(context.Context) error
+}
+
+// attack strikes as planned, and takes each strike back when its time is over.
+func (f *fuzz) attack(ctx context.Context, plan []strike) error {
+	began := f.Now()
+	for _, s := range plan {
+		if err := f.until(ctx, began+s.at); err != nil {
+			return err
+		}
+		at := f.Now()
+		hit, err := s.kind.strike(f.strikes, ctx, random(s.seed, 2))
+		if err != nil {
+			return fmt.Errorf("%s: %w", s.kind.name, err)
+		}
+		if hit.what == "" {
+			continue
+		}
+		f.report.Strikes[s.kind.name]++
+		f.tell(hit, at)
+		if hit.undo != nil {
+			f.undoing = append(f.undoing, undo{at + s.lasts, len(f.report.Run.Events) - 1, hit.undo})
+		}
+	}
+	return f.until(ctx, began+f.options.Length)
+}
+
+func (f *fuzz) tell(hit done, at time.Duration) {
+	e := referee.Event{What: hit.what, At: int64(at), Detail: hit.words}
+	for _, id := range hit.nodes {
+		e.Nodes = append(e.Nodes, uint32(id))
+	}
+	f.report.Run.Events = append(f.report.Run.Events, e)
+	fmt.Fprintf(f.options.Out, "%7.3fs  %s\n", at.Seconds(), hit.words)
+}
+
+// until lets time pass up to a moment, takes back what is due, and looks whether a node has ended that should not have.
+func (f *fuzz) until(ctx context.Context, end time.Duration) error {
+	for {
+		next := end
+		for _, u := range f.undoing {
+			next = min(next, u.at)
+		}
+		if _, err := f.Until(ctx, next-f.Now(), func() bool { f.look(); return false }); err != nil {
+			return err
+		}
+		due := f.undoing
+		f.undoing = nil
+		for _, u := range due {
+			if u.at > f.Now() {
+				f.undoing = append(f.undoing, u)
+				continue
+			}
+			if err := u.f(ctx); err != nil {
+				return fmt.Errorf("take back %q: %w", f.report.Run.Events[u.event].Detail, err)
+			}
+			f.report.Run.Events[u.event].End = int64(f.Now())
+		}
+		if f.Now() >= end {
+			return nil
+		}
+	}
+}
+
+// look notes a node that ended although nothing was done to it that should end one.
+func (f *fuzz) look() {
+	for _, id := range f.nodes {
+		if !f.runs(id) && !f.strikes.condemned[id] {
+			f.strikes.condemned[id] = true
+			f.report.problem("node %d ended by itself: %s", id, f.processes.Ended(id))
+		}
+	}
+}
+
+// heal ends all faults, and waits until every node serves again.
+func (f *fuzz) heal(ctx context.Context) error {
+	began := f.Now()
+	if err := f.Heal(ctx); err != nil {
+		return fmt.Errorf("heal: %w", err)
+	}
+	clear(f.strikes.condemned)
+	f.tell(done{what: "heal", words: "all faults have ended", nodes: f.nodes}, began)
+	if err := f.AwaitReady(ctx, f.options.HealMax, f.nodes...); err != nil {
+		f.report.problem("the cluster does not heal: %v", err)
+		return ctx.Err()
+	}
+	for _, id := range f.nodes {
+		var last kv.Result
+		proof := lab.Request{Node: id, Keyspace: f.options.Keyspace, Timeout: f.options.Timeout,
+			Command: kv.Command{Ops: []kv.Op{{Kind: kv.OpSet, Key: []byte("healed"), Value: fmt.Appendf(nil, "node %d", id)}}}}
+		ok, err := f.Until(ctx, began+f.options.HealMax-f.Now(), func() bool {
+			last = f.Do(proof)
+			return last.Code == kv.OK
+		})
+		if err != nil {
+			return err
+		}
+		if !ok {
+			f.report.problem("%v after the faults ended, node %d takes no write: %v", f.options.HealMax, id, last.Err())
+		}
+	}
+	fmt.Fprintf(f.options.Out, "%7.3fs  every node is ready and takes writes, %v after the faults ended\n", f.Now().Seconds(), (f.Now() - began).Round(time.Millisecond))
+	return nil
+}
+
+// judge reads what is left through every node, compares the replicas, and asks the referee.
+func (f *fuzz) judge(ctx context.Context) {
+	run := &f.report.Run
+	f.look()
+	run.Final = f.clients.final(f.nodes[0])
+	for _, id := range f.nodes[1:] {
+		for key, value := range f.clients.final(id) {
+			if run.Final[key] != value {
+				f.report.problem("key %q ends as %q through node %d, and as %q through node %d", key, run.Final[key], f.nodes[0], value, id)
+			}
+		}
+	}
+	for _, key := range f.clients.unread {
+		f.report.problem("%s", key)
+	}
+	if err := f.converged(ctx); err != nil {
+		f.report.problem("%v", err)
+	}
+	run.History = f.clients.history
+	run.History.Sort()
+	f.clients.workload.Describe(run)
+	f.report.Verdicts = referee.CheckAll(run)
+	if len(f.report.Verdicts) == 0 {
+		f.report.problem("the referee has no checker for %s", run.Consistency)
+	}
+}
+
+// converged waits until all replicas of the keyspace hold the same.
+func (f *fuzz) converged(ctx context.Context) error {
+	var differ error
+	ok, err := f.Until(ctx, f.options.HealMax, func() bool {
+		differ = f.compare(ctx)
+		return differ == nil
+	})
+	if err == nil && !ok {
+		err = fmt.Errorf("%v after the last write %w", f.options.HealMax, differ)
+	}
+	return err
+}
+
+var errDiffer = errors.New("the replicas differ")
+
+func (f *fuzz) compare(ctx context.Context) error {
+	first, err := f.State(ctx, f.nodes[0], f.options.Keyspace)
+	if err != nil {
+		return err
+	}
+	for _, id := range f.nodes[1:] {
+		other, err := f.State(ctx, id, f.options.Keyspace)
+		if err != nil {
+			return err
+		}
+		same := func(a, b lab.Item) bool {
+			return string(a.Key) == string(b.Key) && string(a.Value) == string(b.Value) && a.Version == b.Version
+		}
+		if !slices.EqualFunc(first, other, same) {
+			return fmt.Errorf("%w: node %d holds %d keys, node %d %d", errDiffer, f.nodes[0], len(first), id, len(other))
+		}
+	}
+	return nil
+}
