@@ -4,6 +4,9 @@
 // and committed blocks at one index must be the same everywhere. State compares what the replicas' states hold as of one
 // position of the log: digests first, and only if they differ pair by pair.
 //
+// SideBySide tells what replicas hold for their keys at this moment, and Apart which of them differ, for groups whose replicas
+// have no log in common.
+//
 // Others rely on this: a report says what was compared and what was not, and why; silence never means "equal".
 //
 // Start with Chain (chain.go) and State (state.go).
@@ -22,6 +25,7 @@ type Reader interface {
 	Checkpoint(ctx context.Context, group uint64) (index uint64, err error)
 	StatePage(ctx context.Context, group, index uint64, from []byte, limit int) (kv.StatePage, error)
 	StateDigest(ctx context.Context, group, index uint64) (kv.StateDigest, error)
+	Inspect(ctx context.Context, group uint64, from []byte, one bool, limit int) (kv.InspectPage, error)
 	Blocks(ctx context.Context, group, from uint64, limit int, payload bool) ([]kv.BlockInfo, error)
 }
 
@@ -42,6 +46,8 @@ type Group struct {
 	Group    uint64 `json:"group"`
 	Keyspace string `json:"keyspace"`
 	Shard    int    `json:"shard"`
+	// Consistency is that of the keyspace; empty: not known.
+	Consistency kv.Consistency `json:"consistency,omitempty"`
 }
 
 // Unchecked is a replica that was left out.

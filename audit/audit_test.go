@@ -13,6 +13,7 @@ import (
 
 // fake is a node's replica as lists.
 type fake struct {
+	held     []kv.InspectItem
 	follower bool
 	blocks   []kv.BlockInfo
 	items    []kv.StateItem
@@ -50,6 +51,10 @@ func (f *fake) StateDigest(context.Context, uint64, uint64) (kv.StateDigest, err
 		return kv.StateDigest{}, errors.New("not yet")
 	}
 	return kv.StateDigest{Index: 50, Keys: int64(len(f.items)), Digest: f.digest, Rest: f.rest}, nil
+}
+
+func (f *fake) Inspect(context.Context, uint64, []byte, bool, int) (kv.InspectPage, error) {
+	return kv.InspectPage{Items: f.held}, nil
 }
 
 func (f *fake) Blocks(_ context.Context, _, from uint64, limit int, _ bool) ([]kv.BlockInfo, error) {
@@ -183,5 +188,34 @@ func TestPlanNamesReplicasThatCannotBeAsked(t *testing.T) {
 	r := tasks[1].Replicas
 	if len(r) != 3 || r[0].Reader == nil || r[0].Commit != 7 || r[1].Reader != nil || r[1].Why != "down" || r[2].Node != 9 || r[2].Why == "" {
 		t.Fatalf("replicas %+v", r)
+	}
+}
+
+func TestApartTellsWhatIsOnItsWayFromWhatIsTorn(t *testing.T) {
+	record := func(key, stamp, value string, deleted bool) kv.InspectItem {
+		return kv.InspectItem{Key: []byte(key), Stamp: stamp, Value: []byte(value), Deleted: deleted}
+	}
+	replicas := func(a, b []kv.InspectItem) []Replica {
+		return []Replica{{Node: 1, Reader: &fake{held: a}}, {Node: 2, Reader: &fake{held: b}}, {Node: 3, Why: "it is down"}}
+	}
+	old, next, gone := record("k", "1.0@1", "v", false), record("k", "2.0@1", "w", false), record("k", "2.0@1", "", true)
+	for name, c := range map[string]struct {
+		a, b []kv.InspectItem
+		keys int64
+		away int64
+		torn bool
+	}{
+		"equal":                     {[]kv.InspectItem{old}, []kv.InspectItem{old}, 1, 0, false},
+		"a tombstone went":          {[]kv.InspectItem{gone}, nil, 1, 0, false},
+		"a newer one is on its way": {[]kv.InspectItem{old}, []kv.InspectItem{next}, 1, 1, false},
+		"one is missing":            {[]kv.InspectItem{old}, nil, 1, 1, false},
+		"two of one stamp":          {[]kv.InspectItem{next}, []kv.InspectItem{gone}, 1, 0, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, err := Apart(t.Context(), Group{Group: 1}, replicas(c.a, c.b))
+			if err != nil || r.Keys != c.keys || r.Apart != c.away || (r.Finding != nil) != c.torn || len(r.Unchecked) != 1 || r.Replicas != 2 {
+				t.Errorf("%+v %v", r, err)
+			}
+		})
 	}
 }

@@ -40,7 +40,7 @@ func Plan(keyspaces []kv.KeyspaceInfo, nodes []Asked, keep func(keyspace string)
 	for _, ks := range keyspaces {
 		for _, g := range ks.Groups {
 			for _, node := range g.Replicas {
-				add(Group{g.Group, ks.Name, g.Shard}, node)
+				add(Group{g.Group, ks.Name, g.Shard, ks.Consistency}, node)
 			}
 		}
 	}
@@ -53,7 +53,8 @@ func Plan(keyspaces []kv.KeyspaceInfo, nodes []Asked, keep func(keyspace string)
 	for _, n := range nodes {
 		byNode[n.Node] = n
 		for _, g := range n.Status.Groups {
-			add(Group{g.Group, g.Keyspace, g.Shard}, n.Node)
+			known := groups[g.Group]
+			add(Group{g.Group, g.Keyspace, g.Shard, known.Consistency}, n.Node)
 			seen[place{n.Node, g.Group}] = g
 		}
 	}

@@ -3,6 +3,8 @@ package main
 import (
 	"bufio"
 	"errors"
+	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"sync"
@@ -23,6 +25,9 @@ const bufferBytes = 32 << 10
 type lineDialer struct {
 	codec     codec
 	endpoints []string
+	// greeting is sent on each new connection, which answers it with so many lines.
+	greeting string
+	welcomes int
 }
 
 func (d *lineDialer) prepare(endpoints []string, _ int) error {
@@ -33,7 +38,35 @@ func (d *lineDialer) prepare(endpoints []string, _ int) error {
 func (d *lineDialer) close() {}
 
 func (d *lineDialer) dial(i int) (net.Conn, error) {
-	return net.DialTimeout("tcp", d.endpoints[i%len(d.endpoints)], 2*time.Second)
+	conn, err := net.DialTimeout("tcp", d.endpoints[i%len(d.endpoints)], 2*time.Second)
+	if err != nil || d.greeting == "" {
+		return conn, err
+	}
+	if err := d.greet(conn); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return conn, nil
+}
+
+// greet says what the connection is for. Nothing else is under way, so that no byte of an answer is read too many.
+func (d *lineDialer) greet(conn net.Conn) error {
+	if err := conn.SetDeadline(time.Now().Add(2 * time.Second)); err != nil {
+		return err
+	}
+	if _, err := io.WriteString(conn, d.greeting); err != nil {
+		return err
+	}
+	in := bufio.NewReader(conn)
+	for range d.welcomes {
+		line, err := readLine(in)
+		if err != nil {
+			return err
+		}
+		if len(line) == 0 || line[0] != '+' {
+			return fmt.Errorf("the greeting is answered by %q", line)
+		}
+	}
+	return conn.SetDeadline(time.Time{})
 }
 
 func (d *lineDialer) session(i int, limit time.Duration) (session, error) {

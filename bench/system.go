@@ -23,7 +23,7 @@ const (
 )
 
 // systemNames are all that can take part, in the order of their turns.
-var systemNames = []string{"gamut", "etcd", "redis", "redis-wait", "redis-async", "memcached"}
+var systemNames = []string{"gamut", "gamut-quorum", "gamut-one", "etcd", "redis", "redis-wait", "redis-async", "memcached"}
 
 // system is one contender: servers, a client for them, and what the servers promise for an acknowledged write.
 type system struct {
@@ -139,6 +139,7 @@ func (s *servers) stop() {
 func plan(o *options, dir string) ([]*system, error) {
 	var all []*system
 	var replicated *servers // shared by the two ways of using Redis with replicas
+	var leaderless *servers // shared by the two levels of a quorum keyspace
 	for _, name := range systemNames {
 		if !slices.Contains(o.systems, name) {
 			continue
@@ -148,6 +149,10 @@ func plan(o *options, dir string) ([]*system, error) {
 		switch name {
 		case "gamut":
 			err = planGamut(s, o, dir)
+		case "gamut-quorum", "gamut-one":
+			s.servers = leaderless
+			err = planGamutQuorum(s, o, dir)
+			leaderless = s.servers
 		case "etcd":
 			err = planEtcd(s, o, dir)
 		case "redis":

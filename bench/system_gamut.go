@@ -21,10 +21,46 @@ func planGamut(s *system, o *options, dir string) error {
 	}
 	s.title, s.promise = "Gamut, 3 nodes", "synced by a majority of three nodes; linearizable"
 	s.dialer = &lineDialer{codec: resp{}}
-	s.servers = &servers{version: firstLine(binary, "version"), failsOver: true}
-	var peers, doors []string
+	doors, err := planGamutNodes(s, o, dir, binary, o.basePort, "default")
+	if err != nil {
+		return err
+	}
+	s.servers.failsOver = true
+	s.servers.leader = func(ctx context.Context) (int, error) { return gamutLeader(ctx, doors) }
+	s.servers.ready = func(ctx context.Context) error {
+		if err := gamutReady(ctx, doors); err != nil {
+			return err
+		}
+		_, err := gamutLeader(ctx, doors)
+		return err
+	}
+	return nil
+}
+
+// planGamutQuorum lays out three nodes with a keyspace that has no leader; each connection says at which level it works.
+func planGamutQuorum(s *system, o *options, dir string) error {
+	binary, err := filepath.Abs(o.gamut)
+	if err != nil {
+		return err
+	}
+	level := strings.TrimPrefix(s.name, "gamut-")
+	s.title = "Gamut, 3 nodes, quorum keyspace, level " + level
+	s.promise = map[string]string{"quorum": "synced by a majority of three nodes; the newest stamp wins", "one": "synced by one of three nodes; the others follow at once"}[level]
+	s.dialer = &lineDialer{codec: resp{}, greeting: "SELECT quorum\r\nGAMUT.LEVEL " + level + "\r\n", welcomes: 2}
+	if s.servers != nil {
+		return nil
+	}
+	doors, err := planGamutNodes(s, o, filepath.Join(dir, "quorum"), binary, o.basePort+30, "default,quorum")
+	s.servers.ready = func(ctx context.Context) error { return gamutReady(ctx, doors) }
+	return err
+}
+
+// planGamutNodes lays out three nodes with default settings, and returns where they serve HTTP.
+func planGamutNodes(s *system, o *options, dir, binary string, basePort int, keyspaces string) (doors []string, err error) {
+	s.servers = &servers{version: firstLine(binary, "version")}
+	var peers []string
 	for i := range 3 {
-		base := o.basePort + 10*i
+		base := basePort + 10*i
 		peers = append(peers, fmt.Sprintf("%d=127.0.0.1:%d", i+1, base+1))
 		doors = append(doors, fmt.Sprintf("http://127.0.0.1:%d", base))
 		s.servers.endpoints = append(s.servers.endpoints, fmt.Sprintf("127.0.0.1:%d", base+2))
@@ -33,22 +69,20 @@ func planGamut(s *system, o *options, dir string) error {
 		folder := filepath.Join(dir, "gamut", strconv.Itoa(i+1))
 		arguments := []string{
 			binary, "start", "--node", strconv.Itoa(i + 1), "--dir", filepath.Join(folder, "data"),
-			"--cluster", strings.Join(peers, ","), "--base-port", strconv.Itoa(o.basePort + 10*i),
+			"--cluster", strings.Join(peers, ","), "--base-port", strconv.Itoa(basePort + 10*i), "--keyspaces", keyspaces,
 		}
 		if o.profile != "" {
-			address := fmt.Sprintf("127.0.0.1:%d", o.basePort+10*i+5)
+			address := fmt.Sprintf("127.0.0.1:%d", basePort+10*i+5)
 			arguments = append(arguments, "--debug", address)
 			s.servers.profiles = append(s.servers.profiles, "http://"+address+"/debug/pprof/profile")
 		}
 		p, err := newProcess(fmt.Sprintf("gamut %d", i+1), folder, arguments)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		s.servers.nodes = append(s.servers.nodes, p)
 	}
-	s.servers.ready = func(ctx context.Context) error { return gamutReady(ctx, doors) }
-	s.servers.leader = func(ctx context.Context) (int, error) { return gamutLeader(ctx, doors) }
-	return nil
+	return doors, nil
 }
 
 func gamutReady(ctx context.Context, doors []string) error {
@@ -57,8 +91,7 @@ func gamutReady(ctx context.Context, doors []string) error {
 			return err
 		}
 	}
-	_, err := gamutLeader(ctx, doors)
-	return err
+	return nil
 }
 
 // gamutLeader asks each node which node leads the only shard of the keyspace default.

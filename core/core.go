@@ -45,6 +45,11 @@ type Input struct {
 	Now Time
 	// Stamp is a reading of the node's hybrid logical clock: unique on this node, growing over restarts.
 	Stamp kv.HLC
+	// StampMax is the durable bound of the clock: a replica that gives several stamps in a Step, each higher than the last,
+	// stays below it, and then gives none twice, a crash or not (rule H3).
+	StampMax kv.HLC
+	// Wall is the node's wall clock in Unix milliseconds. Stamp runs ahead of it after a restart, by up to some seconds.
+	Wall int64
 	// Rand is seeded by the host; it is the only source of chance.
 	Rand *rand.Rand
 	// View reads the group's own state, as changed by all earlier Steps.
@@ -136,6 +141,8 @@ type (
 	Reconfigure struct{ Voters, Learners []ReplicaID }
 	// Checkpoint asks the leader to place a mark in the log at which every replica keeps its state (a CheckpointNote).
 	Checkpoint struct{ ID RequestID }
+	// Repair asks a replica of a leaderless group to make all its replicas equal now.
+	Repair struct{}
 )
 
 // RequestID is the host's name for a request that has not been answered.

@@ -6,6 +6,10 @@ const (
 	// upperAhead is how far the durable bound runs ahead of the clock, in milliseconds; upperLow is when it is renewed.
 	upperAhead = 3000
 	upperLow   = 2000
+	// countAhead and countLow are the same while the clock is ahead of the wall, as after a restart, and only counts: a
+	// process that is started again and again must not run ahead by seconds each time.
+	countAhead = 100
+	countLow   = 50
 )
 
 // clock is the node's hybrid logical clock under a durable upper bound (rules H1 and H3): it never shows a value at or
@@ -40,11 +44,11 @@ func (c *clock) read(wall int64) kv.HLC {
 }
 
 func (c *clock) wantsRefresh(wall int64) bool {
-	return c.upper < kv.HLCOf(max(wall, c.last.UnixMilli())+upperLow)
+	return c.upper < kv.HLCOf(max(wall+upperLow, c.last.UnixMilli()+countLow))
 }
 
 func (c *clock) propose(wall int64) kv.HLC {
-	return max(c.upper, kv.HLCOf(max(wall, c.last.UnixMilli())+upperAhead))
+	return max(c.upper, kv.HLCOf(max(wall+upperAhead, c.last.UnixMilli()+countAhead)))
 }
 
 func (c *clock) durable(upper kv.HLC) { c.upper = max(c.upper, upper) }

@@ -296,7 +296,7 @@ func (h *Host) step(s *slot, event any) {
 	again := true
 	for again {
 		h.effects.Reset()
-		h.input = core.Input{Now: h.now.Mono, Stamp: h.clock.read(h.wall()), Rand: h.rand, View: s.state,
+		h.input = core.Input{Now: h.now.Mono, Stamp: h.clock.read(h.wall()), StampMax: h.clock.upper, Wall: h.now.Wall, Rand: h.rand, View: s.state,
 			Unfit: h.unfit || h.Stalled(), Reluctant: h.clock.ahead(h.now.Wall), Event: event}
 		s.replica.Step(&h.input, &h.effects)
 		again = h.effects.Again

@@ -22,8 +22,12 @@ const (
 	replicasDefault = 3
 )
 
-// descriptorFormat is the version of the encoding.
-const descriptorFormat = 1
+// descriptorFormat is the version of the encoding that every program knows; descriptorTerms is that of a descriptor with
+// terms that a program which does not know them must not overlook.
+const (
+	descriptorFormat = 1
+	descriptorTerms  = 2
+)
 
 // Descriptor is a keyspace as the catalog holds it.
 type Descriptor struct {
@@ -39,6 +43,12 @@ type Descriptor struct {
 type Terms struct {
 	// LeaseOff makes every read confirm the leadership by a round of messages.
 	LeaseOff bool `json:"leaseOff,omitempty"`
+	// Partitioner is how keys are spread; empty: by hash. Splits are the first keys of all shards but the first.
+	Partitioner string   `json:"partitioner,omitempty"`
+	Splits      [][]byte `json:"splits,omitempty"`
+	// Atomic and ClientStamps are those of kv.CreateKeyspace.
+	Atomic       bool `json:"atomic,omitempty"`
+	ClientStamps bool `json:"clientStamps,omitempty"`
 }
 
 // Shard is one part of the keys and the group that holds it.
@@ -107,8 +117,8 @@ func DecodeDescriptor(b []byte) (*Descriptor, error) {
 	if err := json.Unmarshal(b, &d); err != nil {
 		return nil, fmt.Errorf("decode keyspace descriptor: %w", err)
 	}
-	if d.Format != descriptorFormat {
-		return nil, fmt.Errorf("keyspace %q has descriptor format %d, this program knows %d; start a newer program", d.Name, d.Format, descriptorFormat)
+	if d.Format != d.format() {
+		return nil, fmt.Errorf("keyspace %q has descriptor format %d, this program knows up to %d; start a newer program", d.Name, d.Format, descriptorTerms)
 	}
 	if err := d.check(); err != nil {
 		return nil, fmt.Errorf("keyspace %q: %w", d.Name, err)
@@ -116,9 +126,23 @@ func DecodeDescriptor(b []byte) (*Descriptor, error) {
 	return &d, nil
 }
 
+// format is the encoding that the descriptor needs.
+func (d *Descriptor) format() int {
+	if d.Consistency == kv.Linearizable && d.Terms.Partitioner == "" {
+		return descriptorFormat
+	}
+	return descriptorTerms
+}
+
 func (d *Descriptor) check() error {
 	if n := len(d.Shards); n < 1 || n > ShardsMax {
 		return fmt.Errorf("the descriptor has %d shards; 1 to %d are possible", n, ShardsMax)
+	}
+	if err := checkSplits(d.Terms.Partitioner, d.Terms.Splits); err != nil {
+		return err
+	}
+	if d.Terms.Partitioner != "" && len(d.Terms.Splits)+1 != len(d.Shards) {
+		return fmt.Errorf("%d splits make %d shards, the descriptor has %d", len(d.Terms.Splits), len(d.Terms.Splits)+1, len(d.Shards))
 	}
 	for i := range d.Shards {
 		s := &d.Shards[i]
@@ -148,17 +172,22 @@ func ShardOf(key []byte, shards int) int {
 
 // Keyspace is what the doors see of the descriptor.
 func (d *Descriptor) Keyspace() *kv.Keyspace {
-	shards := len(d.Shards)
-	return &kv.Keyspace{Name: d.Name, ID: d.ID, Consistency: d.Consistency, Shards: shards,
-		ShardOf: func(key []byte) int { return ShardOf(key, shards) }}
+	return &kv.Keyspace{Name: d.Name, ID: d.ID, Consistency: d.Consistency, Shards: len(d.Shards), ShardOf: d.shardOf()}
 }
 
 // Spec is the wish that the descriptor fulfils, its defaults filled in.
 func (d *Descriptor) Spec() kv.CreateKeyspace {
 	spec := kv.CreateKeyspace{Name: d.Name, Consistency: d.Consistency, Shards: len(d.Shards),
-		Replicas: len(d.Shards[0].Ends()), Lease: "on"}
-	if d.Terms.LeaseOff {
+		Replicas: len(d.Shards[0].Ends()), Partitioner: d.Terms.Partitioner, Atomic: d.Terms.Atomic, ClientStamps: d.Terms.ClientStamps}
+	switch {
+	case d.Consistency != kv.Linearizable:
+	case d.Terms.LeaseOff:
 		spec.Lease = "off"
+	default:
+		spec.Lease = "on"
+	}
+	for _, split := range d.Terms.Splits {
+		spec.Splits = append(spec.Splits, string(split))
 	}
 	return spec
 }

@@ -9,6 +9,9 @@ import (
 // Explain says in plain sentences what the keyspace promises, what it survives, what can be lost when, and what each
 // operation costs.
 func (d *Descriptor) Explain() []string {
+	if d.Consistency == kv.Quorum {
+		return d.explainQuorum()
+	}
 	replicas := len(d.Shards[0].Ends())
 	return append(append(d.promise(), survival(replicas)...), d.costs(replicas)...)
 }

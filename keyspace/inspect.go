@@ -1,16 +1,24 @@
 package keyspace
 
 import (
+	"bytes"
 	"encoding/hex"
 	"fmt"
+	"time"
 
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/kv"
+	"github.com/gamutdb/gamut/machine"
 	"github.com/gamutdb/gamut/paxos"
+	"github.com/gamutdb/gamut/quorum"
 )
 
-// Report tells operators of a replica. Who it is and where its leader lives is for the caller to fill in.
-func Report(replica core.Replica, now core.Time) (s kv.GroupStatus) {
+// Report tells operators of a replica. Who it is and where its leader lives is for the caller to fill in; nodes says where
+// its peers live.
+func Report(replica core.Replica, nodes map[core.ReplicaID]core.NodeID, now core.Time) (s kv.GroupStatus) {
+	if r, ok := replica.(*quorum.Replica); ok {
+		return reportQuorum(r.Status(), nodes)
+	}
 	r, ok := replica.(*paxos.Replica)
 	if !ok {
 		return s
@@ -31,10 +39,78 @@ func Report(replica core.Replica, now core.Time) (s kv.GroupStatus) {
 	return s
 }
 
+func reportQuorum(st quorum.Status, nodes map[core.ReplicaID]core.NodeID) kv.GroupStatus {
+	on := func(list []core.ReplicaID) (ids []uint32) {
+		for _, id := range list {
+			ids = append(ids, uint32(nodes[id]))
+		}
+		return ids
+	}
+	at := func(h kv.HLC) (t time.Time) {
+		if h != 0 {
+			t = h.Time()
+		}
+		return t
+	}
+	q := &kv.QuorumStatus{Up: on(st.Up), Behind: on(st.Behind), Repair: st.Repair, RepairedAt: at(st.RepairedAt), PurgedTo: at(st.Purged),
+		Keys: st.Tally.Keys, Tombstones: st.Tally.Tombstones, Bytes: st.Tally.Bytes, Counted: st.Counted,
+		ReadRepairs: st.ReadRepairs, EntropyRepairs: st.EntropyRepairs}
+	for _, h := range st.Hints {
+		q.Hints = append(q.Hints, kv.HintStatus{Node: uint32(nodes[h.Replica]), Count: h.Count, Bytes: h.Bytes, Oldest: at(h.Oldest)})
+	}
+	return kv.GroupStatus{Role: "replica", Suspect: st.Suspect, Applied: st.Applied, Last: st.Position, Durable: st.Applied, Quorum: q}
+}
+
+// Inspect tells what a replica holds, from a key on: that key alone, or so many.
+func Inspect(c kv.Consistency, view core.View, nodes map[core.ReplicaID]core.NodeID, replica core.Replica, from []byte, one bool, limit int) (p kv.InspectPage) {
+	start := append([]byte{machine.DataKind}, from...)
+	end := []byte{machine.DataKind + 1}
+	if one {
+		end = append(bytes.Clone(start), 0)
+	}
+	view.Scan(start, end, func(key, raw []byte) bool {
+		if len(p.Items) == limit {
+			p.Next = bytes.Clone(key[1:])
+			return false
+		}
+		item := inspectItem(c, raw)
+		item.Key = bytes.Clone(key[1:])
+		p.Items = append(p.Items, item)
+		return true
+	})
+	if r, ok := replica.(*quorum.Replica); ok && one {
+		for _, id := range r.HintsFor(view, start) {
+			p.Hints = append(p.Hints, uint32(nodes[id]))
+		}
+	}
+	return p
+}
+
+func inspectItem(c kv.Consistency, raw []byte) kv.InspectItem {
+	if c == kv.Quorum {
+		r, err := quorum.DecodeRecord(raw)
+		if err != nil {
+			return kv.InspectItem{Stamp: "unreadable: " + err.Error()}
+		}
+		return kv.InspectItem{Version: uint64(r.Stamp.Time), Stamp: r.Stamp.String(), Deleted: r.Deleted, ExpireAt: r.ExpireAt, Flags: r.Flags,
+			Value: bytes.Clone(r.Value)}
+	}
+	r, err := machine.DecodeRecord(raw)
+	if err != nil {
+		return kv.InspectItem{Stamp: "unreadable: " + err.Error()}
+	}
+	return kv.InspectItem{Version: r.Version, ExpireAt: r.ExpireAt, Flags: r.Flags, Value: bytes.Clone(r.Value)}
+}
+
 // Suspect reports whether a replica found its disk damaged and is not cured yet.
 func Suspect(replica core.Replica) bool {
-	r, ok := replica.(*paxos.Replica)
-	return ok && r.Status().Suspect
+	switch r := replica.(type) {
+	case *paxos.Replica:
+		return r.Status().Suspect
+	case *quorum.Replica:
+		return r.Suspect()
+	}
+	return false
 }
 
 // HeldBlocks takes hold of the blocks that a replica has in memory, from an index on. They never change: the function

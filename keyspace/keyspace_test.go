@@ -24,7 +24,14 @@ func TestPlanRefuses(t *testing.T) {
 		{kv.CreateKeyspace{Name: "system"}, kv.Invalid, "catalog"},
 		{kv.CreateKeyspace{Name: "Upper"}, kv.Invalid, `'U'`},
 		{kv.CreateKeyspace{Name: strings.Repeat("n", 65)}, kv.Invalid, "limit is 64"},
-		{kv.CreateKeyspace{Name: "a", Consistency: "quorum"}, kv.Unsupported, "not built yet"},
+		{kv.CreateKeyspace{Name: "a", Consistency: "causal"}, kv.Unsupported, "not built yet"},
+		{kv.CreateKeyspace{Name: "a", Atomic: true}, kv.Invalid, "terms of a quorum keyspace"},
+		{kv.CreateKeyspace{Name: "a", Consistency: "quorum", Lease: "off"}, kv.Invalid, "no leader"},
+		{kv.CreateKeyspace{Name: "a", Consistency: "quorum", Atomic: true, ClientStamps: true}, kv.Invalid, "give its stamps itself"},
+		{kv.CreateKeyspace{Name: "a", Splits: []string{"m"}}, kv.Invalid, "spread by hash have none"},
+		{kv.CreateKeyspace{Name: "a", Partitioner: "random"}, kv.Invalid, "not known"},
+		{kv.CreateKeyspace{Name: "a", Partitioner: "ordered", Splits: []string{"m", "c"}}, kv.Invalid, "rising order"},
+		{kv.CreateKeyspace{Name: "a", Partitioner: "numeric", Splits: []string{"64", "128"}, Shards: 2}, kv.Invalid, "make 3 shards"},
 		{kv.CreateKeyspace{Name: "a", Consistency: "eventually"}, kv.Invalid, "not known"},
 		{kv.CreateKeyspace{Name: "a", Shards: -1}, kv.Invalid, "1 to 256"},
 		{kv.CreateKeyspace{Name: "a", Shards: 257}, kv.Invalid, "1 to 256"},
@@ -151,6 +158,10 @@ func TestExplainSaysWhatHolds(t *testing.T) {
 		{kv.CreateKeyspace{Name: "a"}, []string{"2 replicas of 3", "1 replica may be down", "lease holds"}},
 		{kv.CreateKeyspace{Name: "a", Replicas: 1}, []string{"1 replica of 1", "no replica to spare", "no messages"}},
 		{kv.CreateKeyspace{Name: "a", Lease: "off", Shards: 2}, []string{"leases are off", "over 2 shards"}},
+		{kv.CreateKeyspace{Name: "a", Consistency: kv.Quorum}, []string{"not linearizable", "may appear hours later", "No cas, add, append or increment",
+			"no scan of one moment", "Reads at one go back in time", "A hint is no replica", "Level all fails", "quorum with quorum (4)", "would count twice"}},
+		{kv.CreateKeyspace{Name: "a", Consistency: kv.Quorum, Atomic: true}, []string{"It is atomic", "newest stamp"}},
+		{kv.CreateKeyspace{Name: "a", Consistency: kv.Quorum, Partitioner: "ordered", Splits: []string{"m"}}, []string{"2 ranges", `["m"]`}},
 	} {
 		d, _, err := Plan(c.spec, three, FirstNext())
 		if err != nil {

@@ -24,6 +24,9 @@ func checkSpec(spec *kv.CreateKeyspace, nodes int) error {
 	if err := checkConsistency(spec.Consistency); err != nil {
 		return err
 	}
+	if err := checkPartitioner(spec); err != nil {
+		return err
+	}
 	if spec.Shards == 0 {
 		spec.Shards = 1
 	}
@@ -39,6 +42,12 @@ func checkSpec(spec *kv.CreateKeyspace, nodes int) error {
 		return kv.Errorf(kv.Invalid, "%d replicas need as many nodes; the cluster has %d", spec.Replicas, nodes)
 	case spec.Lease != "" && spec.Lease != "on" && spec.Lease != "off":
 		return kv.Errorf(kv.Invalid, "lease %q is not known; give on or off", spec.Lease)
+	case spec.Lease != "" && spec.Consistency != kv.Linearizable:
+		return kv.Errorf(kv.Invalid, "a keyspace of consistency %s has no leader, and so no lease", spec.Consistency)
+	case (spec.Atomic || spec.ClientStamps) && spec.Consistency != kv.Quorum:
+		return kv.Errorf(kv.Invalid, "atomic and client stamps are terms of a quorum keyspace, not of a %s one", spec.Consistency)
+	case spec.Atomic && spec.ClientStamps:
+		return kv.Errorf(kv.Invalid, "an atomic keyspace must give its stamps itself; leave out atomic or client stamps")
 	}
 	return nil
 }
@@ -62,14 +71,20 @@ func CheckName(name string) error {
 }
 
 func checkConsistency(c kv.Consistency) error {
-	if c == kv.Linearizable {
+	if slices.Contains(built, c) {
 		return nil
 	}
 	if slices.Contains(kv.Consistencies, c) {
-		return kv.Errorf(kv.Unsupported, "consistency %q is known but not built yet; today there is %q", c, kv.Linearizable)
+		return kv.Errorf(kv.Unsupported, "consistency %q is known but not built yet; today there are %q", c, built)
 	}
-	return kv.Errorf(kv.Invalid, "consistency %q is not known; today there is %q", c, kv.Linearizable)
+	return kv.Errorf(kv.Invalid, "consistency %q is not known; today there are %q", c, built)
 }
+
+// built are the consistencies that exist.
+var built = []kv.Consistency{kv.Linearizable, kv.Quorum}
+
+// Built reports whether keyspaces of a consistency can be made.
+func Built(c kv.Consistency) bool { return slices.Contains(built, c) }
 
 // Next are the lowest ids that were never given. They only grow, so that what is left of a dropped keyspace on some disk
 // is never taken for a part of a new one.
@@ -90,10 +105,16 @@ func Plan(spec kv.CreateKeyspace, nodes []core.NodeID, next Next) (*Descriptor, 
 		return nil, next, err
 	}
 	d := &Descriptor{Format: descriptorFormat, Name: spec.Name, ID: next.Keyspace, Consistency: spec.Consistency,
-		Terms: Terms{LeaseOff: spec.Lease == "off"}, Shards: make([]Shard, spec.Shards)}
+		Terms: termsOf(&spec), Shards: make([]Shard, spec.Shards)}
+	d.Format = d.format()
 	for i := range d.Shards {
-		// Beginning with the group's number spreads keyspaces of one shard, too.
-		d.Shards[i] = place(next.Group, nodes, int(next.Group%core.GroupID(len(nodes))), spec.Replicas)
+		// Beginning with the group's number spreads keyspaces of one shard, too. Ranges begin with the first node, so that
+		// one can tell from a key where it lies: on the node of its range and on those behind it.
+		first := int(next.Group % core.GroupID(len(nodes)))
+		if d.Terms.Partitioner != "" {
+			first = i % len(nodes)
+		}
+		d.Shards[i] = place(next.Group, nodes, first, spec.Replicas)
 		next.Group++
 	}
 	next.Keyspace++

@@ -8,6 +8,7 @@ import (
 	"github.com/gamutdb/gamut/kv"
 	"github.com/gamutdb/gamut/machine"
 	"github.com/gamutdb/gamut/paxos"
+	"github.com/gamutdb/gamut/quorum"
 )
 
 // Options are the settings of a cluster that its protocols share.
@@ -22,27 +23,42 @@ type Options struct {
 // Offers says whether a keyspace can honestly execute a command at the level that it asks for: nil, or an error that says
 // why not and which consistency would (Unsupported). It looks at the command alone.
 func Offers(ks *kv.Keyspace, c *kv.Command) error {
+	if ks.Consistency == kv.Quorum {
+		return quorum.Offers(c)
+	}
 	if c.Level > kv.LevelLinearizable {
 		return kv.Errorf(kv.Unsupported, "keyspace %s is %s and cannot give level %s; it gives default and linearizable", ks.Name, ks.Consistency, c.Level)
 	}
 	return nil
 }
 
+// ReadsHere says whether a read-only command may be answered from one replica's state while its permit holds. The others have
+// to be a step of the replica, and stay reads.
+func ReadsHere(c kv.Consistency, command *kv.Command) bool {
+	return c != kv.Quorum || quorum.ReadsOne(command)
+}
+
 // Read answers a read-only command from a replica's state, while its permit holds (core.Leased); needsLog says that this
 // one has to be a step of the replica.
 func Read(c kv.Consistency, view core.View, command *kv.Command, stamp kv.HLC) (r kv.Result, needsLog bool) {
-	if c != kv.Linearizable {
-		return kv.Result{}, true
+	if c == kv.Quorum {
+		return quorum.ReadOne(view, command, stamp), false
 	}
 	return machine.Read(view, command, stamp)
 }
 
+// Led says whether the replicas of such a keyspace have a leader.
+func Led(c kv.Consistency) bool { return c != kv.Quorum }
+
 // NewReplica makes a replica of a shard of a keyspace.
 func NewReplica(d *Descriptor, self core.ReplicaID, o Options) core.Replica {
-	if d.Consistency != kv.Linearizable {
-		panic(fmt.Sprintf("keyspace: no protocol for consistency %q", d.Consistency))
+	switch d.Consistency {
+	case kv.Linearizable:
+		return paxos.New(self, paxos.Options{Heartbeat: o.Heartbeat, ElectionMin: o.ElectionMin, ElectionMax: o.ElectionMax})
+	case kv.Quorum:
+		return quorum.New(self, quorum.Options{})
 	}
-	return paxos.New(self, paxos.Options{Heartbeat: o.Heartbeat, ElectionMin: o.ElectionMin, ElectionMax: o.ElectionMax})
+	panic(fmt.Sprintf("keyspace: no protocol for consistency %q", d.Consistency))
 }
 
 // Members are the replicas that vote in a group and those that only learn, as its log says; settled says that this is
@@ -58,17 +74,24 @@ func Members(r core.Replica) (voters, learners []core.ReplicaID, settled, ok boo
 
 // DecodeMessage reads a message between the replicas of such a keyspace. The message may keep b.
 func DecodeMessage(c kv.Consistency, b []byte) (core.Message, error) {
-	if c != kv.Linearizable {
-		return nil, fmt.Errorf("no protocol for consistency %q", c)
+	switch c {
+	case kv.Linearizable:
+		return paxos.DecodeMessage(b)
+	case kv.Quorum:
+		return quorum.DecodeMessage(b)
 	}
-	return paxos.DecodeMessage(b)
+	return nil, fmt.Errorf("no protocol for consistency %q", c)
 }
 
 // FirstConfig is what the replicas of a shard are started with.
 func (d *Descriptor) FirstConfig(cluster [16]byte, shard int, o Options) []byte {
 	s := &d.Shards[shard]
-	if s.Founders != nil {
+	if s.Founders != nil && d.Consistency != kv.Quorum {
 		return s.Founders
+	}
+	if d.Consistency == kv.Quorum {
+		c := quorum.Config{Members: s.Voters(), Atomic: d.Terms.Atomic, ClientStamps: d.Terms.ClientStamps}
+		return c.AppendTo(nil)
 	}
 	c := paxos.Config{Voters: s.Voters(), Preferred: s.Preferred,
 		Identity: binary.BigEndian.AppendUint64(cluster[:], uint64(s.Group))}

@@ -54,6 +54,14 @@ type CreateKeyspace struct {
 	Replicas    int         `json:"replicas,omitempty"`
 	// Lease "off" makes every read confirm the leadership by a round of messages instead of trusting bounded clock drift.
 	Lease string `json:"lease,omitempty"`
+	// Partitioner says how keys are spread over the shards: hash, ordered (ranges of bytes) or numeric (ranges of decimal numbers).
+	Partitioner string `json:"partitioner,omitempty"`
+	// Splits are the first keys of all shards but the first, in order; ordered and numeric keyspaces have one shard more.
+	Splits []string `json:"splits,omitempty"`
+	// Atomic makes gets, puts and deletions of a quorum keyspace linearizable, by one more round of messages for each write.
+	Atomic bool `json:"atomic,omitempty"`
+	// ClientStamps lets clients of a quorum keyspace give their writes stamps of their own.
+	ClientStamps bool `json:"clientStamps,omitempty"`
 }
 
 // Admin is what the doors and the command line ask of a node beside commands. All results are plain data for JSON.
@@ -81,6 +89,11 @@ type Admin interface {
 	StatePage(ctx context.Context, group, index uint64, from []byte, limit int) (page StatePage, err error)
 	// StateDigest is the digest of this node's replica as kept at a checkpoint.
 	StateDigest(ctx context.Context, group, index uint64) (StateDigest, error)
+	// Repair asks this node's replica of a leaderless group to make all replicas equal and let deleted keys go; Status tells how
+	// it gets on.
+	Repair(ctx context.Context, group uint64) error
+	// Inspect tells what this node's replica of a group holds now, from a key on; of one key also for whom it keeps hints.
+	Inspect(ctx context.Context, group uint64, from []byte, one bool, limit int) (InspectPage, error)
 	// Blocks are the headers of the blocks that this node's replica still holds, from an index on.
 	Blocks(ctx context.Context, group, from uint64, limit int, payload bool) ([]BlockInfo, error)
 }
@@ -170,6 +183,63 @@ type GroupStatus struct {
 	LeaseMS  int64             `json:"leaseMillis"`
 	Suspect  bool              `json:"suspect,omitempty"`
 	Match    map[string]uint64 `json:"match,omitempty"` // leader only: replica -> highest index durable there
+	// Quorum is a replica of a group without a leader; nil in others.
+	Quorum *QuorumStatus `json:"quorum,omitempty"`
+}
+
+// QuorumStatus is a replica of a leaderless group.
+type QuorumStatus struct {
+	// Up are the nodes of replicas that can be reached, this one included.
+	Up []uint32 `json:"up"`
+	// Hints are what is kept for replicas that missed writes.
+	Hints []HintStatus `json:"hints,omitempty"`
+	// Behind are nodes for which hints were dropped and that have not been compared since.
+	Behind []uint32 `json:"behind,omitempty"`
+	// Repair says what the repair is doing that this replica conducts, or what it waits for.
+	Repair string `json:"repair,omitempty"`
+	// RepairedAt is the line below which all replicas were made equal and deleted keys may go; zero: never.
+	RepairedAt time.Time `json:"repairedAt,omitzero"`
+	// PurgedTo is the line up to which this replica has let deleted keys go.
+	PurgedTo time.Time `json:"purgedTo,omitzero"`
+	// Keys and Tombstones count its records once Counted: deleted keys that cannot go yet are a debt to the next repair.
+	Keys       int64 `json:"keys"`
+	Tombstones int64 `json:"tombstones"`
+	Bytes      int64 `json:"bytes"`
+	Counted    bool  `json:"counted"`
+	// ReadRepairs and EntropyRepairs count, since the start, reads that found replicas apart, and records that comparisons moved.
+	ReadRepairs    uint64 `json:"readRepairs"`
+	EntropyRepairs uint64 `json:"entropyRepairs"`
+}
+
+// HintStatus is what is kept for one node.
+type HintStatus struct {
+	Node   uint32    `json:"node"`
+	Count  int       `json:"count"`
+	Bytes  int64     `json:"bytes"`
+	Oldest time.Time `json:"oldest"`
+}
+
+// InspectPage is what a replica holds.
+type InspectPage struct {
+	Node    uint32        `json:"node"`
+	Replica uint32        `json:"replica"`
+	Items   []InspectItem `json:"items"`
+	Next    []byte        `json:"next,omitempty"`
+	// Hints are the nodes for which hints about the one key are kept here.
+	Hints []uint32 `json:"hints,omitempty"`
+}
+
+// InspectItem is a record as a replica holds it.
+type InspectItem struct {
+	Key     []byte `json:"key"`
+	Version uint64 `json:"version"`
+	// Stamp is the version in words, where it is a stamp: milliseconds, counter, and the replica that gave it.
+	Stamp   string `json:"stamp,omitempty"`
+	Deleted bool   `json:"deleted,omitempty"`
+	// ExpireAt is in Unix milliseconds; 0: never.
+	ExpireAt int64  `json:"expireAt,omitempty"`
+	Flags    uint32 `json:"flags,omitempty"`
+	Value    []byte `json:"value"`
 }
 
 // Counters are totals since the start of the node.

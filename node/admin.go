@@ -359,6 +359,40 @@ func (n *Node) Handoff(ctx context.Context, group uint64, toNode uint32) error {
 	}
 }
 
+// Repair asks this node's replica of a leaderless group to make all of its replicas equal.
+func (n *Node) Repair(ctx context.Context, group uint64) error {
+	s, err := n.hosted(group)
+	if err != nil {
+		return err
+	}
+	if keyspace.Led(s.space.keyspace.Consistency) {
+		return kv.Errorf(kv.Unsupported, "group %d has a leader, which keeps its replicas equal; there is nothing to repair", group)
+	}
+	return n.onLoop(ctx, func(now host.Now) { n.host.Event(now, s.group, core.Repair{}) })
+}
+
+// inspectMax bounds the records of one answer of Inspect.
+const inspectMax = 1000
+
+// Inspect tells what this node's replica of a group holds now.
+func (n *Node) Inspect(ctx context.Context, group uint64, from []byte, one bool, limit int) (p kv.InspectPage, err error) {
+	s, err := n.hosted(group)
+	if err != nil {
+		return p, err
+	}
+	if limit <= 0 || limit > inspectMax {
+		limit = inspectMax
+	}
+	var failed error
+	err = n.onLoop(ctx, func(host.Now) {
+		failed = guarded(func() {
+			p = keyspace.Inspect(s.space.keyspace.Consistency, s.state, s.where, n.host.Replica(s.group), from, one, limit)
+		})
+	})
+	p.Node, p.Replica = uint32(n.config.Node), uint32(s.self)
+	return p, cmp.Or(err, failed)
+}
+
 // StatePage reads this node's replica of a group as kept at a checkpoint.
 func (n *Node) StatePage(ctx context.Context, group, index uint64, from []byte, limit int) (out kv.StatePage, err error) {
 	if err := ctx.Err(); err != nil {

@@ -56,7 +56,7 @@ const (
 )
 
 func (n *Node) catalogHealed(now host.Now) bool {
-	s := keyspace.Report(n.host.Replica(keyspace.SystemGroup), now.Mono)
+	s := keyspace.Report(n.host.Replica(keyspace.SystemGroup), nil, now.Mono)
 	switch {
 	case s.Suspect:
 		n.healing.cured = 0

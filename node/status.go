@@ -75,7 +75,7 @@ func (n *Node) nodeStatus(t *table) []kv.NodeStatus {
 func (n *Node) groupStatus(now core.Time) []kv.GroupStatus {
 	var list []kv.GroupStatus
 	for _, r := range n.running {
-		s := keyspace.Report(n.host.Replica(r.shard.group), now)
+		s := keyspace.Report(n.host.Replica(r.shard.group), r.shard.where, now)
 		s.Group, s.Keyspace, s.Shard = uint64(r.shard.group), r.shard.space.keyspace.Name, r.shard.index
 		s.Replica = uint32(r.shard.self)
 		if r.led != nil {
@@ -124,7 +124,7 @@ func (n *Node) leaderless() error {
 	var without []string
 	for _, s := range n.table.Load().ordered {
 		for _, sh := range s.shards {
-			if sh.self != 0 && sh.ledBy.Load() == 0 {
+			if sh.self != 0 && keyspace.Led(s.keyspace.Consistency) && sh.ledBy.Load() == 0 {
 				without = append(without, fmt.Sprintf("%s/%d", s.keyspace.Name, sh.index))
 			}
 		}

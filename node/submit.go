@@ -138,7 +138,7 @@ func (n *Node) sort(s *submission, calls []*kv.Call, now core.Time) {
 		}
 		read := c.Command.ReadOnly()
 		// What the loop has to do comes first, a read that found no permit included: one that comes after may see no less.
-		if read && sh.readUntil.Load() > int64(now) && !slices.Contains(s.asked, sh) {
+		if read && keyspace.ReadsHere(c.Keyspace.Consistency, &c.Command) && sh.readUntil.Load() > int64(now) && !slices.Contains(s.asked, sh) {
 			r, needsLog := n.read(sh, c, stamp)
 			if !needsLog {
 				s.fit(&r, true)

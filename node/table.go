@@ -122,7 +122,7 @@ func (t *table) find(c *kv.Call) (*shard, kv.Result) {
 		return s.shards[0], kv.Result{}
 	}
 	c.Command.Keys(func(key []byte) {
-		at := keyspace.ShardOf(key, len(s.shards))
+		at := s.keyspace.ShardOf(key)
 		crossed = crossed || keys > 0 && at != index
 		index = at
 		keys++

@@ -173,7 +173,7 @@ func (r *Replica) handle(event any) {
 		r.onReconfigure(e)
 	case core.Checkpoint:
 		r.mark(e.ID)
-	case core.PeerUp, core.Again:
+	case core.PeerUp, core.Again, core.Repair:
 	default:
 		panic(fmt.Sprintf("paxos: unexpected event %T", event))
 	}

@@ -73,7 +73,7 @@ func newClient(w *world, i int) *client {
 		c.think = w.options.Think
 	}
 	c.roams, c.home = c.rng.IntN(2) == 0, c.rng.IntN(w.options.Nodes)
-	if c.rng.IntN(2) == 0 {
+	if c.rng.IntN(2) == 0 && !w.options.Protocol.Sessionless {
 		c.newSession()
 	}
 	at := 0
@@ -133,7 +133,7 @@ func (c *client) next() {
 		o.command.Session = c.session
 		o.command.Session.Acked = c.session.Seq - 1
 	}
-	if level := c.w.options.Protocol.Level; level != nil {
+	if level := c.w.options.Protocol.Level; level != nil && !o.proof {
 		o.command.Level = level(c.rng, o.command.ReadOnly())
 	}
 	o.command.Token = c.tokens[o.group.id]
@@ -204,6 +204,10 @@ func (c *client) end(o *operation, r kv.Result) {
 		r = kv.Result{Code: kv.Unknown, Detail: "an earlier try may have been executed"}
 	}
 	o.op.Answer(int64(w.now), &r)
+	o.op.Level, o.op.Group = levelText(o.command.Level), uint64(o.group.id)
+	if o.op.Outcome == referee.Done && r.Origin != 0 {
+		o.op.Stamp, o.op.Met = referee.Stamp{Time: kv.HLC(r.Version), Origin: r.Origin}, levelText(r.Level)
+	}
 	w.trace.tellf("client %d: %s %s", c.id, o.op, r.Detail)
 	c.countOutcome(&o.op)
 	if o.recorded {
@@ -370,4 +374,12 @@ func (w *world) finalState(g *group, final referee.Final) {
 			final[key] = string(r.Value)
 		}
 	}
+}
+
+// levelText is a level as histories have it: nothing for the keyspace's own promise.
+func levelText(l kv.Level) string {
+	if l == kv.LevelDefault {
+		return ""
+	}
+	return l.String()
 }

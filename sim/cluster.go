@@ -10,6 +10,7 @@ import (
 	"github.com/gamutdb/gamut/keyspace"
 	"github.com/gamutdb/gamut/kv"
 	"github.com/gamutdb/gamut/paxos"
+	"github.com/gamutdb/gamut/quorum"
 )
 
 // Cluster is a world that its caller drives: no client and no fault but what is asked for, and time passes only in Advance
@@ -245,6 +246,9 @@ func protocolOf(d *keyspace.Descriptor, o keyspace.Options) *Protocol {
 	p := Protocol{Name: string(d.Consistency)}
 	if d.Consistency == kv.Linearizable {
 		p = Paxos(paxos.Options{}, 0)
+	}
+	if d.Consistency == kv.Quorum {
+		p = Quorum(quorum.Options{}, d.Terms.Atomic)
 	}
 	p.Config = nil // descriptors have their own
 	p.New = func(self core.ReplicaID) core.Replica { return keyspace.NewReplica(d, self, o) }

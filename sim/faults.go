@@ -30,6 +30,8 @@ type Faults struct {
 	Coup core.Time
 	// Keep says what a crash does to the batch being written: 0 loses it, 1 keeps it, 2 tosses a coin.
 	Keep int
+	// JumpMax is how far from the truth a wall clock that jumps is set, in milliseconds; 0: anything up to an hour.
+	JumpMax int64
 	// RateMax is the greatest error of a monotonic clock in millionths.
 	RateMax int64
 	// SegmentBytes and MemTableBytes are when the disk wants a new segment of the log, and makes the state durable by itself.

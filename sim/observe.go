@@ -32,7 +32,7 @@ func (c *Cluster) Status(id core.NodeID, d *keyspace.Descriptor, shard int) kv.G
 	var status kv.GroupStatus
 	if n.up && self != 0 {
 		replica := n.host.Replica(s.Group)
-		status = keyspace.Report(replica, n.now().Mono)
+		status = keyspace.Report(replica, s.Nodes(), n.now().Mono)
 		if led, ok := replica.(core.Led); ok {
 			status.Leader = uint32(s.Nodes()[led.Leader()])
 		}
@@ -49,6 +49,15 @@ func (c *Cluster) State(id core.NodeID, d *keyspace.Descriptor, shard int, f fun
 	}
 	if s.On(id) == 0 {
 		return fmt.Errorf("node %d has no replica of shard %d", id, shard)
+	}
+	if d.Consistency == kv.Quorum {
+		page := keyspace.Inspect(kv.Quorum, n.disk.Group(s.Group), s.Nodes(), n.host.Replica(s.Group), nil, false, 1<<30)
+		for _, item := range page.Items {
+			if !item.Deleted && (item.ExpireAt == 0 || item.ExpireAt > n.now().Wall) {
+				f(kv.Result{Key: item.Key, Value: item.Value, Version: item.Version, Flags: item.Flags, ExpireAt: item.ExpireAt, Existed: true})
+			}
+		}
+		return nil
 	}
 	command := kv.Command{Ops: []kv.Op{{Kind: kv.OpScan}}}
 	for {

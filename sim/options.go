@@ -37,6 +37,10 @@ type Protocol struct {
 	Level func(rng *rand.Rand, read bool) kv.Level
 	// MergeTokens makes clients carry tokens from answer to command; nil: they have none.
 	MergeTokens func(a, b []byte) []byte
+	// Bear takes out of the faults that were drawn what the protocol does not promise to bear; nil: it bears all.
+	Bear func(*Faults)
+	// Sessionless says that a command that is sent again is executed again, so that no client sends one of unknown fate again.
+	Sessionless bool
 	// Judge is what the referee has to say of a run; nil: that it is linearizable and durable.
 	Judge func(referee.History, referee.Final) []referee.Verdict
 	// Position is the log position at which a version was given; nil: the version itself.
@@ -138,6 +142,9 @@ func (o Options) withDefaults(rng *rand.Rand) Options {
 	}
 	if o.Faults == nil {
 		f := drawFaults(rng, o.Nodes)
+		if o.Protocol.Bear != nil {
+			o.Protocol.Bear(&f)
+		}
 		f.leaveOut(o.Without)
 		for _, quiet := range o.quiet {
 			quiet(&f)

@@ -484,6 +484,9 @@ func (s *strikes) wallJump() {
 	if s.rng.IntN(2) == 0 {
 		n.clock.wall = s.rng.Int64N(2000) - 1000
 	}
+	if most := s.f.JumpMax; most > 0 {
+		n.clock.wall = s.rng.Int64N(2*most+1) - most
+	}
 	s.w.trace.line("n%d's wall clock jumps to %d ms ahead", n.id, n.clock.wall)
 	s.w.event("clock", fmt.Sprintf("jumps to %d ms ahead", n.clock.wall), n)
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/gamutdb/gamut/audit"
+	"github.com/gamutdb/gamut/kv"
 )
 
 // auditTimeout bounds walks over everything that a cluster holds.
@@ -33,6 +34,13 @@ func auditCommand(g *global) *cobra.Command {
 			}
 			var result verdict
 			for _, task := range tasks {
+				if task.Consistency == kv.Quorum {
+					if err := p.Row(task.Group, task.Keyspace, fmt.Sprint(task.Shard), fmt.Sprint(task.Group.Group), "nothing", "",
+						"no chain: replicas without a leader have no log in common; verify compares what they hold"); err != nil {
+						return err
+					}
+					continue
+				}
 				r := audit.Chain(ctx, task.Group, task.Replicas)
 				text := result.judge(task, len(r.Ranges), r.Unchecked, r.Finding)
 				if err := p.Row(r, r.Keyspace, fmt.Sprint(r.Shard), fmt.Sprint(r.Group.Group), span(r.From, r.To), ranges(r.Ranges), text); err != nil {
@@ -64,6 +72,11 @@ func ranges(all []audit.Range) string {
 
 // tasks are the groups to look at: all, or those of --keyspace if it was given.
 func (g *global) tasks(ctx context.Context, c *cobra.Command) ([]audit.Task, error) {
+	return g.tasksOf(ctx, !c.Flags().Changed("keyspace"))
+}
+
+// tasksOf are the groups of all keyspaces, or of the chosen one, which may be the default.
+func (g *global) tasksOf(ctx context.Context, all bool) ([]audit.Task, error) {
 	cluster := g.cluster()
 	keyspaces, err := cluster.Keyspaces(ctx)
 	if err != nil {
@@ -83,7 +96,6 @@ func (g *global) tasks(ctx context.Context, c *cobra.Command) ([]audit.Task, err
 		}
 		nodes = append(nodes, asked)
 	}
-	all := !c.Flags().Changed("keyspace")
 	tasks := audit.Plan(keyspaces, nodes, func(name string) bool { return all || name == g.keyspace })
 	if len(tasks) == 0 {
 		return nil, noKeyspace(g.keyspace)

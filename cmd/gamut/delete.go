@@ -33,5 +33,5 @@ func deleteCommand(g *global) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&version, "version", "", "remove only if the key has this version")
-	return cmd
+	return g.levelFlag(cmd)
 }

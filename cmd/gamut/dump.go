@@ -7,7 +7,7 @@ import (
 )
 
 func dumpCommand(g *global) *cobra.Command {
-	return &cobra.Command{
+	return g.levelFlag(&cobra.Command{
 		Use:   "dump",
 		Short: "Print all records of a keyspace, as lines of JSON unless -o says otherwise",
 		Long: "Print all records of a keyspace in key order, as lines of JSON unless -o says otherwise. Keys and values that are\n" +
@@ -18,5 +18,5 @@ func dumpCommand(g *global) *cobra.Command {
 			}
 			return g.scan(c, url.Values{"values": {"true"}}, true)
 		},
-	}
+	})
 }

@@ -14,7 +14,7 @@ import (
 )
 
 func getCommand(g *global) *cobra.Command {
-	return &cobra.Command{
+	return g.levelFlag(&cobra.Command{
 		Use:   "get KEY",
 		Short: "Print the value of a key",
 		Long:  "Print the value of a key. Raw output is the value's bytes and nothing else.",
@@ -41,7 +41,7 @@ func getCommand(g *global) *cobra.Command {
 			}
 			return g.only(c, recordColumns, record, recordCells(&record, []byte(args[0]), value)...)
 		},
-	}
+	})
 }
 
 var recordColumns = []string{"KEY", "VERSION", "EXPIRES", "VALUE"}

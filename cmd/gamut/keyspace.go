@@ -34,9 +34,13 @@ func keyspaceCreate(g *global) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&consistency, "consistency", string(kv.Linearizable), "how its replicas agree")
-	cmd.Flags().IntVar(&spec.Shards, "shards", 1, "parts of its keys, each with replicas of its own")
+	cmd.Flags().IntVar(&spec.Shards, "shards", 0, "parts of its keys, each with replicas of its own (default: 1, or as many as --splits makes)")
 	cmd.Flags().IntVar(&spec.Replicas, "replicas", 0, "replicas of each shard (default: 3, or as many as there are nodes)")
 	cmd.Flags().StringVar(&spec.Lease, "lease", "", "off: every read confirms the leadership instead of trusting bounded clock drift")
+	cmd.Flags().StringVar(&spec.Partitioner, "partitioner", "", "how keys are spread: hash, ordered (ranges of bytes) or numeric (ranges of decimal numbers) (default hash)")
+	cmd.Flags().StringSliceVar(&spec.Splits, "splits", nil, "first keys of all shards but the first, in order, of an ordered or numeric keyspace")
+	cmd.Flags().BoolVar(&spec.Atomic, "atomic", false, "quorum: linearizable gets, puts and deletions, for one more round of messages a write")
+	cmd.Flags().BoolVar(&spec.ClientStamps, "client-stamps", false, "quorum: a write may bring a stamp of its own")
 	return cmd
 }
 

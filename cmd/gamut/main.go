@@ -22,6 +22,7 @@ import (
 
 	"github.com/gamutdb/gamut/cmd/gamut/internal/settings"
 	"github.com/gamutdb/gamut/cmd/gamut/internal/show"
+	doorhttp "github.com/gamutdb/gamut/door/http"
 	"github.com/gamutdb/gamut/door/http/remote"
 	"github.com/gamutdb/gamut/kv"
 )
@@ -95,6 +96,24 @@ type global struct {
 	addresses []string
 	keyspace  string
 	output    string
+	level     string
+}
+
+// levelFlag adds --level to a command that reads or writes keys.
+func (g *global) levelFlag(c *cobra.Command) *cobra.Command {
+	c.Flags().StringVar(&g.level, "level", "", "what the request asks of its keyspace, such as one, two, quorum or all (default: the keyspace's own promise)")
+	return c
+}
+
+// levelHeader is a header that asks for the level.
+func (g *global) levelHeader(h http.Header) http.Header {
+	if g.level != "" {
+		if h == nil {
+			h = http.Header{}
+		}
+		h.Set(doorhttp.HeaderLevel, g.level)
+	}
+	return h
 }
 
 func root() *cobra.Command {
@@ -117,7 +136,8 @@ func root() *cobra.Command {
 	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
 	c.AddCommand(
 		getCommand(g), putCommand(g), deleteCommand(g), casCommand(g), incrCommand(g), scanCommand(g), dumpCommand(g),
-		keyspaceCommand(g), nodeCommand(g), balanceCommand(g), statusCommand(g), verifyCommand(g), auditCommand(g), logCommand(g), versionCommand(g),
+		keyspaceCommand(g), nodeCommand(g), balanceCommand(g), statusCommand(g), inspectCommand(g), repairCommand(g),
+		verifyCommand(g), auditCommand(g), logCommand(g), versionCommand(g),
 		startCommand(), devCommand(), labCommand(g),
 	)
 	refuseUnknown(c)
@@ -147,6 +167,7 @@ func (g *global) cluster() *remote.Cluster {
 // ask sends a request about one key. Its errors say which key, of which keyspace.
 func (g *global) ask(ctx context.Context, key string, q remote.Request) (*http.Response, error) {
 	q.Path = remote.KeyPath(g.keyspace, []byte(key))
+	q.Header = g.levelHeader(q.Header)
 	resp, err := g.cluster().Do(ctx, q)
 	var e *kv.Error
 	if errors.As(err, &e) && e.Code == kv.NoKeyspace {

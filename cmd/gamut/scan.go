@@ -38,7 +38,7 @@ func scanCommand(g *global) *cobra.Command {
 	cmd.Flags().StringVar(&from, "from", "", "first key to list")
 	cmd.Flags().IntVar(&limit, "limit", 0, "how many keys at most (default all)")
 	cmd.Flags().BoolVar(&values, "values", false, "print values too")
-	return cmd
+	return g.levelFlag(cmd)
 }
 
 // scan prints what a scan finds and says on standard error where it was cut.
@@ -52,7 +52,7 @@ func (g *global) scan(c *cobra.Command, query url.Values, values bool) error {
 		return err
 	}
 	raw := g.raw(c)
-	next, err := g.cluster().Scan(c.Context(), g.keyspace, query, func(r doorhttp.Record) error {
+	next, err := g.cluster().Scan(c.Context(), g.keyspace, query, g.levelHeader(nil), func(r doorhttp.Record) error {
 		key, err := r.KeyBytes()
 		if err != nil {
 			return err

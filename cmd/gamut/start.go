@@ -34,6 +34,8 @@ func startCommand() *cobra.Command {
 	cmd.Flags().String("join", "", "host:peerport of a member of a running cluster, to become a member of it")
 	cmd.Flags().String("name", "", "name of the cluster; without one the addresses in the list can never change")
 	cmd.Flags().String("keyspaces", "", "keyspaces to make if they are not there yet (default \"default\")")
+	cmd.Flags().String("memcached-keyspace", "", "keyspace of memcached clients (default \"default\")")
+	cmd.Flags().String("memcached-level", "", "what memcached clients ask of it, such as one or all (default: the keyspace's own promise)")
 	cmd.Flags().Bool("insecure", false, "allow addresses that other machines can reach, without TLS or users")
 	cmd.Flags().Bool("lab", false, "let whoever reaches the HTTP door hurt this node: cut links, move clocks, fail the disk")
 	cmd.Flags().String("debug", "", "loopback address for profiles, such as 127.0.0.1:6060")

@@ -12,10 +12,10 @@ import (
 )
 
 func statusCommand(g *global) *cobra.Command {
-	var groups bool
+	var groups, quorum bool
 	cmd := &cobra.Command{
 		Use:   "status",
-		Short: "Show every node as it sees itself; --groups shows every replica",
+		Short: "Show every node as it sees itself; --groups shows every replica, --quorum those without a leader",
 		RunE: func(c *cobra.Command, _ []string) error {
 			ctx, cancel := bounded(c)
 			defer cancel()
@@ -23,12 +23,16 @@ func statusCommand(g *global) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if quorum {
+				return g.quorumStatus(c, members)
+			}
 			if groups {
 				return g.groupStatus(c, members)
 			}
 			return g.nodeStatus(c, members)
 		},
 	}
+	cmd.Flags().BoolVar(&quorum, "quorum", false, "one row for each replica of a quorum keyspace: hints, repairs, deleted keys that are kept")
 	cmd.Flags().BoolVar(&groups, "groups", false, "one row for each replica")
 	return cmd
 }

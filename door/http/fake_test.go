@@ -197,6 +197,12 @@ func (f *fake) StateDigest(_ context.Context, _, index uint64) (kv.StateDigest, 
 	return kv.StateDigest{Node: 1, Index: index, Keys: 3, Digest: "abc"}, nil
 }
 
+func (f *fake) Repair(context.Context, uint64) error { return nil }
+
+func (f *fake) Inspect(_ context.Context, _ uint64, from []byte, one bool, limit int) (kv.InspectPage, error) {
+	return kv.InspectPage{Node: 1, Items: []kv.InspectItem{{Key: from, Value: []byte(fmt.Sprint(one, limit))}}}, nil
+}
+
 func (f *fake) Blocks(ctx context.Context, _, from uint64, limit int, payload bool) ([]kv.BlockInfo, error) {
 	if limit == 0 {
 		<-ctx.Done()

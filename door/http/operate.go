@@ -126,6 +126,25 @@ func (s *Server) checkpoint(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
+func (s *Server) repair(w http.ResponseWriter, r *http.Request) {
+	s.group(w, r, nil, func(ctx context.Context, group uint64, _ url.Values) (any, error) {
+		return map[string]uint64{"group": group}, s.admin.Repair(ctx, group)
+	})
+}
+
+func (s *Server) inspect(w http.ResponseWriter, r *http.Request) {
+	s.group(w, r, []string{"key", "from", "limit"}, func(ctx context.Context, group uint64, q url.Values) (any, error) {
+		limit, err := number(q, "limit", 256, 4096)
+		if err != nil {
+			return nil, err
+		}
+		if q.Has("key") {
+			return s.admin.Inspect(ctx, group, []byte(q.Get("key")), true, 1)
+		}
+		return s.admin.Inspect(ctx, group, []byte(q.Get("from")), false, int(limit))
+	})
+}
+
 func (s *Server) state(w http.ResponseWriter, r *http.Request) {
 	s.group(w, r, []string{"index", "from", "limit"}, func(ctx context.Context, group uint64, q url.Values) (any, error) {
 		index, err := number(q, "index", 0, 1<<64-1)

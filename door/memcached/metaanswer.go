@@ -28,7 +28,7 @@ func (p *pipeline) recacheStale() {
 			submitted = true
 		}
 		again := p.second.Add()
-		again.Keyspace = call.Keyspace
+		again.Keyspace, again.Command.Level = call.Keyspace, p.server.options.Level
 		again.Command.Conds = append(again.Command.Conds, kv.Cond{Key: r.key, Kind: kv.CondVersion, Version: view.Version})
 		o := addOp(&again.Command, r.key)
 		o.Kind, o.Quiet = kv.OpRecache, true

@@ -15,6 +15,8 @@ import (
 type Options struct {
 	// Keyspace is where keys without a bound prefix live; default "default".
 	Keyspace string
+	// Level is what all requests of this listener ask of their keyspaces: memcached's protocol has no word for it.
+	Level kv.Level
 	// Prefixes binds key prefixes to keyspaces, such as "clicks:" to "clicks". The longest that fits decides; the key
 	// keeps its prefix.
 	Prefixes map[string]string

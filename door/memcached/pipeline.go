@@ -294,7 +294,7 @@ func (p *pipeline) add(r request, key []byte) *kv.Op {
 	r.to = r.from + 1
 	r.key = key
 	call := p.batch.Add()
-	call.Keyspace = space
+	call.Keyspace, call.Command.Level = space, p.server.options.Level
 	p.requests = append(p.requests, r)
 	return addOp(&call.Command, key)
 }

@@ -201,8 +201,8 @@ func (c *Cluster) Ready(ctx context.Context) error {
 }
 
 // Scan calls f with each record in key order; values tells whether they come with their values.
-func (c *Cluster) Scan(ctx context.Context, keyspace string, query url.Values, f func(doorhttp.Record) error) (next []byte, err error) {
-	resp, err := c.Do(ctx, Request{Method: "GET", Path: "/v1/keyspaces/" + url.PathEscape(keyspace) + "/keys", Query: query})
+func (c *Cluster) Scan(ctx context.Context, keyspace string, query url.Values, header http.Header, f func(doorhttp.Record) error) (next []byte, err error) {
+	resp, err := c.Do(ctx, Request{Method: "GET", Path: "/v1/keyspaces/" + url.PathEscape(keyspace) + "/keys", Query: query, Header: header})
 	if err != nil {
 		return nil, err
 	}
@@ -259,6 +259,21 @@ func (n *Node) StatePage(ctx context.Context, group, index uint64, from []byte, 
 func (n *Node) StateDigest(ctx context.Context, group, index uint64) (digest kv.StateDigest, err error) {
 	err = n.group(ctx, "GET", group, "digest", url.Values{"index": decimal(index)}, &digest)
 	return digest, err
+}
+
+// Repair is kv.Admin's.
+func (n *Node) Repair(ctx context.Context, group uint64) error {
+	return n.group(ctx, "POST", group, "repair", nil, new(any))
+}
+
+// Inspect is kv.Admin's.
+func (n *Node) Inspect(ctx context.Context, group uint64, from []byte, one bool, limit int) (page kv.InspectPage, err error) {
+	query := url.Values{"from": {string(from)}, "limit": decimal(uint64(limit))}
+	if one {
+		query = url.Values{"key": {string(from)}}
+	}
+	err = n.group(ctx, "GET", group, "inspect", query, &page)
+	return page, err
 }
 
 // Blocks is kv.Admin's.

@@ -21,6 +21,8 @@ import (
 	"time"
 
 	"github.com/pelletier/go-toml/v2"
+
+	"github.com/gamutdb/gamut/kv"
 )
 
 // Offsets of a node's ports from its base port.
@@ -54,6 +56,10 @@ type Node struct {
 	Name string `toml:"name"`
 	// Keyspaces are made at the start if they are not there yet; default.
 	Keyspaces []string `toml:"keyspaces"`
+	// MemcachedKeyspace is where memcached clients work, MemcachedLevel what their requests ask of it, since their protocol
+	// has words for neither; default, and the keyspace's own promise.
+	MemcachedKeyspace string `toml:"memcached-keyspace"`
+	MemcachedLevel    string `toml:"memcached-level"`
 	// Insecure allows addresses other than the loopback: until there is TLS, whoever reaches them may read and write all.
 	Insecure bool `toml:"insecure"`
 	// Lab lets whoever reaches the HTTP door hurt this node on purpose, for tests and demonstrations.
@@ -128,6 +134,10 @@ func (n *Node) Override(name, text, where string) error {
 		n.Name = text
 	case "keyspaces":
 		n.Keyspaces = List(text)
+	case "memcached-keyspace":
+		n.MemcachedKeyspace = text
+	case "memcached-level":
+		n.MemcachedLevel = text
 	case "insecure":
 		n.Insecure, err = strconv.ParseBool(text)
 	case "lab":
@@ -146,7 +156,7 @@ func (n *Node) Override(name, text, where string) error {
 }
 
 // Names are all settings.
-var Names = []string{"node", "dir", "host", "base-port", "cluster", "join", "name", "keyspaces", "insecure", "lab", "debug", "drain"}
+var Names = []string{"node", "dir", "host", "base-port", "cluster", "join", "name", "keyspaces", "memcached-keyspace", "memcached-level", "insecure", "lab", "debug", "drain"}
 
 // Variable is the name of a setting in the environment.
 func Variable(name string) string {
@@ -216,6 +226,9 @@ func (n *Node) resolveJoin() error {
 func (n *Node) resolveRest() error {
 	if len(n.Keyspaces) == 0 {
 		n.Keyspaces = []string{"default"}
+	}
+	if _, err := kv.ParseLevel(n.MemcachedLevel); err != nil {
+		return wrong("memcached-level: %v", err)
 	}
 	if n.Drain == "" {
 		n.Drain = "10s"
@@ -292,6 +305,12 @@ func (n *Node) Exposed() bool { return !loopback(n.Host) }
 // Peers are the nodes' peer addresses by number.
 func (n *Node) Peers() map[uint32]string { return n.peers }
 
+// Level is MemcachedLevel; Resolve has checked it.
+func (n *Node) Level() kv.Level {
+	level, _ := kv.ParseLevel(n.MemcachedLevel)
+	return level
+}
+
 // DrainTime is Drain as a duration.
 func (n *Node) DrainTime() time.Duration { return n.drain }
 
@@ -318,6 +337,12 @@ func (n *Node) Args() []string {
 	}
 	if n.Name != "" {
 		args = append(args, "--name", n.Name)
+	}
+	if n.MemcachedKeyspace != "" {
+		args = append(args, "--memcached-keyspace", n.MemcachedKeyspace)
+	}
+	if n.MemcachedLevel != "" {
+		args = append(args, "--memcached-level", n.MemcachedLevel)
 	}
 	if n.Insecure {
 		args = append(args, "--insecure")

@@ -1,0 +1,472 @@
+package quorum
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/kv"
+)
+
+// Kinds of messages. The numbers are on the wire.
+const (
+	kindWrite byte = iota + 1
+	kindWritten
+	kindRead
+	kindValues
+	kindScan
+	kindPage
+	kindProbe
+	kindLeaves
+	kindRange
+	kindDifference
+	kindLine
+	kindLineSet
+)
+
+// Source is on whose behalf records are written: it decides which of them a replica refuses.
+type Source uint8
+
+// Sources.
+const (
+	FromClient  Source = 1
+	FromHint    Source = 2
+	FromRead    Source = 3 // read repair
+	FromEntropy Source = 4 // anti-entropy, which alone may bring what is older than the refusal line
+	sources            = 5
+)
+
+// Reason says why a replica refused a record.
+type Reason uint8
+
+// Reasons.
+const (
+	// BelowLine: the record is older than what the replica promised to refuse; all replicas held the newest then.
+	BelowLine Reason = 1
+	// TooFarAhead: its stamp is further ahead of the replica's clock than clocks may be apart (rule H2).
+	TooFarAhead Reason = 2
+	// Purged: its sender does not know yet what has been forgotten here.
+	Purged Reason = 3
+	// Doubtful: the replica lost something, and may have forgotten that it refuses this.
+	Doubtful Reason = 4
+	reasons         = 5
+)
+
+// Write carries records; it is answered by Written with the same number.
+type Write struct {
+	Batch  uint64
+	Source Source
+	// Purge is the sender's purge line.
+	Purge kv.HLC
+	Items items
+}
+
+// Refusal is one item of a Write that was not stored.
+type Refusal struct {
+	Item   uint32
+	Reason Reason
+}
+
+// Written says that for each item of a Write that is not refused, the record that now stands is durable, whichever it is.
+type Written struct {
+	Batch   uint64
+	Refused []Refusal
+}
+
+// Read asks for the records of keys. Hash is that of the record that the asker holds, so that an equal one need not be sent.
+type Read struct {
+	Batch uint64
+	Keys  []ReadKey
+}
+
+// ReadKey is one key of a Read.
+type ReadKey struct {
+	Key  []byte
+	Hash uint64
+}
+
+// Values answers a Read, key by key. A suspect replica does not know what it has lost, and does not count.
+type Values struct {
+	Batch   uint64
+	Suspect bool
+	Records []Value
+}
+
+// Value is a replica's record for a key: the one with the hash that was named, or Record, empty if there is none.
+type Value struct {
+	Same   bool
+	Record []byte
+}
+
+// Scan asks for the records of a range of keys, From <= key < To (empty: to the end), at most Limit of them.
+type Scan struct {
+	ID       uint64
+	From, To []byte
+	Limit    uint32
+}
+
+// Page answers a Scan: all records of the range below End; an empty End is the end of the range.
+type Page struct {
+	ID      uint64
+	Suspect bool
+	Items   items
+	End     []byte
+}
+
+// Probe asks a peer to compare: Root sums up all that the sender holds; zero: it does not know yet.
+type Probe struct {
+	Session uint64
+	Purge   kv.HLC
+	Root    uint64
+}
+
+// Leaves answers a Probe: nothing differs, or the sums of the answerer's buckets. None, though it differs: it has none yet.
+type Leaves struct {
+	Session uint64
+	// Refuse and Purge are the answerer's lines.
+	Refuse, Purge kv.HLC
+	Same          bool
+	Suspect       bool
+	Sums          []sum
+}
+
+// Range names the records of the sender in From <= key < To (empty: to the end) that lie in the buckets.
+type Range struct {
+	Session  uint64
+	Number   uint64
+	Purge    kv.HLC
+	Buckets  []byte // a bitmap; empty: all
+	From, To []byte
+	Entries  []Entry
+}
+
+// Entry names a record.
+type Entry struct {
+	Key   []byte
+	Stamp Stamp
+	Hash  uint64
+}
+
+// Difference answers a Range up to the key Until (empty: to its end): the records that are newer here, and the keys of those
+// that are newer there.
+type Difference struct {
+	Session uint64
+	Number  uint64
+	Purge   kv.HLC
+	Until   []byte
+	Items   items
+	Wanted  [][]byte
+}
+
+// Line raises a line for good: to refuse below Refuse, or to forget below Purge.
+type Line struct {
+	Session       uint64
+	Refuse, Purge kv.HLC
+}
+
+// LineSet says that a line is durable.
+type LineSet struct{ Session uint64 }
+
+// stored is a replica's word to itself: all that it wrote up to Pos is durable.
+type stored struct{ Pos uint64 }
+
+// AppendTo is never called: the message does not leave the replica.
+func (stored) AppendTo([]byte) []byte { panic("quorum: a message to oneself has no encoding") }
+
+// AppendTo encodes the message.
+func (m Write) AppendTo(b []byte) []byte {
+	w := writer{append(b, kindWrite)}
+	w.uint(m.Batch)
+	w.uint(uint64(m.Source))
+	w.uint(uint64(m.Purge))
+	w.bytes(m.Items)
+	return w.b
+}
+
+// AppendTo encodes the message.
+func (m Written) AppendTo(b []byte) []byte {
+	w := writer{append(b, kindWritten)}
+	w.uint(m.Batch)
+	w.uint(uint64(len(m.Refused)))
+	for _, f := range m.Refused {
+		w.uint(uint64(f.Item))
+		w.uint(uint64(f.Reason))
+	}
+	return w.b
+}
+
+// AppendTo encodes the message.
+func (m Read) AppendTo(b []byte) []byte {
+	w := writer{append(b, kindRead)}
+	w.uint(m.Batch)
+	w.uint(uint64(len(m.Keys)))
+	for i := range m.Keys {
+		w.bytes(m.Keys[i].Key)
+		w.fixed(m.Keys[i].Hash)
+	}
+	return w.b
+}
+
+// AppendTo encodes the message.
+func (m Values) AppendTo(b []byte) []byte {
+	w := writer{append(b, kindValues)}
+	w.uint(m.Batch)
+	w.bool(m.Suspect)
+	w.uint(uint64(len(m.Records)))
+	for i := range m.Records {
+		w.bool(m.Records[i].Same)
+		w.bytes(m.Records[i].Record)
+	}
+	return w.b
+}
+
+// AppendTo encodes the message.
+func (m Scan) AppendTo(b []byte) []byte {
+	w := writer{append(b, kindScan)}
+	w.uint(m.ID)
+	w.bytes(m.From)
+	w.bytes(m.To)
+	w.uint(uint64(m.Limit))
+	return w.b
+}
+
+// AppendTo encodes the message.
+func (m Page) AppendTo(b []byte) []byte {
+	w := writer{append(b, kindPage)}
+	w.uint(m.ID)
+	w.bool(m.Suspect)
+	w.bytes(m.Items)
+	w.bytes(m.End)
+	return w.b
+}
+
+// AppendTo encodes the message.
+func (m Probe) AppendTo(b []byte) []byte {
+	w := writer{append(b, kindProbe)}
+	w.uint(m.Session)
+	w.uint(uint64(m.Purge))
+	w.fixed(m.Root)
+	return w.b
+}
+
+// AppendTo encodes the message.
+func (m Leaves) AppendTo(b []byte) []byte {
+	w := writer{append(b, kindLeaves)}
+	w.uint(m.Session)
+	w.uint(uint64(m.Refuse))
+	w.uint(uint64(m.Purge))
+	w.bool(m.Same)
+	w.bool(m.Suspect)
+	w.uint(uint64(len(m.Sums)))
+	for _, s := range m.Sums {
+		w.fixed(s[0])
+		w.fixed(s[1])
+	}
+	return w.b
+}
+
+// AppendTo encodes the message.
+func (m Range) AppendTo(b []byte) []byte {
+	w := writer{append(b, kindRange)}
+	w.uint(m.Session)
+	w.uint(m.Number)
+	w.uint(uint64(m.Purge))
+	w.bytes(m.Buckets)
+	w.bytes(m.From)
+	w.bytes(m.To)
+	w.uint(uint64(len(m.Entries)))
+	for i := range m.Entries {
+		e := &m.Entries[i]
+		w.bytes(e.Key)
+		w.stamp(e.Stamp)
+		w.fixed(e.Hash)
+	}
+	return w.b
+}
+
+// AppendTo encodes the message.
+func (m Difference) AppendTo(b []byte) []byte {
+	w := writer{append(b, kindDifference)}
+	w.uint(m.Session)
+	w.uint(m.Number)
+	w.uint(uint64(m.Purge))
+	w.bytes(m.Until)
+	w.bytes(m.Items)
+	w.uint(uint64(len(m.Wanted)))
+	for _, key := range m.Wanted {
+		w.bytes(key)
+	}
+	return w.b
+}
+
+// AppendTo encodes the message.
+func (m Line) AppendTo(b []byte) []byte {
+	w := writer{append(b, kindLine)}
+	w.uint(m.Session)
+	w.uint(uint64(m.Refuse))
+	w.uint(uint64(m.Purge))
+	return w.b
+}
+
+// AppendTo encodes the message.
+func (m LineSet) AppendTo(b []byte) []byte {
+	w := writer{append(b, kindLineSet)}
+	w.uint(m.Session)
+	return w.b
+}
+
+type writer struct{ b []byte }
+
+func (w *writer) uint(v uint64)  { w.b = binary.AppendUvarint(w.b, v) }
+func (w *writer) fixed(v uint64) { w.b = binary.BigEndian.AppendUint64(w.b, v) }
+func (w *writer) bytes(v []byte) { w.uint(uint64(len(v))); w.b = append(w.b, v...) }
+func (w *writer) stamp(v Stamp)  { w.uint(uint64(v.Time)); w.uint(uint64(v.Origin)) }
+func (w *writer) bool(v bool)    { w.b = append(w.b, byte(truth(v))) }
+
+var errMessage = errors.New("malformed quorum message")
+
+type reader struct {
+	b   []byte
+	bad bool
+}
+
+func (r *reader) uint() uint64 {
+	v, n := binary.Uvarint(r.b)
+	if n <= 0 {
+		r.bad, r.b = true, nil
+		return 0
+	}
+	r.b = r.b[n:]
+	return v
+}
+
+func (r *reader) take(n uint64) []byte {
+	if n > uint64(len(r.b)) {
+		r.bad, r.b = true, nil
+		return nil
+	}
+	v := r.b[:n:n]
+	r.b = r.b[n:]
+	return v
+}
+
+func (r *reader) fixed() uint64 {
+	if b := r.take(8); b != nil {
+		return binary.BigEndian.Uint64(b)
+	}
+	return 0
+}
+
+func (r *reader) bytes() []byte { return r.take(r.uint()) }
+func (r *reader) bool() bool    { v := r.take(1); return len(v) == 1 && v[0] == 1 }
+func (r *reader) hlc() kv.HLC   { return kv.HLC(r.uint()) }
+func (r *reader) stamp() Stamp  { return Stamp{r.hlc(), core.ReplicaID(r.uint())} }
+
+// small reads a number below a bound.
+func (r *reader) small(bound uint64) uint64 {
+	v := r.uint()
+	r.bad = r.bad || v >= bound
+	return v
+}
+
+// key reads a key of a client's record, or of the end of a range.
+func (r *reader) key() []byte {
+	k := r.bytes()
+	r.bad = r.bad || len(k) == 0 || k[0] != DataKind && k[0] != DataKind+1
+	return k
+}
+
+func (r *reader) items() items {
+	b := items(r.bytes())
+	r.bad = r.bad || b.check() != nil
+	return b
+}
+
+// record reads a record, or nothing.
+func (r *reader) record() []byte {
+	b := r.bytes()
+	if len(b) > 0 {
+		if _, err := DecodeRecord(b); err != nil {
+			r.bad = true
+		}
+	}
+	return b
+}
+
+// each calls f as often as the number that comes says, unless what follows is too short for that.
+func (r *reader) each(size int, f func()) {
+	n := r.uint()
+	if n > uint64(len(r.b)/size) {
+		r.bad = true
+	}
+	for ; n > 0 && !r.bad; n-- {
+		f()
+	}
+}
+
+// DecodeMessage decodes a message of a peer. The message keeps b.
+func DecodeMessage(b []byte) (core.Message, error) {
+	if len(b) == 0 {
+		return nil, errMessage
+	}
+	r := &reader{b: b[1:]}
+	m := r.message(b[0])
+	if m == nil || r.bad || len(r.b) > 0 {
+		return nil, errMessage
+	}
+	return m, nil
+}
+
+func (r *reader) message(kind byte) core.Message {
+	switch kind {
+	case kindWrite:
+		return Write{r.uint(), Source(r.small(sources)), r.hlc(), r.items()}
+	case kindWritten:
+		m := Written{Batch: r.uint()}
+		r.each(2, func() { m.Refused = append(m.Refused, Refusal{uint32(r.small(1 << 32)), Reason(r.small(reasons))}) })
+		return m
+	case kindRead:
+		m := Read{Batch: r.uint()}
+		r.each(9, func() { m.Keys = append(m.Keys, ReadKey{r.key(), r.fixed()}) })
+		return m
+	case kindValues:
+		m := Values{Batch: r.uint(), Suspect: r.bool()}
+		r.each(2, func() { m.Records = append(m.Records, Value{r.bool(), r.record()}) })
+		return m
+	case kindScan:
+		return Scan{r.uint(), r.key(), r.bytes(), uint32(r.small(1 << 32))}
+	case kindPage:
+		return Page{r.uint(), r.bool(), r.items(), r.bytes()}
+	case kindProbe:
+		return Probe{r.uint(), r.hlc(), r.fixed()}
+	case kindLeaves:
+		m := Leaves{Session: r.uint(), Refuse: r.hlc(), Purge: r.hlc(), Same: r.bool(), Suspect: r.bool()}
+		r.each(16, func() { m.Sums = append(m.Sums, sum{r.fixed(), r.fixed()}) })
+		r.bad = r.bad || len(m.Sums) != 0 && len(m.Sums) != buckets
+		return m
+	case kindRange:
+		return r.rangeMessage()
+	case kindDifference:
+		m := Difference{Session: r.uint(), Number: r.uint(), Purge: r.hlc(), Until: r.bytes(), Items: r.items()}
+		r.each(2, func() { m.Wanted = append(m.Wanted, r.key()) })
+		return m
+	case kindLine:
+		return Line{r.uint(), r.hlc(), r.hlc()}
+	case kindLineSet:
+		return LineSet{r.uint()}
+	}
+	return nil
+}
+
+func (r *reader) rangeMessage() Range {
+	m := Range{Session: r.uint(), Number: r.uint(), Purge: r.hlc(), Buckets: r.bytes(), From: r.key(), To: r.bytes()}
+	r.bad = r.bad || len(m.Buckets) != 0 && len(m.Buckets) != buckets/8
+	r.each(11, func() { m.Entries = append(m.Entries, Entry{r.key(), r.stamp(), r.fixed()}) })
+	return m
+}
+
+// String is the message without its sums, for traces.
+func (m Leaves) String() string {
+	return fmt.Sprintf("{%d %d same %t suspect %t, %d sums}", m.Session, m.Purge, m.Same, m.Suspect, len(m.Sums))
+}

@@ -1,0 +1,91 @@
+package sim
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/gamutdb/gamut/quorum"
+)
+
+// TestQuorumSeeds runs the leaderless protocol under every fault that it promises to bear.
+func TestQuorumSeeds(t *testing.T) {
+	runSeeds(t, func(seed uint64) Protocol { return DrawQuorum(seed, quorum.NoMutation, false) })
+}
+
+// TestAtomicSeeds runs the same with linearizable gets, puts and deletions.
+func TestAtomicSeeds(t *testing.T) {
+	runSeeds(t, func(seed uint64) Protocol { return DrawQuorum(seed, quorum.NoMutation, true) })
+}
+
+// quorumSwarm draws the options of a run of the leaderless protocol in which a bug shows.
+type quorumSwarm func(seed uint64, planted quorum.Mutation) Options
+
+func anyQuorum(seed uint64, planted quorum.Mutation) Options {
+	return Options{Seed: seed, Protocol: DrawQuorum(seed, planted, false)}
+}
+
+func anyAtomic(seed uint64, planted quorum.Mutation) Options {
+	return Options{Seed: seed, Protocol: DrawQuorum(seed, planted, true)}
+}
+
+// quorumMutations says for the bugs of package quorum that show to clients or break an invariant in which swarm they do, and which
+// checkers must find them there. The others need one certain order of events; scripts of the package have it.
+var quorumMutations = map[quorum.Mutation]struct {
+	by    []Kind
+	swarm quorumSwarm
+}{
+	quorum.RollBack:           {[]Kind{Linearizability, Durability}, anyAtomic},
+	quorum.CountHints:         {[]Kind{Linearizability}, anyAtomic},
+	quorum.PurgeByAge:         {[]Kind{Invariant}, anyQuorum},
+	quorum.AnswerBeforeRepair: {[]Kind{Linearizability}, anyQuorum},
+	quorum.RestampRepairs:     {[]Kind{Durability, Linearizability}, anyQuorum},
+	quorum.StoreBlindly:       {[]Kind{Invariant}, anyQuorum},
+	quorum.CountTwice:         {[]Kind{Linearizability}, anyAtomic},
+	quorum.LateUnavailable:    {[]Kind{Linearizability}, anyQuorum},
+	quorum.AckBeforeDurable:   {[]Kind{Linearizability, Durability}, anyQuorum},
+	quorum.SkipFirstPhase:     {[]Kind{Linearizability}, anyAtomic},
+}
+
+// TestQuorumMutations plants each of them.
+func TestQuorumMutations(t *testing.T) {
+	for _, m := range quorum.Mutations() {
+		c, ok := quorumMutations[m]
+		if !ok {
+			continue
+		}
+		t.Run(m.String(), func(t *testing.T) {
+			for seed := uint64(1); seed <= uint64(*canaryFlag); seed++ {
+				if r := Run(c.swarm(seed, m)); r.Failure != "" && slices.Contains(c.by, r.Kind) {
+					t.Logf("seed %d: %.300s", seed, r.Failure)
+					return
+				}
+			}
+			t.Fatalf("not found by %v within %d seeds", c.by, *canaryFlag)
+		})
+	}
+}
+
+// TestQuorumIsNotLinearizable shows the limit that is told to users: without the first phase of an atomic keyspace, skewed
+// clocks let an acknowledged write lose to an earlier one. A referee that found nothing here would not be looking.
+func TestQuorumIsNotLinearizable(t *testing.T) {
+	for seed := uint64(1); seed <= uint64(*canaryFlag); seed++ {
+		p := DrawQuorum(seed, quorum.NoMutation, false)
+		p.Level, p.Judge = nil, judgeAtomic
+		f := Calm()
+		f.JumpMax, f.WallJump = 200, 300*Millisecond
+		if r := Run(Options{Seed: seed, Protocol: p, Faults: f, Think: 5 * Millisecond}); r.Kind == Linearizability {
+			t.Logf("seed %d: %.400s", seed, r.Failure)
+			return
+		}
+	}
+	t.Fatal("every history of a quorum keyspace was linearizable")
+}
+
+func TestQuorumSameSeedSameTrace(t *testing.T) {
+	for seed := uint64(1); seed <= 5; seed++ {
+		a, b := Run(anyQuorum(seed, quorum.NoMutation)), Run(anyQuorum(seed, quorum.NoMutation))
+		if a.TraceHash != b.TraceHash || a.Stats != b.Stats {
+			t.Errorf("seed %d: traces %x and %x", seed, a.TraceHash, b.TraceHash)
+		}
+	}
+}
