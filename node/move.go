@@ -120,7 +120,7 @@ func (n *Node) MoveShard(ctx context.Context, name string, shard int, nodes []ui
 	}
 	return n.alter(ctx, name, func(d *keyspace.Descriptor) (*keyspace.Descriptor, error) {
 		switch {
-		case d.Consistency != kv.Linearizable:
+		case !keyspace.Movable(d):
 			return nil, kv.Errorf(kv.Unsupported, "the members of %s keyspaces cannot change yet", d.Consistency)
 		case shard < 0 || shard >= len(d.Shards):
 			return nil, kv.Errorf(kv.Invalid, "keyspace %s has shards 0 to %d, not %d", name, len(d.Shards)-1, shard)

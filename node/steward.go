@@ -84,6 +84,9 @@ func (n *Node) DrainNode(ctx context.Context, node uint32) error {
 			d := space.descriptor
 			for i := range d.Shards {
 				s := &d.Shards[i]
+				if s.On(core.NodeID(node)) != 0 && !keyspace.Movable(d) {
+					return kv.Errorf(kv.Unsupported, "keyspace %s is %s, and the members of such keyspaces cannot change yet; drop it, or keep the node", d.Name, d.Consistency)
+				}
 				if s.On(core.NodeID(node)) != 0 && len(s.Ends()) > len(left) {
 					return kv.Errorf(kv.Invalid, "keyspace %s has %d replicas and %d nodes would be left; let a node join first", d.Name, len(s.Ends()), len(left))
 				}
