@@ -50,8 +50,10 @@ const (
 	Purged Reason = 3
 	// Doubtful: the replica lost something, and may have forgotten that it refuses this.
 	Doubtful Reason = 4
-	reasons         = 5
 )
+
+// reasons is one more than the last of them.
+const reasons = 5
 
 // Write carries records; it is answered by Written with the same number.
 type Write struct {
