@@ -99,6 +99,15 @@ func (d *Descriptor) shardOf() func(key []byte) int {
 	}
 }
 
+// Sharding is into how many shards a keyspace of such a wish spreads its keys, and how.
+func Sharding(spec kv.CreateKeyspace) (shards int, shardOf func(key []byte) int, err error) {
+	if err := checkPartitioner(&spec); err != nil {
+		return 0, nil, err
+	}
+	d := &Descriptor{Terms: termsOf(&spec), Shards: make([]Shard, max(1, spec.Shards))}
+	return len(d.Shards), d.shardOf(), nil
+}
+
 func termsOf(spec *kv.CreateKeyspace) Terms {
 	t := Terms{LeaseOff: spec.Lease == "off", Partitioner: spec.Partitioner, Atomic: spec.Atomic, ClientStamps: spec.ClientStamps}
 	for _, split := range spec.Splits {

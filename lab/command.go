@@ -88,7 +88,7 @@ func (r *runner) begin(a args, op kv.Op, record referee.Op, render func(*kv.Resu
 		return nil, nil
 	}
 	level := orElse(a, "level", arg[kv.Level](a, "LEVEL"))
-	request := Request{Node: node, Keyspace: s.name, Shard: keyspace.ShardOf(op.Key, s.shards),
+	request := Request{Node: node, Keyspace: s.name, Shard: s.shardOf(op.Key),
 		Command: kv.Command{Level: level, Ops: []kv.Op{op}}, Timeout: orElse(a, "timeout", r.timeout())}
 	j := &job{text: r.statement.text, client: c, space: s, record: record, render: render}
 	if r.debug {
@@ -436,7 +436,10 @@ func (r *runner) makeSpace(spec kv.CreateKeyspace) (*space, error) {
 	if err != nil {
 		return nil, fmt.Errorf("keyspace %s: %w", spec.Name, err)
 	}
-	s := &space{name: spec.Name, consistency: spec.Consistency, shards: max(1, spec.Shards)}
+	s := &space{name: spec.Name, consistency: spec.Consistency}
+	if s.shards, s.shardOf, err = keyspace.Sharding(spec); err != nil {
+		return nil, err
+	}
 	r.spaces[spec.Name] = s
 	return s, nil
 }
@@ -455,7 +458,11 @@ func (r *runner) checkReadings(spec kv.CreateKeyspace) error {
 
 func (r *runner) keyspace(a args) error {
 	spec := kv.CreateKeyspace{Name: text(a, "KEYSPACE"), Consistency: orElse(a, "consistency", r.promise()),
-		Shards: arg[int](a, "shards"), Replicas: arg[int](a, "replicas"), Lease: text(a, "lease")}
+		Shards: arg[int](a, "shards"), Replicas: arg[int](a, "replicas"), Lease: text(a, "lease"),
+		Partitioner: text(a, "partitioner"), Atomic: text(a, "atomic") == "on"}
+	if splits := text(a, "splits"); splits != "" {
+		spec.Splits = strings.Split(splits, ",")
+	}
 	s, err := r.makeSpace(spec)
 	if err != nil {
 		return err

@@ -107,6 +107,7 @@ type space struct {
 	name        string
 	consistency kv.Consistency
 	shards      int
+	shardOf     func(key []byte) int
 	history     referee.History
 }
 

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/gamutdb/gamut/core"
-	"github.com/gamutdb/gamut/keyspace"
 )
 
 func (r *runner) status(a args) error {
@@ -72,7 +71,7 @@ func (r *runner) stores(s *space, nodes []core.NodeID) (map[int]map[core.NodeID]
 			return nil, err
 		}
 		for _, item := range items {
-			shard := keyspace.ShardOf(item.Key, s.shards)
+			shard := s.shardOf(item.Key)
 			if all[shard] == nil {
 				all[shard] = map[core.NodeID][]Item{}
 			}

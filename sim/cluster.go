@@ -189,10 +189,10 @@ func (c *Cluster) Submit(to core.NodeID, d *keyspace.Descriptor, shard int, comm
 			c.answer(a, kv.Result{Code: kv.Unknown, Detail: "no answer; it may have been executed, or may be yet"})
 		})
 		g := w.byID[d.Shards[shard].Group]
-		if read {
+		if read && keyspace.ReadsHere(d.Consistency, command) {
 			n.read(g, encoded, timeout, answered)
 		} else {
-			n.submit(g, encoded, false, !command.Session.IsZero(), timeout, answered)
+			n.submit(g, encoded, read, !command.Session.IsZero(), timeout, answered)
 		}
 	})
 }
