@@ -140,9 +140,9 @@ func (h *Host) Forwarded(now Now, from core.NodeID, f Forward) {
 	s := h.index[f.Group]
 	switch {
 	case s == nil:
-		h.port.Return(from, f.ID, kv.Result{Code: kv.NotLeader, Detail: "no replica of the group on this node"})
+		h.port.Return(from, f.ID, kv.Result{Code: kv.NotLeader, Detail: "no replica of the group on this node"}, f.Read)
 	case h.full():
-		h.port.Return(from, f.ID, kv.Result{Code: kv.Busy, Detail: "too many requests under way on the leader's node; retry after a pause"})
+		h.port.Return(from, f.ID, kv.Result{Code: kv.Busy, Detail: "too many requests under way on the leader's node; retry after a pause"}, f.Read)
 	default:
 		c := Command{Group: f.Group, Encoded: f.Encoded, Read: f.Read, Deadline: h.now.Mono + f.Within}
 		id := h.requests.add(pending{command: c, from: from, remote: f.ID})
@@ -322,7 +322,7 @@ func (h *Host) end(id core.RequestID, r kv.Result) {
 		p.lane.close(p.laneSeq)
 	}
 	if p.from != 0 {
-		h.port.Return(p.from, p.remote, r)
+		h.port.Return(p.from, p.remote, r, p.command.Read)
 	} else {
 		h.port.Reply(p.command.Token, r)
 	}

@@ -60,7 +60,8 @@ type Port interface {
 	// Forward carries a command to the node whose replica can order it.
 	Forward(to core.NodeID, f Forward)
 	// Return carries the answer to a Forward back to the node that sent it.
-	Return(to core.NodeID, id core.RequestID, r kv.Result)
+	// read says that the command changed nothing, so that a large answer may be withheld for want of room.
+	Return(to core.NodeID, id core.RequestID, r kv.Result, read bool)
 	// Reply answers a command of this node's own client, once.
 	Reply(token uint64, r kv.Result)
 	// Note reports what a replica told of itself, after the state of that Step was applied.

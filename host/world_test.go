@@ -76,7 +76,7 @@ func (b *bench) Forward(to core.NodeID, f Forward) {
 	b.sent, b.sentTo = append(b.sent, f), append(b.sentTo, to)
 }
 
-func (b *bench) Return(to core.NodeID, id core.RequestID, r kv.Result) {
+func (b *bench) Return(to core.NodeID, id core.RequestID, r kv.Result, _ bool) {
 	if to != 2 {
 		b.t.Errorf("returned to node %d", to)
 	}

@@ -227,7 +227,7 @@ func TestTheQueueToAPeerIsBounded(t *testing.T) {
 	if len(n.unsent) != 2 {
 		t.Error("a command that does not fit was taken")
 	}
-	n.Return(2, 7, kv.Result{})
+	n.Return(2, 7, kv.Result{}, false)
 	if _, err := there.Read(make([]byte, 1)); err == nil {
 		t.Error("the connection goes on without an answer")
 	}
@@ -235,6 +235,28 @@ func TestTheQueueToAPeerIsBounded(t *testing.T) {
 	p.recycle(frames)
 	if p.queued.Load() != 0 {
 		t.Errorf("%d bytes wait in an empty queue", p.queued.Load())
+	}
+}
+
+// A client that asks another node for more than the connection carries must not take it from everybody: large answers to reads
+// are refused before the queue is full, and everything else goes on.
+func TestLargeAnswersToReadsLeaveRoomForTheRest(t *testing.T) {
+	p := &peer{id: 2, wake: make(chan struct{}, 1)}
+	n := &Node{}
+	n.peers.Store(&peerSet{byID: map[core.NodeID]*peer{2: p}})
+	out, _ := net.Pipe()
+	p.opened(out, [16]byte{})
+	large := kv.Result{Value: make([]byte, 1<<20)}
+	for id := range core.RequestID(200) {
+		n.Return(2, id, large, true)
+	}
+	if p.buildingBytes > queueMax/2 || !p.connected.Load() {
+		t.Errorf("%d bytes wait, connected %v", p.buildingBytes, p.connected.Load())
+	}
+	before := p.buildingBytes
+	n.Return(2, 300, large, false) // a write has happened, so its answer is not ours to refuse
+	if p.buildingBytes < before+1<<20 {
+		t.Error("the answer to a write was withheld")
 	}
 }
 
@@ -252,7 +274,7 @@ func TestAnswersNeedAWayBack(t *testing.T) {
 	p.closed("")
 	in, there := net.Pipe()
 	p.in = in
-	n.Return(2, 7, kv.Result{})
+	n.Return(2, 7, kv.Result{}, false)
 	if _, err := there.Read(make([]byte, 1)); err == nil {
 		t.Error("an answer was lost, and the peer is not told")
 	}

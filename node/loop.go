@@ -199,8 +199,9 @@ func (n *Node) Forward(to core.NodeID, f host.Forward) {
 }
 
 // Return carries an answer to the node that asked (host.Port). Answers are never dropped silently: a peer that does not
-// take them is hung up on, so that it knows that it does not know.
-func (n *Node) Return(to core.NodeID, id core.RequestID, r kv.Result) {
+// take them is hung up on, so that it knows that it does not know. Large answers to reads, which may be asked again, are refused
+// before it comes to that: else one client that asks for more than the connection carries takes it from everybody.
+func (n *Node) Return(to core.NodeID, id core.RequestID, r kv.Result, read bool) {
 	p := n.peer(to)
 	if p == nil {
 		return
@@ -208,6 +209,9 @@ func (n *Node) Return(to core.NodeID, id core.RequestID, r kv.Result) {
 	if !p.connected.Load() || p.full() {
 		p.hangUp()
 		return
+	}
+	if read && p.crowded() && answerBytes(&r) > smallAnswer {
+		r = kv.Result{Code: kv.Busy, Detail: "the answers on their way to the node that asks are more than its connection carries; retry after a pause"}
 	}
 	p.grew(appendReturn(p.frame(), id, &r))
 }

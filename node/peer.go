@@ -15,6 +15,8 @@ import (
 const (
 	// queueMax bounds the bytes that wait for one peer. Protocol messages beyond it are lost, as the network may lose them.
 	queueMax = 64 << 20
+	// smallAnswer bytes of values are sent however much waits for the peer.
+	smallAnswer = 4 << 10
 	// frameKeep is the largest frame whose memory is used again, spareMax how many of them are kept.
 	frameKeep = 2 * frameFill
 	spareMax  = 4
@@ -100,6 +102,9 @@ func (m *measures) skew() (time.Duration, bool) {
 
 // full says that no more protocol messages fit.
 func (p *peer) full() bool { return p.queued.Load()+int64(p.buildingBytes) > queueMax }
+
+// crowded says that large answers have no room: the rest is for messages, and for what is small.
+func (p *peer) crowded() bool { return p.queued.Load()+int64(p.buildingBytes) > queueMax/4 }
 
 // frame is the frame of this pass to append a parcel to; grew takes it back.
 func (p *peer) frame() []byte {

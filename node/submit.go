@@ -31,6 +31,15 @@ type submission struct {
 	lent bool
 }
 
+// answerBytes are the bytes of an answer's values.
+func answerBytes(r *kv.Result) int {
+	size := len(r.Value)
+	for i := range r.Items {
+		size += len(r.Items[i].Value)
+	}
+	return size
+}
+
 type entry struct {
 	call     *kv.Call
 	shard    *shard
@@ -54,10 +63,7 @@ func (s *submission) reset() {
 
 // fit replaces an answer for which the batch has no room left: it waits in memory until the last one is there.
 func (s *submission) fit(r *kv.Result, read bool) {
-	size := len(r.Value)
-	for i := range r.Items {
-		size += len(r.Items[i].Value)
-	}
+	size := answerBytes(r)
 	if size == 0 {
 		return
 	}

@@ -269,7 +269,7 @@ func (p *port) Forward(to core.NodeID, f host.Forward) {
 	n.w.network.connected(n, peer, func(now host.Now) { peer.host.Forwarded(now, n.id, f) })
 }
 
-func (p *port) Return(to core.NodeID, id core.RequestID, r kv.Result) {
+func (p *port) Return(to core.NodeID, id core.RequestID, r kv.Result, _ bool) {
 	n := (*node)(p)
 	peer := n.w.nodes[to-1]
 	encoded := kv.AppendResult(nil, &r)

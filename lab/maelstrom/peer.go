@@ -69,7 +69,7 @@ func (n *node) Forward(to core.NodeID, f host.Forward) {
 }
 
 // Return is host.Port's.
-func (n *node) Return(to core.NodeID, id core.RequestID, r kv.Result) {
+func (n *node) Return(to core.NodeID, id core.RequestID, r kv.Result, _ bool) {
 	n.send(n.names[to-1], parcel{Type: typeReturn, ID: id, Bytes: kv.AppendResult(nil, &r)})
 }
 
