@@ -208,4 +208,9 @@ func TestSwarmsAreBearable(t *testing.T) {
 			}
 		}
 	}
+	for seed := uint64(1); seed <= 10; seed++ {
+		if r := Run(restless(seed, paxos.NoMutation)); r.Failure != "" {
+			t.Errorf("swarm of changing members, seed %d: %s", seed, r.Failure)
+		}
+	}
 }

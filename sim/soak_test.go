@@ -7,21 +7,36 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/paxos"
 )
 
 var (
 	soakFlag  = flag.Bool("soak", false, "let TestSoak run, until a seed fails")
-	swarmFlag = flag.String("swarm", "", "run the seeds of the test in this swarm, named like the bug that it is directed at")
+	swarmFlag = flag.String("swarm", "", "run the seeds of the test in this swarm, named like the bug that it is directed at, or members, or anything")
 )
 
-// soakSwarm says in which swarm a seed is tried: a directed one for each fourth.
+// soakSwarm says in which swarm a seed is tried: a directed one for each fourth, one of changing members for another fourth.
 func soakSwarm(seed uint64) (name string, s swarm) {
 	list := paxos.Mutations()
-	if m := list[seed/4%uint64(len(list))]; seed%4 == 0 {
+	switch m := list[seed/4%uint64(len(list))]; seed % 4 {
+	case 0:
 		return m.String(), mutations[m].swarm
+	case 1:
+		return "members", restless
 	}
 	return "anything", anything
+}
+
+// restless is a cluster of five whose voters change all the time while nodes crash and part; leases, the memory for blocks
+// and all other faults are drawn, those excepted that take a disk away: three voters bear the loss of one only.
+func restless(seed uint64, planted paxos.Mutation) Options {
+	rng := stream(seed, "restless", 0)
+	f := drawFaults(rng, 5)
+	f.Change, f.Wipe, f.Damage = 100*Millisecond+core.Time(rng.Int64N(int64(600*Millisecond))), 0, 0
+	f.Crash = 300*Millisecond + core.Time(rng.Int64N(int64(4*Second)))
+	f.Partition = 500*Millisecond + core.Time(rng.Int64N(int64(4*Second)))
+	return Options{Seed: seed, Protocol: DrawPaxos(seed, planted), Nodes: 5, Faults: &f}
 }
 
 func swarmNamed(t *testing.T, name string) swarm {
@@ -30,10 +45,14 @@ func swarmNamed(t *testing.T, name string) swarm {
 			return mutations[m].swarm
 		}
 	}
-	if name != "anything" {
-		t.Fatalf("no swarm is called %q", name)
+	switch name {
+	case "anything":
+		return anything
+	case "members":
+		return restless
 	}
-	return anything
+	t.Fatalf("no swarm is called %q", name)
+	return nil
 }
 
 // TestSoak runs fresh seeds without end, or the seeds that the flags name, in all swarms, and stops at the first failure.
