@@ -37,6 +37,12 @@ func (n *Node) reconcile(now host.Now) {
 		return
 	}
 	n.alarms.clear(catalogAlarm)
+	if c.Nodes[n.config.Node].State == keyspace.NodeRemoved {
+		// All that is here stays as it is: were the catalog's replica dropped, a later start would begin it with nothing, and it
+		// could vote under its old id beside another old one that knows nothing of the removal, either (rule M5).
+		n.fail(errRemoved)
+		return
+	}
 	old := n.table.Load()
 	t := n.newTable(c, old)
 	n.followNodes(c)

@@ -113,7 +113,11 @@ func Start(config Config) (*Node, error) {
 	if err := n.open(); err != nil {
 		return nil, err
 	}
-	if err := guarded(n.prepare); err != nil {
+	err := guarded(n.prepare)
+	if failed := n.failed.Load(); err == nil && failed != nil {
+		err = *failed
+	}
+	if err != nil {
 		n.fail(err)
 		n.cancel()
 		n.workers.Wait()

@@ -76,6 +76,9 @@ func (n *Node) welcome(conn net.Conn) (*peer, error) {
 		return nil, fmt.Errorf("node %d with disk %v: %w", theirs.node, theirs.store, mine.refused)
 	}
 	p := n.peer(theirs.node)
+	if p == nil {
+		return nil, fmt.Errorf("node %d left the cluster: %w", theirs.node, refusedNode)
+	}
 	p.mu.Lock()
 	old := p.in
 	p.in, p.store = conn, theirs.store

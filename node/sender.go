@@ -196,7 +196,8 @@ func (n *Node) send(ctx context.Context, p *peer, conn net.Conn) error {
 func (n *Node) peerDown(id core.NodeID) {
 	n.inbox.call(func(now host.Now) {
 		n.host.PeerDown(now, id)
-		if n.peer(id).connected.Load() {
+		// Who was removed from the cluster is no peer any more.
+		if p := n.peer(id); p != nil && p.connected.Load() {
 			n.host.PeerUp(now, id)
 		}
 	})
