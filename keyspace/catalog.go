@@ -22,6 +22,9 @@ const (
 // NodeKeys and NodeKeysEnd bound the keys of nodes.
 var NodeKeys, NodeKeysEnd = []byte(nodePrefix), []byte("nodes0")
 
+// KeyspaceKeysEnd ends the keys of keyspaces, which begin with that of the empty name.
+var KeyspaceKeysEnd = []byte("keyspaces0")
+
 // DescriptorKey is where the catalog holds a keyspace.
 func DescriptorKey(name string) []byte { return []byte(keyspacePrefix + name) }
 
@@ -44,10 +47,11 @@ type Node struct {
 // NodeState is how a node takes part; the empty one: fully.
 type NodeState string
 
-// States of a node. One that leaves is given nothing new and its replicas are moved away; one that was removed never comes
-// back: its id is used up.
+// States of a node. One that leaves is given nothing new and its replicas are moved away; it is drained when it holds none
+// and the catalog's group does without its vote; one that was removed never comes back: its id is used up.
 const (
 	NodeLeaving NodeState = "leaving"
+	NodeDrained NodeState = "drained"
 	NodeRemoved NodeState = "removed"
 )
 
@@ -118,6 +122,19 @@ func (c *Catalog) Put(key, value []byte) error {
 		c.Nodes[core.NodeID(id)] = n
 	}
 	return nil
+}
+
+// Holds reports whether a shard has a replica on the node; those of the catalog do not count.
+func (c *Catalog) Holds(node core.NodeID) bool {
+	// order does not matter: one is enough.
+	for _, d := range c.Keyspaces {
+		for i := range d.Shards {
+			if d.Shards[i].On(node) != 0 {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // Gone reports whether a group was dropped: it was given out before this state of the catalog, which no longer has it.

@@ -157,7 +157,7 @@ type NodeStatus struct {
 	Node      uint32            `json:"node"`
 	Addresses map[string]string `json:"addresses"` // http, peer, redis, memcached
 	Up        bool              `json:"up"`
-	// State is "leaving" while the node's replicas are moved away; empty: a full member.
+	// State is "leaving" while the node's replicas are moved away, then "drained"; empty: a full member.
 	State     string    `json:"state,omitempty"`
 	LastSeen  time.Time `json:"lastSeen"`
 	RTTMicros int64     `json:"rttMicros"`

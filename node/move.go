@@ -51,8 +51,14 @@ func (n *Node) moveShards(ctx context.Context) {
 			continue
 		}
 		var over []*shard
-		if n.onLoop(ctx, func(now host.Now) { over = n.pushMoves(now) }) != nil {
+		var drained []core.NodeID
+		if n.onLoop(ctx, func(now host.Now) { over, drained = n.pushMoves(now) }) != nil {
 			return
+		}
+		for _, id := range drained {
+			if err := n.noteDrained(ctx, id); err != nil {
+				n.log.Debug("a node is not drained yet", "leaves", id, "error", err)
+			}
 		}
 		for _, sh := range over {
 			if err := n.finishMove(ctx, sh); err != nil {
@@ -62,11 +68,15 @@ func (n *Node) moveShards(ctx context.Context) {
 	}
 }
 
-// pushMoves asks the replicas that lead here for the members that the catalog wants, and lists the shards that have them.
-func (n *Node) pushMoves(now host.Now) (over []*shard) {
+// pushMoves asks the replicas that lead here for the members that the catalog wants, and lists the shards that have them,
+// and the nodes that have left: they hold no replica, and the catalog's group does without their votes.
+func (n *Node) pushMoves(now host.Now) (over []*shard, drained []core.NodeID) {
 	for _, r := range n.running {
 		want := n.wanted(r.shard)
 		if len(want.Voters) == 0 || r.led == nil || r.led.Leader() != r.shard.self {
+			continue
+		}
+		if r.shard.group == keyspace.SystemGroup && !n.catalogCurrent(now) {
 			continue
 		}
 		voters, learners, settled, ok := keyspace.Members(n.host.Replica(r.shard.group))
@@ -74,11 +84,41 @@ func (n *Node) pushMoves(now host.Now) (over []*shard) {
 		case !ok:
 		case !settled || !equalSets(voters, want.Voters) || !equalSets(learners, want.Learners):
 			n.host.Event(now, r.shard.group, want)
-		case r.shard.group != keyspace.SystemGroup:
+		case r.shard.group == keyspace.SystemGroup:
+			drained = n.drained()
+		default:
 			over = append(over, r.shard)
 		}
 	}
-	return over
+	return over, drained
+}
+
+// catalogCurrent says that the table is made of all that the catalog's log holds here. Who leads it must not bring back, by
+// an older table, the vote of a node that is noted as drained.
+func (n *Node) catalogCurrent(now host.Now) bool {
+	s := keyspace.Report(n.host.Replica(keyspace.SystemGroup), now.Mono)
+	return !n.catalogChanged && s.Applied == s.Last
+}
+
+// drained are the nodes that leave and hold nothing any more.
+func (n *Node) drained() (list []core.NodeID) {
+	c := n.table.Load().catalog
+	for _, id := range n.nodes() {
+		if c.Nodes[id].State == keyspace.NodeLeaving && !c.Holds(id) {
+			list = append(list, id)
+		}
+	}
+	return list
+}
+
+func (n *Node) noteDrained(ctx context.Context, id core.NodeID) error {
+	return n.changeNode(ctx, id, func(_ *keyspace.Catalog, record *keyspace.Node) error {
+		if record.State != keyspace.NodeLeaving {
+			return kv.Errorf(kv.Busy, "node %d has changed meanwhile", id)
+		}
+		record.State = keyspace.NodeDrained
+		return nil
+	})
 }
 
 // wanted are the members that the catalog wants a group to have; none: those that it has.

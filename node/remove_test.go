@@ -65,4 +65,3 @@ func TestTheLastButOneNodeIsRemovedAtOnce(t *testing.T) {
 		c.closeAll()
 	}
 }
-

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -76,23 +77,31 @@ func (n *Node) Balance(context.Context) (plan kv.BalancePlan, err error) {
 // DrainNode lets a node leave, unless a keyspace would be left with fewer nodes than replicas.
 func (n *Node) DrainNode(ctx context.Context, node uint32) error {
 	return n.changeNode(ctx, core.NodeID(node), func(c *keyspace.Catalog, record *keyspace.Node) error {
-		if record.State == keyspace.NodeLeaving {
+		if record.State != "" {
 			return nil
 		}
-		left := slices.DeleteFunc(n.placeable(), func(id core.NodeID) bool { return id == core.NodeID(node) })
-		for _, space := range n.table.Load().ordered[1:] {
-			d := space.descriptor
+		if err := n.readKeyspaces(ctx, c); err != nil {
+			return err
+		}
+		left := 0
+		for _, id := range n.nodes() {
+			if c.Nodes[id].State == "" && id != core.NodeID(node) {
+				left++
+			}
+		}
+		for _, name := range slices.Sorted(maps.Keys(c.Keyspaces)) {
+			d := c.Keyspaces[name]
 			for i := range d.Shards {
 				s := &d.Shards[i]
 				if s.On(core.NodeID(node)) != 0 && !keyspace.Movable(d) {
 					return kv.Errorf(kv.Unsupported, "keyspace %s is %s, and the members of such keyspaces cannot change yet; drop it, or keep the node", d.Name, d.Consistency)
 				}
-				if s.On(core.NodeID(node)) != 0 && len(s.Ends()) > len(left) {
-					return kv.Errorf(kv.Invalid, "keyspace %s has %d replicas and %d nodes would be left; let a node join first", d.Name, len(s.Ends()), len(left))
+				if s.On(core.NodeID(node)) != 0 && len(s.Ends()) > left {
+					return kv.Errorf(kv.Invalid, "keyspace %s has %d replicas and %d nodes would be left; let a node join first", d.Name, len(s.Ends()), left)
 				}
 			}
 		}
-		if len(left) == 0 {
+		if left == 0 {
 			return kv.Errorf(kv.Invalid, "node %d is the last one", node)
 		}
 		record.State = keyspace.NodeLeaving
@@ -100,28 +109,47 @@ func (n *Node) DrainNode(ctx context.Context, node uint32) error {
 	})
 }
 
-// RemoveNode ends the membership of a node that was drained and is empty.
+// RemoveNode ends the membership of a node that was drained.
 func (n *Node) RemoveNode(ctx context.Context, node uint32) error {
 	id := core.NodeID(node)
 	return n.changeNode(ctx, id, func(c *keyspace.Catalog, record *keyspace.Node) error {
 		switch {
 		case id == n.config.Node:
 			return kv.Errorf(kv.Invalid, "node %d cannot remove itself; ask another one", node)
-		case record.State != keyspace.NodeLeaving:
+		case record.State == "":
 			return kv.Errorf(kv.Invalid, "node %d was not drained; drain it first", node)
 		}
-		for _, space := range n.table.Load().ordered[1:] {
-			d := space.descriptor
-			for i := range d.Shards {
-				if d.Shards[i].On(id) != 0 {
-					return kv.Errorf(kv.Busy, "node %d still holds a replica of keyspace %s; wait until it is empty", node, d.Name)
-				}
-			}
+		if err := n.readKeyspaces(ctx, c); err != nil {
+			return err
+		}
+		// Also after it was drained: a keyspace may have been made by a node that had not heard of that.
+		if record.State != keyspace.NodeDrained || c.Holds(id) {
+			return kv.Errorf(kv.Busy, "node %d still holds replicas, or votes in the catalog; wait until it is drained", node)
 		}
 		record.State = keyspace.NodeRemoved
 		c.System = c.System.Without(id)
 		return nil
 	})
+}
+
+// readKeyspaces reads what keyspaces there are: the copy of the catalog here may be behind.
+func (n *Node) readKeyspaces(ctx context.Context, c *keyspace.Catalog) error {
+	scan := kv.Op{Kind: kv.OpScan, Key: keyspace.DescriptorKey(""), End: keyspace.KeyspaceKeysEnd}
+	for {
+		r := n.do(ctx, n.system(), 0, kv.Command{Ops: []kv.Op{scan}})
+		if err := r.Err(); err != nil {
+			return err
+		}
+		for i := range r.Items {
+			if err := c.Put(r.Items[i].Key, r.Items[i].Value); err != nil {
+				return err
+			}
+		}
+		if r.Key == nil {
+			return nil
+		}
+		scan.Key = r.Key
+	}
 }
 
 // changeNode replaces a node's record, and the catalog's members with it, by what change makes of them.
@@ -132,7 +160,8 @@ func (n *Node) changeNode(ctx context.Context, id core.NodeID, change func(*keys
 			return err
 		}
 		record, known := c.Nodes[id]
-		if !known || record.State == keyspace.NodeRemoved {
+		// A node of the list that never came up has no record, and can be given up all the same.
+		if !known && n.peer(id) == nil && id != n.config.Node || record.State == keyspace.NodeRemoved {
 			return kv.Errorf(kv.NotFound, "there is no node %d", id)
 		}
 		if err := change(c.Catalog, &record); err != nil {

@@ -162,12 +162,30 @@ func (g *global) drain(c *cobra.Command, id uint32) error {
 		if err != nil {
 			return false, err
 		}
-		if now := progress(fmt.Sprintf("node %d holds %d replicas", id, held[id]), &plan); held[id] > 0 && now != told {
+		drained, err := g.drained(ctx, id)
+		if err != nil {
+			return false, err
+		}
+		if now := progress(fmt.Sprintf("node %d holds %d replicas", id, held[id]), &plan); !drained && now != told {
 			fmt.Fprintln(c.ErrOrStderr(), now)
 			told = now
 		}
-		return held[id] == 0, nil
+		return drained, nil
 	})
+}
+
+// drained says that the node that is asked knows the node to be drained, or to be gone already.
+func (g *global) drained(ctx context.Context, id uint32) (bool, error) {
+	st, err := g.cluster().Status(ctx)
+	if err != nil {
+		return false, err
+	}
+	for _, n := range st.Nodes {
+		if n.Node == id {
+			return n.State == "drained", nil
+		}
+	}
+	return true, nil
 }
 
 func progress(what string, plan *kv.BalancePlan) string {
