@@ -57,7 +57,8 @@ type log struct {
 	mu       sync.Mutex
 	segments []*segment
 	spares   []string
-	begun    bool // a segment was begun since opening
+	blanks   uint64 // the highest number that a blank file has had
+	begun    bool   // a segment was begun since opening
 	batches  int64
 	bytes    int64 // appended
 	seq      uint64
@@ -315,9 +316,9 @@ func (l *log) list() ([]uint64, error) {
 			continue
 		}
 		n, spare := parseSegmentName(name, spareSuffix)
-		_, blank := parseSegmentName(name, blankSuffix)
+		m, blank := parseSegmentName(name, blankSuffix)
 		if spare || blank {
-			l.number = max(l.number, n)
+			l.number, l.blanks = max(l.number, n), max(l.blanks, m)
 			if len(l.spares) < sparesMax {
 				l.spares = append(l.spares, name)
 			} else if err := l.fs.Remove(l.fs.PathJoin(l.dir, name)); err != nil {

@@ -40,19 +40,13 @@ func (l *log) stock() error {
 	return nil
 }
 
-// blankName is a name that no spare file has.
+// blankName is a name that no spare file has, nor had since opening: one that a roll has just taken may still be under its
+// old name, and to make it anew would empty the segment that it is about to be.
 func (l *log) blankName() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for n := 1; ; n++ {
-		name, taken := fmt.Sprintf("%06d%s", n, blankSuffix), false
-		for _, s := range l.spares {
-			taken = taken || s == name
-		}
-		if !taken {
-			return name
-		}
-	}
+	l.blanks++
+	return fmt.Sprintf("%06d%s", l.blanks, blankSuffix)
 }
 
 // fill writes a file of zeros and makes it durable, step by step, so that the syncs of the log do not wait for all of it.

@@ -69,3 +69,44 @@ func TestAFileThatWasNotFilledInTimeServesAsWell(t *testing.T) {
 		t.Fatalf("recovered %d records, reports %q", len(got), r.Reports)
 	}
 }
+
+// rollingFS makes a spare file between the moment at which a roll takes one and that at which it has its new name.
+type rollingFS struct {
+	vfs.FS
+	between func()
+}
+
+func (f *rollingFS) ReuseForWrite(before, after string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	if f.between != nil {
+		f.between()
+	}
+	return f.FS.ReuseForWrite(before, after, c)
+}
+
+func TestASpareFileIsNotMadeAnewWhileItBecomesASegment(t *testing.T) {
+	mem := vfs.NewCrashableMem()
+	fs := &rollingFS{FS: mem}
+	d, _ := open(t, fs)
+	appendItems(t, d, true, item(1, 1, strings.Repeat("x", 9000)))
+	if err := d.Stock(); err != nil {
+		t.Fatal(err)
+	}
+	taken := d.log.spares[0]
+	fs.between = func() {
+		if err := d.Stock(); err != nil {
+			t.Error(err)
+		}
+	}
+	appendItems(t, d, true, item(1, 2, "next"))
+	if len(d.log.spares) != 1 || d.log.spares[0] == taken {
+		t.Errorf("the spare files are %q while %s becomes a segment", d.log.spares, taken)
+	}
+	// After another start as well the names begin behind those that are there.
+	d, r := open(t, crash(mem, 0, 0))
+	if got := bodies(r.Groups[1]); len(got) != 2 {
+		t.Errorf("recovered %d records, reports %q", len(got), r.Reports)
+	}
+	if err := d.Stock(); err != nil || len(d.log.spares) != 2 || d.log.spares[0] == d.log.spares[1] {
+		t.Errorf("spare files %q, %v", d.log.spares, err)
+	}
+}
