@@ -24,7 +24,7 @@ func (r *Replica) ReadUntil() core.Time {
 	if r.role != Leader || r.lead.handoffTo != 0 || !r.readable() || r.config.LeaseMillis == 0 {
 		return 0
 	}
-	if len(r.config.electorate()) == 1 {
+	if len(r.config.electorate()) == 1 && r.config.votes(r.self) {
 		return core.Time(1<<63 - 1) // nobody else could lead
 	}
 	return r.lead.leaseFrom + r.config.lease()*leaseDriftNum/leaseDriftDen
