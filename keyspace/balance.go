@@ -36,7 +36,7 @@ type balance struct {
 func newBalance(c *Catalog, nodes []core.NodeID, budget int) *balance {
 	b := &balance{c: c, held: map[core.NodeID]int{}, budget: budget}
 	for _, n := range nodes {
-		if c.Nodes[n].State == "" {
+		if c.Nodes[n].Open() {
 			b.open = append(b.open, n)
 		}
 	}

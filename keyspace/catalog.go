@@ -44,6 +44,10 @@ type Node struct {
 	Ticket string `json:"ticket,omitempty"`
 }
 
+// Open says that the node may be given replicas and votes. One that has joined must have served first: until its disk is known,
+// any copy of its folder could speak for it, and it may never come up (rule M5).
+func (n Node) Open() bool { return n.State == "" && (n.Ticket == "" || n.Store != StoreID{}) }
+
 // NodeState is how a node takes part; the empty one: fully.
 type NodeState string
 

@@ -86,11 +86,12 @@ func (d *Descriptor) Without(node core.NodeID) *Descriptor {
 // systemVoters bounds the voters of the catalog; all other nodes learn it.
 const systemVoters = 5
 
-// SystemMembers are the replicas of the catalog that vote and those that learn; those on nodes that leave only learn.
+// SystemMembers are the replicas of the catalog that vote and those that learn; those on nodes that
+// leave, or have not served yet, only learn.
 func (c *Catalog) SystemMembers() (voters, learners []core.ReplicaID) {
 	for _, m := range c.System.Shards[0].Replicas {
 		switch {
-		case len(voters) < systemVoters && c.Nodes[m.Node].State == "":
+		case len(voters) < systemVoters && c.Nodes[m.Node].Open():
 			voters = append(voters, m.Replica)
 		default:
 			learners = append(learners, m.Replica)

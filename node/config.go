@@ -108,8 +108,7 @@ func (c *Config) checkCluster() error {
 	owners := map[string]core.NodeID{}
 	for _, id := range slices.Sorted(maps.Keys(c.Cluster)) {
 		addr := c.Cluster[id]
-		host, port, err := net.SplitHostPort(addr)
-		if n, atoi := strconv.Atoi(port); err != nil || host == "" || atoi != nil || n < 1 || n > 65535 || id == 0 {
+		if !isAddress(addr) || id == 0 {
 			return fmt.Errorf("node %d has the address %q in the cluster list; give host:port", id, addr)
 		}
 		if other, taken := owners[addr]; taken {
@@ -118,6 +117,13 @@ func (c *Config) checkCluster() error {
 		owners[addr] = id
 	}
 	return nil
+}
+
+// isAddress says that an address is host:port, and no longer than a name of the DNS makes it.
+func isAddress(address string) bool {
+	host, port, err := net.SplitHostPort(address)
+	n, atoi := strconv.Atoi(port)
+	return err == nil && host != "" && len(host) <= 255 && atoi == nil && n >= 1 && n <= 65535
 }
 
 func (t *Timing) validate() error {

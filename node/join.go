@@ -67,6 +67,11 @@ func Join(ctx context.Context, dir, through, address string) (*Membership, error
 	if err != nil || file.Membership != nil {
 		return file.Membership, err
 	}
+	// The cluster would give it an id for nothing: a disk that has an owner keeps it.
+	if _, err := os.Stat(filepath.Join(dir, store.IdentityName)); err == nil {
+		return nil, fmt.Errorf("the folder %s belongs to a node already, and %s does not say that it has joined; give an empty folder, "+
+			"or restore that file", dir, path)
+	}
 	if file.Ticket == "" {
 		file.Ticket = rand.Text()
 		if err := writeJoinFile(dir, path, &file); err != nil {
@@ -89,10 +94,28 @@ func readJoinFile(path string) (f joinFile, err error) {
 	if err != nil {
 		return f, fmt.Errorf("read what this node was told when it joined: %w", err)
 	}
-	if err := json.Unmarshal(b, &f); err != nil {
-		return f, fmt.Errorf("%s is damaged: %w; restore it, or join again with an empty folder", path, err)
+	if err = json.Unmarshal(b, &f); err == nil && f.Membership != nil {
+		err = f.Membership.check()
+	}
+	if err != nil {
+		return joinFile{}, fmt.Errorf("%s is damaged: %w; restore it, or join again with an empty folder", path, err)
 	}
 	return f, nil
+}
+
+// check tells what is missing.
+func (m *Membership) check() error {
+	switch {
+	case m.Node == 0 || !isAddress(m.Peers[m.Node]):
+		return fmt.Errorf("it names node %d, and no address of it", m.Node)
+	case m.System == nil:
+		return errors.New("it does not name the members of the catalog")
+	}
+	d, err := keyspace.DecodeDescriptor(m.System.Encode())
+	if err == nil && (d.Name != keyspace.SystemName || len(d.Shards) != 1 || d.Shards[0].On(m.Node) == 0 || d.Shards[0].Founders == nil) {
+		err = fmt.Errorf("it does not make node %d a member of the catalog", m.Node)
+	}
+	return err
 }
 
 // writeJoinFile replaces the file at once and durably.
@@ -149,6 +172,9 @@ func askToJoin(ctx context.Context, through string, q joinRequest) (*Membership,
 	if a.Membership == nil {
 		return nil, &kv.Error{Code: a.Code, Detail: a.Detail}
 	}
+	if err := a.Membership.check(); err != nil {
+		return nil, fmt.Errorf("the answer is of no use: %w", err)
+	}
 	return a.Membership, nil
 }
 
@@ -201,13 +227,16 @@ func (n *Node) admitJoiner(conn net.Conn) error {
 	return writeJSON(conn, &a)
 }
 
+// nodesMax bounds a cluster: each node has a replica of the catalog, and a configuration names up to 255 of each kind.
+const nodesMax = 200
+
 // admitNode makes a node a member: it gives it an id, and its replica of the catalog one.
 func (n *Node) admitNode(ctx context.Context, q joinRequest) (*Membership, error) {
 	if len(q.Ticket) < 16 || len(q.Ticket) > 64 {
 		return nil, kv.Errorf(kv.Invalid, "a ticket of %d characters", len(q.Ticket))
 	}
-	if host, port, err := net.SplitHostPort(q.Address); err != nil || host == "" || port == "" {
-		return nil, kv.Errorf(kv.Invalid, "the address %q is not host:port", q.Address)
+	if !isAddress(q.Address) {
+		return nil, kv.Errorf(kv.Invalid, "the address %.300q is not host:port", q.Address)
 	}
 	for {
 		c, err := n.readMembers(ctx)
@@ -215,8 +244,13 @@ func (n *Node) admitNode(ctx context.Context, q joinRequest) (*Membership, error
 			return nil, err
 		}
 		id, again := ticketHolder(c.Catalog, q.Ticket)
-		if again {
+		switch {
+		case again && c.Nodes[id].State == keyspace.NodeRemoved:
+			return nil, kv.Errorf(kv.Invalid, "this folder joined as node %d, which was removed; join with an empty folder", id)
+		case again:
 			return n.membership(c.Catalog, id), nil
+		case len(c.System.Shards[0].Replicas) >= nodesMax:
+			return nil, kv.Errorf(kv.Invalid, "the cluster has %d nodes; that is the most", nodesMax)
 		}
 		if id, err = n.freeNode(c.Catalog, q.Address); err != nil {
 			return nil, err

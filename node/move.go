@@ -154,8 +154,13 @@ func (n *Node) MoveShard(ctx context.Context, name string, shard int, nodes []ui
 	ids := make([]core.NodeID, len(nodes))
 	for i, id := range nodes {
 		ids[i] = core.NodeID(id)
-		if _, known := n.table.Load().catalog.Nodes[ids[i]]; !known {
-			return kv.Errorf(kv.Invalid, "there is no node %d; `gamut status` lists the nodes", id)
+		switch record, known := n.table.Load().catalog.Nodes[ids[i]]; {
+		case !known || record.State == keyspace.NodeRemoved:
+			return kv.Errorf(kv.Invalid, "there is no node %d; `gamut node list` shows the nodes", id)
+		case record.State != "":
+			return kv.Errorf(kv.Invalid, "node %d is %s and is given nothing new", id, record.State)
+		case !record.Open():
+			return kv.Errorf(kv.Busy, "node %d has joined and never come up; start it, then retry", id)
 		}
 	}
 	return n.alter(ctx, name, func(d *keyspace.Descriptor) (*keyspace.Descriptor, error) {

@@ -72,7 +72,7 @@ func (n *Node) nodes() []core.NodeID {
 // placeable are the nodes that new replicas may be given to, in order.
 func (n *Node) placeable() []core.NodeID {
 	c := n.table.Load().catalog
-	return slices.DeleteFunc(n.nodes(), func(id core.NodeID) bool { return c.Nodes[id].State != "" })
+	return slices.DeleteFunc(n.nodes(), func(id core.NodeID) bool { return !c.Nodes[id].Open() })
 }
 
 // meet begins to speak with a peer, until it leaves the cluster or the node closes.

@@ -85,7 +85,7 @@ func (n *Node) DrainNode(ctx context.Context, node uint32) error {
 		}
 		left := 0
 		for _, id := range n.nodes() {
-			if c.Nodes[id].State == "" && id != core.NodeID(node) {
+			if c.Nodes[id].Open() && id != core.NodeID(node) {
 				left++
 			}
 		}

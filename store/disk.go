@@ -13,9 +13,9 @@ import (
 	"github.com/gamutdb/gamut/core"
 )
 
-// Names in a node's folder.
+// Names in a node's folder. IdentityName is there once the folder belongs to a node.
 const (
-	identityName = "IDENTITY"
+	IdentityName = "IDENTITY"
 	lockName     = "LOCK"
 	logName      = "log"
 	stateName    = "state"

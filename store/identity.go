@@ -38,7 +38,7 @@ func (id Identity) tag() uint64 { return binary.LittleEndian.Uint64(id.Store[:])
 const MembershipName = "MEMBERSHIP"
 
 // ourNames may lie in a folder that has no identity yet.
-var ourNames = []string{logName, stateName, lockName, identityName + newSuffix, MembershipName, MembershipName + newSuffix}
+var ourNames = []string{logName, stateName, lockName, IdentityName + newSuffix, MembershipName, MembershipName + newSuffix}
 
 const identityHead = "gamut store"
 
@@ -106,7 +106,7 @@ func (id Identity) check(dir string, want Identity) error {
 
 // claimFolder reads the identity of a folder, or formats an empty one, and counts the boot.
 func claimFolder(fs vfs.FS, dir string, want Identity) (Identity, error) {
-	path := fs.PathJoin(dir, identityName)
+	path := fs.PathJoin(dir, IdentityName)
 	data, err := readFile(fs, path, nil)
 	if oserror.IsNotExist(err) {
 		return formatFolder(fs, dir, want)
@@ -134,7 +134,7 @@ func formatFolder(fs vfs.FS, dir string, want Identity) (Identity, error) {
 		for _, name := range names {
 			// A format that was cut short leaves empty folders and perhaps half an identity.
 			if sub != dir || !slices.Contains(ourNames, name) {
-				return Identity{}, fmt.Errorf("format %s: it holds %q but no %s; use an empty folder, or restore that file", dir, name, identityName)
+				return Identity{}, fmt.Errorf("format %s: it holds %q but no %s; use an empty folder, or restore that file", dir, name, IdentityName)
 			}
 		}
 	}
@@ -148,5 +148,5 @@ func formatFolder(fs vfs.FS, dir string, want Identity) (Identity, error) {
 const newSuffix = ".new"
 
 func writeIdentity(fs vfs.FS, dir string, id Identity) error {
-	return replaceFile(fs, dir, identityName, id.encode())
+	return replaceFile(fs, dir, IdentityName, id.encode())
 }
