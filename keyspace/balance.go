@@ -11,9 +11,10 @@ import (
 
 // Balance says which replicas should move, so that nodes that leave end up empty and the others hold equally many, give or take
 // one. At most budget shards are on their way at a time, those that are already included: catching up costs the others. stuck
-// are sentences about what cannot be moved. nodes are all nodes of the cluster.
-func (c *Catalog) Balance(nodes []core.NodeID, budget int) (moves []kv.Move, stuck []string) {
-	b := newBalance(c, nodes, budget)
+// are sentences about what cannot be moved. nodes are all nodes of the cluster; nothing is moved to one that is not up. A move
+// under way to a node that leaves is turned elsewhere.
+func (c *Catalog) Balance(nodes []core.NodeID, up func(core.NodeID) bool, budget int) (moves []kv.Move, stuck []string) {
+	b := newBalance(c, nodes, up, budget)
 	for _, name := range slices.Sorted(maps.Keys(c.Keyspaces)) {
 		b.empty(c.Keyspaces[name])
 	}
@@ -27,14 +28,15 @@ type balance struct {
 	c *Catalog
 	// open are the nodes that may be given replicas, in order; held is how many each of them has, or will have.
 	open   []core.NodeID
+	up     func(core.NodeID) bool
 	held   map[core.NodeID]int
 	budget int
 	moves  []kv.Move
 	stuck  []string
 }
 
-func newBalance(c *Catalog, nodes []core.NodeID, budget int) *balance {
-	b := &balance{c: c, held: map[core.NodeID]int{}, budget: budget}
+func newBalance(c *Catalog, nodes []core.NodeID, up func(core.NodeID) bool, budget int) *balance {
+	b := &balance{c: c, up: up, held: map[core.NodeID]int{}, budget: budget}
 	for _, n := range nodes {
 		if c.Nodes[n].Open() {
 			b.open = append(b.open, n)
@@ -62,6 +64,9 @@ func (b *balance) empty(d *Descriptor) {
 	for i := range d.Shards {
 		for _, m := range d.Shards[i].Ends() {
 			if slices.Contains(b.open, m.Node) {
+				if len(d.Shards[i].Target) > 0 && !b.up(m.Node) {
+					b.stuck = append(b.stuck, fmt.Sprintf("keyspace %s shard %d is moving, and node %d of those that shall have it is down; start that node, or drain it", d.Name, i, m.Node))
+				}
 				continue
 			}
 			why := fmt.Sprintf("node %d leaves", m.Node)
@@ -69,7 +74,7 @@ func (b *balance) empty(d *Descriptor) {
 			case !Movable(d):
 				b.stuck = append(b.stuck, fmt.Sprintf("keyspace %s shard %d: %s, but the members of %s keyspaces cannot change yet", d.Name, i, why, d.Consistency))
 			case to == 0:
-				b.stuck = append(b.stuck, fmt.Sprintf("keyspace %s shard %d: %s, and every other node has a replica already; let a node join", d.Name, i, why))
+				b.stuck = append(b.stuck, fmt.Sprintf("keyspace %s shard %d: %s, and every other node that is up has a replica already; let a node join", d.Name, i, why))
 			default:
 				b.plan(d, i, m.Node, to, why)
 			}
@@ -80,10 +85,11 @@ func (b *balance) empty(d *Descriptor) {
 
 // even plans one move from the fullest node to the emptiest; false: there is none to plan.
 func (b *balance) even() bool {
-	if len(b.open) == 0 || b.budget <= 0 {
+	ready := slices.DeleteFunc(slices.Clone(b.open), func(n core.NodeID) bool { return !b.up(n) })
+	if len(ready) == 0 || b.budget <= 0 {
 		return false
 	}
-	least := slices.MinFunc(b.open, func(x, y core.NodeID) int { return b.held[x] - b.held[y] })
+	least := slices.MinFunc(ready, func(x, y core.NodeID) int { return b.held[x] - b.held[y] })
 	most := slices.MaxFunc(b.open, func(x, y core.NodeID) int { return b.held[x] - b.held[y] })
 	if b.held[most]-b.held[least] < 2 {
 		return false
@@ -101,10 +107,12 @@ func (b *balance) even() bool {
 	return false
 }
 
-// emptiest is the node with the fewest replicas that has none of the shard; 0: there is none.
+// emptiest is the node with the fewest replicas that shall have none of the shard; 0: there is none.
 func (b *balance) emptiest(s *Shard) (best core.NodeID) {
+	ends := s.Ends()
 	for _, n := range b.open {
-		if s.On(n) == 0 && (best == 0 || b.held[n] < b.held[best]) {
+		has := slices.ContainsFunc(ends, func(m Member) bool { return m.Node == n })
+		if !has && b.up(n) && (best == 0 || b.held[n] < b.held[best]) {
 			best = n
 		}
 	}
@@ -112,10 +120,12 @@ func (b *balance) emptiest(s *Shard) (best core.NodeID) {
 }
 
 func (b *balance) plan(d *Descriptor, shard int, from, to core.NodeID, why string) {
-	if b.budget <= 0 || len(d.Shards[shard].Target) > 0 {
-		return
+	if len(d.Shards[shard].Target) == 0 { // a move that is turned elsewhere costs no more than it did
+		if b.budget <= 0 {
+			return
+		}
+		b.budget--
 	}
-	b.budget--
 	b.held[from]--
 	b.held[to]++
 	move := kv.Move{Keyspace: d.Name, Shard: shard, From: uint32(from), To: uint32(to), Why: why}

@@ -1,6 +1,7 @@
 package keyspace
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -22,11 +23,13 @@ func catalogOf(t *testing.T, nodes []core.NodeID, specs ...kv.CreateKeyspace) *C
 	return c
 }
 
+func allUp(core.NodeID) bool { return true }
+
 // carryOut does what is planned until nothing is, and returns how many moves that took.
 func carryOut(t *testing.T, c *Catalog, nodes []core.NodeID) (moves int, stuck []string) {
 	t.Helper()
 	for {
-		plans, stuck := c.Balance(nodes, 2)
+		plans, stuck := c.Balance(nodes, allUp, 2)
 		if len(plans) == 0 {
 			return moves, stuck
 		}
@@ -80,5 +83,56 @@ func TestANodeThatLeavesIsEmptied(t *testing.T) {
 	c.Nodes[3] = Node{State: NodeLeaving}
 	if _, stuck := carryOut(t, c, []core.NodeID{1, 2, 3, 4}); len(stuck) != 8 || !strings.Contains(stuck[0], "let a node join") {
 		t.Errorf("with two nodes left for three replicas: stuck %q", stuck)
+	}
+}
+
+// TestAMoveToANodeThatIsLostIsTurnedElsewhere begins a move to a node that then dies: it is told of, nothing more is moved
+// there, and once that node is drained the move goes elsewhere, here back to where it came from.
+func TestAMoveToANodeThatIsLostIsTurnedElsewhere(t *testing.T) {
+	nodes := []core.NodeID{1, 2, 3, 4}
+	c := catalogOf(t, three, kv.CreateKeyspace{Name: "a", Shards: 4})
+	began, err := c.Keyspaces["a"].Move(0, []core.NodeID{1, 2, 4}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Keyspaces["a"] = began
+	lost := func(n core.NodeID) bool { return n != 4 }
+	moves, stuck := c.Balance(nodes, lost, 2)
+	if len(moves) != 0 || len(stuck) != 1 || !strings.Contains(stuck[0], "node 4") {
+		t.Errorf("with node 4 down: %+v, stuck %q", moves, stuck)
+	}
+	c.Nodes[4] = Node{State: NodeLeaving}
+	moves, _ = c.Balance(nodes, lost, 0)
+	if len(moves) != 1 || moves[0].To != 3 || !slices.Equal(moves[0].Nodes, []uint32{1, 2, 3}) {
+		t.Fatalf("with node 4 leaving: %+v", moves)
+	}
+	turned, err := began.Halted(0).Move(0, []core.NodeID{1, 2, 3}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := turned.Shards[0]; len(s.Replicas) != 4 || len(s.Target) != 3 || slices.Contains(s.Target, s.On(4)) || s.Epoch != 2 {
+		t.Errorf("turned: %+v", s)
+	}
+	if over := turned.Moved(0).Shards[0]; over.On(4) != 0 || over.On(3) != began.Shards[0].On(3) || over.Last != 4 {
+		t.Errorf("over: %+v", over)
+	}
+	c.Keyspaces["a"] = turned
+	if moves, _ := c.Balance(nodes, lost, 2); len(moves) != 0 {
+		t.Errorf("turned once more: %+v", moves)
+	}
+}
+
+func TestAMoveThatIsTurnedAgainAndAgainIsRefused(t *testing.T) {
+	d := catalogOf(t, three, kv.CreateKeyspace{Name: "a"}).Keyspaces["a"]
+	var err error
+	for n := core.NodeID(4); err == nil; n++ {
+		if d, err = d.Halted(0).Move(0, []core.NodeID{n}, nil); err == nil {
+			if _, broken := DecodeDescriptor(d.Encode()); broken != nil {
+				t.Fatal(broken)
+			}
+		}
+	}
+	if !isCode(err, kv.Busy) {
+		t.Error(err)
 	}
 }

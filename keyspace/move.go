@@ -40,7 +40,18 @@ func (d *Descriptor) Move(shard int, nodes []core.NodeID, founders []byte) (*Des
 		}
 		m.Target = append(m.Target, id)
 	}
+	if len(m.Replicas) > 2*ReplicasMax {
+		return nil, kv.Errorf(kv.Busy, "shard %d of %s would have %d replicas meanwhile; retry when a move is over", shard, d.Name, len(m.Replicas))
+	}
 	return moved, nil
+}
+
+// Halted is the descriptor with the change of one shard under way given up, so that another one can begin instead: nobody
+// knows yet who votes in the group, so all that were to stay, come or go are named still.
+func (d *Descriptor) Halted(shard int) *Descriptor {
+	halted := d.withShard(shard)
+	halted.Shards[shard].Target = nil
+	return halted
 }
 
 // Moved is the descriptor with the change of one shard over.
@@ -112,6 +123,12 @@ func (d *Descriptor) withShard(shard int) *Descriptor {
 	s := &c.Shards[shard]
 	s.Replicas, s.Target = slices.Clone(s.Replicas), slices.Clone(s.Target)
 	return &c
+}
+
+// Left says that the replica was a member and is none any more, and so never will be again (rule M5).
+func (s *Shard) Left(id core.ReplicaID) bool {
+	_, member := s.Nodes()[id]
+	return !member && id <= s.lastReplica()
 }
 
 func (s *Shard) lastReplica() core.ReplicaID {

@@ -67,3 +67,23 @@ func isCode(err error, code kv.Code) bool {
 	var e *kv.Error
 	return errors.As(err, &e) && e.Code == code
 }
+
+func TestOnlyWhoWasAMemberHasLeft(t *testing.T) {
+	d, _, err := Plan(kv.CreateKeyspace{Name: "a"}, three, FirstNext())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := d.Shards[0]; s.Left(1) || s.Left(3) || s.Left(4) {
+		t.Errorf("%+v", s)
+	}
+	began, err := d.Move(0, []core.NodeID{d.Shards[0].Replicas[0].Node, 7}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := began.Shards[0]; s.Left(2) || s.Left(4) || s.Left(5) {
+		t.Errorf("while it moves: %+v", s)
+	}
+	if s := began.Moved(0).Shards[0]; s.Left(1) || !s.Left(2) || !s.Left(3) || s.Left(4) || s.Left(5) {
+		t.Errorf("then: %+v", s)
+	}
+}

@@ -72,6 +72,14 @@ func Members(r core.Replica) (voters, learners []core.ReplicaID, settled, ok boo
 	return voters, learners, settled, true
 }
 
+// Writer is the replica that wrote the last of the records that say whose they are; 0: none does.
+func Writer(c kv.Consistency, records []core.Record) core.ReplicaID {
+	if c != kv.Linearizable {
+		return 0
+	}
+	return paxos.Writer(records)
+}
+
 // DecodeMessage reads a message between the replicas of such a keyspace. The message may keep b.
 func DecodeMessage(c kv.Consistency, b []byte) (core.Message, error) {
 	switch c {

@@ -47,6 +47,7 @@ func (n *Node) reconcile(now host.Now) {
 	t := n.newTable(c, old)
 	n.followNodes(c)
 	n.endGone(now, c)
+	n.endLeftovers(t)
 	n.followMembers(now, t)
 	for _, s := range t.ordered {
 		for _, sh := range s.shards {
@@ -112,6 +113,23 @@ func (n *Node) endGone(now host.Now, c *keyspace.Catalog) {
 	for g := range n.hadState {
 		if c.Gone(g) {
 			delete(n.hadState, g)
+			n.dropState(g)
+		}
+	}
+}
+
+// endLeftovers drops what the disk holds of replicas that were moved away before this start: a crash, or the records of a
+// segment that is kept for others, may bring that back, and it would keep the log's segments for ever. Ids are given in order,
+// and none twice: one that was given before this copy of the catalog, and is no member in it, has left for good. A higher one
+// is of a replica that the copy has not heard of yet.
+func (n *Node) endLeftovers(t *table) {
+	for g, records := range n.recovered.Groups {
+		sh := t.groups[g]
+		if sh == nil || g == keyspace.SystemGroup || n.recovered.AllSuspect {
+			continue
+		}
+		if self := keyspace.Writer(sh.space.descriptor.Consistency, records); self != 0 && sh.described().Left(self) {
+			delete(n.recovered.Groups, g)
 			n.dropState(g)
 		}
 	}

@@ -202,6 +202,7 @@ func (n *Node) dropAll() error {
 	if err := n.disk.Flush(); err != nil {
 		return err
 	}
+	n.awaitReads()
 	for _, g := range dropped {
 		if err := n.disk.Drop(g); err != nil {
 			return err
@@ -212,6 +213,13 @@ func (n *Node) dropAll() error {
 		})
 	}
 	return nil
+}
+
+// awaitReads waits for those that found a permit before now: a read that is still on its way must not find an empty state
+// where its replica has ended. Whoever comes later finds no permit there.
+func (n *Node) awaitReads() {
+	n.serving.Lock()
+	defer n.serving.Unlock()
 }
 
 // writeLog makes batches durable, one after the other, until there are no more.

@@ -138,8 +138,23 @@ func equalSets(a, b []core.ReplicaID) bool {
 // described is what the catalog says of the shard.
 func (s *shard) described() *keyspace.Shard { return &s.space.descriptor.Shards[s.index] }
 
-// finishMove tells the catalog that a group has the members that it wanted.
+// finishMove tells the catalog that a group has the members that it wanted. The replica here must have led it after it was
+// found to have them: one that was deposed and has not noticed may speak of members of before.
 func (n *Node) finishMove(ctx context.Context, sh *shard) error {
+	r := n.do(ctx, sh.space.keyspace, sh.index, kv.Command{Ops: []kv.Op{{Kind: kv.OpNone}}})
+	if err := r.Err(); err != nil {
+		return err
+	}
+	still := false
+	if err := n.onLoop(ctx, func(now host.Now) {
+		over, _ := n.pushMoves(now)
+		still = slices.Contains(over, sh)
+	}); err != nil {
+		return err
+	}
+	if !still {
+		return kv.Errorf(kv.NotLeader, "the shard is led elsewhere, or has changed")
+	}
 	return n.alter(ctx, sh.space.keyspace.Name, func(d *keyspace.Descriptor) (*keyspace.Descriptor, error) {
 		if d.ID != sh.space.keyspace.ID || d.Shards[sh.index].Epoch != sh.described().Epoch {
 			return nil, kv.Errorf(kv.Busy, "the shard has changed meanwhile")
@@ -170,8 +185,17 @@ func (n *Node) MoveShard(ctx context.Context, name string, shard int, nodes []ui
 		case shard < 0 || shard >= len(d.Shards):
 			return nil, kv.Errorf(kv.Invalid, "keyspace %s has shards 0 to %d, not %d", name, len(d.Shards)-1, shard)
 		}
+		if n.inVain(&d.Shards[shard]) {
+			d = d.Halted(shard)
+		}
 		return d.Move(shard, ids, d.FirstConfig(n.identity.Cluster, shard, n.config.protocolOptions()))
 	})
+}
+
+// inVain says that a move is under way to a node that leaves.
+func (n *Node) inVain(s *keyspace.Shard) bool {
+	c := n.table.Load().catalog
+	return len(s.Target) > 0 && slices.ContainsFunc(s.Ends(), func(m keyspace.Member) bool { return c.Nodes[m.Node].State != "" })
 }
 
 // alter replaces the descriptor of a keyspace by what change makes of it, if it is still as it was read.

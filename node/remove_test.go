@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"testing"
 
 	"github.com/gamutdb/gamut/keyspace"
@@ -64,4 +65,64 @@ func TestTheLastButOneNodeIsRemovedAtOnce(t *testing.T) {
 		cancel()
 		c.closeAll()
 	}
+}
+
+// TestAMoveToALostNodeIsTurnedElsewhere lets the node that a shard moves to die: drained, it stands in the way no more.
+func TestAMoveToALostNodeIsTurnedElsewhere(t *testing.T) {
+	c := newCluster(t, 3)
+	c.start(1, 2, 3)
+	c.ready()
+	c.create(1, kv.CreateKeyspace{Name: "default"})
+	c.hasKeyspace("default")
+	mustSet(t, c.nodes[1], "default", "k", "v")
+	c.join(1, filepath.Join(t.TempDir(), "new"), freeAddress(t))
+	c.ready()
+	c.hasKeyspace("default")
+	c.close(4)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
+	defer cancel()
+	eventually(t, "move", func() error { return c.nodes[1].MoveShard(ctx, "default", 0, []uint32{1, 2, 4}) })
+	var e *kv.Error
+	if err := c.nodes[1].MoveShard(ctx, "default", 0, []uint32{1, 2, 3}); !errors.As(err, &e) || e.Code != kv.Busy {
+		t.Errorf("another move while the node may come back: %v", err)
+	}
+	eventually(t, "the leader of the catalog tells of it", func() error {
+		for id := range c.nodes {
+			if c.nodes[id].alarms.raised(stuckAlarm) {
+				return nil
+			}
+		}
+		return errors.New("no alarm")
+	})
+	eventually(t, "drain", func() error { return c.nodes[2].DrainNode(ctx, 4) })
+	eventually(t, "the shard stays where it was", func() error {
+		if s := c.nodes[1].table.Load().byName["default"].shards[0].described(); len(s.Target) > 0 || s.On(3) == 0 || s.On(4) != 0 {
+			return fmt.Errorf("%+v", s)
+		}
+		return nil
+	})
+	eventually(t, "remove", func() error { return c.nodes[2].RemoveNode(ctx, 4) })
+	mustGet(t, c.nodes[3], "default", "k", "v")
+}
+
+// TestWhatIsLeftOfAReplicaIsDroppedAtTheNextStart: the log still has records of a replica that was moved away; they must not
+// keep its segments for ever, nor be taken for those of a replica that the catalog's copy has not heard of.
+func TestWhatIsLeftOfAReplicaIsDroppedAtTheNextStart(t *testing.T) {
+	c := newCluster(t, 4)
+	c.start(1, 2, 3, 4)
+	c.ready()
+	c.create(1, kv.CreateKeyspace{Name: "default"})
+	c.hasKeyspace("default")
+	mustSet(t, c.nodes[1], "default", "k", "v")
+	c.move("default", 0, []uint32{1, 2, 3})
+	c.move("default", 0, []uint32{1, 2, 4})
+	c.close(3)
+	c.start(3)
+	group := c.nodes[3].table.Load().byName["default"].shards[0].group
+	if kept := c.nodes[3].recovered.Groups; len(kept[group]) > 0 {
+		t.Errorf("%d records of the group are kept", len(kept[group]))
+	}
+	c.ready()
+	c.move("default", 0, []uint32{2, 3, 4})
+	mustGet(t, c.nodes[3], "default", "k", "v")
 }

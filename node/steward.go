@@ -33,7 +33,7 @@ func (n *Node) steward(ctx context.Context) {
 		if core.NodeID(t.groups[keyspace.SystemGroup].leader.Load()) != n.config.Node {
 			continue
 		}
-		moves, stuck := t.catalog.Balance(n.nodes(), movesMax)
+		moves, stuck := t.catalog.Balance(n.nodes(), n.isUp, movesMax)
 		n.judgeAlarm(stuckAlarm, len(stuck) > 0, fmt.Sprintf("%d shards cannot be moved: %s", len(stuck), first(stuck)))
 		for _, m := range moves {
 			if err := n.MoveShard(ctx, m.Keyspace, m.Shard, m.Nodes); err != nil {
@@ -54,10 +54,16 @@ func first(list []string) string {
 	return list[0]
 }
 
+// isUp says that there is a connection to a node.
+func (n *Node) isUp(id core.NodeID) bool {
+	p := n.peer(id)
+	return id == n.config.Node || p != nil && p.connected.Load()
+}
+
 // Balance tells what is moving and what would move next.
 func (n *Node) Balance(context.Context) (plan kv.BalancePlan, err error) {
 	c := n.table.Load().catalog
-	plan.Moves, plan.Stuck = c.Balance(n.nodes(), 1<<30)
+	plan.Moves, plan.Stuck = c.Balance(n.nodes(), n.isUp, 1<<30)
 	for _, s := range n.table.Load().ordered {
 		for i := range s.descriptor.Shards {
 			sh := &s.descriptor.Shards[i]

@@ -53,6 +53,18 @@ func decodeHard(b []byte) (h hard, err error) {
 	return h, nil
 }
 
+// Writer is the replica that wrote the last of the records that say whose they are; 0: none does.
+func Writer(records []core.Record) core.ReplicaID {
+	for i := len(records) - 1; i >= 0; i-- {
+		if records[i].Kind == recordHard {
+			if h, err := decodeHard(records[i].Body); err == nil {
+				return h.self
+			}
+		}
+	}
+	return 0
+}
+
 // own are the records behind the last one of another replica that lived on this disk before.
 func (r *Replica) own(records []core.Record) []core.Record {
 	for i := len(records) - 1; i >= 0; i-- {
