@@ -29,11 +29,14 @@ func soakSwarm(seed uint64) (name string, s swarm) {
 }
 
 // restless is a cluster of five whose voters change all the time while nodes crash and part; leases, the memory for blocks
-// and all other faults are drawn, those excepted that take a disk away: three voters bear the loss of one only.
+// and all other faults are drawn, but for disks that are lost; those of one node may be damaged.
 func restless(seed uint64, planted paxos.Mutation) Options {
 	rng := stream(seed, "restless", 0)
 	f := drawFaults(rng, 5)
-	f.Change, f.Wipe, f.Damage = 100*Millisecond+core.Time(rng.Int64N(int64(600*Millisecond))), 0, 0
+	f.Change, f.Wipe = 100*Millisecond+core.Time(rng.Int64N(int64(600*Millisecond))), 0
+	if f.Damage = 0; rng.IntN(2) == 0 {
+		f.Damage = 300*Millisecond + core.Time(rng.Int64N(int64(3*Second)))
+	}
 	f.Crash = 300*Millisecond + core.Time(rng.Int64N(int64(4*Second)))
 	f.Partition = 500*Millisecond + core.Time(rng.Int64N(int64(4*Second)))
 	return Options{Seed: seed, Protocol: DrawPaxos(seed, planted), Nodes: 5, Faults: &f}

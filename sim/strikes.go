@@ -26,6 +26,9 @@ type strikes struct {
 func newStrikes(w *world) *strikes {
 	s := &strikes{w: w, rng: stream(w.options.Seed, "faults", 0), f: w.options.Faults}
 	s.frail = s.rng.Perm(w.options.Nodes)[:(w.options.Nodes-1)/2]
+	if s.f.Change > 0 {
+		s.frail = s.frail[:1] // which three of the nodes vote changes
+	}
 	return s
 }
 
