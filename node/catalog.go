@@ -40,6 +40,7 @@ func (n *Node) reconcile(now host.Now) {
 	if c.Nodes[n.config.Node].State == keyspace.NodeRemoved {
 		// All that is here stays as it is: were the catalog's replica dropped, a later start would begin it with nothing, and it
 		// could vote under its old id beside another old one that knows nothing of the removal, either (rule M5).
+		n.removed = true
 		n.fail(errRemoved)
 		return
 	}
@@ -57,6 +58,10 @@ func (n *Node) reconcile(now host.Now) {
 		}
 	}
 	n.table.Store(t)
+	if s := t.byName[keyspace.SystemName]; old != nil && s != old.byName[keyspace.SystemName] {
+		// After a crash this node speaks with those nodes only that the durable copy has.
+		n.membersChanged.Store(true)
+	}
 	if old != nil {
 		close(old.replaced)
 	}

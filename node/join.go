@@ -203,11 +203,21 @@ func readJSON(r io.Reader, v any) error {
 	return json.Unmarshal(b, v)
 }
 
-// joinTimeout is how long a member may take to admit a node.
-const joinTimeout = 10 * time.Second
+const (
+	// joinTimeout is how long a member may take to admit a node.
+	joinTimeout = 10 * time.Second
+	// joinersMax bounds those that are admitted at one time.
+	joinersMax = 8
+)
+
+var errJoiners = errors.New("too many nodes ask to join at one time; retry after a pause")
 
 // admitJoiner answers a node that asks to join.
 func (n *Node) admitJoiner(conn net.Conn) error {
+	defer n.joiners.Add(-1)
+	if n.joiners.Add(1) > joinersMax {
+		return errJoiners
+	}
 	if err := conn.SetDeadline(time.Now().Add(joinTimeout)); err != nil {
 		return err
 	}

@@ -119,3 +119,59 @@ func TestADamagedMembershipIsNotBelieved(t *testing.T) {
 		t.Errorf("%s: %+v, %v", good, m, err)
 	}
 }
+
+// TestWhoIsThereIsSoonDurable: a node must not fall back, in a crash, to a copy of the catalog that lacks its members of today.
+func TestWhoIsThereIsSoonDurable(t *testing.T) {
+	c := newCluster(t, 1)
+	c.start(1)
+	c.ready()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if _, err := askToJoin(ctx, c.configs[1].Cluster[1], joinRequest{strings.Repeat("t", 26), "127.0.0.1:9"}); err != nil {
+		t.Fatal(err)
+	}
+	joined := c.nodes[1].disk.Group(keyspace.SystemGroup).Applied()
+	eventually(t, "the catalog is durable", func() error {
+		if at := c.nodes[1].disk.Group(keyspace.SystemGroup).DurableApplied(); at < joined {
+			return errors.New("not yet")
+		}
+		return nil
+	})
+}
+
+func TestManyJoinersDoNotKeepPeersOut(t *testing.T) {
+	c := newCluster(t, 2)
+	c.start(1)
+	n := c.nodes[1]
+	n.joiners.Store(joinersMax)
+	if _, err := askToJoin(context.Background(), c.configs[1].Cluster[1], joinRequest{strings.Repeat("t", 26), "127.0.0.1:9"}); err == nil {
+		t.Error("one more is admitted")
+	}
+	if got := n.joiners.Load(); got != joinersMax {
+		eventually(t, "it is counted no more", func() error {
+			if got := n.joiners.Load(); got != joinersMax {
+				return errors.New("still counted")
+			}
+			return nil
+		})
+	}
+	// Without a majority nobody is admitted soon: more than there are places for strangers ask, and a peer comes in all the same.
+	n.joiners.Store(-2 * strangersMax)
+	ctx, cancel := context.WithCancel(context.Background())
+	var wait sync.WaitGroup
+	for i := range strangersMax + 1 {
+		wait.Go(func() {
+			_, _ = askToJoin(ctx, c.configs[1].Cluster[1], joinRequest{strings.Repeat(string(rune('A'+i%26)), 26), "127.0.0.1:9"})
+		})
+	}
+	eventually(t, "all of them wait", func() error {
+		if got := n.joiners.Load(); got < 1-strangersMax {
+			return errors.New("not yet")
+		}
+		return nil
+	})
+	c.start(2)
+	c.ready()
+	cancel()
+	wait.Wait()
+}

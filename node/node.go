@@ -49,6 +49,7 @@ type Node struct {
 	hadState       map[core.GroupID]bool // groups that had state when the disk was opened
 	dropping       map[core.GroupID]bool // groups whose state is being removed
 	catalogChanged bool
+	removed        bool // the catalog says that this node was removed
 	healing        healing
 	writing        bool
 	needsRoll      bool
@@ -67,11 +68,14 @@ type Node struct {
 	alarms      alarms
 	skewed      atomic.Bool
 	diskFull    atomic.Bool
-	registered  atomic.Bool
-	failed      atomic.Pointer[error]
-	droppedMu   sync.Mutex
-	dropped     []core.GroupID
-	counters    counters
+	joiners     atomic.Int64 // nodes that are being admitted
+	// membersChanged asks for the catalog's copy to be made durable soon.
+	membersChanged atomic.Bool
+	registered     atomic.Bool
+	failed         atomic.Pointer[error]
+	droppedMu      sync.Mutex
+	dropped        []core.GroupID
+	counters       counters
 
 	// ctx ends with the node.
 	ctx       context.Context
@@ -114,8 +118,8 @@ func Start(config Config) (*Node, error) {
 		return nil, err
 	}
 	err := guarded(n.prepare)
-	if failed := n.failed.Load(); err == nil && failed != nil {
-		err = *failed
+	if err == nil && n.removed {
+		err = errRemoved
 	}
 	if err != nil {
 		n.fail(err)

@@ -40,10 +40,10 @@ func (n *Node) accept(ctx context.Context) {
 			stop := context.AfterFunc(ctx, func() { conn.Close() })
 			defer stop()
 			p, err := n.welcome(conn)
+			<-strangers // who asks to join may wait long, and must not keep peers out
 			if errors.Is(err, errJoins) {
 				err = n.admitJoiner(conn)
 			}
-			<-strangers
 			if err != nil || p == nil {
 				if err != nil && ctx.Err() == nil {
 					n.log.Warn("refused a connection", "from", conn.RemoteAddr().String(), "error", err)
