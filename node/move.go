@@ -96,7 +96,7 @@ func (n *Node) pushMoves(now host.Now) (over []*shard, drained []core.NodeID) {
 // catalogCurrent says that the table is made of all that the catalog's log holds here. Who leads it must not bring back, by
 // an older table, the vote of a node that is noted as drained.
 func (n *Node) catalogCurrent(now host.Now) bool {
-	s := keyspace.Report(n.host.Replica(keyspace.SystemGroup), now.Mono)
+	s := keyspace.Report(n.host.Replica(keyspace.SystemGroup), nil, now.Mono)
 	return !n.catalogChanged && s.Applied == s.Last
 }
 

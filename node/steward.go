@@ -63,7 +63,9 @@ func (n *Node) isUp(id core.NodeID) bool {
 // Balance tells what is moving and what would move next.
 func (n *Node) Balance(context.Context) (plan kv.BalancePlan, err error) {
 	c := n.table.Load().catalog
-	plan.Moves, plan.Stuck = c.Balance(n.nodes(), n.isUp, 1<<30)
+	// What would move next does so once the node that it moves to is up.
+	plan.Moves, _ = c.Balance(n.nodes(), func(core.NodeID) bool { return true }, 1<<30)
+	_, plan.Stuck = c.Balance(n.nodes(), n.isUp, 1<<30)
 	for _, s := range n.table.Load().ordered {
 		for i := range s.descriptor.Shards {
 			sh := &s.descriptor.Shards[i]
