@@ -38,7 +38,7 @@ type balance struct {
 func newBalance(c *Catalog, nodes []core.NodeID, up func(core.NodeID) bool, budget int) *balance {
 	b := &balance{c: c, up: up, held: map[core.NodeID]int{}, budget: budget}
 	for _, n := range nodes {
-		if c.Nodes[n].Open() {
+		if c.Nodes[n].State == "" {
 			b.open = append(b.open, n)
 		}
 	}

@@ -54,10 +54,10 @@ func first(list []string) string {
 	return list[0]
 }
 
-// isUp says that there is a connection to a node.
+// isUp says that there is a connection to a node, and that it may be given replicas.
 func (n *Node) isUp(id core.NodeID) bool {
 	p := n.peer(id)
-	return id == n.config.Node || p != nil && p.connected.Load()
+	return (id == n.config.Node || p != nil && p.connected.Load()) && n.table.Load().catalog.Nodes[id].Open()
 }
 
 // Balance tells what is moving and what would move next.
