@@ -155,6 +155,8 @@ type Request struct {
 	Command []byte
 	// Read means that the command changes nothing and needs no place in the log.
 	Read bool
+	// Deadline is when the client's node answers in the replica's stead.
+	Deadline Time
 }
 
 // Message is what replicas of one protocol say to each other. A message is never changed once it was handed out.

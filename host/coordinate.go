@@ -30,6 +30,8 @@ type Command struct {
 	Read bool
 	// Again says that the command carries a session, so that sending it twice executes it once.
 	Again bool
+	// Once says that a write of unknown fate must not be sent again: it might be executed twice.
+	Once bool
 	// Nodes are the members of the group, for a node that has no replica of it.
 	Nodes    []core.NodeID
 	Deadline core.Time
@@ -220,7 +222,7 @@ func (h *Host) forward(id core.RequestID, p *pending, node core.NodeID) {
 func (h *Host) hand(s *slot, id core.RequestID) {
 	p := h.requests.get(id)
 	p.sentTo, p.handed = 0, true
-	s.batch = append(s.batch, core.Request{ID: id, Command: p.command.Encoded, Read: p.command.Read})
+	s.batch = append(s.batch, core.Request{ID: id, Command: p.command.Encoded, Read: p.command.Read, Deadline: p.command.Deadline})
 	h.touch(s)
 }
 

@@ -59,7 +59,7 @@ func (h *Host) pick(l *lanes) *lane {
 // sign puts a command under a lane, unless it needs none: reads may be repeated, and a client's own session is as good.
 func (h *Host) sign(p *pending) {
 	c := &p.command
-	if c.Read || c.Again || p.lane != nil {
+	if c.Read || c.Again || c.Once || p.lane != nil {
 		return
 	}
 	l := h.lanes[c.Group]

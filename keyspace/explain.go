@@ -13,6 +13,9 @@ func (d *Descriptor) Explain() []string {
 		return d.explainQuorum()
 	}
 	replicas := len(d.Shards[0].Ends())
+	if Causal(d.Consistency) {
+		return d.explainCausal(replicas)
+	}
 	return append(append(d.promise(), survival(replicas)...), d.costs(replicas)...)
 }
 

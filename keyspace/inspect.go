@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/gamutdb/gamut/bayou"
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/kv"
 	"github.com/gamutdb/gamut/machine"
@@ -18,6 +19,9 @@ import (
 func Report(replica core.Replica, nodes map[core.ReplicaID]core.NodeID, now core.Time) (s kv.GroupStatus) {
 	if r, ok := replica.(*quorum.Replica); ok {
 		return reportQuorum(r.Status(), nodes)
+	}
+	if b, ok := replica.(*bayou.Replica); ok {
+		return reportCausal(b, now)
 	}
 	r, ok := replica.(*paxos.Replica)
 	if !ok {
@@ -95,6 +99,14 @@ func inspectItem(c kv.Consistency, raw []byte) kv.InspectItem {
 		return kv.InspectItem{Version: uint64(r.Stamp.Time), Stamp: r.Stamp.String(), Deleted: r.Deleted, ExpireAt: r.ExpireAt, Flags: r.Flags,
 			Value: bytes.Clone(r.Value)}
 	}
+	if Causal(c) {
+		r, err := bayou.Inspect(raw)
+		if err != nil {
+			return kv.InspectItem{Stamp: "unreadable: " + err.Error()}
+		}
+		return kv.InspectItem{Version: uint64(r.Dot.Stamp), Stamp: r.Dot.String(), Deleted: r.Deleted, ExpireAt: r.ExpireAt, Flags: r.Flags,
+			Value: bytes.Clone(r.Value)}
+	}
 	r, err := machine.DecodeRecord(raw)
 	if err != nil {
 		return kv.InspectItem{Stamp: "unreadable: " + err.Error()}
@@ -106,6 +118,8 @@ func inspectItem(c kv.Consistency, raw []byte) kv.InspectItem {
 func Suspect(replica core.Replica) bool {
 	switch r := replica.(type) {
 	case *paxos.Replica:
+		return r.Status().Suspect
+	case *bayou.Replica:
 		return r.Status().Suspect
 	case *quorum.Replica:
 		return r.Suspect()
@@ -131,6 +145,19 @@ func HeldBlocks(replica core.Replica, from uint64, limit int) func(payload bool)
 		}
 		return infos
 	}
+}
+
+// HeldWrites describes the newest writes that a replica without a leader has in its write log, in the order of writes; ok is
+// false for other replicas. It reads the state, from any goroutine.
+func HeldWrites(replica core.Replica, view core.View, limit int) (infos []kv.BlockInfo, ok bool) {
+	if _, ok := replica.(*bayou.Replica); !ok {
+		return nil, false
+	}
+	for _, w := range bayou.Newest(view, limit) {
+		infos = append(infos, kv.BlockInfo{Ballot: w.Dot.String(), Time: w.Stamp.Time(), Kind: "write", Bytes: w.Size(), Intact: true,
+			Summary: []string{w.Changes()}})
+	}
+	return infos, true
 }
 
 // summaryMax bounds the commands of a block that are put into words.
@@ -183,6 +210,9 @@ func shorten(key []byte) []byte { return key[:min(len(key), 64)] }
 
 // IsApplied reports whether a note tells of an applied block and no more.
 func IsApplied(note core.Note) bool {
-	_, ok := note.(paxos.AppliedNote)
-	return ok
+	switch note.(type) {
+	case paxos.AppliedNote, bayou.AppliedNote:
+		return true
+	}
+	return false
 }

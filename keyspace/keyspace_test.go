@@ -24,7 +24,7 @@ func TestPlanRefuses(t *testing.T) {
 		{kv.CreateKeyspace{Name: "system"}, kv.Invalid, "catalog"},
 		{kv.CreateKeyspace{Name: "Upper"}, kv.Invalid, `'U'`},
 		{kv.CreateKeyspace{Name: strings.Repeat("n", 65)}, kv.Invalid, "limit is 64"},
-		{kv.CreateKeyspace{Name: "a", Consistency: "causal"}, kv.Unsupported, "not built yet"},
+		{kv.CreateKeyspace{Name: "a", Consistency: "atomic"}, kv.Unsupported, "not built yet"},
 		{kv.CreateKeyspace{Name: "a", Atomic: true}, kv.Invalid, "terms of a quorum keyspace"},
 		{kv.CreateKeyspace{Name: "a", Consistency: "quorum", Lease: "off"}, kv.Invalid, "no leader"},
 		{kv.CreateKeyspace{Name: "a", Consistency: "quorum", Atomic: true, ClientStamps: true}, kv.Invalid, "give its stamps itself"},

@@ -16,6 +16,8 @@ import (
 func (d *Descriptor) Move(shard int, nodes []core.NodeID, founders []byte) (*Descriptor, error) {
 	s := &d.Shards[shard]
 	switch {
+	case Causal(d.Consistency):
+		return nil, kv.Errorf(kv.Unsupported, "the replicas of %s, which is %s, stay where they were created; drop the keyspace, or move its keys to another one", d.Name, d.Consistency)
 	case len(s.Target) > 0:
 		return nil, kv.Errorf(kv.Busy, "shard %d of %s is being moved already; retry when that is over", shard, d.Name)
 	case len(nodes) < 1 || len(nodes) > ReplicasMax:

@@ -30,10 +30,16 @@ func checkSpec(spec *kv.CreateKeyspace, nodes int) error {
 	if spec.Shards == 0 {
 		spec.Shards = 1
 	}
-	if spec.Replicas == 0 {
+	anywhere := Causal(spec.Consistency)
+	switch {
+	case spec.Replicas == 0 && anywhere: // a replica wherever a client may come
+		spec.Replicas = min(ReplicasMax, nodes)
+	case spec.Replicas == 0:
 		spec.Replicas = min(replicasDefault, nodes)
 	}
 	switch {
+	case anywhere && spec.Shards > 1:
+		return kv.Errorf(kv.Unsupported, "%d shards; a keyspace that is %s has one, because what a session has seen in one shard would not bind the others", spec.Shards, spec.Consistency)
 	case spec.Shards < 1 || spec.Shards > ShardsMax:
 		return kv.Errorf(kv.Invalid, "%d shards; give 1 to %d", spec.Shards, ShardsMax)
 	case spec.Replicas < 1 || spec.Replicas > ReplicasMax:
@@ -81,7 +87,7 @@ func checkConsistency(c kv.Consistency) error {
 }
 
 // built are the consistencies that exist.
-var built = []kv.Consistency{kv.Linearizable, kv.Quorum}
+var built = []kv.Consistency{kv.Linearizable, kv.Quorum, kv.Causal, kv.Eventual}
 
 // Built reports whether keyspaces of a consistency can be made.
 func Built(c kv.Consistency) bool { return slices.Contains(built, c) }

@@ -4,6 +4,9 @@ import (
 	"encoding/binary"
 	"fmt"
 
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/gamutdb/gamut/bayou"
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/kv"
 	"github.com/gamutdb/gamut/machine"
@@ -23,8 +26,16 @@ type Options struct {
 // Offers says whether a keyspace can honestly execute a command at the level that it asks for: nil, or an error that says
 // why not and which consistency would (Unsupported). It looks at the command alone.
 func Offers(ks *kv.Keyspace, c *kv.Command) error {
-	if ks.Consistency == kv.Quorum {
+	switch ks.Consistency {
+	case kv.Quorum:
 		return quorum.Offers(c)
+	case kv.Eventual:
+		if c.Level != kv.LevelDefault && c.Level != kv.LevelEventual {
+			return kv.Errorf(kv.Unsupported, "keyspace %s is eventual and cannot give level %s; it gives default and eventual", ks.Name, c.Level)
+		}
+		return bayou.Offers(c)
+	case kv.Causal:
+		return bayou.Offers(c)
 	}
 	if c.Level > kv.LevelLinearizable {
 		return kv.Errorf(kv.Unsupported, "keyspace %s is %s and cannot give level %s; it gives default and linearizable", ks.Name, ks.Consistency, c.Level)
@@ -41,25 +52,44 @@ func ReadsHere(c kv.Consistency, command *kv.Command) bool {
 // Read answers a read-only command from a replica's state, while its permit holds (core.Leased); needsLog says that this
 // one has to be a step of the replica.
 func Read(c kv.Consistency, view core.View, command *kv.Command, stamp kv.HLC) (r kv.Result, needsLog bool) {
-	if c == kv.Quorum {
+	switch c {
+	case kv.Linearizable:
+		return machine.Read(view, command, stamp)
+	case kv.Quorum:
 		return quorum.ReadOne(view, command, stamp), false
+	case kv.Causal:
+		return bayou.Read(view, command, stamp)
+	case kv.Eventual:
+		whatever := *command
+		whatever.Level, whatever.Token = kv.LevelEventual, nil
+		r, needsLog = bayou.Read(view, &whatever, stamp)
+		r.Token = nil
+		return r, needsLog
 	}
-	return machine.Read(view, command, stamp)
+	return kv.Result{}, true
 }
 
 // Led says whether the replicas of such a keyspace have a leader.
-func Led(c kv.Consistency) bool { return c != kv.Quorum }
+func Led(c kv.Consistency) bool { return c == kv.Linearizable }
 
 // NewReplica makes a replica of a shard of a keyspace.
 func NewReplica(d *Descriptor, self core.ReplicaID, o Options) core.Replica {
 	switch d.Consistency {
 	case kv.Linearizable:
 		return paxos.New(self, paxos.Options{Heartbeat: o.Heartbeat, ElectionMin: o.ElectionMin, ElectionMax: o.ElectionMax})
+	case kv.Causal, kv.Eventual:
+		return bayou.New(self, bayou.Options{})
 	case kv.Quorum:
 		return quorum.New(self, quorum.Options{})
 	}
 	panic(fmt.Sprintf("keyspace: no protocol for consistency %q", d.Consistency))
 }
+
+// Resends reports whether a write of unknown fate may be sent to another replica: it will be executed once all the same.
+func (d *Descriptor) Resends() bool { return !Causal(d.Consistency) }
+
+// Causal reports whether every replica takes writes alone: a causal keyspace, or an eventual one.
+func Causal(c kv.Consistency) bool { return c == kv.Causal || c == kv.Eventual }
 
 // Members are the replicas that vote in a group and those that only learn, as its log says; settled says that this is
 // committed and no change is under way; ok is false for a protocol whose members do not change by its log.
@@ -87,8 +117,33 @@ func DecodeMessage(c kv.Consistency, b []byte) (core.Message, error) {
 		return paxos.DecodeMessage(b)
 	case kv.Quorum:
 		return quorum.DecodeMessage(b)
+	case kv.Causal, kv.Eventual:
+		return bayou.DecodeMessage(b)
 	}
 	return nil, fmt.Errorf("no protocol for consistency %q", c)
+}
+
+// MergeTokens is what clients of such a keyspace carry from answer to command by; nil: nothing.
+func MergeTokens(c kv.Consistency) func(a, b []byte) []byte {
+	if c != kv.Causal {
+		return nil
+	}
+	return bayou.MergeTokens
+}
+
+// Tokens lets a keyspace's clients carry what they have seen, if its promise has sessions.
+func (d *Descriptor) Tokens(cluster [16]byte, ks *kv.Keyspace) {
+	if d.Consistency != kv.Causal {
+		return
+	}
+	binding := d.binding(cluster, 0)
+	ks.MergeTokens = MergeTokens(d.Consistency)
+	ks.CheckToken = func(token []byte) error { return bayou.CheckToken(binding, token) }
+}
+
+// binding names the cluster and a shard's group, which is never given twice, in tokens.
+func (d *Descriptor) binding(cluster [16]byte, shard int) uint64 {
+	return xxhash.Sum64(binary.BigEndian.AppendUint64(cluster[:], uint64(d.Shards[shard].Group)))
 }
 
 // FirstConfig is what the replicas of a shard are started with.
@@ -96,6 +151,9 @@ func (d *Descriptor) FirstConfig(cluster [16]byte, shard int, o Options) []byte 
 	s := &d.Shards[shard]
 	if s.Founders != nil && d.Consistency != kv.Quorum {
 		return s.Founders
+	}
+	if d.Consistency == kv.Causal || d.Consistency == kv.Eventual {
+		return bayou.Config{Members: s.Voters(), Binding: d.binding(cluster, shard), Eventual: d.Consistency == kv.Eventual}.AppendTo(nil)
 	}
 	if d.Consistency == kv.Quorum {
 		c := quorum.Config{Members: s.Voters(), Atomic: d.Terms.Atomic, ClientStamps: d.Terms.ClientStamps}

@@ -27,6 +27,8 @@ type Keyspace struct {
 	ShardOf func(key []byte) int
 	// MergeTokens is what a client has seen that holds both tokens; nil: the keyspace's answers carry none.
 	MergeTokens func(a, b []byte) []byte
+	// CheckToken tells what is wrong with a token that a client brings (BadToken); nil: the keyspace has no sessions.
+	CheckToken func(token []byte) error
 }
 
 // Call is one command on its way and its result.
@@ -183,8 +185,36 @@ type GroupStatus struct {
 	LeaseMS  int64             `json:"leaseMillis"`
 	Suspect  bool              `json:"suspect,omitempty"`
 	Match    map[string]uint64 `json:"match,omitempty"` // leader only: replica -> highest index durable there
+	// Causal is what a replica without a leader says of itself.
+	Causal *CausalStatus `json:"causal,omitempty"`
 	// Quorum is a replica of a group without a leader; nil in others.
 	Quorum *QuorumStatus `json:"quorum,omitempty"`
+}
+
+// CausalStatus is what a replica of a causal or eventual keyspace holds and knows. A vector maps each replica to the stamp up
+// to which its writes are held, as milliseconds, a dot, and a counter.
+type CausalStatus struct {
+	Vector map[string]string `json:"vector"`
+	// Dropped is what of it the write log has no more; Stable is what every replica is known to hold.
+	Dropped map[string]string `json:"dropped"`
+	Stable  map[string]string `json:"stable"`
+	// LogWrites and LogBytes are the size of the write log.
+	LogWrites uint64 `json:"logWrites"`
+	LogBytes  uint64 `json:"logBytes"`
+	// Waiting is how many commands wait for what their sessions have seen.
+	Waiting int          `json:"waiting"`
+	Peers   []CausalPeer `json:"peers"`
+}
+
+// CausalPeer is another replica as one knows it.
+type CausalPeer struct {
+	Replica uint32            `json:"replica"`
+	Up      bool              `json:"up"`
+	Known   map[string]string `json:"known"`
+	// HeardMillis is how long ago it last said what it holds; -1: it has not. LagMillis is how much older the newest write is
+	// that it is known to hold than the newest one here.
+	HeardMillis int64 `json:"heardMillis"`
+	LagMillis   int64 `json:"lagMillis"`
 }
 
 // QuorumStatus is a replica of a leaderless group.

@@ -27,10 +27,16 @@ const (
 	LevelTwo    Level = 7
 	LevelQuorum Level = 8
 	LevelAll    Level = 9
-	levels            = 10
+	// Each guarantee of a session alone.
+	LevelReadYourWrites    Level = 10
+	LevelMonotonicReads    Level = 11
+	LevelMonotonicWrites   Level = 12
+	LevelWritesFollowReads Level = 13
+	levels                       = 14
 )
 
-var levelNames = [levels]string{"default", "linearizable", "sequential", "session", "prefix", "eventual", "one", "two", "quorum", "all"}
+var levelNames = [levels]string{"default", "linearizable", "sequential", "session", "prefix", "eventual", "one", "two", "quorum", "all",
+	"read-your-writes", "monotonic-reads", "monotonic-writes", "writes-follow-reads"}
 
 // String is the level as users write it.
 func (l Level) String() string {

@@ -19,6 +19,8 @@ type client struct {
 	nodes []core.NodeID
 	// named says that a statement attached it, so that without nodes it can ask nobody.
 	named bool
+	// seen is what the client's session has seen of each keyspace that has sessions.
+	seen map[string][]byte
 }
 
 // job is a command on its way.
@@ -90,6 +92,7 @@ func (r *runner) begin(a args, op kv.Op, record referee.Op, render func(*kv.Resu
 	level := orElse(a, "level", arg[kv.Level](a, "LEVEL"))
 	request := Request{Node: node, Keyspace: s.name, Shard: s.shardOf(op.Key),
 		Command: kv.Command{Level: level, Ops: []kv.Op{op}}, Timeout: orElse(a, "timeout", r.timeout())}
+	request.Command.Token = c.seen[s.name]
 	j := &job{text: r.statement.text, client: c, space: s, record: record, render: render}
 	if r.debug {
 		r.print("-> node %d: %s", r.label(node), r.statement.text)
@@ -119,11 +122,22 @@ func (r *runner) askedNode(a args, c *client) (core.NodeID, error) {
 	return r.firstUp(), nil
 }
 
+// learn keeps what an answer says that the client's session has seen.
+func (c *client) learn(s *space, result *kv.Result) {
+	if merge := keyspace.MergeTokens(s.consistency); merge != nil && len(result.Token) > 0 {
+		if c.seen == nil {
+			c.seen = map[string][]byte{}
+		}
+		c.seen[s.name] = merge(c.seen[s.name], result.Token)
+	}
+}
+
 // finish takes an answer into the history.
 func (r *runner) finish(j *job) {
 	if r.debug {
 		r.print("<- node %d: %s", r.label(j.op.Request.Node), told(&j.op.Result))
 	}
+	j.client.learn(j.space, &j.op.Result)
 	o := j.record
 	o.Client, o.Node, o.Key = int(j.client.id), uint32(j.op.Request.Node), string(j.op.Request.Command.Ops[0].Key)
 	if level := j.op.Request.Command.Level; level != kv.LevelDefault {
@@ -452,6 +466,10 @@ func (r *runner) checkReadings(spec kv.CreateKeyspace) error {
 		return fmt.Errorf("tie is for causal and eventual keyspaces; %s is %s", spec.Name, spec.Consistency)
 	case orText(r.options.Session, r.script.Session) != "" && spec.Consistency != kv.Causal:
 		return fmt.Errorf("session is for causal keyspaces; %s is %s", spec.Name, spec.Consistency)
+	case orText(r.options.Tie, r.script.Tie) == "low":
+		return errors.New("tie low is not offered: of two writes with one time that of the higher server wins")
+	case orText(r.options.Session, r.script.Session) == "per-key":
+		return errors.New("session per-key is not offered: what a session has seen binds all its keys")
 	}
 	return nil
 }

@@ -131,8 +131,7 @@ func TestSettings(t *testing.T) {
 func TestPlayRefuses(t *testing.T) {
 	for _, c := range []struct{ script, says string }{
 		{"world live\nget k", `there is no world "live" here`},
-		{"consistency causal\nget k", `consistency "causal" is known but not built yet`},
-		{"joinServer 0\njoinClient 7 0\nput 7 k v", `s:3: put 7 k v: keyspace default: unsupported: consistency "causal" is known but not built yet`},
+		{"consistency atomic\nget k", `consistency "atomic" is known but not built yet`},
 		{"tie low\nget k", "tie is for causal and eventual keyspaces; default is linearizable"},
 		{"session per-key\nget k", "session is for causal keyspaces; default is linearizable"},
 		{"! get k", "s:1: it should have been refused"},

@@ -312,7 +312,9 @@ func (n *Node) hosted(group uint64) (*shard, error) {
 func (n *Node) leads(s *shard) error {
 	led, ok := n.host.Replica(s.group).(core.Led)
 	switch {
-	case !ok || led.Leader() == 0:
+	case !ok:
+		return kv.Errorf(kv.Unsupported, "group %d has no leader: each of its replicas takes writes", s.group)
+	case led.Leader() == 0:
 		return kv.Errorf(kv.NotLeader, "node %d knows of no leader of group %d at this moment; retry after a pause", n.config.Node, s.group)
 	case led.Leader() != s.self:
 		return kv.Errorf(kv.NotLeader, "node %d leads group %d, as far as node %d knows; ask there", s.where[led.Leader()], s.group, n.config.Node)
@@ -367,6 +369,9 @@ func (n *Node) Repair(ctx context.Context, group uint64) error {
 	}
 	if keyspace.Led(s.space.keyspace.Consistency) {
 		return kv.Errorf(kv.Unsupported, "group %d has a leader, which keeps its replicas equal; there is nothing to repair", group)
+	}
+	if keyspace.Causal(s.space.keyspace.Consistency) {
+		return kv.Errorf(kv.Unsupported, "the replicas of group %d ask each other all the time for what they lack; gamut stabilize waits until they are equal", group)
 	}
 	return n.onLoop(ctx, func(now host.Now) { n.host.Event(now, s.group, core.Repair{}) })
 }
@@ -425,6 +430,15 @@ func (n *Node) Blocks(ctx context.Context, group, from uint64, limit int, payloa
 	}
 	if limit <= 0 || limit > blocksMax {
 		limit = blocksMax
+	}
+	var replica core.Replica
+	if err = n.onLoop(ctx, func(host.Now) { replica = n.host.Replica(s.group) }); err != nil {
+		return nil, err
+	}
+	var writes []kv.BlockInfo
+	causal := false
+	if err = guarded(func() { writes, causal = keyspace.HeldWrites(replica, s.state, limit) }); causal || err != nil {
+		return writes, err
 	}
 	var held func(bool) []kv.BlockInfo
 	err = n.onLoop(ctx, func(host.Now) { held = keyspace.HeldBlocks(n.host.Replica(s.group), from, limit) })

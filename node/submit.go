@@ -217,7 +217,7 @@ func (n *Node) admit(now host.Now, s *submission) {
 		n.took(e.shard, e.write)
 		token := n.newToken(waiting{e.call, e.shard, s})
 		n.host.Submit(now, host.Command{Token: token, Group: e.shard.group, Encoded: s.arena[e.from:e.to:e.to], Read: e.read,
-			Again: e.again, Nodes: e.shard.nodes, Deadline: s.deadline})
+			Again: e.again, Once: !e.shard.space.descriptor.Resends(), Nodes: e.shard.nodes, Deadline: s.deadline})
 	}
 }
 

@@ -94,6 +94,7 @@ func (t *table) add(n *Node, d *keyspace.Descriptor, old *table) {
 
 func (n *Node) newSpace(d *keyspace.Descriptor) *space {
 	s := &space{descriptor: d, keyspace: d.Keyspace()}
+	d.Tokens(n.identity.Cluster, s.keyspace)
 	for i := range d.Shards {
 		at := &d.Shards[i]
 		sh := &shard{space: s, index: i, group: at.Group, self: at.On(n.config.Node), where: at.Nodes(), state: n.disk.Group(at.Group)}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gamutdb/gamut/bayou"
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/keyspace"
 	"github.com/gamutdb/gamut/kv"
@@ -66,8 +67,11 @@ func (o *Options) Only(names []string) error {
 // Draw is the protocol of a consistency with settings drawn from the seed. One that has no protocol is refused as a
 // keyspace of it would be.
 func Draw(c kv.Consistency, seed uint64) (Protocol, error) {
-	if c == kv.Linearizable {
+	switch c {
+	case kv.Linearizable:
 		return DrawPaxos(seed, paxos.NoMutation), nil
+	case kv.Causal:
+		return DrawBayou(seed, bayou.NoMutation), nil
 	}
 	_, _, err := keyspace.Plan(kv.CreateKeyspace{Name: "drawn", Consistency: c}, []core.NodeID{1}, keyspace.FirstNext())
 	if err == nil {

@@ -190,7 +190,7 @@ func (c *client) answered(o *operation, try int, r kv.Result) {
 	if r.Code == kv.Unknown && !o.command.ReadOnly() {
 		o.maybe = true
 	}
-	if again := (r.Code == kv.Unknown && (!o.command.Session.IsZero() || o.command.ReadOnly())) || (r.Code.Refused() && r.Code != kv.TooOld); again && !w.stopping() && (o.proof || c.rng.IntN(10) > 0) {
+	if again := (r.Code == kv.Unknown && (!o.command.Session.IsZero() || o.command.ReadOnly())) || (r.Code.Refused() && r.Code != kv.TooOld && r.Code != kv.SessionLost); again && !w.stopping() && (o.proof || c.rng.IntN(10) > 0) {
 		o.node = c.rng.IntN(w.options.Nodes)
 		w.after(core.Time(c.rng.Int64N(int64(50*Millisecond))), func() { c.try(o) })
 		return
@@ -215,6 +215,9 @@ func (c *client) end(o *operation, r kv.Result) {
 	}
 	if merge := w.options.Protocol.MergeTokens; merge != nil && len(r.Token) > 0 {
 		c.tokens[o.group.id] = merge(c.tokens[o.group.id], r.Token)
+	}
+	if r.Code == kv.SessionLost {
+		delete(c.tokens, o.group.id)
 	}
 	c.learn(o, &r)
 	c.current = nil

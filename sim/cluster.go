@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/gamutdb/gamut/bayou"
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/host"
 	"github.com/gamutdb/gamut/keyspace"
@@ -244,11 +245,13 @@ func (c *Cluster) node(id core.NodeID) *node { return c.w.nodes[id-1] }
 // protocolOf is the switch from a promise to what the world has to know of its protocol.
 func protocolOf(d *keyspace.Descriptor, o keyspace.Options) *Protocol {
 	p := Protocol{Name: string(d.Consistency)}
-	if d.Consistency == kv.Linearizable {
+	switch d.Consistency {
+	case kv.Linearizable:
 		p = Paxos(paxos.Options{}, 0)
-	}
-	if d.Consistency == kv.Quorum {
+	case kv.Quorum:
 		p = Quorum(quorum.Options{}, d.Terms.Atomic)
+	case kv.Causal, kv.Eventual:
+		p.Digest = bayou.Digest
 	}
 	p.Config = nil // descriptors have their own
 	p.New = func(self core.ReplicaID) core.Replica { return keyspace.NewReplica(d, self, o) }

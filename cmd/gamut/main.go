@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -96,7 +97,9 @@ type global struct {
 	addresses []string
 	keyspace  string
 	output    string
-	level     string
+	// sessionFile keeps session, what the session has seen.
+	sessionFile, session string
+	level                string
 }
 
 // levelFlag adds --level to a command that reads or writes keys.
@@ -132,12 +135,14 @@ func root() *cobra.Command {
 	flags := c.PersistentFlags()
 	flags.StringSliceVar(&g.addresses, "addr", []string{address}, "HTTP addresses of nodes, tried in turn (GAMUT_ADDR)")
 	flags.StringVar(&g.keyspace, "keyspace", "default", "keyspace")
+	flags.StringVar(&g.sessionFile, "session", "", "file that keeps what the session has seen, for causal keyspaces; made if there is none")
+	c.PersistentPreRunE = func(*cobra.Command, []string) error { return g.loadSession() }
 	flags.StringVarP(&g.output, "output", "o", "", "table, json, jsonl or raw (default: table on a terminal, otherwise raw)")
 	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
 	c.AddCommand(
 		getCommand(g), putCommand(g), deleteCommand(g), casCommand(g), incrCommand(g), scanCommand(g), dumpCommand(g),
 		keyspaceCommand(g), nodeCommand(g), balanceCommand(g), statusCommand(g), inspectCommand(g), repairCommand(g),
-		verifyCommand(g), auditCommand(g), logCommand(g), versionCommand(g),
+		verifyCommand(g), auditCommand(g), stabilizeCommand(g), logCommand(g), versionCommand(g),
 		startCommand(), devCommand(), labCommand(g),
 	)
 	refuseUnknown(c)
@@ -161,7 +166,33 @@ func (g *global) cluster() *remote.Cluster {
 	for _, a := range g.addresses {
 		all = append(all, settings.List(a)...)
 	}
-	return remote.New(all, requestTimeout)
+	c := remote.New(all, requestTimeout)
+	if g.sessionFile != "" {
+		return c.InSession(g.session, g.saveSession)
+	}
+	return c
+}
+
+// loadSession and saveSession keep what a session has seen between two runs of the command.
+func (g *global) loadSession() error {
+	if g.sessionFile == "" {
+		return nil
+	}
+	b, err := os.ReadFile(g.sessionFile)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("session: %w", err)
+	}
+	g.session = strings.TrimSpace(string(b))
+	return nil
+}
+
+func (g *global) saveSession(token string) error {
+	// In one move: a torn token would be refused by all.
+	next := g.sessionFile + ".new"
+	if err := os.WriteFile(next, []byte(token+"\n"), 0o600); err != nil {
+		return fmt.Errorf("session: %w", err)
+	}
+	return os.Rename(next, g.sessionFile)
 }
 
 // ask sends a request about one key. Its errors say which key, of which keyspace.

@@ -12,16 +12,19 @@ import (
 )
 
 func statusCommand(g *global) *cobra.Command {
-	var groups, quorum bool
+	var groups, quorum, vectors bool
 	cmd := &cobra.Command{
 		Use:   "status",
-		Short: "Show every node as it sees itself; --groups shows every replica, --quorum those without a leader",
+		Short: "Show every node as it sees itself; --groups shows every replica, --quorum and --vectors those without a leader",
 		RunE: func(c *cobra.Command, _ []string) error {
 			ctx, cancel := bounded(c)
 			defer cancel()
 			members, err := g.cluster().Members(ctx)
 			if err != nil {
 				return err
+			}
+			if vectors {
+				return g.vectorStatus(c, members)
 			}
 			if quorum {
 				return g.quorumStatus(c, members)
@@ -34,6 +37,8 @@ func statusCommand(g *global) *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&quorum, "quorum", false, "one row for each replica of a quorum keyspace: hints, repairs, deleted keys that are kept")
 	cmd.Flags().BoolVar(&groups, "groups", false, "one row for each replica")
+	cmd.Flags().BoolVar(&vectors, "vectors", false, "what each replica of the causal and eventual keyspaces holds, and knows of each other one")
+	cmd.MarkFlagsMutuallyExclusive("groups", "vectors")
 	return cmd
 }
 

@@ -32,7 +32,7 @@ func verifyCommand(g *global) *cobra.Command {
 			}
 			var result verdict
 			for _, task := range tasks {
-				if task.Consistency == kv.Quorum {
+				if task.Consistency != kv.Linearizable {
 					if err := verifyApart(ctx, p.Row, task, &result); err != nil {
 						return err
 					}
@@ -68,6 +68,9 @@ func verifyApart(ctx context.Context, row func(v any, cells ...string) error, ta
 	text := result.judge(task, r.Replicas, r.Unchecked, r.Finding)
 	if r.Apart > 0 && r.Finding == nil {
 		text = fmt.Sprintf("not yet repaired: %d keys, such as %s; gamut repair %s makes them equal now", r.Apart, r.Example, task.Keyspace)
+		if task.Consistency != kv.Quorum {
+			text = fmt.Sprintf("not yet equal: %d keys, such as %s; gamut stabilize --keyspace %s waits until they are", r.Apart, r.Example, task.Keyspace)
+		}
 	}
 	return row(r, task.Keyspace, fmt.Sprint(task.Shard), fmt.Sprint(task.Group.Group), "now", fmt.Sprint(r.Keys), fmt.Sprint(r.Replicas), text)
 }

@@ -16,6 +16,7 @@ const (
 	HeaderExpires = "Gamut-Expires"
 	HeaderTTL     = "Gamut-TTL"
 	HeaderLevel   = "Gamut-Level"
+	HeaderSession = "Gamut-Session"
 	HeaderRequest = "Gamut-Request"
 	HeaderOutcome = "Gamut-Outcome"
 	HeaderNext    = "Gamut-Next"

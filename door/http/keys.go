@@ -30,6 +30,10 @@ func (s *Server) keyCommand(w http.ResponseWriter, r *http.Request, keyspace, en
 	if err != nil {
 		return err
 	}
+	token, err := kv.ParseToken(ks, r.Header.Get(HeaderSession))
+	if err != nil {
+		return err
+	}
 	session, err := parseSession(r.Header.Get(HeaderRequest))
 	if err != nil {
 		return err
@@ -51,14 +55,23 @@ func (s *Server) keyCommand(w http.ResponseWriter, r *http.Request, keyspace, en
 		if !op.Kind.ReadOnly() {
 			c.Command.Session = session
 		}
+		c.Command.Token = token
 		c.Command.Ops = append(c.Command.Ops, op)
 	}, func(res *kv.Result) {
+		setSession(w.Header(), ks, token, res)
 		if res.Err() == nil {
 			w.Header().Set(HeaderLevel, levelMet(ks, res))
 		}
 		answer(s, w, r, res)
 	})
 	return nil
+}
+
+// setSession tells the client all that it has seen now.
+func setSession(h http.Header, ks *kv.Keyspace, before []byte, res *kv.Result) {
+	if ks.MergeTokens != nil && len(res.Token) > 0 {
+		h.Set(HeaderSession, kv.FormatToken(ks.MergeTokens(before, res.Token)))
+	}
 }
 
 func takesBody(kind kv.OpKind) bool {

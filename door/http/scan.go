@@ -38,6 +38,9 @@ func (s *Server) scan(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	h := w.Header()
+	if token := m.seen.Token(m.keyspace); token != nil {
+		h.Set(HeaderSession, kv.FormatToken(token))
+	}
 	h.Set("Content-Type", "application/x-ndjson")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Trailer", HeaderNext)
@@ -89,6 +92,10 @@ func (s *Server) startScan(r *http.Request) (*merge, uint64, error) {
 	if err != nil {
 		return nil, 0, err
 	}
+	token, err := kv.ParseToken(ks, r.Header.Get(HeaderSession))
+	if err != nil {
+		return nil, 0, err
+	}
 	query, err := parseQuery(r, "prefix", "from", "limit", "values")
 	if err != nil {
 		return nil, 0, err
@@ -108,6 +115,7 @@ func (s *Server) startScan(r *http.Request) (*merge, uint64, error) {
 		from = prefix
 	}
 	m := &merge{server: s, keyspace: ks, level: level, values: values, end: prefixEnd(prefix), page: scanKeysPage}
+	m.seen.Set(ks, token)
 	if values {
 		m.page = scanValuesPage
 	}
@@ -137,6 +145,7 @@ type merge struct {
 	server   *Server
 	keyspace *kv.Keyspace
 	level    kv.Level
+	seen     kv.Sessions
 	values   bool
 	end      []byte
 	page     uint32
@@ -167,6 +176,7 @@ func (m *merge) fill() error {
 		}
 		call := b.Add()
 		call.Keyspace, call.Command.Level, call.Shard = m.keyspace, m.level, c.shard
+		call.Command.Token = m.seen.Token(m.keyspace)
 		call.Command.Ops = append(call.Command.Ops, kv.Op{Kind: kv.OpScan, Key: c.next, End: m.end, Limit: m.page, KeysOnly: !m.values})
 		asked = append(asked, c)
 	}
@@ -177,6 +187,7 @@ func (m *merge) fill() error {
 	m.server.db.Submit(&b)
 	b.Wait()
 	for i, call := range b.Calls() {
+		m.seen.Learn(m.keyspace, &call.Result)
 		if err := call.Result.Err(); err != nil {
 			return err
 		}

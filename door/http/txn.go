@@ -92,6 +92,9 @@ func (s *Server) runTxn(w http.ResponseWriter, r *http.Request, txn *Txn) error 
 		return err
 	}
 	var cmd kv.Command
+	if cmd.Token, err = kv.ParseToken(ks, r.Header.Get(HeaderSession)); err != nil {
+		return err
+	}
 	if cmd.Session, err = parseSession(r.Header.Get(HeaderRequest)); err != nil {
 		return err
 	}
@@ -104,7 +107,10 @@ func (s *Server) runTxn(w http.ResponseWriter, r *http.Request, txn *Txn) error 
 	if cmd.ReadOnly() {
 		cmd.Session = kv.Session{}
 	}
-	s.do(ks, level, func(c *kv.Call) { c.Command = cmd }, func(res *kv.Result) { s.answerTxn(w, ks, txn, res) })
+	s.do(ks, level, func(c *kv.Call) { c.Command = cmd }, func(res *kv.Result) {
+		setSession(w.Header(), ks, cmd.Token, res)
+		s.answerTxn(w, ks, txn, res)
+	})
 	return nil
 }
 

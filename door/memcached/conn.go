@@ -5,6 +5,8 @@ import (
 	"net"
 	"syscall"
 	"time"
+
+	"github.com/gamutdb/gamut/kv"
 )
 
 // Sizes of a connection's input buffer: what an idle connection holds, what one holds that sent more than that in its last
@@ -37,6 +39,8 @@ type conn struct {
 	readsMax int
 	// want is how long the command at the start of the buffer is, as far as known; 0: unknown.
 	want int
+	// sessions are what the client has seen; they end with the connection.
+	sessions kv.Sessions
 }
 
 func isTooManyFiles(err error) bool {

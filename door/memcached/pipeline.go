@@ -82,6 +82,7 @@ func (p *pipeline) round(c *conn) (used int, closing bool) {
 	if len(p.batch.Calls()) > 0 {
 		p.server.db.Submit(&p.batch)
 		p.batch.Wait()
+		p.learn(&p.batch)
 		p.recacheStale()
 		p.server.observe(p.batch.Calls(), began)
 	}
@@ -96,6 +97,13 @@ func (p *pipeline) round(c *conn) (used int, closing bool) {
 	closing = closing || p.broken
 	p.clear()
 	return used, closing
+}
+
+// learn takes note of what the client has seen.
+func (p *pipeline) learn(b *kv.Batch) {
+	for _, c := range b.Calls() {
+		p.conn.sessions.Learn(c.Keyspace, &c.Result)
+	}
 }
 
 // hold counts what the round has read, until the client has read it. If too much waits already, large values are let go
@@ -295,6 +303,7 @@ func (p *pipeline) add(r request, key []byte) *kv.Op {
 	r.key = key
 	call := p.batch.Add()
 	call.Keyspace, call.Command.Level = space, p.server.options.Level
+	call.Command.Token = p.conn.sessions.Token(space)
 	p.requests = append(p.requests, r)
 	return addOp(&call.Command, key)
 }

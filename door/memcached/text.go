@@ -364,6 +364,7 @@ func (p *pipeline) getMore(buf []byte, from int) int {
 func (p *pipeline) getOne(space *kv.Keyspace, key []byte, g *getKeys) {
 	call := p.batch.Add()
 	call.Keyspace, call.Command.Level = space, p.server.options.Level
+	call.Command.Token = p.conn.sessions.Token(space)
 	o := addOp(&call.Command, key)
 	o.Kind = kv.OpGet
 	if g.touch {

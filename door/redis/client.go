@@ -36,7 +36,7 @@ func runQuit(c *conn, w *writer, args [][]byte) {
 func runReset(c *conn, w *writer, args [][]byte) {
 	c.transaction, c.watched = nil, nil
 	c.mute, c.muteNext, c.muteThis = false, false, false
-	c.level = kv.LevelDefault
+	c.level, c.sessions = kv.LevelDefault, kv.Sessions{}
 	c.useKeyspace(c.server.options.Keyspace)
 	c.useProtocol(2)
 	c.mu.Lock()
@@ -380,6 +380,28 @@ func runLevel(c *conn, w *writer, args [][]byte) {
 		return
 	}
 	c.level = level
+	w.ok()
+}
+
+// runSession shows what the connection has seen of its keyspace, or takes over what another one has; an empty token begins
+// anew.
+func runSession(c *conn, w *writer, args [][]byte) {
+	ks, fault := c.selected()
+	if fault != "" {
+		w.fail(fault)
+		return
+	}
+	if len(args) == 1 {
+		w.text(kv.FormatToken(c.sessions.Token(ks)))
+		return
+	}
+	token, err := kv.ParseToken(ks, string(args[1]))
+	if err != nil {
+		r := kv.Failed(err)
+		w.failure(&r)
+		return
+	}
+	c.sessions.Set(ks, token)
 	w.ok()
 }
 

@@ -57,6 +57,7 @@ type conn struct {
 	keyspaceName string
 	keyspace     *kv.Keyspace
 	level        kv.Level
+	sessions     kv.Sessions
 	transaction  *transaction
 	watched      []watch
 	mute         bool // CLIENT REPLY OFF

@@ -153,7 +153,7 @@ func (c *conn) submit(cmd *command, o *reply) string {
 	}
 	for i := range c.scratch.Ops {
 		call := c.batch.Add()
-		call.Keyspace, call.Command.Level = ks, c.level
+		call.Keyspace, call.Command.Level, call.Command.Token = ks, c.level, c.sessions.Token(ks)
 		call.Command.Ops = append(call.Command.Ops, c.scratch.Ops[i])
 	}
 	o.to = o.from + int32(len(c.scratch.Ops))
@@ -165,7 +165,7 @@ func (c *conn) addCall(ks *kv.Keyspace, shard int) *kv.Call {
 	call := c.batch.Add()
 	call.Keyspace, call.Shard = ks, shard
 	call.Command, c.scratch = c.scratch, call.Command
-	call.Command.Level = c.level
+	call.Command.Level, call.Command.Token = c.level, c.sessions.Token(ks)
 	return call
 }
 
@@ -174,6 +174,7 @@ func (c *conn) addToAll(ks *kv.Keyspace) {
 	for shard := range ks.Shards {
 		call := c.batch.Add()
 		call.Keyspace, call.Command.Level, call.Shard = ks, c.level, shard
+		call.Command.Token = c.sessions.Token(ks)
 		call.Command.Ops = append(call.Command.Ops, c.scratch.Ops...)
 	}
 }
@@ -254,6 +255,9 @@ func (c *conn) await() {
 	}
 	c.server.db.Submit(c.batch)
 	c.batch.Wait()
+	for _, call := range c.batch.Calls() {
+		c.sessions.Learn(call.Keyspace, &call.Result)
+	}
 	c.weighOutput()
 }
 

@@ -32,6 +32,7 @@ var failures = func() (f [256]string) {
 	f[kv.ClockSkew] = "TRYAGAIN clock skew"
 	f[kv.BehindSession] = "TRYAGAIN behind session"
 	f[kv.SessionLost] = "SESSIONLOST"
+	f[kv.BadToken] = "BADTOKEN"
 	f[kv.CrossShard] = "CROSSSHARD keys in several shards"
 	f[kv.DiskFull] = "MISCONF disk full, the node takes no writes"
 	f[kv.Unknown] = "UNKNOWN outcome not known: the command may have been executed, or may be yet"

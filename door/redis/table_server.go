@@ -34,6 +34,7 @@ func serverCommands() []command {
 	})
 	list = append(list, inGroup("gamut", []command{
 		{name: "gamut.level", arity: -1, flags: "fast", local: runLevel, alone: true, summary: "Shows or sets the connection's level."},
+		{name: "gamut.session", arity: -1, local: runSession, barrier: true, alone: true, summary: "Shows or sets what the connection has seen of its keyspace."},
 		{name: "gamut.explain", arity: -1, local: runExplain, summary: "Says what a keyspace promises."},
 	})...)
 	return append(list, inGroup("server", []command{

@@ -6,7 +6,7 @@ import (
 )
 
 // pure are the rooms that a simulator replays: the same inputs must give the same outputs, byte for byte.
-var pure = []string{"kv", "core", "machine", "paxos", "quorum", "host", "keyspace"}
+var pure = []string{"kv", "core", "machine", "paxos", "quorum", "bayou", "host", "keyspace"}
 
 // allowed says which rooms of ours a room may import, tests excepted. A room that is missing here must be added, with its
 // place on the map, before it can be built.
@@ -15,8 +15,9 @@ var allowed = map[string][]string{
 	"core":             {"kv"},
 	"machine":          {"core", "kv"},
 	"paxos":            {"machine", "core", "kv"},
+	"bayou":            {"core", "kv"},
 	"quorum":           {"core", "kv"},
-	"keyspace":         {"paxos", "quorum", "machine", "core", "kv"},
+	"keyspace":         {"bayou", "paxos", "quorum", "machine", "core", "kv"},
 	"host":             {"core", "kv"},
 	"store":            {"core", "kv"},
 	"node":             {"keyspace", "machine", "host", "store", "core", "kv"},
@@ -28,7 +29,7 @@ var allowed = map[string][]string{
 	"referee/report":   {"referee", "kv"},
 	"referee/workload": {"referee", "kv"},
 	"audit":            {"machine", "kv"},
-	"sim":              {"keyspace", "quorum", "paxos", "machine", "host", "store", "referee", "core", "kv"},
+	"sim":              {"keyspace", "bayou", "quorum", "paxos", "machine", "host", "store", "referee", "core", "kv"},
 	"lab":              {"sim", "referee", "keyspace", "core", "kv"},
 	"lab/inject":       {"door/http", "core", "kv"},
 	"lab/live":         {"lab", "lab/inject", "door/http/remote", "machine", "referee", "referee/workload", "core", "kv"},

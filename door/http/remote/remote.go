@@ -30,6 +30,9 @@ import (
 type Cluster struct {
 	addresses []string
 	client    *http.Client
+	// session is sent with each request; learned is called with what the answer says instead.
+	session string
+	learned func(session string) error
 }
 
 // ErrNoAnswer means that no node answered at any address.
@@ -49,6 +52,11 @@ func (c *Cluster) Addresses() []string { return c.addresses }
 // Node is the one node at an address.
 func (c *Cluster) Node(address string) *Node {
 	return &Node{&Cluster{addresses: []string{address}, client: c.client}}
+}
+
+// InSession makes all requests those of one session. Each answer that says more of what it has seen is handed to learned.
+func (c *Cluster) InSession(token string, learned func(token string) error) *Cluster {
+	return &Cluster{addresses: c.addresses, client: c.client, session: token, learned: learned}
 }
 
 // Request is one HTTP request, which can be sent more than once.
@@ -98,7 +106,21 @@ func (c *Cluster) send(ctx context.Context, address string, q Request) (*http.Re
 	for name, values := range q.Header {
 		r.Header[name] = values
 	}
-	return c.client.Do(r)
+	if c.session != "" {
+		r.Header.Set(doorhttp.HeaderSession, c.session)
+	}
+	resp, err := c.client.Do(r)
+	if err != nil || c.learned == nil {
+		return resp, err
+	}
+	if token := resp.Header.Get(doorhttp.HeaderSession); token != "" && token != c.session {
+		c.session = token
+		if err := c.learned(token); err != nil {
+			resp.Body.Close()
+			return nil, err
+		}
+	}
+	return resp, nil
 }
 
 // answerError reads the error out of an answer that has one.

@@ -1,0 +1,177 @@
+package bayou
+
+import (
+	"encoding/binary"
+	"strconv"
+
+	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/kv"
+)
+
+// fly writes the writes of a flight to the log, and asks to be told when they are durable.
+func (r *Replica) fly(f *flight) {
+	if len(f.writes) > 0 {
+		r.pos++
+		var body []byte
+		for _, w := range f.writes {
+			body = appendBytes(body, w.raw)
+			r.held.Raise(w.Replica, w.Stamp)
+			r.last = max(r.last, w.Stamp)
+		}
+		r.out.Write(core.Record{Kind: recordWrites, Pos: r.pos, Body: body})
+		r.out.Send(r.self, stored{r.pos})
+	}
+	f.pos = r.pos
+	r.flight = append(r.flight, f)
+	r.out.Again = r.out.Again || f.pos <= r.durable
+}
+
+// apply shows what is durable, in the order of the log: nothing is shown, answered or offered before it is (rules D4, B1).
+func (r *Replica) apply() {
+	for len(r.flight) > 0 && r.flight[0].pos <= r.durable {
+		f := r.flight[0]
+		if !f.done {
+			r.applyFlight(f)
+			f.done = true
+		}
+		if len(f.reads) > 0 {
+			if r.cells.changed() || len(r.out.State) > 0 {
+				r.out.Again = true // the reads must see it
+				return
+			}
+			for _, q := range f.reads {
+				// Early: the state shows only what is durable.
+				r.out.ReplyEarly(q.id, r.answer(q))
+			}
+		}
+		r.flight = r.flight[1:]
+	}
+	if r.accepting && !r.localInFlight() {
+		r.accepting = false
+		r.out.Again = r.out.Again || len(r.queue) > 0
+	}
+}
+
+func (r *Replica) localInFlight() bool {
+	for _, f := range r.flight {
+		if f.local() {
+			return true
+		}
+	}
+	return false
+}
+
+// local reports whether the flight is of clients here.
+func (f *flight) local() bool { return len(f.calls)+len(f.reads) > 0 }
+
+func (r *Replica) applyFlight(f *flight) {
+	if !f.local() {
+		for _, w := range f.writes {
+			r.applyWrite(w)
+		}
+		if f.copied != nil {
+			r.meta.vector.Merge(f.copied)
+		}
+	}
+	for i := range f.calls {
+		r.applyCall(&f.calls[i])
+	}
+	r.applied = f.pos
+	r.metaChanged = r.metaChanged || len(f.writes) > 0
+}
+
+// applyWrite lets a write take effect here, once: its stamp is beyond the vector, which then holds it.
+func (r *Replica) applyWrite(w *Write) {
+	for i := range w.Ops {
+		r.applyOp(w, &w.Ops[i])
+	}
+	r.enter(w)
+}
+
+func (r *Replica) applyOp(w *Write, o *Op) {
+	if o.Kind == Lost {
+		r.meta.gaps = append(r.meta.gaps, gap{w.Replica, o.Since, w.Stamp})
+		return
+	}
+	r.cells.applyOp(w, o, true)
+}
+
+// enter puts a write into the write log and into the vector.
+func (r *Replica) enter(w *Write) {
+	r.cells.put(dotKey(logKind, w.Dot, nil), w.raw)
+	r.meta.vector.Raise(w.Replica, w.Stamp)
+	r.held.Raise(w.Replica, w.Stamp)
+	r.last = max(r.last, w.Stamp)
+	r.meta.logCount++
+	r.meta.logBytes += uint64(len(w.raw))
+	r.metaChanged = true
+	r.out.Note(AppliedNote{w})
+}
+
+// applyCall executes a command of a client: each operation sees those before it.
+func (r *Replica) applyCall(c *call) {
+	next := 0
+	pure := true
+	for i := range c.results {
+		o, res := &c.request.command.Ops[i], &c.results[i]
+		pure = pure && o.Kind == kv.OpSet
+		switch {
+		case res.Code == kv.Unsupported:
+			*res = kv.Result{Code: kv.Unsupported, Detail: "the key has a time to live, and a counter that ends cannot be merged; a linearizable keyspace can"}
+		case res.Code != kv.OK:
+			res.Existed = res.Code != kv.NotFound
+		case o.Kind == kv.OpGet:
+			*res = r.cells.shown(o, r.in.Stamp)
+		case o.Kind != kv.OpNone:
+			r.applyOp(c.write, &c.write.Ops[next])
+			*res = r.changedResult(o, c.write)
+			next++
+		}
+	}
+	seen := Token{Binding: r.meta.binding}
+	if c.write != nil {
+		r.enter(c.write)
+		r.fresh = append(r.fresh, c.write)
+		seen.Written = Vector{{r.self, c.write.Stamp}}
+	}
+	if !pure {
+		seen.Read = r.meta.vector
+	}
+	res := kv.Result{Items: c.results}
+	if len(c.results) == 1 {
+		res = c.results[0]
+	}
+	res.Level, res.AsOf = met(c.request.command.Level), r.in.Stamp.UnixMilli()
+	if !res.Code.Refused() && !r.config.Eventual {
+		res.Token = seen.AppendTo(nil)
+	}
+	// Early: the write is on this disk, which is all that is promised; what came later is no concern of this client.
+	r.out.ReplyEarly(c.request.id, res)
+}
+
+// changedResult is the answer to an operation that took effect.
+func (r *Replica) changedResult(o *kv.Op, w *Write) kv.Result {
+	res := kv.Result{Version: uint64(w.Stamp), Origin: uint32(w.Replica)}
+	switch o.Kind {
+	case kv.OpDelete:
+		res.Existed = true
+	case kv.OpIncr, kv.OpCounter:
+		res.Int, _ = r.cells.at(o.Key).number(r.in.Stamp)
+		if o.Kind == kv.OpCounter {
+			res.Value = strconv.AppendInt(nil, res.Int, 10)
+		}
+	}
+	return res
+}
+
+// finish hands out what this Step changed, with the meta record and the position of the log that belong to it.
+func (r *Replica) finish() {
+	if !r.cells.changed() && !r.metaChanged {
+		return
+	}
+	r.metaChanged = false
+	r.out.State = append(r.out.State, r.cells.finish()...)
+	r.out.State = append(r.out.State,
+		core.Change{Kind: core.Put, Key: core.AppliedKey, Value: binary.BigEndian.AppendUint64(nil, r.applied)},
+		core.Change{Kind: core.Put, Key: metaKey, Value: r.meta.appendTo(nil)})
+}

@@ -1,0 +1,300 @@
+// Package bayou is a replication protocol in which every replica takes writes on its own.
+//
+// A replica gives each write a stamp, makes it durable in its own log, and only then shows it, answers, and offers it to
+// the others. Replicas ask each other for what they lack: a vector of stamps says, for each replica, up to which of its
+// writes all are held, so what is moved is the difference. Writes are handed on in the order of their stamps, which is an
+// order that respects what their writers had seen; so what a replica shows at any moment holds, with each write, all that
+// led to it.
+//
+// Others rely on this: of what a replica has acknowledged nothing is lost with fewer than its own disk; replicas whose
+// vectors are equal show the same; and a session that carries its token from one replica to the next finds all that it has
+// read and written, or is told at once that it does not.
+//
+// Rule ids (B1, B3 ...) and trap ids (T4.2 ...) in comments are those of docs/BAYOU.md.
+// Start with Step, then accept.go (what clients ask), apply.go (what is shown), entropy.go (how replicas agree), record.go (who
+// wins), stable.go (what may be forgotten), transfer.go, recover.go.
+package bayou
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/kv"
+)
+
+// Options are the same on all nodes of a cluster. The zero value is usable.
+type Options struct {
+	// Interval is how often a replica asks each peer for what it lacks; four times as long while there is nothing to ask
+	// for. Writes are offered at once besides. Default 250 ms.
+	Interval core.Time
+	// LogBytes is the size of the write log beyond which writes are dropped although a peer may lack them; who does is sent
+	// the state instead. Default 1 GiB.
+	LogBytes uint64
+	// KeepWrites is how many writes stay in the log for people to look at, although all have them. Default 256.
+	KeepWrites uint64
+	// ChunkBytes bounds one message of writes or of state. Default 512 KiB.
+	ChunkBytes int
+	// Mutation plants a bug, to show that the checkers find it. 0: none.
+	Mutation Mutation
+}
+
+const millisecond = core.Time(1e6)
+
+func (o Options) withDefaults() Options {
+	if o.Interval == 0 {
+		o.Interval = 250 * millisecond
+	}
+	if o.LogBytes == 0 {
+		o.LogBytes = 1 << 30
+	}
+	if o.KeepWrites == 0 {
+		o.KeepWrites = 256
+	}
+	if o.ChunkBytes == 0 {
+		o.ChunkBytes = 512 << 10
+	}
+	return o
+}
+
+// Replica is one member of one group.
+type Replica struct {
+	self    core.ReplicaID
+	options Options
+	config  Config
+	peers   []*peer // by id
+	// life numbers this run of the replica.
+	life uint64
+	// suspect: its disk has lost something, and it must not give a stamp that it may have given before (rule B8).
+	suspect bool
+	voids   []void
+
+	// meta is what the state is a fold of; it changes with the state.
+	meta meta
+	// held is the vector with what is written to the log and not yet durable; last is the highest stamp seen anywhere.
+	held Vector
+	last kv.HLC
+	// ownLast is the highest stamp that this replica gave.
+	ownLast kv.HLC
+	// pos numbers the records of the log; applied is that of the last one that the state holds.
+	pos, applied, durable uint64
+	// flight are the records that are not applied yet, in order.
+	flight []*flight
+	cells  cells
+
+	// queue are commands that wait for the next Flush; behind wait until the replica has caught up with their sessions.
+	queue  []*request
+	behind []*request
+	// accepting: what was accepted is not applied yet. Base is what the replica held when it was.
+	accepting bool
+	base      Vector
+	fresh     []*Write // applied in this Step, to be offered
+	// early are offers whose base is not there yet.
+	early    []earlyWrites
+	transfer transfer
+
+	nextChore core.Time
+	chores    chores
+	// metaChanged: the meta record has to be written with this Step.
+	metaChanged bool
+
+	in  *core.Input
+	out *core.Effects
+}
+
+// peer is another member.
+type peer struct {
+	id core.ReplicaID
+	up bool
+	// known is what it holds for certain; settled is the latest report of it whose own writes have all arrived here: what it
+	// accepts from then on follows what that report covers.
+	known, settled, reported Vector
+	heard                    core.Time // when it last said what it holds
+	pulled, nextPull         core.Time
+	// more: its last answer did not hold all that this replica lacks.
+	more bool
+	// surveyed: it has told this run what it holds.
+	surveyed bool
+	// life is the run that said that an earlier one has lost something; 0: none did. latest is the run last heard of, former
+	// are those of which nothing is taken any more.
+	life, latest uint64
+	former       []uint64
+	// sending is the state that it is being sent.
+	sending *sending
+}
+
+// New makes a replica; its first event must be core.Start or core.Recover.
+func New(self core.ReplicaID, options Options) *Replica {
+	return &Replica{self: self, options: options.withDefaults()}
+}
+
+// Step takes one event.
+func (r *Replica) Step(in *core.Input, out *core.Effects) {
+	r.in, r.out = in, out
+	r.cells.begin(in.View)
+	r.handle(in.Event)
+	r.proceed()
+	r.finish()
+	r.in, r.out = nil, nil
+}
+
+func (r *Replica) handle(event any) {
+	switch e := event.(type) {
+	case core.Start:
+		r.start(e.Config)
+	case core.Recover:
+		r.recover(e)
+	case core.Requests:
+		r.take(e.List)
+	case core.Flush:
+		r.accept()
+	case core.Received:
+		r.receive(e.From, e.Message)
+	case core.Tick:
+		r.tick()
+	case core.Roll:
+		r.writeMark()
+	case core.PeerUp:
+		r.peerUp(e.Peer)
+	case core.PeerDown:
+		r.peerDown(e.Peer)
+	case core.Again, core.Handoff, core.Reconfigure, core.Checkpoint, core.Repair:
+	default:
+		panic(fmt.Sprintf("bayou: unexpected event %T", event))
+	}
+}
+
+func (r *Replica) receive(from core.ReplicaID, message core.Message) {
+	if m, ok := message.(stored); ok {
+		r.durable = max(r.durable, m.Pos)
+		return
+	}
+	p := r.peer(from)
+	if p == nil {
+		return
+	}
+	switch m := message.(type) {
+	case Pull:
+		r.onPull(p, m)
+	case Writes:
+		r.onWrites(p, m)
+	case Page:
+		r.onPage(p, m)
+	default:
+		panic(fmt.Sprintf("bayou: unexpected message %T", message))
+	}
+}
+
+// proceed does what may have become possible: apply what is durable, serve who waits, accept what has queued up.
+func (r *Replica) proceed() {
+	if r.proceedTransfer() {
+		return
+	}
+	r.apply()
+	r.offer()
+	r.retryEarly()
+	r.cure()
+	r.serveBehind()
+	r.accept()
+}
+
+func (r *Replica) peer(id core.ReplicaID) *peer {
+	i, ok := slices.BinarySearchFunc(r.peers, id, func(p *peer, id core.ReplicaID) int { return cmp.Compare(p.id, id) })
+	if !ok {
+		return nil
+	}
+	return r.peers[i]
+}
+
+// Deadline is when the replica next wants a Tick.
+func (r *Replica) Deadline() (core.Time, bool) {
+	at := r.nextChore
+	for _, p := range r.peers {
+		if p.up {
+			at = min(at, p.nextPull)
+		}
+	}
+	for _, q := range r.behind {
+		at = min(at, q.until)
+	}
+	return at, true
+}
+
+func (r *Replica) tick() {
+	for _, p := range r.peers {
+		if p.up && r.in.Now >= p.nextPull {
+			r.pull(p)
+		}
+	}
+	if r.in.Now >= r.nextChore {
+		r.nextChore = r.in.Now + r.options.Interval
+		r.doChores()
+	}
+}
+
+// ReadUntil lets connections read the state themselves: what it shows at any moment is an answer (rule B2). Whether it has
+// what the session has seen, Read finds out.
+func (r *Replica) ReadUntil() core.Time {
+	if r.suspect {
+		return 0
+	}
+	return math.MaxInt64
+}
+
+// Note lines of a trace.
+type (
+	// SuspectNote tells that the replica found its disk damaged, or that it is cured.
+	SuspectNote struct{ Suspect bool }
+	// MergedNote tells that a peer's state was taken over.
+	MergedNote struct {
+		From   core.ReplicaID
+		Vector Vector
+	}
+	// AppliedNote tells that a write is shown.
+	AppliedNote struct{ Write *Write }
+)
+
+// String is a line of a trace.
+func (n SuspectNote) String() string { return fmt.Sprintf("suspect %t", n.Suspect) }
+
+// String is a line of a trace.
+func (n MergedNote) String() string {
+	return fmt.Sprintf("merged the state of replica %d, %v", n.From, n.Vector)
+}
+
+// String is a line of a trace.
+func (n AppliedNote) String() string { return "applied " + n.Write.String() }
+
+// Status is a replica as operators see it.
+type Status struct {
+	Vector, Dropped Vector
+	// Stable is what every member is known to hold.
+	Stable             Vector
+	LogCount, LogBytes uint64
+	Applied, Durable   uint64
+	// Waiting is how many commands wait for writes that their sessions have seen.
+	Waiting int
+	Suspect bool
+	Peers   []PeerStatus
+}
+
+// PeerStatus is what a replica knows of another one.
+type PeerStatus struct {
+	Replica core.ReplicaID
+	Up      bool
+	// Known is what the peer holds at least; Heard is when it last said so.
+	Known Vector
+	Heard core.Time
+}
+
+// Status reports on the replica.
+func (r *Replica) Status() Status {
+	s := Status{Vector: slices.Clone(r.meta.vector), Dropped: slices.Clone(r.meta.dropped), Stable: r.stable(), LogCount: r.meta.logCount,
+		LogBytes: r.meta.logBytes, Applied: r.applied, Durable: r.durable, Waiting: len(r.behind), Suspect: r.suspect}
+	for _, p := range r.peers {
+		s.Peers = append(s.Peers, PeerStatus{p.id, p.up, slices.Clone(p.known), p.heard})
+	}
+	return s
+}

@@ -1,0 +1,126 @@
+package bayou
+
+import (
+	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/kv"
+)
+
+// cells are the records that one Step looks at, through its own changes.
+type cells struct {
+	view  core.View
+	byKey map[string]*cell
+	// order is that of the first look: a map has none.
+	order   []*cell
+	changes []core.Change
+	touched bool
+	// mutation plants a bug in how records change.
+	mutation Mutation
+}
+
+type cell struct {
+	key     []byte
+	rec     record
+	present bool // in the view
+	touched bool
+}
+
+func (c *cells) begin(view core.View) {
+	c.view, c.changes, c.touched = view, nil, false
+	clear(c.order)
+	c.order = c.order[:0]
+	if len(c.byKey) > 0 {
+		clear(c.byKey)
+	}
+}
+
+func (c *cells) changed() bool { return c.touched || len(c.changes) > 0 }
+
+func (c *cells) cell(key []byte) *cell {
+	if one, ok := c.byKey[string(key)]; ok {
+		return one
+	}
+	if c.byKey == nil {
+		c.byKey = map[string]*cell{}
+	}
+	one := &cell{key: key}
+	if b, ok := c.view.Get(dataKey(key)); ok {
+		one.rec, one.present = mustDecodeRecord(key, b), true
+	}
+	c.byKey[string(key)] = one
+	c.order = append(c.order, one)
+	return one
+}
+
+// at is the record of a key as it is now.
+func (c *cells) at(key []byte) *record { return &c.cell(key).rec }
+
+func (c *cells) put(key, value []byte) {
+	c.changes = append(c.changes, core.Change{Kind: core.Put, Key: key, Value: value})
+}
+
+func (c *cells) delete(key []byte) {
+	c.changes = append(c.changes, core.Change{Kind: core.Delete, Key: key})
+}
+
+// applyOp lets one operation of a write take effect. index says whether what may end or be forgotten one day is to be noted.
+func (c *cells) applyOp(w *Write, o *Op, index bool) {
+	one := c.cell(o.Key)
+	before := one.rec
+	if !c.change(&one.rec, w, o) {
+		return
+	}
+	one.touched, c.touched = true, true
+	if !index {
+		return
+	}
+	now := &one.rec
+	if now.gone && (!before.gone || before.base != now.base) {
+		c.put(dotKey(removedKind, now.base, o.Key), nil)
+	}
+	if now.expireAt != 0 && (before.expireAt != now.expireAt || before.base != now.base) {
+		c.put(expiryKey(now.expireAt, o.Key), nil)
+	}
+}
+
+func (c *cells) change(rec *record, w *Write, o *Op) bool {
+	switch o.Kind {
+	case Set:
+		return c.set(rec, w.Dot, record{expireAt: o.ExpireAt, flags: o.Flags, value: o.Value})
+	case Delete:
+		return c.set(rec, w.Dot, record{gone: true})
+	case Add:
+		if c.mutation == CountConcurrent {
+			return rec.add(w.Dot, Vector{{rec.base.Replica, rec.base.Stamp}}, o.Delta)
+		}
+		return rec.add(w.Dot, w.Seen, o.Delta)
+	}
+	return false
+}
+
+func (c *cells) set(rec *record, d Dot, next record) bool {
+	switch {
+	case c.mutation == ArrivalOrder, c.mutation == SmallestWins && d.Stamp == rec.base.Stamp && d.Replica < rec.base.Replica:
+		*rec = next
+		rec.base = d
+		return true
+	}
+	return rec.set(d, next)
+}
+
+// finish returns all that was changed.
+func (c *cells) finish() []core.Change {
+	for _, one := range c.order {
+		if !one.touched {
+			continue
+		}
+		if !one.rec.empty() {
+			c.put(dataKey(one.key), one.rec.appendTo(nil))
+		} else if one.present {
+			c.delete(dataKey(one.key))
+		}
+	}
+	return c.changes
+}
+
+// shown is what a client sees of a key now.
+func (c *cells) shown(o *kv.Op, now kv.HLC) kv.Result { return c.at(o.Key).result(o, now) }

@@ -1,0 +1,78 @@
+package bayou
+
+import (
+	"encoding/binary"
+	"math/bits"
+	"slices"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/gamutdb/gamut/core"
+)
+
+// Digest sums up what a state shows, but for what ends one day: replicas whose vectors are equal have equal digests.
+func Digest(view core.View) (sum uint64) {
+	if raw, ok := view.Get(metaKey); ok {
+		m := decodeMeta(raw)
+		sum = xxhash.Sum64(m.vector.AppendTo(nil))
+	}
+	view.Scan([]byte{dataKind}, []byte{dataKind + 1}, func(k, v []byte) bool {
+		rec := mustDecodeRecord(k, v)
+		value, ok := rec.show(0)
+		if !ok || rec.expireAt != 0 {
+			return true
+		}
+		var head [16]byte
+		d := rec.dot()
+		binary.BigEndian.PutUint64(head[:], uint64(d.Stamp))
+		binary.BigEndian.PutUint32(head[8:], uint32(d.Replica))
+		binary.BigEndian.PutUint32(head[12:], rec.flags)
+		sum += xxhash.Sum64(k)*31 ^ bits.RotateLeft64(xxhash.Sum64(value), 17) + xxhash.Sum64(head[:])
+		return true
+	})
+	return sum
+}
+
+// Newest are the last writes in a state's log, at most limit, in the order of writes.
+func Newest(view core.View, limit int) (list []*Write) {
+	s := view.Snapshot()
+	defer s.Close()
+	s.Scan([]byte{logKind}, []byte{logKind + 1}, func(_, raw []byte) bool {
+		if w, err := decodeWrite(slices.Clone(raw)); err == nil {
+			list = append(list, w)
+		}
+		if len(list) == 2*limit {
+			list = append(list[:0], list[limit:]...)
+		}
+		return true
+	})
+	return list[max(0, len(list)-limit):]
+}
+
+// Record is what a replica holds for a key, for people to look at.
+type Record struct {
+	Dot
+	Deleted  bool
+	ExpireAt int64
+	Flags    uint32
+	Value    []byte
+}
+
+// Inspect reads a record of the state; its value points into raw.
+func Inspect(raw []byte) (Record, error) {
+	rec, err := decodeRecord(raw)
+	if err != nil {
+		return Record{}, err
+	}
+	value, ok := rec.show(0)
+	return Record{Dot: rec.dot(), Deleted: !ok, ExpireAt: rec.expireAt, Flags: rec.flags, Value: value}, nil
+}
+
+// VectorOf is what a state holds.
+func VectorOf(view core.View) Vector {
+	raw, ok := view.Get(metaKey)
+	if !ok {
+		return nil
+	}
+	return decodeMeta(raw).vector
+}

@@ -1,0 +1,243 @@
+package bayou
+
+import (
+	"slices"
+
+	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/kv"
+)
+
+// earlyMax bounds the offers that wait for their base.
+const earlyMax = 64
+
+// earlyWrites are offered writes whose base is not there yet.
+type earlyWrites struct {
+	peer    *peer
+	message Writes
+}
+
+func (r *Replica) peerUp(id core.ReplicaID) {
+	if p := r.peer(id); p != nil {
+		p.up = true
+		r.pull(p)
+	}
+}
+
+func (r *Replica) peerDown(id core.ReplicaID) {
+	if p := r.peer(id); p != nil {
+		p.up = false
+		p.stopSending()
+		r.transfer.lose(p)
+	}
+}
+
+// pull tells a peer what this replica holds, and asks for the rest (rule B3).
+func (r *Replica) pull(p *peer) {
+	every := r.options.Interval
+	if p.known.Equal(r.meta.vector) {
+		every *= 4
+	}
+	p.nextPull = r.in.Now + every*3/4 + core.Time(r.in.Rand.Int64N(int64(every/2)))
+	if r.transfer.running() {
+		return // it asks for its own parts; another beginning would end it
+	}
+	p.pulled = r.in.Now
+	// Early: the vector tells only what is durable here.
+	r.out.SendEarly(p.id, Pull{Vector: slices.Clone(r.meta.vector), Life: r.life, Suspect: r.suspect})
+}
+
+// pullSoon pulls now, or a little after the last time.
+func (r *Replica) pullSoon(p *peer) {
+	if again := p.pulled + r.options.Interval/5; p.pulled != 0 && r.in.Now < again {
+		p.nextPull = min(p.nextPull, again)
+		return
+	}
+	r.pull(p)
+}
+
+// hear takes a peer's report of what it holds.
+func (r *Replica) hear(p *peer, v Vector) {
+	p.heard = r.in.Now
+	p.known.Merge(v)
+	if p.reported == nil {
+		p.reported = v
+	}
+	r.settle(p)
+	if v.At(r.self) > r.held.At(r.self) && !r.suspect && r.options.Mutation != ReuseStamps {
+		// The peer has writes of this replica that it has not: its disk has lost them, and nobody noticed.
+		r.becomeSuspect()
+	}
+}
+
+// settle takes note of a report once all writes that its sender had made by then are here: all that it will ever make
+// follow what the report covers.
+func (r *Replica) settle(p *peer) {
+	if p.reported != nil && r.meta.vector.At(p.id) >= p.reported.At(p.id) {
+		p.settled.Merge(p.reported)
+		p.reported = nil
+	}
+}
+
+// formerMax bounds the runs of a peer that are remembered to be over.
+const formerMax = 8
+
+// over reports whether a message is of a run of the peer that has ended with a loss. Runs are numbered by the clock's bound,
+// which grows, unless that was lost, too: so a run that says it has lost something may have any number but a former one's.
+func (p *peer) over(life uint64, suspect bool) bool {
+	if p.ended(life) && (!suspect || slices.Contains(p.former, life)) {
+		return true
+	}
+	if suspect && life != p.life {
+		for _, old := range []uint64{p.life, p.latest} {
+			if old != 0 && old != life {
+				p.former = append(p.former, old)
+			}
+		}
+		p.former = p.former[max(0, len(p.former)-formerMax):]
+		p.life, p.known, p.settled, p.reported = life, nil, nil, nil
+		p.stopSending()
+	}
+	p.latest = life
+	return false
+}
+
+func (p *peer) ended(life uint64) bool { return slices.Contains(p.former, life) || life < p.life }
+
+// onPull answers with what the peer lacks: the log and the vector are of one moment, that before this Step (trap T4.1).
+func (r *Replica) onPull(p *peer, m Pull) {
+	if p.over(m.Life, m.Suspect) {
+		return
+	}
+	r.hear(p, m.Vector)
+	if !r.meta.vector.Covers(m.Vector) {
+		r.pullSoon(p)
+	}
+	switch lacks := !m.Vector.Covers(r.meta.vector); {
+	case m.Suspect && (len(r.flight) > 0 || r.transfer.running()):
+		// What it has lost may be on its way to the disk here: it will ask again.
+	case len(m.Page) > 0:
+		r.sendPage(p, m)
+	case lacks && !m.Vector.Covers(lowest(r.meta.dropped, r.meta.vector)):
+		r.startSending(p, m)
+	case lacks || m.Suspect:
+		r.sendWrites(p, m)
+	}
+}
+
+func (r *Replica) sendWrites(p *peer, m Pull) {
+	answer := Writes{Base: m.Vector, Vector: slices.Clone(r.meta.vector), Life: r.life, Answer: m.Life}
+	from := Dot{Stamp: ^kv.HLC(0)}
+	for _, e := range r.meta.vector {
+		if has := m.Vector.At(e.Replica); has < e.Stamp {
+			from.Stamp = min(from.Stamp, has+1)
+		}
+	}
+	size := 0
+	r.in.View.Scan(dotKey(logKind, from, nil), []byte{logKind + 1}, func(key, raw []byte) bool {
+		if m.Vector.Has(dotOfKey(key)) {
+			return true
+		}
+		if size >= r.options.ChunkBytes {
+			answer.More = true
+			return false
+		}
+		w, err := decodeWrite(slices.Clone(raw))
+		if err != nil {
+			panic("bayou: the write log holds something else: " + err.Error())
+		}
+		answer.List = append(answer.List, w)
+		size += len(raw)
+		return true
+	})
+	// Early: what the log shows is durable here.
+	r.out.SendEarly(p.id, answer)
+}
+
+// onWrites takes writes for which all that precedes them is here; others wait until it is.
+func (r *Replica) onWrites(p *peer, m Writes) {
+	if p.over(m.Life, false) {
+		return
+	}
+	r.hear(p, m.Vector)
+	if m.Answer == r.life {
+		p.surveyed = true
+	}
+	switch {
+	case r.transfer.running():
+	case r.held.Covers(m.Base) || r.options.Mutation == IgnoreBase:
+		r.takeWrites(m)
+		p.more = p.more || m.More
+	case m.Answer == 0:
+		if len(r.early) == earlyMax {
+			r.early = slices.Delete(r.early, 0, 1)
+		}
+		r.early = append(r.early, earlyWrites{p, m})
+		r.pullSoon(p)
+	}
+}
+
+// takeWrites writes to the log what is new.
+func (r *Replica) takeWrites(m Writes) {
+	f := &flight{}
+	for _, w := range m.List {
+		if r.held.Has(w.Dot) {
+			continue
+		}
+		if w.Replica == r.self && !r.suspect {
+			if r.options.Mutation != ReuseStamps {
+				r.becomeSuspect()
+			}
+			return
+		}
+		f.writes = append(f.writes, w)
+	}
+	if len(f.writes) == 0 {
+		return
+	}
+	if r.options.Mutation == CopyVector {
+		f.copied = m.Vector
+		r.held.Merge(m.Vector)
+	}
+	r.fly(f)
+}
+
+// retryEarly takes the offers whose base has come.
+func (r *Replica) retryEarly() {
+	for again := true; again && !r.transfer.running(); {
+		again = false
+		kept := r.early[:0]
+		for _, e := range r.early {
+			switch {
+			case e.peer.ended(e.message.Life):
+			case r.held.Covers(e.message.Base):
+				r.takeWrites(e.message)
+				again = true
+			default:
+				kept = append(kept, e)
+			}
+		}
+		clear(r.early[len(kept):])
+		r.early = kept
+	}
+}
+
+// offer sends the peers what was just accepted here, and goes on asking those that had more than they could send.
+func (r *Replica) offer() {
+	if len(r.fresh) > 0 {
+		m := Writes{Base: r.base, Vector: slices.Clone(r.meta.vector), Life: r.life, List: r.fresh}
+		for _, p := range r.peers {
+			if p.up && r.options.Mutation != OfferUnsynced {
+				// Early: the writes are durable here.
+				r.out.SendEarly(p.id, m)
+			}
+		}
+		r.fresh = nil
+		r.base = slices.Clone(r.meta.vector)
+	}
+	for _, p := range r.peers {
+		if p.more && len(r.flight) == 0 {
+			p.more = false
+			r.pull(p)
+		}
+	}
+}

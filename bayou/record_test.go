@@ -1,0 +1,116 @@
+package bayou
+
+import (
+	"fmt"
+	"math"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/kv"
+)
+
+// replicaOf is a record as one replica sees it, and what it has seen.
+type replicaOf struct {
+	rec  record
+	seen Vector
+	last kv.HLC
+}
+
+func (r *replicaOf) apply(w *Write) {
+	c := cells{view: newMemoryState()}
+	one := c.cell([]byte("k"))
+	one.rec = r.rec
+	for i := range w.Ops {
+		c.applyOp(w, &w.Ops[i], false)
+	}
+	r.rec = one.rec
+	r.seen.Raise(w.Replica, w.Stamp)
+	r.last = max(r.last, w.Stamp)
+}
+
+func (r *replicaOf) shown() string {
+	value, ok := r.rec.show(1)
+	return fmt.Sprintf("%q %t", value, ok)
+}
+
+// TestRecordsAreEqualInWhateverOrderWritesArrive lets three replicas write and hand each other writes in any causal order, by
+// the log or by merging their records: those that have seen the same show the same (rules B4, B7).
+func TestRecordsAreEqualInWhateverOrderWritesArrive(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		replicas := make([]*replicaOf, 3)
+		for i := range replicas {
+			replicas[i] = &replicaOf{}
+		}
+		var all []*Write
+		for range rapid.IntRange(1, 25).Draw(t, "steps") {
+			at := rapid.IntRange(0, 2).Draw(t, "at")
+			r := replicas[at]
+			switch rapid.IntRange(0, 3).Draw(t, "do") {
+			case 0: // the next writes of another one
+				handOver(r, all, rapid.IntRange(1, 9).Draw(t, "count"))
+			case 1:
+				other := replicas[(at+1)%3]
+				r.rec.merge(r.seen, &other.rec, other.seen)
+				r.seen = append(Vector{}, r.seen...)
+				r.seen.Merge(other.seen)
+				r.last = max(r.last, other.last)
+			default:
+				w := &Write{Dot: Dot{r.last + kv.HLC(rapid.IntRange(1, 5).Draw(t, "later")), core.ReplicaID(at + 1)}, Seen: append(Vector{}, r.seen...)}
+				w.Seen.Raise(w.Replica, w.Stamp-1)
+				op := Op{Kind: OpKind(rapid.IntRange(1, 3).Draw(t, "kind")), Key: []byte("k"), Value: []byte("7"), Delta: 1}
+				w.Ops = []Op{op}
+				r.apply(w)
+				all = append(all, w)
+			}
+		}
+		for _, r := range replicas {
+			handOver(r, all, len(all))
+		}
+		for _, r := range replicas[1:] {
+			if !r.seen.Equal(replicas[0].seen) || r.shown() != replicas[0].shown() {
+				t.Fatalf("%v shows %s, %v shows %s", r.seen, r.shown(), replicas[0].seen, replicas[0].shown())
+			}
+		}
+	})
+}
+
+// handOver applies up to count writes that a replica lacks, each after all that its writer had seen.
+func handOver(r *replicaOf, all []*Write, count int) {
+	for _, w := range all {
+		past := append(Vector{}, w.Seen...)
+		for i := range past {
+			if past[i].Replica == w.Replica {
+				past[i].Stamp = 0
+			}
+		}
+		if count > 0 && !r.seen.Has(w.Dot) && r.seen.Covers(past) {
+			r.apply(w)
+			count--
+		}
+	}
+}
+
+func TestASumStopsAtItsEnds(t *testing.T) {
+	rec := record{base: Dot{1, 1}, value: []byte("9223372036854775800"), sums: []sum{{Dot{2, 1}, math.MaxInt64}, {Dot{2, 2}, 100}}}
+	if n, ok := rec.number(1); n != math.MaxInt64 || !ok {
+		t.Error(n, ok)
+	}
+	rec.sums[0].total, rec.sums[1].total = math.MinInt64, math.MinInt64
+	if n, _ := rec.number(1); n != math.MinInt64 {
+		t.Error(n)
+	}
+	rec.sums[0].total, rec.sums[1].total = -math.MaxInt64, -1
+	if n, _ := rec.number(1); n != -8 {
+		t.Error(n)
+	}
+}
+
+func TestACounterThatEndedBeginsAnew(t *testing.T) {
+	r := replicaOf{rec: record{base: Dot{kv.HLCOf(1), 1}, value: []byte("5"), expireAt: 10}}
+	r.apply(&Write{Dot: Dot{kv.HLCOf(20), 2}, Seen: Vector{{1, kv.HLCOf(1)}}, Ops: []Op{{Kind: Add, Key: []byte("k"), Delta: 3}}})
+	if got := r.shown(); got != `"3" true` {
+		t.Error(got)
+	}
+}

@@ -1,0 +1,225 @@
+package bayou
+
+import (
+	"encoding/binary"
+	"errors"
+	"slices"
+
+	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/kv"
+)
+
+// Kinds of records in the node's log.
+const (
+	recordMark   = 1 // whose the records are, which of them are void, and whether the replica is suspect
+	recordWrites = 2
+)
+
+const markVersion = 1
+
+// void is a stretch of the log's positions that a damaged disk made useless: after <= pos < before is as if never written.
+type void struct{ after, before uint64 }
+
+// voidsMax bounds how many of them are remembered; the records of older ones are gone from the log.
+const voidsMax = 8
+
+// mark is what must survive besides writes.
+type mark struct {
+	self    core.ReplicaID
+	suspect bool
+	voids   []void
+}
+
+func (m *mark) appendTo(b []byte) []byte {
+	b = binary.AppendUvarint(append(b, markVersion), uint64(m.self))
+	b = appendBool(b, m.suspect)
+	b = binary.AppendUvarint(b, uint64(len(m.voids)))
+	for _, v := range m.voids {
+		b = binary.AppendUvarint(binary.AppendUvarint(b, v.after), v.before)
+	}
+	return b
+}
+
+var errMark = errors.New("malformed mark")
+
+func decodeMark(b []byte) (m mark, err error) {
+	r := reader{b: b}
+	version := r.byte()
+	m.self, m.suspect = r.replica(), r.bool()
+	for n := r.count(2); n > 0 && !r.bad; n-- {
+		m.voids = append(m.voids, void{r.uint(), r.uint()})
+	}
+	if r.bad || len(r.b) > 0 || version != markVersion {
+		return mark{}, errMark
+	}
+	return m, nil
+}
+
+func (r *Replica) writeMark() {
+	m := mark{r.self, r.suspect, r.voids}
+	r.out.Write(core.Record{Kind: recordMark, Body: m.appendTo(nil)})
+}
+
+// configure takes the configuration that every run is begun with.
+func (r *Replica) configure(config []byte) {
+	c, err := DecodeConfig(config)
+	if err != nil {
+		panic("bayou: " + err.Error())
+	}
+	r.config = c
+	slices.Sort(r.config.Members)
+	for _, id := range r.config.Members {
+		if id != r.self {
+			r.peers = append(r.peers, &peer{id: id})
+		}
+	}
+	r.cells.mutation = r.options.Mutation
+	// A number that grows from run to run, for the clock's bound does; and if the bound was lost, too, it is another one.
+	r.life = uint64(r.in.Stamp)&^0xffff | r.in.Rand.Uint64N(1<<16-1) + 1
+	r.nextChore = r.in.Now + r.options.Interval
+	r.meta.binding = c.Binding
+	r.metaChanged = true
+}
+
+func (r *Replica) start(config []byte) {
+	r.configure(config)
+	r.writeMark()
+}
+
+// recover folds the records of the log over what the state holds.
+func (r *Replica) recover(e core.Recover) {
+	r.configure(e.Config)
+	if b, ok := r.in.View.Get(metaKey); ok {
+		r.meta = decodeMeta(b)
+	}
+	if b, ok := r.in.View.Get(core.AppliedKey); ok {
+		r.applied = binary.BigEndian.Uint64(b)
+	}
+	r.held, r.last = slices.Clone(r.meta.vector), r.meta.vector.Last()
+	r.pos, r.durable = r.applied, r.applied
+	records, end := r.ownRecords(e.Records)
+	whole := r.replay(records)
+	r.pos = max(r.pos, end)
+	for _, v := range r.voids {
+		r.pos = max(r.pos, v.before-1) // what was made void must not come to life as something new
+	}
+	if lost := e.Suspect || !whole; lost && r.options.Mutation != ReuseStamps {
+		// What lies beyond the hole may follow what was lost, so it is not taken; peers that have it will send it.
+		r.voids = append(r.voids, void{r.nextPos(), r.pos + 1})
+		r.voids = r.voids[max(0, len(r.voids)-voidsMax):]
+		r.suspect = true
+		r.out.Note(SuspectNote{true})
+	}
+	r.durable, r.ownLast = r.pos, r.held.At(r.self)
+	r.writeMark()
+}
+
+// ownRecords are the records of writes that count, with the highest position that was ever given.
+func (r *Replica) ownRecords(all []core.Record) (list []core.Record, end uint64) {
+	for _, rec := range all {
+		end = max(end, rec.Pos)
+		if rec.Kind != recordMark {
+			list = append(list, rec)
+			continue
+		}
+		m, err := decodeMark(rec.Body)
+		switch {
+		case err != nil:
+			panic("bayou: " + err.Error())
+		case m.self != r.self:
+			// Another replica of the group lived on this disk before.
+			list, r.suspect, r.voids = nil, false, nil
+		default:
+			r.suspect, r.voids = m.suspect, m.voids
+		}
+	}
+	list = slices.DeleteFunc(list, func(rec core.Record) bool {
+		return slices.ContainsFunc(r.voids, func(v void) bool { return v.after <= rec.Pos && rec.Pos < v.before })
+	})
+	return list, end
+}
+
+// replay applies the records that the state does not hold, as far as there is no hole; whole is false if there is one.
+func (r *Replica) replay(records []core.Record) (whole bool) {
+	for _, rec := range records {
+		if rec.Pos <= r.applied {
+			continue
+		}
+		list, ok := decodeRecordWrites(rec.Body)
+		if !ok || rec.Pos != r.nextPos() {
+			return false
+		}
+		for _, w := range list {
+			if !r.meta.vector.Has(w.Dot) {
+				r.applyWrite(w)
+			}
+		}
+		r.applied, r.pos = rec.Pos, rec.Pos
+	}
+	return true
+}
+
+// nextPos is the position that follows what is applied: the next that was not made void.
+func (r *Replica) nextPos() uint64 {
+	next := r.applied + 1
+	for again := true; again; {
+		again = false
+		for _, v := range r.voids {
+			if v.after <= next && next < v.before {
+				next, again = v.before, true
+			}
+		}
+	}
+	return next
+}
+
+func decodeRecordWrites(b []byte) (list []*Write, ok bool) {
+	in := reader{b: b}
+	for len(in.b) > 0 && !in.bad {
+		w, err := decodeWrite(in.bytes())
+		if err != nil {
+			return nil, false
+		}
+		list = append(list, w)
+	}
+	return list, !in.bad
+}
+
+// becomeSuspect stops this replica from giving stamps: its disk has lost writes that others have.
+func (r *Replica) becomeSuspect() {
+	r.suspect = true
+	r.life = max(r.life+1, uint64(r.in.Stamp))
+	r.out.Note(SuspectNote{true})
+	r.writeMark()
+	for _, q := range append(r.queue, r.behind...) {
+		// Early: nothing was done.
+		r.out.ReplyEarly(q.id, kv.Result{Code: kv.Unavailable, Detail: "this replica's disk has lost something; use another one"})
+	}
+	r.queue, r.behind = nil, nil
+	for _, p := range r.peers {
+		p.surveyed = false
+		if p.up {
+			r.pull(p)
+		}
+	}
+}
+
+// cure lets a suspect replica work again once it holds all that any other member has of it, and everything else that they
+// said they hold. Its next stamp is later than any that it can have given, and says what is lost in between (rule B8).
+func (r *Replica) cure() {
+	if !r.suspect || len(r.flight) > 0 || r.cells.changed() || len(r.out.State) > 0 {
+		return
+	}
+	for _, p := range r.peers {
+		if !p.surveyed || !r.meta.vector.Covers(p.known) {
+			return
+		}
+	}
+	r.suspect = false
+	w := &Write{Dot: Dot{r.nextStamp(), r.self}, Ops: []Op{{Kind: Lost, Since: r.meta.vector.At(r.self)}}}
+	w.seal()
+	r.base = slices.Clone(r.meta.vector)
+	r.fly(&flight{writes: []*Write{w}})
+	r.writeMark()
+	r.out.Note(SuspectNote{false})
+}

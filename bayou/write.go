@@ -1,0 +1,231 @@
+package bayou
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/kv"
+)
+
+// Write is what one command changed: the unit that replicas hand each other. Its operations are shown together or not at all.
+type Write struct {
+	Dot
+	// Seen is what its replica held when it accepted the write, if an operation needs to know: that of an addition.
+	Seen Vector
+	Ops  []Op
+	// raw is the encoding, which the log and all messages share.
+	raw []byte
+}
+
+// OpKind is what an operation of a write does. The numbers are on disk and on the wire.
+type OpKind uint8
+
+// Kinds of operations.
+const (
+	Set    OpKind = 1
+	Delete OpKind = 2
+	Add    OpKind = 3
+	// Lost says that the writes of this write's replica between Since and this one are lost with its disk, but for those
+	// up to Since (rule B8).
+	Lost OpKind = 4
+)
+
+// Op is one operation of a write.
+type Op struct {
+	Kind     OpKind
+	Key      []byte
+	Value    []byte // Set
+	Flags    uint32 // Set
+	ExpireAt int64  // Set: Unix milliseconds; 0: never
+	Delta    int64  // Add
+	Since    kv.HLC // Lost
+}
+
+const writeVersion = 1
+
+var errWrite = errors.New("malformed write")
+
+// seal encodes the write.
+func (w *Write) seal() {
+	b := append(make([]byte, 0, 64), writeVersion)
+	b = appendDot(b, w.Dot)
+	b = w.Seen.AppendTo(b)
+	b = binary.AppendUvarint(b, uint64(len(w.Ops)))
+	for i := range w.Ops {
+		o := &w.Ops[i]
+		b = appendBytes(append(b, byte(o.Kind)), o.Key)
+		switch o.Kind {
+		case Set:
+			b = binary.AppendVarint(binary.AppendUvarint(b, uint64(o.Flags)), o.ExpireAt)
+			b = appendBytes(b, o.Value)
+		case Add:
+			b = binary.AppendVarint(b, o.Delta)
+		case Lost:
+			b = binary.BigEndian.AppendUint64(b, uint64(o.Since))
+		}
+	}
+	w.raw = b
+}
+
+// decodeWrite decodes a write, which keeps b.
+func decodeWrite(b []byte) (*Write, error) {
+	r := reader{b: b}
+	version := r.byte()
+	w := &Write{Dot: r.dot(), Seen: r.vector(), raw: b}
+	if version != writeVersion || w.Stamp == 0 || w.Replica == 0 {
+		return nil, errWrite
+	}
+	for n := r.count(2); n > 0 && !r.bad; n-- {
+		o := Op{Kind: OpKind(r.byte()), Key: r.bytes()}
+		switch o.Kind {
+		case Set:
+			o.Flags, o.ExpireAt, o.Value = uint32(r.uint()), r.int(), r.bytes()
+		case Add:
+			o.Delta = r.int()
+		case Lost:
+			o.Since = r.stamp()
+		case Delete:
+		default:
+			r.bad = true
+		}
+		w.Ops = append(w.Ops, o)
+	}
+	if r.bad || len(r.b) > 0 {
+		return nil, errWrite
+	}
+	return w, nil
+}
+
+// dotOf reads only the name of an encoded write.
+func dotOf(b []byte) Dot {
+	r := reader{b: b[1:]}
+	return r.dot()
+}
+
+// Size is the length of the encoding in bytes.
+func (w *Write) Size() int { return len(w.raw) }
+
+// String tells of the write in a line.
+func (w *Write) String() string { return w.Dot.String() + w.Changes() }
+
+// Changes tells what the write does.
+func (w *Write) Changes() (text string) {
+	for i := range w.Ops {
+		o := &w.Ops[i]
+		if i == 3 {
+			return text + fmt.Sprintf(" and %d more", len(w.Ops)-i)
+		}
+		switch o.Kind {
+		case Set:
+			text += fmt.Sprintf(" set %q (%d bytes)", o.Key[:min(64, len(o.Key))], len(o.Value))
+		case Delete:
+			text += fmt.Sprintf(" delete %q", o.Key[:min(64, len(o.Key))])
+		case Add:
+			text += fmt.Sprintf(" add %d to %q", o.Delta, o.Key[:min(64, len(o.Key))])
+		case Lost:
+			text += fmt.Sprintf(" lost since %d.%d", o.Since.UnixMilli(), uint16(o.Since))
+		}
+	}
+	return text
+}
+
+// Kinds of state keys: the first byte of each. The protocol's own are below 'm'.
+const (
+	dataKind = 'd' // then a client's key: a record
+	logKind  = 'w' // then a dot: the write
+	// removedKind precedes the dot of a deletion, then a client's key: what may be forgotten once that is stable.
+	removedKind = 'g'
+	// expiryKind precedes 8 bytes of Unix milliseconds, then a client's key: what ends when.
+	expiryKind = 't'
+)
+
+// metaKey is where the state keeps what it is a fold of.
+var metaKey = []byte{'m', 'v'}
+
+func dotKey(kind byte, d Dot, rest []byte) []byte {
+	b := make([]byte, 0, 13+len(rest))
+	b = binary.BigEndian.AppendUint64(append(b, kind), uint64(d.Stamp))
+	b = binary.BigEndian.AppendUint32(b, uint32(d.Replica))
+	return append(b, rest...)
+}
+
+func dotOfKey(key []byte) Dot {
+	return Dot{kv.HLC(binary.BigEndian.Uint64(key[1:])), core.ReplicaID(binary.BigEndian.Uint32(key[9:]))}
+}
+
+func dataKey(key []byte) []byte { return append(append(make([]byte, 0, 1+len(key)), dataKind), key...) }
+
+func expiryKey(at int64, key []byte) []byte {
+	b := binary.BigEndian.AppendUint64(append(make([]byte, 0, 9+len(key)), expiryKind), uint64(at))
+	return append(b, key...)
+}
+
+// gap is a stretch of a replica's stamps whose writes are lost: those between after and before, both excluded.
+type gap struct {
+	replica       core.ReplicaID
+	after, before kv.HLC
+}
+
+// meta is what the state is a fold of. The state's data and its meta change together, always.
+type meta struct {
+	binding uint64
+	// vector is what the state holds; dropped is what of it the write log lacks.
+	vector, dropped Vector
+	gaps            []gap
+	logCount        uint64
+	logBytes        uint64
+}
+
+const metaVersion = 1
+
+func (m *meta) appendTo(b []byte) []byte {
+	b = binary.BigEndian.AppendUint64(append(b, metaVersion), m.binding)
+	b = m.vector.AppendTo(b)
+	b = binary.AppendUvarint(b, uint64(len(m.gaps)))
+	for _, g := range m.gaps {
+		b = appendDot(b, Dot{g.after, g.replica})
+		b = binary.BigEndian.AppendUint64(b, uint64(g.before))
+	}
+	b = m.dropped.AppendTo(b)
+	b = binary.AppendUvarint(b, m.logCount)
+	return binary.AppendUvarint(b, m.logBytes)
+}
+
+// decodeMeta is for what this replica wrote: a record that cannot be read is a broken invariant.
+func decodeMeta(b []byte) meta {
+	m, ok := parseMeta(b)
+	if !ok {
+		panic(fmt.Sprintf("bayou: the meta record %x cannot be decoded", b))
+	}
+	return m
+}
+
+func parseMeta(b []byte) (m meta, ok bool) {
+	r := reader{b: b}
+	version := r.byte()
+	m.binding, m.vector = uint64(r.stamp()), r.vector()
+	for n := r.count(17); n > 0 && !r.bad; n-- {
+		d := r.dot()
+		m.gaps = append(m.gaps, gap{d.Replica, d.Stamp, r.stamp()})
+	}
+	m.dropped, m.logCount, m.logBytes = r.vector(), r.uint(), r.uint()
+	return m, !r.bad && len(r.b) == 0 && version == metaVersion
+}
+
+// judge says whether the state may serve a session that needs so much: behind says that it has yet to get some of it; an
+// error that some is lost for ever.
+func (m *meta) judge(read, written Vector) (behind bool, err error) {
+	for _, v := range [...]Vector{read, written} {
+		for _, e := range v {
+			for _, g := range m.gaps {
+				if g.replica == e.Replica && g.after < e.Stamp && e.Stamp < g.before {
+					return false, kv.Errorf(kv.SessionLost, "the session has seen writes of replica %d that were lost with its disk; begin a new session", g.replica)
+				}
+			}
+			behind = behind || m.vector.At(e.Replica) < e.Stamp
+		}
+	}
+	return behind, nil
+}

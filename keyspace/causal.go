@@ -1,0 +1,63 @@
+package keyspace
+
+import (
+	"fmt"
+
+	"github.com/gamutdb/gamut/bayou"
+	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/kv"
+)
+
+// explainCausal is Explain for keyspaces in which every replica takes writes.
+func (d *Descriptor) explainCausal(replicas int) []string {
+	lines := []string{fmt.Sprintf("Keyspace %s is %s: every replica takes reads and writes on its own, cut off from all others if need be, and replicas that can reach each other become equal.", d.Name, d.Consistency)}
+	if d.Consistency == kv.Causal {
+		lines = append(lines,
+			"A session sees its own writes, never sees less than it has seen, and its writes are shown behind all that it had seen and written, on any replica; it carries a token for that.",
+			"A replica that is behind a session asks the others and waits; if nobody can help in time, it answers \"behind session\" and does nothing.")
+	} else {
+		lines = append(lines, "Nothing is promised about what a client sees next: another replica may be behind the one before.")
+	}
+	lines = append(lines,
+		"Of several writes to a key the one with the newest stamp wins, everywhere alike; the others are gone, and nobody is told.",
+		"Additions of all replicas are summed up; a set or a deletion that competes with additions wins over them.",
+		"The operations of one command are shown together on every replica. Conditions, append, rename and the like are refused: they would need all replicas.",
+		"Keys end by the clock of the node that reads them, so two nodes may differ for as long as their clocks do.",
+		"A write is acknowledged when 1 replica has it on disk, synced; the others have it milliseconds later if they can be reached.")
+	if replicas == 1 {
+		lines = append(lines, "What was acknowledged is lost only with the disk: there is no other replica.")
+	} else {
+		lines = append(lines, fmt.Sprintf("It works while any 1 of %d replicas is up. Crashes and power cuts lose nothing that was acknowledged; the loss of a disk loses what no other replica had yet, and sessions that had seen it are told \"session lost\".", replicas))
+	}
+	lines = append(lines,
+		"A request that ended as unknown may have happened; a set may be sent again to any replica, an addition may count twice then.",
+		"A write costs one sync on one node and no waiting for messages; a read costs neither.")
+	if d.Consistency == kv.Causal {
+		return append(lines, "Levels: default and session are the same here; read-your-writes, monotonic-reads, monotonic-writes and writes-follow-reads give one guarantee alone, eventual gives none.")
+	}
+	return append(lines, "Levels: default and eventual are the same here; a level that it cannot give is refused, never lowered.")
+}
+
+func reportCausal(r *bayou.Replica, now core.Time) kv.GroupStatus {
+	st := r.Status()
+	c := &kv.CausalStatus{Vector: vectorText(st.Vector), Dropped: vectorText(st.Dropped), Stable: vectorText(st.Stable),
+		LogWrites: st.LogCount, LogBytes: st.LogBytes, Waiting: st.Waiting, Peers: []kv.CausalPeer{}}
+	newest := st.Vector.Last().UnixMilli()
+	for _, p := range st.Peers {
+		peer := kv.CausalPeer{Replica: uint32(p.Replica), Up: p.Up, Known: vectorText(p.Known), HeardMillis: -1}
+		if p.Heard != 0 {
+			peer.HeardMillis = int64(now-p.Heard) / 1e6
+			peer.LagMillis = max(0, newest-p.Known.Last().UnixMilli())
+		}
+		c.Peers = append(c.Peers, peer)
+	}
+	return kv.GroupStatus{Role: "replica", Applied: st.Applied, Durable: st.Durable, Commit: st.Applied, Last: st.Durable, Suspect: st.Suspect, Causal: c}
+}
+
+func vectorText(v bayou.Vector) map[string]string {
+	m := map[string]string{}
+	for _, e := range v {
+		m[fmt.Sprint(e.Replica)] = fmt.Sprintf("%d.%d", e.Stamp.UnixMilli(), uint16(e.Stamp))
+	}
+	return m
+}
