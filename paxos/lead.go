@@ -301,8 +301,11 @@ func (r *Replica) yield() {
 	}
 }
 
-func (r *Replica) fit(p *peer) bool {
-	return r.config.stays(p.id) && !p.suspect && !p.unwilling && p.state == replicating && r.in.Now-p.heard < 4*r.options.Heartbeat
+func (r *Replica) fit(p *peer) bool { return !p.unwilling && r.reachable(p) }
+
+// reachable says that a voter that stays keeps up.
+func (r *Replica) reachable(p *peer) bool {
+	return r.config.stays(p.id) && !p.suspect && p.state == replicating && r.in.Now-p.heard < 4*r.options.Heartbeat
 }
 
 func (r *Replica) fittest() (best *peer) {

@@ -97,8 +97,15 @@ func (r *Replica) learned(ids []core.ReplicaID) bool {
 }
 
 // leaveTo hands over to a voter that stays: a leader that goes cannot count itself any more (rule M4).
+// One that is unwilling is better than none: a change that stays half done leaves the group with two majorities to find.
 func (r *Replica) leaveTo() {
-	if p := r.fittest(); p != nil {
+	p := r.fittest()
+	for _, other := range r.lead.peers {
+		if p == nil && r.reachable(other) {
+			p = other
+		}
+	}
+	if p != nil {
 		r.handoff(p.id)
 	}
 }
