@@ -54,8 +54,8 @@ func newBalance(c *Catalog, nodes []core.NodeID, budget int) *balance {
 	return b
 }
 
-// movable says whether the members of a keyspace's shards can change.
-func movable(d *Descriptor) bool { return d.Consistency == kv.Linearizable }
+// Movable says whether the members of the keyspace's shards can change.
+func (d *Descriptor) Movable() bool { return onPaxos(d.Consistency) }
 
 // empty plans moves away from the nodes that leave.
 func (b *balance) empty(d *Descriptor) {
@@ -66,7 +66,7 @@ func (b *balance) empty(d *Descriptor) {
 			}
 			why := fmt.Sprintf("node %d leaves", m.Node)
 			switch to := b.emptiest(&d.Shards[i]); {
-			case !movable(d):
+			case !d.Movable():
 				b.stuck = append(b.stuck, fmt.Sprintf("keyspace %s shard %d: %s, but the members of %s keyspaces cannot change yet", d.Name, i, why, d.Consistency))
 			case to == 0:
 				b.stuck = append(b.stuck, fmt.Sprintf("keyspace %s shard %d: %s, and every other node has a replica already; let a node join", d.Name, i, why))
@@ -92,7 +92,7 @@ func (b *balance) even() bool {
 		d := b.c.Keyspaces[name]
 		for i := range d.Shards {
 			s := &d.Shards[i]
-			if movable(d) && len(s.Target) == 0 && s.On(most) != 0 && s.On(least) == 0 {
+			if d.Movable() && len(s.Target) == 0 && s.On(most) != 0 && s.On(least) == 0 {
 				b.plan(d, i, most, least, fmt.Sprintf("node %d holds %d replicas, node %d only %d", most, b.held[most], least, b.held[least]))
 				return true
 			}

@@ -150,7 +150,7 @@ func ShardOf(key []byte, shards int) int {
 func (d *Descriptor) Keyspace() *kv.Keyspace {
 	shards := len(d.Shards)
 	return &kv.Keyspace{Name: d.Name, ID: d.ID, Consistency: d.Consistency, Shards: shards,
-		ShardOf: func(key []byte) int { return ShardOf(key, shards) }}
+		ShardOf: func(key []byte) int { return ShardOf(key, shards) }, MergeTokens: mergeTokens(d.Consistency)}
 }
 
 // Spec is the wish that the descriptor fulfils, its defaults filled in.

@@ -61,14 +61,17 @@ func CheckName(name string) error {
 	return nil
 }
 
+// Built says that keyspaces of a consistency can be made.
+func Built(c kv.Consistency) bool { return onPaxos(c) }
+
 func checkConsistency(c kv.Consistency) error {
-	if c == kv.Linearizable {
+	if Built(c) {
 		return nil
 	}
 	if slices.Contains(kv.Consistencies, c) {
-		return kv.Errorf(kv.Unsupported, "consistency %q is known but not built yet; today there is %q", c, kv.Linearizable)
+		return kv.Errorf(kv.Unsupported, "consistency %q is known but not built yet; today there are %q and %q", c, kv.Linearizable, kv.Sequential)
 	}
-	return kv.Errorf(kv.Invalid, "consistency %q is not known; today there is %q", c, kv.Linearizable)
+	return kv.Errorf(kv.Invalid, "consistency %q is not known; today there are %q and %q", c, kv.Linearizable, kv.Sequential)
 }
 
 // Next are the lowest ids that were never given. They only grow, so that what is left of a dropped keyspace on some disk

@@ -6,7 +6,6 @@ import (
 
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/kv"
-	"github.com/gamutdb/gamut/machine"
 	"github.com/gamutdb/gamut/paxos"
 )
 
@@ -22,27 +21,78 @@ type Options struct {
 // Offers says whether a keyspace can honestly execute a command at the level that it asks for: nil, or an error that says
 // why not and which consistency would (Unsupported). It looks at the command alone.
 func Offers(ks *kv.Keyspace, c *kv.Command) error {
-	if c.Level > kv.LevelLinearizable {
-		return kv.Errorf(kv.Unsupported, "keyspace %s is %s and cannot give level %s; it gives default and linearizable", ks.Name, ks.Consistency, c.Level)
+	timed := ks.Consistency == kv.Sequential
+	switch l := c.Level; {
+	case l <= kv.LevelLinearizable:
+	case paxos.Weak(l) && c.ReadOnly():
+	case paxos.Weak(l):
+		return kv.Errorf(kv.Unsupported, "level %s is for reads: keyspace %s orders all its writes alike; leave the level out", l, ks.Name)
+	case timed && (l == kv.LevelSequential || l == kv.LevelSession):
+	case l == kv.LevelSequential || l == kv.LevelSession:
+		return kv.Errorf(kv.Unsupported, "keyspace %s is %s and cannot give level %s: its replicas know no common time to read at; it gives %s; a sequential keyspace gives that level",
+			ks.Name, ks.Consistency, l, given(timed))
+	default:
+		return kv.Errorf(kv.Unsupported, "keyspace %s is %s and cannot give level %s; it gives %s", ks.Name, ks.Consistency, l, given(timed))
 	}
-	return nil
+	if !timed {
+		return nil
+	}
+	_, err := paxos.OpenToken(ks.ID, c.Token)
+	return err
 }
 
-// Read answers a read-only command from a replica's state, while its permit holds (core.Leased); needsLog says that this
-// one has to be a step of the replica.
-func Read(c kv.Consistency, view core.View, command *kv.Command, stamp kv.HLC) (r kv.Result, needsLog bool) {
-	if c != kv.Linearizable {
-		return kv.Result{}, true
+// given are the levels of a keyspace on paxos groups.
+func given(timed bool) string {
+	if timed {
+		return "default, sequential, session and linearizable, and to reads prefix and eventual"
 	}
-	return machine.Read(view, command, stamp)
+	return "default and linearizable, and to reads prefix and eventual"
+}
+
+// Permit is what a replica has let known of its state, for those who read it beside the replica's steps.
+type Permit struct {
+	// Lease: the state is as good as any for a linearizable read (core.Leased).
+	Lease bool
+	// Safe: the state holds all up to this time (core.Timed), which was known before the state is looked at; 0: it is not to
+	// be read.
+	Safe kv.HLC
+	// Now is the reader's clock.
+	Now kv.HLC
+}
+
+// Read answers a read-only command from a replica's state, as far as the permit goes. ok is false if this read has to be a
+// step of the replica; needsLog says that it will change the log.
+func Read(ks *kv.Keyspace, view core.View, command *kv.Command, p Permit) (r kv.Result, ok, needsLog bool) {
+	permit := paxos.Permit{Lease: p.Lease, Safe: p.Safe, Now: p.Now}
+	switch ks.Consistency {
+	case kv.Linearizable:
+	case kv.Sequential:
+		permit.Keyspace = ks.ID
+	default:
+		return kv.Result{}, false, false
+	}
+	r, how := paxos.Serve(view, command, permit)
+	return r, how == paxos.Answered, how == paxos.NeedsLog
 }
 
 // NewReplica makes a replica of a shard of a keyspace.
 func NewReplica(d *Descriptor, self core.ReplicaID, o Options) core.Replica {
-	if d.Consistency != kv.Linearizable {
+	if !onPaxos(d.Consistency) {
 		panic(fmt.Sprintf("keyspace: no protocol for consistency %q", d.Consistency))
 	}
-	return paxos.New(self, paxos.Options{Heartbeat: o.Heartbeat, ElectionMin: o.ElectionMin, ElectionMax: o.ElectionMax})
+	return paxos.New(self, paxos.Options{Heartbeat: o.Heartbeat, ElectionMin: o.ElectionMin, ElectionMax: o.ElectionMax,
+		GroupTime: d.Consistency == kv.Sequential, Keyspace: d.ID})
+}
+
+// onPaxos says that the shards of such a keyspace are paxos groups.
+func onPaxos(c kv.Consistency) bool { return c == kv.Linearizable || c == kv.Sequential }
+
+// mergeTokens is how clients put together what answers told them; nil: answers carry no tokens.
+func mergeTokens(c kv.Consistency) func(a, b []byte) []byte {
+	if c == kv.Sequential {
+		return paxos.MergeTokens
+	}
+	return nil
 }
 
 // Members are the replicas that vote in a group and those that only learn, as its log says; settled says that this is
@@ -58,7 +108,7 @@ func Members(r core.Replica) (voters, learners []core.ReplicaID, settled, ok boo
 
 // DecodeMessage reads a message between the replicas of such a keyspace. The message may keep b.
 func DecodeMessage(c kv.Consistency, b []byte) (core.Message, error) {
-	if c != kv.Linearizable {
+	if !onPaxos(c) {
 		return nil, fmt.Errorf("no protocol for consistency %q", c)
 	}
 	return paxos.DecodeMessage(b)

@@ -24,6 +24,7 @@ func (n *Node) followMembers(now host.Now, t *table) {
 			n.endReplica(now, r)
 		default:
 			r.shard.readUntil.Store(0) // whoever still looks there asks the loop
+			r.shard.safe.Store(0)
 			r.shard = sh
 			n.host.SetMembers(now, sh.group, sh.where)
 			kept = append(kept, r)
@@ -120,7 +121,7 @@ func (n *Node) MoveShard(ctx context.Context, name string, shard int, nodes []ui
 	}
 	return n.alter(ctx, name, func(d *keyspace.Descriptor) (*keyspace.Descriptor, error) {
 		switch {
-		case d.Consistency != kv.Linearizable:
+		case !d.Movable():
 			return nil, kv.Errorf(kv.Unsupported, "the members of %s keyspaces cannot change yet", d.Consistency)
 		case shard < 0 || shard >= len(d.Shards):
 			return nil, kv.Errorf(kv.Invalid, "keyspace %s has shards 0 to %d, not %d", name, len(d.Shards)-1, shard)

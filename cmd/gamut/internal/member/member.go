@@ -25,6 +25,7 @@ import (
 	doorhttp "github.com/gamutdb/gamut/door/http"
 	"github.com/gamutdb/gamut/door/memcached"
 	"github.com/gamutdb/gamut/door/redis"
+	"github.com/gamutdb/gamut/keyspace"
 	"github.com/gamutdb/gamut/kv"
 	"github.com/gamutdb/gamut/lab/inject"
 	"github.com/gamutdb/gamut/node"
@@ -265,7 +266,12 @@ func (g *gate) makeKeyspaces(ctx context.Context, log *slog.Logger) {
 			return
 		}
 		if g.Node.Ready() == nil {
-			err := g.Node.CreateKeyspace(ctx, kv.CreateKeyspace{Name: name, Consistency: kv.Linearizable})
+			spec := kv.CreateKeyspace{Name: name, Consistency: kv.Linearizable}
+			// A keyspace that is named after a consistency has it.
+			if c := kv.Consistency(name); keyspace.Built(c) {
+				spec.Consistency = c
+			}
+			err := g.Node.CreateKeyspace(ctx, spec)
 			var e *kv.Error
 			if err != nil && ctx.Err() == nil && !(errors.As(err, &e) && e.Code == kv.Exists) {
 				log.Debug("keyspace not made yet", "keyspace", name, "error", err)
