@@ -123,7 +123,7 @@ const aheadMax = 5000
 // reached opens a command's token and refuses one from too far ahead.
 func (r *Replica) reached(token []byte) (kv.HLC, error) {
 	at, err := OpenToken(r.options.Keyspace, token)
-	if err == nil && at > max(r.in.Stamp, r.SafeTime(), r.log.last().Time)+kv.HLCOf(aheadMax) {
+	if err == nil && at > max(r.in.Stamp+kv.HLCOf(aheadMax), r.SafeTime(), r.log.last().Time) {
 		err = kv.Errorf(kv.ClockSkew, "the session token is more than %d s ahead of the leader's clock; wait until clocks agree, or begin a new session", aheadMax/1000)
 	}
 	return at, err
