@@ -326,7 +326,8 @@ type Status struct {
 	Ballot                                Ballot // promised
 	Leader                                core.ReplicaID
 	Commit, Applied, Durable, First, Last uint64
-	Hash                                  Hash // of the block at Applied
+	Hash                                  Hash   // of the block at Applied
+	Time                                  kv.HLC // of the same
 	LeaseUntil                            core.Time
 	Suspect                               bool
 	Config                                Config
@@ -336,7 +337,7 @@ type Status struct {
 // Status reports on the replica.
 func (r *Replica) Status() Status {
 	s := Status{Role: r.role, Ballot: r.promised, Leader: r.Leader(), Commit: r.commit, Applied: r.applied.Index,
-		Durable: r.log.durable, First: r.log.base.Index + 1, Last: r.log.last().Index, Hash: r.applied.Hash,
+		Durable: r.log.durable, First: r.log.base.Index + 1, Last: r.log.last().Index, Hash: r.applied.Hash, Time: r.applied.Time,
 		LeaseUntil: r.ReadUntil(), Suspect: r.suspect, Config: r.config}
 	if r.role == Leader {
 		s.Match = map[core.ReplicaID]uint64{r.self: r.log.durable}
