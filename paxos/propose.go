@@ -73,7 +73,9 @@ func (r *Replica) orderAfter(q core.Request) bool {
 	if err == nil {
 		var seen kv.HLC
 		seen, err = r.reached(c.Token)
-		r.pending.after = max(r.pending.after, seen)
+		if r.options.Mutation != IgnoreToken {
+			r.pending.after = max(r.pending.after, seen)
+		}
 	}
 	if err != nil {
 		// Early: nothing was recorded of the request.

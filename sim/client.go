@@ -216,6 +216,9 @@ func (c *client) end(o *operation, r kv.Result) {
 		c.history = append(c.history, o.op)
 	}
 	if merge := w.options.Protocol.MergeTokens; merge != nil && len(r.Token) > 0 {
+		if w.options.Protocol.Shards && string(merge(o.command.Token, r.Token)) != string(r.Token) {
+			w.fail(Linearizability, "a session stands at %x and is put back to %x by %s", o.command.Token, r.Token, o.op)
+		}
 		c.tokens[c.scope(o.group)] = merge(c.tokens[c.scope(o.group)], r.Token)
 	}
 	if refusesToken(o, &r) {

@@ -72,7 +72,7 @@ func judgeSequential(h referee.History, final referee.Final) []referee.Verdict {
 }
 
 // unplaced says that the referee found nothing wrong and could not place a write of unknown outcome, whose version no answer
-// told: one run in ten or so has one, and the others are judged.
+// told: one run in a hundred or so has one, and the others are judged.
 func unplaced(v referee.Verdict) bool {
 	return v.Decision == referee.Undecided && v.Check != "linearizable" && v.Check != "durability"
 }
