@@ -243,14 +243,31 @@ func (c *Cluster) node(id core.NodeID) *node { return c.w.nodes[id-1] }
 // protocolOf is the switch from a promise to what the world has to know of its protocol.
 func protocolOf(d *keyspace.Descriptor, o keyspace.Options) *Protocol {
 	p := Protocol{Name: string(d.Consistency)}
-	if d.Consistency == kv.Linearizable {
+	switch d.Consistency {
+	case kv.Linearizable:
 		p = Paxos(paxos.Options{}, 0)
+	case kv.Sequential:
+		p = Sequential(paxos.Options{}, 0)
 	}
 	p.Config = nil // descriptors have their own
 	p.New = func(self core.ReplicaID) core.Replica { return keyspace.NewReplica(d, self, o) }
 	p.Decode = func(b []byte) (core.Message, error) { return keyspace.DecodeMessage(d.Consistency, b) }
-	p.Read = func(view core.View, command *kv.Command, wall int64) (kv.Result, bool) {
-		return keyspace.Read(d.Consistency, view, command, kv.HLCOf(wall))
+	ks := d.Keyspace()
+	p.Here = func(r core.Replica, view core.View, command *kv.Command, now host.Now) (kv.Result, bool) {
+		result, ok, _ := keyspace.Read(ks, view, command, permitOf(r, now))
+		return result, ok
 	}
 	return &p
+}
+
+// permitOf is what a replica lets known of its state, as package node publishes it.
+func permitOf(r core.Replica, now host.Now) (p keyspace.Permit) {
+	p.Now = kv.HLCOf(now.Wall)
+	if leased, ok := r.(core.Leased); ok {
+		p.Lease = leased.ReadUntil() > now.Mono
+	}
+	if timed, ok := r.(core.Timed); ok {
+		p.Safe = timed.SafeTime()
+	}
+	return p
 }

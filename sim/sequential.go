@@ -37,9 +37,8 @@ func Sequential(options paxos.Options, lease core.Time) Protocol {
 var sequentialFamilies = slices.DeleteFunc(slices.Clone(linearizable), func(f Family) bool { return f.Letter == "m" })
 
 func sequentialHere(r core.Replica, view core.View, c *kv.Command, now host.Now) (kv.Result, bool) {
-	p := paxos.Permit{Keyspace: 1, Safe: r.(core.Timed).SafeTime(), Now: kv.HLCOf(now.Wall)}
-	p.Lease = r.(core.Leased).ReadUntil() > now.Mono
-	result, how := paxos.Serve(view, c, p)
+	known := permitOf(r, now)
+	result, how := paxos.Serve(view, c, paxos.Permit{Keyspace: 1, Lease: known.Lease, Safe: known.Safe, Now: known.Now})
 	return result, how == paxos.Answered
 }
 
