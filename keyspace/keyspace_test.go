@@ -151,6 +151,7 @@ func TestExplainSaysWhatHolds(t *testing.T) {
 		{kv.CreateKeyspace{Name: "a"}, []string{"2 replicas of 3", "1 replica may be down", "lease holds"}},
 		{kv.CreateKeyspace{Name: "a", Replicas: 1}, []string{"1 replica of 1", "no replica to spare", "no messages"}},
 		{kv.CreateKeyspace{Name: "a", Lease: "off", Shards: 2}, []string{"leases are off", "over 2 shards"}},
+		{kv.CreateKeyspace{Name: "a", Consistency: kv.Sequential}, []string{"one order of all operations", "its token", "neither messages nor a sync", "others unsupported"}},
 	} {
 		d, _, err := Plan(c.spec, three, FirstNext())
 		if err != nil {

@@ -66,8 +66,11 @@ func (o *Options) Only(names []string) error {
 // Draw is the protocol of a consistency with settings drawn from the seed. One that has no protocol is refused as a
 // keyspace of it would be.
 func Draw(c kv.Consistency, seed uint64) (Protocol, error) {
-	if c == kv.Linearizable {
+	switch c {
+	case kv.Linearizable:
 		return DrawPaxos(seed, paxos.NoMutation), nil
+	case kv.Sequential:
+		return DrawSequential(seed, paxos.NoMutation), nil
 	}
 	_, _, err := keyspace.Plan(kv.CreateKeyspace{Name: "drawn", Consistency: c}, []core.NodeID{1}, keyspace.FirstNext())
 	if err == nil {
