@@ -21,32 +21,7 @@ type Options struct {
 // Offers says whether a keyspace can honestly execute a command at the level that it asks for: nil, or an error that says
 // why not and which consistency would (Unsupported). It looks at the command alone.
 func Offers(ks *kv.Keyspace, c *kv.Command) error {
-	timed := ks.Consistency == kv.Sequential
-	switch l := c.Level; {
-	case l <= kv.LevelLinearizable:
-	case paxos.Weak(l) && c.ReadOnly():
-	case paxos.Weak(l):
-		return kv.Errorf(kv.Unsupported, "level %s is for reads: keyspace %s orders all its writes alike; leave the level out", l, ks.Name)
-	case timed && (l == kv.LevelSequential || l == kv.LevelSession):
-	case l == kv.LevelSequential || l == kv.LevelSession:
-		return kv.Errorf(kv.Unsupported, "keyspace %s is %s and cannot give level %s: its replicas know no common time to read at; it gives %s; a sequential keyspace gives that level",
-			ks.Name, ks.Consistency, l, given(timed))
-	default:
-		return kv.Errorf(kv.Unsupported, "keyspace %s is %s and cannot give level %s; it gives %s", ks.Name, ks.Consistency, l, given(timed))
-	}
-	if !timed {
-		return nil
-	}
-	_, err := paxos.OpenToken(ks.ID, c.Token)
-	return err
-}
-
-// given are the levels of a keyspace on paxos groups.
-func given(timed bool) string {
-	if timed {
-		return "default, sequential, session and linearizable, and to reads prefix and eventual"
-	}
-	return "default and linearizable, and to reads prefix and eventual"
+	return offersOrdered(ks, c)
 }
 
 // Permit is what a replica has let known of its state, for those who read it beside the replica's steps.
@@ -63,16 +38,7 @@ type Permit struct {
 // Read answers a read-only command from a replica's state, as far as the permit goes. ok is false if this read has to be a
 // step of the replica; needsLog says that it will change the log.
 func Read(ks *kv.Keyspace, view core.View, command *kv.Command, p Permit) (r kv.Result, ok, needsLog bool) {
-	permit := paxos.Permit{Lease: p.Lease, Safe: p.Safe, Now: p.Now}
-	switch ks.Consistency {
-	case kv.Linearizable:
-	case kv.Sequential:
-		permit.Keyspace = ks.ID
-	default:
-		return kv.Result{}, false, false
-	}
-	r, how := paxos.Serve(view, command, permit)
-	return r, how == paxos.Answered, how == paxos.NeedsLog
+	return readOrdered(ks, view, command, p)
 }
 
 // NewReplica makes a replica of a shard of a keyspace.
@@ -82,17 +48,6 @@ func NewReplica(d *Descriptor, self core.ReplicaID, o Options) core.Replica {
 	}
 	return paxos.New(self, paxos.Options{Heartbeat: o.Heartbeat, ElectionMin: o.ElectionMin, ElectionMax: o.ElectionMax,
 		GroupTime: d.Consistency == kv.Sequential, Keyspace: d.ID})
-}
-
-// onPaxos says that the shards of such a keyspace are paxos groups.
-func onPaxos(c kv.Consistency) bool { return c == kv.Linearizable || c == kv.Sequential }
-
-// mergeTokens is how clients put together what answers told them; nil: answers carry no tokens.
-func mergeTokens(c kv.Consistency) func(a, b []byte) []byte {
-	if c == kv.Sequential {
-		return paxos.MergeTokens
-	}
-	return nil
 }
 
 // Members are the replicas that vote in a group and those that only learn, as its log says; settled says that this is
