@@ -228,7 +228,7 @@ func (r *record) result(o *kv.Op, now kv.HLC) kv.Result {
 func (r *record) merge(seen Vector, other *record, otherSeen Vector) {
 	mine, theirs := r.forgotten(other, otherSeen), other.forgotten(r, seen)
 	if c := mine.base.Compare(theirs.base); c < 0 {
-		mine, theirs, seen, otherSeen = theirs, mine, otherSeen, seen
+		mine, theirs = theirs, mine
 	} else if c > 0 {
 		*r = mine
 		return

@@ -98,12 +98,6 @@ func decodeWrite(b []byte) (*Write, error) {
 	return w, nil
 }
 
-// dotOf reads only the name of an encoded write.
-func dotOf(b []byte) Dot {
-	r := reader{b: b[1:]}
-	return r.dot()
-}
-
 // Size is the length of the encoding in bytes.
 func (w *Write) Size() int { return len(w.raw) }
 

@@ -92,6 +92,13 @@ type Leased interface {
 	ReadUntil() Time
 }
 
+// Timed is a Replica whose writes have times, in the order of its log.
+type Timed interface {
+	// SafeTime says: whatever the state shows from now on holds every write of the group up to that time, those that are
+	// still to come included. 0: not known.
+	SafeTime() kv.HLC
+}
+
 // Bounded is a Replica that refuses commands as busy when too many wait, so that what it takes is answered soon (rule F2).
 type Bounded interface {
 	// Room is how many more commands that change something it would take now; 0 or less: none. It is of meaning only while

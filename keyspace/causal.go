@@ -38,6 +38,19 @@ func (d *Descriptor) explainCausal(replicas int) []string {
 	return append(lines, "Levels: default and eventual are the same here; a level that it cannot give is refused, never lowered.")
 }
 
+// readCausal is Read for keyspaces in which every replica takes writes.
+func readCausal(c kv.Consistency, view core.View, command *kv.Command, stamp kv.HLC) (r kv.Result, ok, needsLog bool) {
+	if c == kv.Causal {
+		r, needsLog = bayou.Read(view, command, stamp)
+		return r, !needsLog, needsLog
+	}
+	whatever := *command
+	whatever.Level, whatever.Token = kv.LevelEventual, nil
+	r, needsLog = bayou.Read(view, &whatever, stamp)
+	r.Token = nil
+	return r, !needsLog, needsLog
+}
+
 func reportCausal(r *bayou.Replica, now core.Time) kv.GroupStatus {
 	st := r.Status()
 	c := &kv.CausalStatus{Vector: vectorText(st.Vector), Dropped: vectorText(st.Dropped), Stable: vectorText(st.Stable),

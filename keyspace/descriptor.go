@@ -172,7 +172,8 @@ func ShardOf(key []byte, shards int) int {
 
 // Keyspace is what the doors see of the descriptor.
 func (d *Descriptor) Keyspace() *kv.Keyspace {
-	return &kv.Keyspace{Name: d.Name, ID: d.ID, Consistency: d.Consistency, Shards: len(d.Shards), ShardOf: d.shardOf()}
+	return &kv.Keyspace{Name: d.Name, ID: d.ID, Consistency: d.Consistency, Shards: len(d.Shards), ShardOf: d.shardOf(),
+		MergeTokens: MergeTokens(d.Consistency)}
 }
 
 // Spec is the wish that the descriptor fulfils, its defaults filled in.

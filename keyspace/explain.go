@@ -20,17 +20,27 @@ func (d *Descriptor) Explain() []string {
 }
 
 func (d *Descriptor) promise() []string {
-	lines := []string{
-		fmt.Sprintf("Keyspace %s is %s: every operation takes effect at one instant between its call and its reply.", d.Name, d.Consistency),
+	lines := append(d.word(),
 		"Several operations in one command happen together or not at all, if their keys lie in one shard.",
-		"Versions of a record grow with every change and never repeat; expiry follows the time in the log, the same on all replicas.",
-	}
+		"Versions of a record grow with every change and never repeat; expiry follows the time in the log, the same on all replicas.")
 	if n := len(d.Shards); n > 1 {
 		lines = append(lines, fmt.Sprintf("Its keys are spread by hash over %d shards; a command whose keys lie in several is refused.", n))
 	} else {
 		lines = append(lines, "All its keys lie in one shard, so a command may touch any of them.")
 	}
 	return lines
+}
+
+// word says what the keyspace's one word means.
+func (d *Descriptor) word() []string {
+	if d.Consistency != kv.Sequential {
+		return []string{fmt.Sprintf("Keyspace %s is %s: every operation takes effect at one instant between its call and its reply.", d.Name, d.Consistency)}
+	}
+	return []string{
+		fmt.Sprintf("Keyspace %s is %s: there is one order of all operations, over all keys and shards, and each session goes through it without ever going back.", d.Name, d.Consistency),
+		"A session sees its own writes at every node that it asks, as long as it carries its token along; what others write may reach it late.",
+		"Asked without a token, a node answers from some moment of the past, whole within a shard: each such request begins a session of its own.",
+	}
 }
 
 func survival(replicas int) []string {
@@ -57,6 +67,9 @@ func (d *Descriptor) costs(replicas int) []string {
 	}
 	lines := []string{fmt.Sprintf("A write costs %s and %s.", round, sync)}
 	switch {
+	case d.Consistency == kv.Sequential:
+		lines = append(lines,
+			"A read costs neither messages nor a sync at any node with a replica that has come as far as the session, and one round trip to the leader otherwise.")
 	case d.Terms.LeaseOff && replicas > 1:
 		lines = append(lines, "A read costs one round of messages and no sync: leases are off, so the leader confirms itself each time, and no clock is trusted.")
 	case d.Terms.LeaseOff:
@@ -64,9 +77,17 @@ func (d *Descriptor) costs(replicas int) []string {
 	default:
 		lines = append(lines, "A read costs the leader neither messages nor a sync while its lease holds, and one round of messages otherwise; the lease trusts that clocks run equally fast within 5 %.")
 	}
+	if d.Consistency == kv.Sequential {
+		return append(lines,
+			"A replica is behind by less than a quarter of a second while nothing fails; each shard's leader tells the others the time with every heartbeat, also while nobody writes.",
+			"A write asked at another node than the leader's costs one more round trip between the two.",
+			"Levels: default, sequential and session are the same here; linearizable is given, too, by the leader; reads may ask for prefix or eventual, which is any replica's state as it is, and binds the session to nothing.",
+			"A level that it cannot give is refused, never lowered.",
+			fmt.Sprintf("Level table: read %s, write %s, others %s.", kv.Sequential, kv.Sequential, kv.Unsupported))
+	}
 	return append(lines,
 		"Asked at another node than the leader's, an operation costs one more round trip between the two.",
-		"Levels: default and linearizable are the same here; a level that it cannot give is refused, never lowered.",
+		"Levels: default and linearizable are the same here; reads may ask for prefix or eventual, which is any replica's state as it is; a level that it cannot give is refused, never lowered.",
 		fmt.Sprintf("Level table: read %s, write %s, others %s.", kv.Linearizable, kv.Linearizable, kv.Unsupported))
 }
 

@@ -162,6 +162,7 @@ func TestExplainSaysWhatHolds(t *testing.T) {
 			"no scan of one moment", "Reads at one go back in time", "A hint is no replica", "Level all fails", "quorum with quorum (4)", "would count twice"}},
 		{kv.CreateKeyspace{Name: "a", Consistency: kv.Quorum, Atomic: true}, []string{"It is atomic", "newest stamp"}},
 		{kv.CreateKeyspace{Name: "a", Consistency: kv.Quorum, Partitioner: "ordered", Splits: []string{"m"}}, []string{"2 ranges", `["m"]`}},
+		{kv.CreateKeyspace{Name: "a", Consistency: kv.Sequential}, []string{"one order of all operations", "its token", "neither messages nor a sync", "others unsupported"}},
 	} {
 		d, _, err := Plan(c.spec, three, FirstNext())
 		if err != nil {

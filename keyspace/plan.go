@@ -87,7 +87,7 @@ func checkConsistency(c kv.Consistency) error {
 }
 
 // built are the consistencies that exist.
-var built = []kv.Consistency{kv.Linearizable, kv.Quorum, kv.Causal, kv.Eventual}
+var built = []kv.Consistency{kv.Linearizable, kv.Sequential, kv.Quorum, kv.Causal, kv.Eventual}
 
 // Built reports whether keyspaces of a consistency can be made.
 func Built(c kv.Consistency) bool { return slices.Contains(built, c) }

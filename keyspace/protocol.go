@@ -9,7 +9,6 @@ import (
 	"github.com/gamutdb/gamut/bayou"
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/kv"
-	"github.com/gamutdb/gamut/machine"
 	"github.com/gamutdb/gamut/paxos"
 	"github.com/gamutdb/gamut/quorum"
 )
@@ -37,46 +36,47 @@ func Offers(ks *kv.Keyspace, c *kv.Command) error {
 	case kv.Causal:
 		return bayou.Offers(c)
 	}
-	if c.Level > kv.LevelLinearizable {
-		return kv.Errorf(kv.Unsupported, "keyspace %s is %s and cannot give level %s; it gives default and linearizable", ks.Name, ks.Consistency, c.Level)
-	}
-	return nil
+	return offersOrdered(ks, c)
 }
 
-// ReadsHere says whether a read-only command may be answered from one replica's state while its permit holds. The others have
-// to be a step of the replica, and stay reads.
-func ReadsHere(c kv.Consistency, command *kv.Command) bool {
-	return c != kv.Quorum || quorum.ReadsOne(command)
+// Permit is what a replica has let known of its state, for those who read it beside the replica's steps.
+type Permit struct {
+	// Lease: the state is as good as any for a linearizable read (core.Leased).
+	Lease bool
+	// Safe: the state holds all up to this time (core.Timed), which was known before the state is looked at; 0: it is not to
+	// be read.
+	Safe kv.HLC
+	// Now is the reader's clock.
+	Now kv.HLC
 }
 
-// Read answers a read-only command from a replica's state, while its permit holds (core.Leased); needsLog says that this
-// one has to be a step of the replica.
-func Read(c kv.Consistency, view core.View, command *kv.Command, stamp kv.HLC) (r kv.Result, needsLog bool) {
-	switch c {
-	case kv.Linearizable:
-		return machine.Read(view, command, stamp)
+// Read answers a read-only command from a replica's state, as far as the permit goes. ok is false if this read has to be a
+// step of the replica; needsLog says that it will change the log.
+func Read(ks *kv.Keyspace, view core.View, command *kv.Command, p Permit) (r kv.Result, ok, needsLog bool) {
+	switch ks.Consistency {
 	case kv.Quorum:
-		return quorum.ReadOne(view, command, stamp), false
-	case kv.Causal:
-		return bayou.Read(view, command, stamp)
-	case kv.Eventual:
-		whatever := *command
-		whatever.Level, whatever.Token = kv.LevelEventual, nil
-		r, needsLog = bayou.Read(view, &whatever, stamp)
-		r.Token = nil
-		return r, needsLog
+		if !p.Lease || !quorum.ReadsOne(command) {
+			return kv.Result{}, false, false
+		}
+		return quorum.ReadOne(view, command, p.Now), true, false
+	case kv.Causal, kv.Eventual:
+		if !p.Lease {
+			return kv.Result{}, false, false
+		}
+		return readCausal(ks.Consistency, view, command, p.Now)
 	}
-	return kv.Result{}, true
+	return readOrdered(ks, view, command, p)
 }
 
 // Led says whether the replicas of such a keyspace have a leader.
-func Led(c kv.Consistency) bool { return c == kv.Linearizable }
+func Led(c kv.Consistency) bool { return onPaxos(c) }
 
 // NewReplica makes a replica of a shard of a keyspace.
 func NewReplica(d *Descriptor, self core.ReplicaID, o Options) core.Replica {
 	switch d.Consistency {
-	case kv.Linearizable:
-		return paxos.New(self, paxos.Options{Heartbeat: o.Heartbeat, ElectionMin: o.ElectionMin, ElectionMax: o.ElectionMax})
+	case kv.Linearizable, kv.Sequential:
+		return paxos.New(self, paxos.Options{Heartbeat: o.Heartbeat, ElectionMin: o.ElectionMin, ElectionMax: o.ElectionMax,
+			GroupTime: d.Consistency == kv.Sequential, Keyspace: d.ID})
 	case kv.Causal, kv.Eventual:
 		return bayou.New(self, bayou.Options{})
 	case kv.Quorum:
@@ -104,7 +104,7 @@ func Members(r core.Replica) (voters, learners []core.ReplicaID, settled, ok boo
 
 // Writer is the replica that wrote the last of the records that say whose they are; 0: none does.
 func Writer(c kv.Consistency, records []core.Record) core.ReplicaID {
-	if c != kv.Linearizable {
+	if !onPaxos(c) {
 		return 0
 	}
 	return paxos.Writer(records)
@@ -113,7 +113,7 @@ func Writer(c kv.Consistency, records []core.Record) core.ReplicaID {
 // DecodeMessage reads a message between the replicas of such a keyspace. The message may keep b.
 func DecodeMessage(c kv.Consistency, b []byte) (core.Message, error) {
 	switch c {
-	case kv.Linearizable:
+	case kv.Linearizable, kv.Sequential:
 		return paxos.DecodeMessage(b)
 	case kv.Quorum:
 		return quorum.DecodeMessage(b)
@@ -125,10 +125,13 @@ func DecodeMessage(c kv.Consistency, b []byte) (core.Message, error) {
 
 // MergeTokens is what clients of such a keyspace carry from answer to command by; nil: nothing.
 func MergeTokens(c kv.Consistency) func(a, b []byte) []byte {
-	if c != kv.Causal {
-		return nil
+	switch c {
+	case kv.Causal:
+		return bayou.MergeTokens
+	case kv.Sequential:
+		return paxos.MergeTokens
 	}
-	return bayou.MergeTokens
+	return nil
 }
 
 // Tokens lets a keyspace's clients carry what they have seen, if its promise has sessions.

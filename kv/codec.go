@@ -265,25 +265,8 @@ func (r *reader) count(size int) int {
 // DecodeCommand decodes into c, reusing its slices. Byte fields point into b.
 func DecodeCommand(b []byte, c *Command) error {
 	r := reader{b: b}
-	if r.byte() != codecVersion {
-		return errCodec
-	}
-	flags := r.byte()
-	c.Session, c.Level, c.Token, c.Conds, c.Ops = Session{}, 0, nil, c.Conds[:0], c.Ops[:0]
-	if flags&commandSession != 0 {
-		if len(r.b) < 16 {
-			return errCodec
-		}
-		r.b = r.b[copy(c.Session.Client[:], r.b):]
-		c.Session.Seq, c.Session.Acked = r.uvarint(), r.uvarint()
-	}
-	if flags&commandLevel != 0 {
-		c.Level = Level(r.byte())
-		r.bad = r.bad || c.Level >= levels
-	}
-	if flags&commandToken != 0 {
-		c.Token = r.bytes()
-	}
+	c.Conds, c.Ops = c.Conds[:0], c.Ops[:0]
+	flags := r.head(c)
 	if flags&commandConds != 0 {
 		for n := r.count(4); n > 0 && !r.bad; n-- {
 			c.Conds = append(c.Conds, Cond{Kind: CondKind(r.byte()), Key: r.bytes(), Version: r.uvarint(), Value: r.bytes()})
@@ -297,6 +280,35 @@ func DecodeCommand(b []byte, c *Command) error {
 		return errCodec
 	}
 	return nil
+}
+
+// DecodeHead reads a command's session, level and token alone; like DecodeCommand, it keeps b.
+func DecodeHead(b []byte) (c Command, err error) {
+	r := reader{b: b}
+	if r.head(&c); r.bad {
+		return Command{}, errCodec
+	}
+	return c, nil
+}
+
+// head reads what comes before a command's conditions and operations.
+func (r *reader) head(c *Command) (flags byte) {
+	r.bad = r.byte() != codecVersion || r.bad
+	flags = r.byte()
+	c.Session, c.Level, c.Token = Session{}, 0, nil
+	if flags&commandSession != 0 {
+		r.bad = r.bad || len(r.b) < len(c.Session.Client)
+		r.b = r.b[copy(c.Session.Client[:], r.b):]
+		c.Session.Seq, c.Session.Acked = r.uvarint(), r.uvarint()
+	}
+	if flags&commandLevel != 0 {
+		c.Level = Level(r.byte())
+		r.bad = r.bad || c.Level >= levels
+	}
+	if flags&commandToken != 0 {
+		c.Token = r.bytes()
+	}
+	return flags
 }
 
 func (r *reader) op(o *Op) {

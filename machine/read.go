@@ -65,6 +65,60 @@ func readOne(view core.View, o *kv.Op, now kv.HLC) (kv.Result, bool) {
 	return found(o)(r, true), false
 }
 
+// ReadAt evaluates a command that changes nothing as of a time of the log: that of the last entry that the state holds, or
+// safe if that is later, for which the caller knows that no entry in between will ever come. All answers belong to that
+// moment, and keys end by it. needsLog is true for a command that only the log can answer.
+func ReadAt(view core.View, c *kv.Command, safe kv.HLC) (res kv.Result, at kv.HLC, needsLog bool) {
+	if len(c.Conds) > 0 || !c.Session.IsZero() {
+		return res, 0, true
+	}
+	if len(c.Ops) == 1 {
+		before := LogTime(view)
+		at = max(safe, before)
+		res = readOneAt(view, &c.Ops[0], at)
+		if LogTime(view) == before {
+			res.AsOf = at.UnixMilli()
+			return res, at, false
+		}
+		// An entry was applied meanwhile, and nobody knows on which side of it the answer lies.
+	}
+	snapshot := view.Snapshot()
+	defer snapshot.Close()
+	at = max(safe, LogTime(snapshot))
+	return readAllAt(snapshot, c.Ops, at), at, false
+}
+
+func readAllAt(view core.View, ops []kv.Op, at kv.HLC) kv.Result {
+	if len(ops) == 1 {
+		res := readOneAt(view, &ops[0], at)
+		res.AsOf = at.UnixMilli()
+		return res
+	}
+	res := kv.Result{AsOf: at.UnixMilli(), Items: make([]kv.Result, len(ops))}
+	room := kv.AnswerMax
+	for i := range ops {
+		res.Items[i] = readOneAt(view, &ops[i], at)
+		res.Items[i].AsOf = res.AsOf
+		room = fit(&res.Items[i], room, true)
+	}
+	return res
+}
+
+func readOneAt(view core.View, o *kv.Op, at kv.HLC) kv.Result {
+	if o.Kind == kv.OpScan {
+		res, _ := scan(view, o, at, at)
+		return res
+	}
+	var space [256]byte
+	b, ok := view.Get(append(append(space[:0], DataKind), o.Key...))
+	if ok {
+		if r := mustDecode(o.Key, b); !r.expired(at) {
+			return found(o)(r, true)
+		}
+	}
+	return kv.Result{Code: kv.NotFound}
+}
+
 // ranger is as much of a core.View as a scan needs.
 type ranger interface {
 	Scan(from, to []byte, f func(key, value []byte) bool)

@@ -91,6 +91,7 @@ func (n *Node) startReplica(now host.Now, sh *shard) {
 	r := running{shard: sh, state: state}
 	r.led, _ = replica.(core.Led)
 	r.leased, _ = replica.(core.Leased)
+	r.timed, _ = replica.(core.Timed)
 	r.bounded, _ = replica.(core.Bounded)
 	n.running = append(n.running, r)
 	n.log.Info("replica started", "keyspace", d.Name, "shard", sh.index, "group", sh.group, "replica", sh.self,
@@ -142,6 +143,7 @@ func (n *Node) endLeftovers(t *table) {
 
 func (n *Node) endReplica(now host.Now, r running) {
 	r.shard.readUntil.Store(0)
+	r.shard.safe.Store(0)
 	n.host.Remove(now, r.shard.group)
 	r.state.closeLent()
 	n.dropState(r.shard.group)

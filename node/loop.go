@@ -159,6 +159,11 @@ func (n *Node) publish() {
 				r.shard.readUntil.Store(until)
 			}
 		}
+		if r.timed != nil {
+			if safe := uint64(r.timed.SafeTime()); safe != r.shard.safe.Load() {
+				r.shard.safe.Store(safe)
+			}
+		}
 	}
 }
 
@@ -168,6 +173,7 @@ type running struct {
 	state  *replicaState
 	led    core.Led
 	leased core.Leased
+	timed  core.Timed
 	// bounded is nil for a protocol that refuses nothing as busy.
 	bounded core.Bounded
 }

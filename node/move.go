@@ -24,6 +24,7 @@ func (n *Node) followMembers(now host.Now, t *table) {
 			n.endReplica(now, r)
 		default:
 			r.shard.readUntil.Store(0) // whoever still looks there asks the loop
+			r.shard.safe.Store(0)
 			r.shard = sh
 			n.host.SetMembers(now, sh.group, sh.where)
 			kept = append(kept, r)

@@ -144,15 +144,16 @@ func (n *Node) sort(s *submission, calls []*kv.Call, now core.Time) {
 		}
 		read := c.Command.ReadOnly()
 		// What the loop has to do comes first, a read that found no permit included: one that comes after may see no less.
-		if read && keyspace.ReadsHere(c.Keyspace.Consistency, &c.Command) && sh.readUntil.Load() > int64(now) && !slices.Contains(s.asked, sh) {
-			r, needsLog := n.read(sh, c, stamp)
-			if !needsLog {
+		if read && !slices.Contains(s.asked, sh) {
+			p := keyspace.Permit{Lease: sh.readUntil.Load() > int64(now), Safe: kv.HLC(sh.safe.Load()), Now: stamp}
+			r, ok, needsLog := n.read(sh, c, p)
+			if ok {
 				s.fit(&r, true)
 				c.Done(r)
 				continue
 			}
 			// The rest of the batch must see what this one will do to the log.
-			read = false
+			read = !needsLog
 		}
 		if !n.enters(s, sh, !read) {
 			n.refuse(c, kv.Result{Code: kv.Busy, Detail: "there is more to do than can be done soon; retry after a pause"})
@@ -169,13 +170,13 @@ func (n *Node) sort(s *submission, calls []*kv.Call, now core.Time) {
 }
 
 // read answers from the state as it stands. State that cannot be read ends the node.
-func (n *Node) read(sh *shard, c *kv.Call, stamp kv.HLC) (r kv.Result, needsLog bool) {
-	err := guarded(func() { r, needsLog = keyspace.Read(c.Keyspace.Consistency, sh.state, &c.Command, stamp) })
+func (n *Node) read(sh *shard, c *kv.Call, p keyspace.Permit) (r kv.Result, ok, needsLog bool) {
+	err := guarded(func() { r, ok, needsLog = keyspace.Read(c.Keyspace, sh.state, &c.Command, p) })
 	if err != nil {
 		n.fail(err)
-		return kv.Result{Code: kv.Unavailable, Detail: "this node cannot read its disk and stops; ask another one"}, false
+		return kv.Result{Code: kv.Unavailable, Detail: "this node cannot read its disk and stops; ask another one"}, true, false
 	}
-	return r, needsLog
+	return r, ok, needsLog
 }
 
 // check finds the shard of a call; nil: the answer says what is wrong with it.

@@ -47,8 +47,10 @@ type shard struct {
 	// readUntil is the read permit: until then (core.Time) the state answers linearizable reads. leader is the node that
 	// leads as far as is known here, ledBy its replica. The loop publishes them after each pass.
 	readUntil atomic.Int64
-	leader    atomic.Uint32
-	ledBy     atomic.Uint32
+	// safe is the time (kv.HLC) up to which the state holds every write; 0: it is not to be read.
+	safe   atomic.Uint64
+	leader atomic.Uint32
+	ledBy  atomic.Uint32
 	// gate bounds the commands on their way to the loop that change something.
 	gate gate
 	// window and touched are the loop's.

@@ -54,9 +54,13 @@ func (r *Replica) applyBlock(b *Block) {
 func (r *Replica) applyCommands(b *Block, w *waiter) {
 	err := EachCommand(b.Payload, func(i int, command []byte) {
 		result := r.machine.Apply(command, w != nil)
-		if w != nil {
-			r.answer(w.ids[i], result)
+		if w == nil {
+			return
 		}
+		if r.options.GroupTime {
+			r.placeAt(&result, command, b)
+		}
+		r.answer(w.ids[i], result)
 	})
 	if err != nil {
 		// The payload matches its hash, so a leader proposed this, and every replica stops here alike.
@@ -66,6 +70,12 @@ func (r *Replica) applyCommands(b *Block, w *waiter) {
 		r.pending.cohort = len(w.ids)
 		r.load.executed(len(w.ids), r.proposed+len(r.pending.list) > 0)
 	}
+}
+
+// placeAt tells the client of a command where the block put its session.
+func (r *Replica) placeAt(result *kv.Result, command []byte, b *Block) {
+	c, _ := kv.DecodeHead(command) // what does not decode was answered so, and names no level
+	stand(result, c.Level, r.options.Keyspace, b.Time)
 }
 
 func (r *Replica) answer(id core.RequestID, result kv.Result) {

@@ -75,6 +75,7 @@ type member struct {
 	held                 []heldOutput
 	stamp                kv.HLC
 	unfit, reluctant     bool
+	ahead                core.Time // of its wall clock
 	damaged              bool
 }
 
@@ -137,7 +138,7 @@ func (c *cluster) say(format string, args ...any) { fmt.Fprintf(&c.out, format+"
 func (c *cluster) step(m *member, event any) {
 	for again := true; again && m.replica != nil; {
 		var out core.Effects
-		m.stamp = max(m.stamp+1, kv.HLCOf(int64(c.now/millisecond)))
+		m.stamp = max(m.stamp+1, kv.HLCOf(int64((c.now+m.ahead)/millisecond)))
 		in := core.Input{Now: c.now, Stamp: m.stamp, Rand: m.rand, View: m.state, Unfit: m.unfit, Reluctant: m.reluctant, Event: event}
 		m.replica.Step(&in, &out)
 		again, event = out.Again, core.Again{}
@@ -303,6 +304,9 @@ func describeResult(r *kv.Result) string {
 		s += fmt.Sprintf(" %q", r.Value)
 	case r.Code == kv.OK && r.Int != 0:
 		s += fmt.Sprintf(" %d", r.Int)
+	}
+	if t, err := DecodeToken(r.Token); err == nil {
+		s += fmt.Sprintf(", at %d ms", t.Time.UnixMilli())
 	}
 	return s
 }

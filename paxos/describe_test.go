@@ -86,6 +86,10 @@ func describeMessage(message core.Message) string {
 		return fmt.Sprintf("%s %v commit %d", kind, m.Ballot, m.Commit)
 	case HeartbeatReply:
 		return fmt.Sprintf("%s %v ok %t promised %v", kind, m.Ballot, m.OK, m.Promised)
+	case TimedHeartbeat:
+		return fmt.Sprintf("%s %v commit %d, all up to %d ms is behind %d", kind, m.Ballot, m.Commit, m.Safe.Time.UnixMilli(), m.Safe.Index)
+	case TimedReply:
+		return fmt.Sprintf("%s %v ok %t, tells %d ms", kind, m.Ballot, m.OK, m.Time.UnixMilli())
 	case SnapshotChunk:
 		return fmt.Sprintf("%s %v of %d part %d done %t", kind, m.Ballot, m.At.Index, m.N, m.Done)
 	case SnapshotReply:

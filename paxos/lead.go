@@ -26,6 +26,7 @@ type leadership struct {
 	handoffSent  bool
 	preferSince  core.Time
 	expiryIndex  uint64 // the latest Expiry block
+	safe         SafeTime
 	// target are the members that were asked for; nil: no change is wanted.
 	target *members
 }
@@ -56,7 +57,9 @@ type peer struct {
 	acked    core.Time
 	ackedSeq uint64
 	heard    core.Time
-	moved    core.Time // when match last grew, or sending began
+	// told: every promise that the peer gives from now on tells a time no earlier.
+	told  kv.HLC
+	moved core.Time // when match last grew, or sending began
 	// suspect: the peer's disk is damaged; it counts for nothing until a block behind cureAt is committed without it.
 	suspect bool
 	cureAt  uint64
@@ -130,8 +133,8 @@ func (r *Replica) nextSeq() uint64 {
 func (r *Replica) answered(p *peer, seq uint64, suspect bool) {
 	p.heard = r.in.Now
 	if suspect && !p.suspect {
-		// It may have lost what it held for us: where the logs agree has to be found anew.
-		p.suspect, p.cureAt, p.match = true, 0, 0
+		// It may have lost what it held for us: where the logs agree has to be found anew, and what it told.
+		p.suspect, p.cureAt, p.match, p.told = true, 0, 0, 0
 		p.probe(r.log.last().Index + 1)
 	}
 	if seq <= p.ackedSeq || seq > r.lead.seq || r.lead.seq-seq >= seqRing {
@@ -243,8 +246,8 @@ func (r *Replica) beat() uint64 {
 		if r.options.Mutation == CommitBeyondMatch {
 			commit = r.commit
 		}
-		// Early: a heartbeat tells of what is committed, which stays so.
-		r.out.SendEarly(p.id, Heartbeat{Ballot: r.promised, Commit: commit, Seq: seq})
+		// Early: a heartbeat tells of what is committed, which stays so, and of times that every later leader begins above.
+		r.out.SendEarly(p.id, r.heartbeat(commit, seq))
 	}
 	return seq
 }

@@ -24,6 +24,8 @@ const (
 	kindSnapshotChunk
 	kindSnapshotReply
 	kindCured
+	kindTimedHeartbeat
+	kindTimedReply
 )
 
 // Nominate asks whether a ballot would be promised; it changes nothing (pre-vote).
@@ -109,6 +111,20 @@ type HeartbeatReply struct {
 	Suspect  bool
 	// Unwilling says that the replica should not be handed the leadership: its node is unfit, or its stamps are ahead.
 	Unwilling bool
+}
+
+// TimedHeartbeat is the Heartbeat of a group that keeps a common time: Time is the leader's clock, Safe what its replicas may
+// read by.
+type TimedHeartbeat struct {
+	Heartbeat
+	Time kv.HLC
+	Safe SafeTime
+}
+
+// TimedReply answers TimedHeartbeat: every promise that its sender gives from now on tells Time or later.
+type TimedReply struct {
+	HeartbeatReply
+	Time kv.HLC
 }
 
 // HandoffNow tells its receiver to take over from the leader of Ballot at once.
@@ -234,21 +250,32 @@ func (m Accepted) AppendTo(b []byte) []byte {
 // AppendTo encodes the message.
 func (m Heartbeat) AppendTo(b []byte) []byte {
 	w := writer{append(b, kindHeartbeat)}
-	w.ballot(m.Ballot)
-	w.uint(m.Commit)
-	w.uint(m.Seq)
+	w.heartbeat(m)
 	return w.b
 }
 
 // AppendTo encodes the message.
 func (m HeartbeatReply) AppendTo(b []byte) []byte {
 	w := writer{append(b, kindHeartbeatReply)}
-	w.ballot(m.Ballot)
-	w.bool(m.OK)
-	w.ballot(m.Promised)
-	w.uint(m.Seq)
-	w.bool(m.Suspect)
-	w.bool(m.Unwilling)
+	w.heartbeatReply(m)
+	return w.b
+}
+
+// AppendTo encodes the message.
+func (m TimedHeartbeat) AppendTo(b []byte) []byte {
+	w := writer{append(b, kindTimedHeartbeat)}
+	w.heartbeat(m.Heartbeat)
+	w.uint(uint64(m.Time))
+	w.uint(uint64(m.Safe.Time))
+	w.uint(m.Safe.Index)
+	return w.b
+}
+
+// AppendTo encodes the message.
+func (m TimedReply) AppendTo(b []byte) []byte {
+	w := writer{append(b, kindTimedReply)}
+	w.heartbeatReply(m.HeartbeatReply)
+	w.uint(uint64(m.Time))
 	return w.b
 }
 
@@ -306,6 +333,21 @@ func (w *writer) bool(v bool) {
 	}
 }
 
+func (w *writer) heartbeat(m Heartbeat) {
+	w.ballot(m.Ballot)
+	w.uint(m.Commit)
+	w.uint(m.Seq)
+}
+
+func (w *writer) heartbeatReply(m HeartbeatReply) {
+	w.ballot(m.Ballot)
+	w.bool(m.OK)
+	w.ballot(m.Promised)
+	w.uint(m.Seq)
+	w.bool(m.Suspect)
+	w.bool(m.Unwilling)
+}
+
 func (w *writer) position(p position) {
 	w.uint(p.Index)
 	w.ballot(p.Ballot)
@@ -351,6 +393,12 @@ func (r *reader) bytes() []byte  { return r.take(r.uint()) }
 func (r *reader) ballot() Ballot { return Ballot{r.uint(), core.ReplicaID(r.uint())} }
 func (r *reader) hash() (h Hash) { copy(h[:], r.take(uint64(len(h)))); return h }
 func (r *reader) bool() bool     { v := r.take(1); return len(v) == 1 && v[0] == 1 }
+
+func (r *reader) heartbeat() Heartbeat { return Heartbeat{r.ballot(), r.uint(), r.uint()} }
+
+func (r *reader) heartbeatReply() HeartbeatReply {
+	return HeartbeatReply{r.ballot(), r.bool(), r.ballot(), r.uint(), r.bool(), r.bool()}
+}
 
 func (r *reader) position() position {
 	return position{Index: r.uint(), Ballot: r.ballot(), Time: kv.HLC(r.uint()), Hash: r.hash()}
@@ -400,9 +448,9 @@ func DecodeMessage(b []byte) (m core.Message, err error) {
 	case kindAccepted:
 		m = Accepted{r.ballot(), r.bool(), r.uint(), r.ballot(), r.uint(), r.bool()}
 	case kindHeartbeat:
-		m = Heartbeat{r.ballot(), r.uint(), r.uint()}
+		m = r.heartbeat()
 	case kindHeartbeatReply:
-		m = HeartbeatReply{r.ballot(), r.bool(), r.ballot(), r.uint(), r.bool(), r.bool()}
+		m = r.heartbeatReply()
 	case kindHandoffNow:
 		m = HandoffNow{r.ballot()}
 	case kindSnapshotChunk:
@@ -411,6 +459,10 @@ func DecodeMessage(b []byte) (m core.Message, err error) {
 		m = SnapshotReply{r.ballot(), uint32(r.uint()), r.bool(), r.uint()}
 	case kindCured:
 		m = Cured{r.ballot(), r.uint()}
+	case kindTimedHeartbeat:
+		m = TimedHeartbeat{r.heartbeat(), kv.HLC(r.uint()), SafeTime{kv.HLC(r.uint()), r.uint()}}
+	case kindTimedReply:
+		m = TimedReply{r.heartbeatReply(), kv.HLC(r.uint())}
 	default:
 		return nil, errMessage
 	}

@@ -31,6 +31,7 @@ func messages() []core.Message {
 		HeartbeatReply{a, true, b, 3, true, true}, HandoffNow{a},
 		SnapshotChunk{a, position{5, b, 6, Hash{7}}, 3, true, []Pair{{[]byte("k"), []byte("v")}, {[]byte{}, []byte{}}}},
 		SnapshotReply{a, 3, true, 4}, Cured{a, 9},
+		TimedHeartbeat{Heartbeat{a, 1, 2}, 1 << 60, SafeTime{3, 4}}, TimedReply{HeartbeatReply{a, true, b, 3, true, true}, 1 << 60},
 	}
 }
 

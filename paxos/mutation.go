@@ -34,6 +34,9 @@ const (
 	ReconfigureUnsettled
 	KeepTruncatedConfig // T1.14: the configuration of a truncated block stays in force
 	TrustOldConfig      // T1.14: a candidate that adopts a change of voters does not ask the new ones
+	SafeByCommit        // T1.9: the group's time is published with what is committed instead of all that is on its way
+	IgnoreToken         // R5: a write is not made later than what its session has seen
+	ForgetTime          // R4: a promise does not tell how late it is, and the new leader's blocks may be earlier than what was read by
 	mutations
 )
 
@@ -49,7 +52,8 @@ func Mutations() []Mutation {
 var mutationNames = [...]string{"none", "count before sync", "commit older ballot", "restamp blocks", "truncate beyond",
 	"commit beyond match", "lease from receipt", "forget grant", "promise during lease", "read before noop",
 	"count earlier round", "ignore truncation", "keep own log", "install old snapshot", "apply twice", "local time",
-	"ignore outgoing", "reconfigure unsettled", "keep truncated config", "trust old config"}
+	"ignore outgoing", "reconfigure unsettled", "keep truncated config", "trust old config",
+	"safe by commit", "ignore token", "forget time"}
 
 // String names the mutation.
 func (m Mutation) String() string { return mutationNames[m] }

@@ -10,7 +10,7 @@
 //
 // Rule ids (E2, A3, R2 ...) and trap ids (T1.4 ...) in comments are those of docs/PAXOS.md.
 // Start with Step, then election.go (who leads), replicate.go (what is accepted and committed), propose.go (what clients
-// ask), apply.go (what follows), read.go, snapshot.go, recover.go.
+// ask), apply.go (what follows), read.go, time.go (reads at any replica), snapshot.go, recover.go.
 package paxos
 
 import (
@@ -34,6 +34,10 @@ type Options struct {
 	// Window is how many blocks may be uncommitted before commands are collected instead. A block costs every replica a
 	// sync and some messages, whatever it holds, so the same commands are better off in one block than in two. Default 1.
 	Window int
+	// GroupTime lets every replica know up to which time it holds all of the group's writes, also while there are none, so
+	// that a session can read at any of them (rules R4, R5). Keyspace is written into the sessions' tokens.
+	GroupTime bool
+	Keyspace  uint32
 	// Mutation plants a bug, to show that the checkers find it. 0: none.
 	Mutation Mutation
 }
@@ -120,6 +124,7 @@ type Replica struct {
 	proposed    int
 	gatherUntil core.Time
 	load        load
+	time        groupTime
 	staging     staging
 	// replayed is, during recovery, the latest run of blocks that the state holds already.
 	replayed []*Block
@@ -191,6 +196,10 @@ func (r *Replica) receive(from core.ReplicaID, message core.Message) {
 		r.onHeartbeat(from, m)
 	case HeartbeatReply:
 		r.onHeartbeatReply(from, m)
+	case TimedHeartbeat:
+		r.onTimedHeartbeat(from, m)
+	case TimedReply:
+		r.onTimedReply(from, m)
 	case Nominate:
 		r.onNominate(from, m)
 	case NominateReply:
@@ -229,6 +238,7 @@ func (r *Replica) proceed() {
 		r.advanceCommit()
 	}
 	r.apply()
+	r.settleTime()
 	if r.role == Leader {
 		r.proposeIfIdle()
 		r.replicate()
@@ -316,7 +326,8 @@ type Status struct {
 	Ballot                                Ballot // promised
 	Leader                                core.ReplicaID
 	Commit, Applied, Durable, First, Last uint64
-	Hash                                  Hash // of the block at Applied
+	Hash                                  Hash   // of the block at Applied
+	Time                                  kv.HLC // of the same
 	LeaseUntil                            core.Time
 	Suspect                               bool
 	Config                                Config
@@ -326,7 +337,7 @@ type Status struct {
 // Status reports on the replica.
 func (r *Replica) Status() Status {
 	s := Status{Role: r.role, Ballot: r.promised, Leader: r.Leader(), Commit: r.commit, Applied: r.applied.Index,
-		Durable: r.log.durable, First: r.log.base.Index + 1, Last: r.log.last().Index, Hash: r.applied.Hash,
+		Durable: r.log.durable, First: r.log.base.Index + 1, Last: r.log.last().Index, Hash: r.applied.Hash, Time: r.applied.Time,
 		LeaseUntil: r.ReadUntil(), Suspect: r.suspect, Config: r.config}
 	if r.role == Leader {
 		s.Match = map[core.ReplicaID]uint64{r.self: r.log.durable}
@@ -420,5 +431,5 @@ func (r *Replica) revertConfigs() {
 	r.config = r.configs[len(r.configs)-1].config
 }
 
-// stamp is a time for the next block: later than all before it, and no earlier than the node's clock.
-func (r *Replica) stamp() kv.HLC { return r.log.nextTime(r.in.Stamp) }
+// stamp is a time for the next block: later than all before it and than what is safe, and no earlier than the node's clock.
+func (r *Replica) stamp() kv.HLC { return max(r.log.nextTime(r.in.Stamp), r.lead.safe.Time+1) }

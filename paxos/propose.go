@@ -24,6 +24,8 @@ type queue struct {
 	since core.Time
 	// cohort is how many were answered last.
 	cohort int
+	// after is the latest time that the session of one of them stands at.
+	after kv.HLC
 }
 
 // waiter is a proposed block whose clients wait.
@@ -37,10 +39,10 @@ type waiter struct {
 func (r *Replica) take(list []core.Request) {
 	for _, q := range list {
 		switch {
-		case r.role != Leader || r.lead.handoffTo != 0:
-			r.refuse(q.ID)
 		case q.Read:
 			r.read(q)
+		case r.role != Leader || r.lead.handoffTo != 0:
+			r.refuse(q.ID)
 		default:
 			r.enqueue(q)
 		}
@@ -54,12 +56,32 @@ func (r *Replica) enqueue(q core.Request) {
 		r.out.ReplyEarly(q.ID, kv.Result{Code: kv.Busy, Detail: "the group has more to do than it can; retry after a pause"})
 		return
 	}
+	if r.options.GroupTime && !r.orderAfter(q) {
+		return
+	}
 	if len(p.list) == 0 {
 		p.since = r.in.Now
 	}
 	p.list = append(p.list, q)
 	p.bytes += len(q.Command)
 	r.load.observe(r.in.Now)
+}
+
+// orderAfter makes the block of a command later than all that its session has seen (rule R5).
+func (r *Replica) orderAfter(q core.Request) bool {
+	c, err := kv.DecodeHead(q.Command)
+	if err == nil {
+		var seen kv.HLC
+		seen, err = r.reached(c.Token)
+		if r.options.Mutation != IgnoreToken {
+			r.pending.after = max(r.pending.after, seen)
+		}
+	}
+	if err != nil {
+		// Early: nothing was recorded of the request.
+		r.out.ReplyEarly(q.ID, kv.Failed(err))
+	}
+	return err == nil
 }
 
 // Room is how many more commands may wait here (rule F2).
@@ -122,7 +144,7 @@ func (r *Replica) cutBlock() {
 	rest := copy(p.list, p.list[n:])
 	clear(p.list[rest:])
 	p.list, p.since = p.list[:rest], r.in.Now
-	b := newBlock(r.log.last(), r.promised, r.stamp(), Commands, raw)
+	b := newBlock(r.log.last(), r.promised, max(r.stamp(), p.after+1), Commands, raw)
 	r.waiting = append(r.waiting, waiter{b.Index, b.Hash, ids})
 	r.proposed += n
 	r.write(b)

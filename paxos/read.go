@@ -3,7 +3,6 @@ package paxos
 import (
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/kv"
-	"github.com/gamutdb/gamut/machine"
 )
 
 // waitingRead is a read that waits for the leadership to be confirmed.
@@ -13,6 +12,10 @@ type waitingRead struct {
 	seq uint64
 	// index is what was committed when the read arrived.
 	index uint64
+	// seen is the time that the session stands at. anyTime says that a state of that time will do: the leadership need not be
+	// confirmed for it.
+	seen    kv.HLC
+	anyTime bool
 }
 
 // leaseDrift is the share of a lease that a leader uses: clocks may run apart by as much as is left.
@@ -36,25 +39,61 @@ func (r *Replica) readable() bool {
 	return (r.applied.Index >= r.lead.first || r.options.Mutation == ReadBeforeNoop) && r.applied.Index == r.commit
 }
 
-// read answers a read at once under the lease, or lets it wait for a round of heartbeats.
+// read answers a read from the state at hand, if this replica may: a leader under its lease, or any replica if the level and
+// the session's token allow it. Else a leader lets it wait for a round of heartbeats, which brings the group's time, too.
 func (r *Replica) read(q core.Request) {
-	if r.in.Now < r.ReadUntil() {
-		r.readNow(q)
-		return
-	}
-	r.lead.reads = append(r.lead.reads, waitingRead{request: q, index: max(r.commit, r.lead.first)})
-}
-
-// readNow evaluates a read over the state as it is.
-func (r *Replica) readNow(q core.Request) {
 	var c kv.Command
 	if err := kv.DecodeCommand(q.Command, &c); err != nil {
 		// Early: it answers the request itself, whatever the state.
 		r.out.ReplyEarly(q.ID, kv.Result{Code: kv.Invalid, Detail: "command: " + err.Error()})
 		return
 	}
-	result, needsLog := machine.Read(r.in.View, &c, r.stamp())
-	if needsLog {
+	leads := r.role == Leader && r.lead.handoffTo == 0
+	if leads {
+		r.advanceSafe() // a leader without peers hears of no time
+	}
+	result, how := Serve(r.in.View, &c, r.permit(leads && r.in.Now < r.ReadUntil()))
+	switch {
+	case how == Answered:
+		// Early: the state that was read is committed; the answer promises nothing about this node's memory.
+		r.out.ReplyEarly(q.ID, result)
+	case !leads:
+		r.refuse(q.ID)
+	case how == NeedsLog:
+		r.enqueue(q)
+	default:
+		r.await(q, &c)
+	}
+}
+
+// await lets a read wait for a round of heartbeats. One whose session stands later than this node's clock is ordered as a
+// write would be, for heartbeats bring no time that is later than the clocks.
+func (r *Replica) await(q core.Request, c *kv.Command) {
+	w := waitingRead{request: q, index: max(r.commit, r.lead.first)}
+	if r.options.GroupTime {
+		seen, err := r.reached(c.Token)
+		switch {
+		case err != nil:
+			// Early: it answers the request itself, whatever the state.
+			r.out.ReplyEarly(q.ID, kv.Failed(err))
+			return
+		case seen > r.in.Stamp:
+			r.enqueue(q)
+			return
+		}
+		w.seen, w.anyTime = seen, c.Level != kv.LevelLinearizable
+	}
+	r.lead.reads = append(r.lead.reads, w)
+}
+
+// readNow evaluates a read that has waited over the state as it is.
+func (r *Replica) readNow(q core.Request) {
+	var c kv.Command
+	if err := kv.DecodeCommand(q.Command, &c); err != nil {
+		panic("paxos: a read that waited does not decode: " + err.Error())
+	}
+	result, how := Serve(r.in.View, &c, r.permit(true))
+	if how != Answered {
 		r.enqueue(q)
 		return
 	}
@@ -84,9 +123,9 @@ func (r *Replica) answerReads() {
 	}
 	kept := l.reads[:0]
 	for _, w := range l.reads {
-		done := w.seq != 0 && confirmed >= w.seq && r.applied.Index >= w.index && r.readable()
+		done := w.anyTime || w.seq != 0 && confirmed >= w.seq && r.applied.Index >= w.index && r.readable()
 		switch {
-		case done || r.in.Now < r.ReadUntil():
+		case (done || r.in.Now < r.ReadUntil()) && w.seen <= r.SafeTime():
 			r.readNow(w.request)
 		default:
 			kept = append(kept, w)

@@ -231,13 +231,21 @@ func (r *Replica) onHeartbeat(from core.ReplicaID, m Heartbeat) {
 		r.out.SendEarly(from, HeartbeatReply{Ballot: m.Ballot, Promised: r.promised, Seq: m.Seq})
 		return
 	}
-	changed := r.heed(from, m.Ballot)
+	reply, changed := r.heedHeartbeat(from, m)
+	r.answerHeartbeat(from, reply, changed)
+}
+
+func (r *Replica) heedHeartbeat(from core.ReplicaID, m Heartbeat) (reply HeartbeatReply, changed bool) {
+	changed = r.heed(from, m.Ballot)
 	if !r.suspect {
 		// A suspect replica may have lost what the leader believes it to hold; it hears of commits with an Accept.
 		r.commit = max(r.commit, min(m.Commit, r.log.last().Index))
 	}
-	reply := HeartbeatReply{Ballot: m.Ballot, OK: true, Promised: r.promised, Seq: m.Seq, Suspect: r.suspect,
-		Unwilling: r.in.Unfit || r.in.Reluctant}
+	return HeartbeatReply{Ballot: m.Ballot, OK: true, Promised: r.promised, Seq: m.Seq, Suspect: r.suspect,
+		Unwilling: r.in.Unfit || r.in.Reluctant}, changed
+}
+
+func (r *Replica) answerHeartbeat(from core.ReplicaID, reply core.Message, changed bool) {
 	if changed {
 		r.out.Send(from, reply)
 		return

@@ -21,10 +21,12 @@ import (
 //
 // Commands, one per line; what happened is printed below:
 //
-//	start N [spare=K] [lease=D] [retain=BYTES] [preferred=R]   N voters and K others that never ran
+//	start N [timed] [spare=K] [lease=D] [retain=BYTES] [preferred=R]   N voters and K others that never ran
 //	tick R [D]             pass D, then tick R                     pass D       pass time for all
 //	propose R CMD          set K V, big K (a value of 1 MiB), incr K, del K; mark: a checkpoint
-//	read R K               a linearizable read
+//	read R K [after T] [level=L]   a read, of a session that has seen time T, in milliseconds as they are printed; propose
+//	                       takes "after", too
+//	clock R D              R's clock runs D ahead from now on       safe R...   up to which time R holds everything
 //	sync R...              make durable what R wrote; begin R and end R do it in two steps
 //	settle                 deliver and sync until all rests
 //	deliver A->B [KIND]    hand over all, or all of a kind         drop, twice  lose them; deliver each and keep it
@@ -136,7 +138,14 @@ func (s *script) run(command string, args []string) {
 	case "propose":
 		s.propose(s.at(args[0]), args[1:])
 	case "read":
-		c.submit(s.at(args[0]), s.sent(&kv.Command{Ops: []kv.Op{{Kind: kv.OpGet, Key: []byte(args[1])}}}))
+		q := kv.Command{Ops: []kv.Op{{Kind: kv.OpGet, Key: []byte(args[1])}}}
+		q.Token = s.token(args)
+		if word, ok := strings.CutPrefix(args[len(args)-1], "level="); ok {
+			q.Level, _ = kv.ParseLevel(word)
+		}
+		c.submit(s.at(args[0]), s.sent(&q))
+	case "clock":
+		s.at(args[0]).ahead = duration(args[1:])
 	case "sync":
 		for _, a := range args {
 			c.sync(s.at(a))
@@ -169,7 +178,7 @@ func (s *script) run(command string, args []string) {
 		c.step(s.at(args[0]), core.Handoff{To: s.at(args[2]).id})
 	case "down":
 		c.step(s.at(args[0]), core.PeerDown{Peer: s.at(args[1]).id})
-	case "status", "log", "state":
+	case "status", "log", "state", "safe":
 		s.report(command, args)
 	default:
 		panic("no such command: " + command)
@@ -182,6 +191,8 @@ func (s *script) start(args []string) {
 	for _, a := range args[1:] {
 		name, value, _ := strings.Cut(a, "=")
 		switch name {
+		case "timed":
+			options.GroupTime, options.Keyspace = true, 7
 		case "spare":
 			spare = number(value)
 		case "lease":
@@ -224,7 +235,16 @@ func (s *script) propose(m *member, words []string) {
 	default:
 		panic("no such operation: " + words[0])
 	}
-	s.c.submit(m, s.sent(&kv.Command{Ops: []kv.Op{op}}))
+	s.c.submit(m, s.sent(&kv.Command{Ops: []kv.Op{op}, Token: s.token(words)}))
+}
+
+// token is that of a session that has seen the time behind "after"; none without that word.
+func (s *script) token(words []string) []byte {
+	at := slices.Index(words, "after")
+	if at < 0 {
+		return nil
+	}
+	return Token{7, kv.HLCOf(int64(number(words[at+1])))}.AppendTo(nil)
 }
 
 func (s *script) runNetwork(command string, args []string) {
@@ -321,6 +341,10 @@ func (s *script) report(command string, args []string) {
 	case "status":
 		for _, m := range c.members {
 			c.say("%s", describeMember(m))
+		}
+	case "safe":
+		for _, a := range args {
+			c.say("%s: all up to %d ms", a, s.at(a).replica.SafeTime().UnixMilli())
 		}
 	case "log":
 		for _, a := range args {

@@ -105,6 +105,17 @@ func changing(needs func(*Faults)) swarm {
 	})
 }
 
+// timed are two shards of a sequential keyspace.
+func timed(needs func(*Faults)) swarm {
+	return func(seed uint64, planted paxos.Mutation) Options {
+		o := directed(3, quick, 500*Millisecond, needs)(seed, planted)
+		options := quick
+		options.Mutation = planted
+		o.Protocol, o.Groups, o.Think = Sequential(options, 0), 2, 15*Millisecond
+		return o
+	}
+}
+
 // mutations says where each bug of package paxos shows, and which checkers must find it there.
 var mutations = map[paxos.Mutation]struct {
 	by    []Kind
@@ -159,6 +170,16 @@ var mutations = map[paxos.Mutation]struct {
 	})},
 	// These two need more coincidences than a thousand seeds bring about; their scripts in package paxos show them.
 	paxos.KeepTruncatedConfig: {nil, changing(func(f *Faults) { f.Handoff = 500 * Millisecond })},
+	// Messages to a follower are late or lost while its time advances by heartbeats.
+	paxos.SafeByCommit: {[]Kind{Invariant}, timed(func(f *Faults) {
+		f.Drop, f.Straggle, f.Reorder = 0.1, 0.1, 0.3
+	})},
+	// Sessions go from a group whose leader's clock is ahead to one whose leader's is behind.
+	paxos.IgnoreToken: {[]Kind{Linearizability}, timed(func(f *Faults) { f.WallJump = 300 * Millisecond })},
+	// A leader is replaced by one whose clock is behind.
+	paxos.ForgetTime: {[]Kind{Invariant, Linearizability}, timed(func(f *Faults) {
+		f.Coup, f.Handoff, f.WallJump = 200*Millisecond, 200*Millisecond, 300*Millisecond
+	})},
 	paxos.TrustOldConfig: {nil, changing(func(f *Faults) {
 		f.Straggle, f.SyncMax, f.Handoff = 0.1, 20*Millisecond, 500*Millisecond
 	})},

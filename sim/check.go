@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/kv"
 	"github.com/gamutdb/gamut/referee"
 )
 
@@ -23,6 +24,8 @@ type checks struct {
 	commits map[seat]commitSeen
 	// ackedAt is the highest log position acknowledged to a client of each group.
 	ackedAt map[core.GroupID]acknowledged
+	// times are those of blocks that were applied, safe the latest time up to which a replica at a position claimed to hold all.
+	times, safe map[place]kv.HLC
 }
 
 type leadership struct {
@@ -54,7 +57,7 @@ func newChecks(w *world) *checks {
 	return &checks{w: w, leaders: map[leadership]core.ReplicaID{}, blocks: map[place][32]byte{}, digests: map[place]uint64{},
 		promisedTaken: map[seat]Ballot{}, promisedDurable: map[seat]Ballot{}, entries: map[seat]map[uint64][32]byte{},
 		commits: map[seat]commitSeen{},
-		ackedAt: map[core.GroupID]acknowledged{}}
+		ackedAt: map[core.GroupID]acknowledged{}, times: map[place]kv.HLC{}, safe: map[place]kv.HLC{}}
 }
 
 // unwrapper is a replica around another one.
@@ -183,6 +186,27 @@ func (c *checks) inside(n *node, gr *group, in Inside) {
 		w.fail(Invariant, "node %d group %d applied %d beyond its commit %d", n.id, g, in.Applied, in.Commit)
 	}
 	c.commits[s] = commitSeen{n.life, in.Commit}
+	c.time(n, g, in)
+}
+
+// timeSpan is how many positions next to one are looked at for its time.
+const timeSpan = 8
+
+// time: no block comes behind a replica's position with a time up to which the replica believed to hold everything.
+func (c *checks) time(n *node, g core.GroupID, in Inside) {
+	if in.Safe == 0 {
+		return
+	}
+	here := place{g, in.Applied}
+	c.times[here], c.safe[here] = in.Time, max(c.safe[here], in.Safe)
+	for d := uint64(1); d <= timeSpan; d++ {
+		if t, ok := c.times[place{g, in.Applied + d}]; ok && t <= in.Safe {
+			c.w.fail(Invariant, "node %d group %d believes at %d to hold all up to %d, but block %d has time %d", n.id, g, in.Applied, in.Safe, in.Applied+d, t)
+		}
+		if s := c.safe[place{g, in.Applied - min(d, in.Applied)}]; d <= in.Applied && in.Time <= s {
+			c.w.fail(Invariant, "block %d of group %d has time %d, but a replica at %d believed to hold all up to %d", in.Applied, g, in.Time, in.Applied-d, s)
+		}
+	}
 }
 
 // permits reports whether a node's replica may be read without a step at this instant.

@@ -72,6 +72,8 @@ func Draw(c kv.Consistency, seed uint64) (Protocol, error) {
 		return DrawPaxos(seed, paxos.NoMutation), nil
 	case kv.Causal:
 		return DrawBayou(seed, bayou.NoMutation), nil
+	case kv.Sequential:
+		return DrawSequential(seed, paxos.NoMutation), nil
 	}
 	_, _, err := keyspace.Plan(kv.CreateKeyspace{Name: "drawn", Consistency: c}, []core.NodeID{1}, keyspace.FirstNext())
 	if err == nil {

@@ -31,6 +31,8 @@ type client struct {
 	session kv.Session
 	// tokens are what the client has seen of each group, where the protocol says so.
 	tokens map[core.GroupID][]byte
+	// lives counts how often it had to begin anew, without a token.
+	lives int
 
 	count   int
 	current *operation
@@ -136,7 +138,11 @@ func (c *client) next() {
 	if level := c.w.options.Protocol.Level; level != nil && !o.proof {
 		o.command.Level = level(c.rng, o.command.ReadOnly())
 	}
-	o.command.Token = c.tokens[o.group.id]
+	o.op.Level = levelText(o.command.Level)
+	o.command.Token = c.tokens[c.scope(o.group)]
+	if c.lives > 0 {
+		o.op.Session = fmt.Sprintf("%d, life %d", c.id, c.lives)
+	}
 	o.encoded = kv.AppendCommand(nil, &o.command)
 	c.try(o)
 }
@@ -190,7 +196,7 @@ func (c *client) answered(o *operation, try int, r kv.Result) {
 	if r.Code == kv.Unknown && !o.command.ReadOnly() {
 		o.maybe = true
 	}
-	if again := (r.Code == kv.Unknown && (!o.command.Session.IsZero() || o.command.ReadOnly())) || (r.Code.Refused() && r.Code != kv.TooOld && r.Code != kv.SessionLost); again && !w.stopping() && (o.proof || c.rng.IntN(10) > 0) {
+	if again := (r.Code == kv.Unknown && (!o.command.Session.IsZero() || o.command.ReadOnly())) || (r.Code.Refused() && r.Code != kv.TooOld && r.Code != kv.SessionLost && !refusesToken(o, &r)); again && !w.stopping() && (o.proof || c.rng.IntN(10) > 0) {
 		o.node = c.rng.IntN(w.options.Nodes)
 		w.after(core.Time(c.rng.Int64N(int64(50*Millisecond))), func() { c.try(o) })
 		return
@@ -214,7 +220,14 @@ func (c *client) end(o *operation, r kv.Result) {
 		c.history = append(c.history, o.op)
 	}
 	if merge := w.options.Protocol.MergeTokens; merge != nil && len(r.Token) > 0 {
-		c.tokens[o.group.id] = merge(c.tokens[o.group.id], r.Token)
+		if w.options.Protocol.Shards && string(merge(o.command.Token, r.Token)) != string(r.Token) {
+			w.fail(Linearizability, "a session stands at %x and is put back to %x by %s", o.command.Token, r.Token, o.op)
+		}
+		c.tokens[c.scope(o.group)] = merge(c.tokens[c.scope(o.group)], r.Token)
+	}
+	if refusesToken(o, &r) {
+		clear(c.tokens)
+		c.lives++
 	}
 	if r.Code == kv.SessionLost {
 		delete(c.tokens, o.group.id)
@@ -229,6 +242,27 @@ func (c *client) end(o *operation, r kv.Result) {
 		w.checks.acked(o.group, o.op.Version, &o.op)
 	}
 	w.after(core.Time(c.rng.ExpFloat64()*float64(c.think)), c.next)
+}
+
+// scope is what a token is about: a group, or all of them.
+func (c *client) scope(g *group) core.GroupID {
+	if c.w.options.Protocol.Shards {
+		return 0
+	}
+	return g.id
+}
+
+// refusesToken says that the client's session stands later than some clocks, which have been set back.
+func refusesToken(o *operation, r *kv.Result) bool {
+	return r.Code == kv.ClockSkew && len(o.command.Token) > 0
+}
+
+// levelText is a level as histories have it: nothing for the keyspace's own promise.
+func levelText(l kv.Level) string {
+	if l == kv.LevelDefault {
+		return ""
+	}
+	return l.String()
 }
 
 func (c *client) countOutcome(op *referee.Op) {
@@ -342,8 +376,11 @@ func (w *world) stopping() bool { return w.clients[0].finishing }
 // read answers a read as a node's fast path does: from the state, if the replica's permit is valid, else by the host.
 func (n *node) read(g *group, encoded []byte, timeout core.Time, answer func(kv.Result)) {
 	n.arrive(func(now host.Now) {
+		if n.readHere(g, encoded, now, answer) {
+			return
+		}
 		leased, ok := n.host.Replica(g.id).(core.Leased)
-		if ok && g.protocol.Read != nil && leased.ReadUntil() > now.Mono {
+		if ok && g.protocol.Here == nil && g.protocol.Read != nil && leased.ReadUntil() > now.Mono {
 			var c kv.Command
 			if err := kv.DecodeCommand(encoded, &c); err != nil {
 				n.w.fail(Invariant, "command does not decode: %v", err)
@@ -362,6 +399,26 @@ func (n *node) read(g *group, encoded []byte, timeout core.Time, answer func(kv.
 	})
 }
 
+// readHere answers a read where the protocol has rules of its own for it.
+func (n *node) readHere(g *group, encoded []byte, now host.Now, answer func(kv.Result)) bool {
+	here := g.protocol.Here
+	if here == nil {
+		return false
+	}
+	var c kv.Command
+	if err := kv.DecodeCommand(encoded, &c); err != nil {
+		n.w.fail(Invariant, "command does not decode: %v", err)
+		return false
+	}
+	r, ok := here(n.host.Replica(g.id), n.disk.Group(g.id), &c, now)
+	if ok {
+		n.w.stats.LeaseReads++
+		n.w.trace.tellf("n%d reads g%d by permit", n.id, g.id)
+		answer(r)
+	}
+	return ok
+}
+
 // finalState reads every key of the histories from the first living replica, as far as the run came.
 func (w *world) finalState(g *group, final referee.Final) {
 	for _, f := range w.families() {
@@ -377,12 +434,4 @@ func (w *world) finalState(g *group, final referee.Final) {
 			final[key] = string(r.Value)
 		}
 	}
-}
-
-// levelText is a level as histories have it: nothing for the keyspace's own promise.
-func levelText(l kv.Level) string {
-	if l == kv.LevelDefault {
-		return ""
-	}
-	return l.String()
 }

@@ -190,10 +190,10 @@ func (c *Cluster) Submit(to core.NodeID, d *keyspace.Descriptor, shard int, comm
 			c.answer(a, kv.Result{Code: kv.Unknown, Detail: "no answer; it may have been executed, or may be yet"})
 		})
 		g := w.byID[d.Shards[shard].Group]
-		if read && keyspace.ReadsHere(d.Consistency, command) {
+		if read {
 			n.read(g, encoded, timeout, answered)
 		} else {
-			n.submit(g, encoded, read, !command.Session.IsZero(), timeout, answered)
+			n.submit(g, encoded, false, !command.Session.IsZero(), timeout, answered)
 		}
 	})
 }
@@ -252,12 +252,28 @@ func protocolOf(d *keyspace.Descriptor, o keyspace.Options) *Protocol {
 		p = Quorum(quorum.Options{}, d.Terms.Atomic)
 	case kv.Causal, kv.Eventual:
 		p.Digest = bayou.Digest
+	case kv.Sequential:
+		p = Sequential(paxos.Options{}, 0)
 	}
 	p.Config = nil // descriptors have their own
 	p.New = func(self core.ReplicaID) core.Replica { return keyspace.NewReplica(d, self, o) }
 	p.Decode = func(b []byte) (core.Message, error) { return keyspace.DecodeMessage(d.Consistency, b) }
-	p.Read = func(view core.View, command *kv.Command, wall int64) (kv.Result, bool) {
-		return keyspace.Read(d.Consistency, view, command, kv.HLCOf(wall))
+	ks := d.Keyspace()
+	p.Here = func(r core.Replica, view core.View, command *kv.Command, now host.Now) (kv.Result, bool) {
+		result, ok, _ := keyspace.Read(ks, view, command, permitOf(r, now))
+		return result, ok
 	}
 	return &p
+}
+
+// permitOf is what a replica lets known of its state, as package node publishes it.
+func permitOf(r core.Replica, now host.Now) (p keyspace.Permit) {
+	p.Now = kv.HLCOf(now.Wall)
+	if leased, ok := r.(core.Leased); ok {
+		p.Lease = leased.ReadUntil() > now.Mono
+	}
+	if timed, ok := r.(core.Timed); ok {
+		p.Safe = timed.SafeTime()
+	}
+	return p
 }

@@ -1,6 +1,9 @@
 package sim
 
-import "github.com/gamutdb/gamut/core"
+import (
+	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/kv"
+)
 
 // Bug is a mistake that can be planted around any replica, to show that the checkers find it. Bugs inside a protocol are
 // that protocol's own to plant.
@@ -58,6 +61,8 @@ func (m *mutant) ReadUntil() core.Time {
 	}
 	return until
 }
+
+func (m *mutant) SafeTime() kv.HLC { return m.Replica.(core.Timed).SafeTime() }
 
 func (m *mutant) Step(in *core.Input, out *core.Effects) {
 	m.now = in.Now

@@ -50,7 +50,7 @@ func (c *Cluster) State(id core.NodeID, d *keyspace.Descriptor, shard int, f fun
 	if s.On(id) == 0 {
 		return fmt.Errorf("node %d has no replica of shard %d", id, shard)
 	}
-	if d.Consistency != kv.Linearizable {
+	if !keyspace.Led(d.Consistency) {
 		page := keyspace.Inspect(d.Consistency, n.disk.Group(s.Group), s.Nodes(), n.host.Replica(s.Group), nil, false, 1<<30)
 		for _, item := range page.Items {
 			if !item.Deleted && (item.ExpireAt == 0 || item.ExpireAt > n.now().Wall) {

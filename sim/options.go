@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 
 	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/host"
 	"github.com/gamutdb/gamut/kv"
 	"github.com/gamutdb/gamut/referee"
 )
@@ -28,6 +29,9 @@ type Protocol struct {
 	// Read answers a read-only command from the state, as a node's fast path does under core.Leased, at the wall time of the
 	// node; needsLog says that it cannot.
 	Read func(view core.View, c *kv.Command, wall int64) (r kv.Result, needsLog bool)
+	// Here answers a read-only command from the state of a replica as a node's fast path does, where Read does not say all; ok
+	// is false if the replica has to. nil: Read does, under core.Leased.
+	Here func(r core.Replica, view core.View, c *kv.Command, now host.Now) (result kv.Result, ok bool)
 	// Digest sums up that part of a replica's state in which all replicas must be equal in the end, for protocols whose log
 	// positions are each replica's own; nil: the whole state, which must be the same at equal positions at all times.
 	Digest func(core.View) uint64
@@ -41,6 +45,8 @@ type Protocol struct {
 	Bear func(*Faults)
 	// Sessionless says that a command that is sent again is executed again, so that no client sends one of unknown fate again.
 	Sessionless bool
+	// Shards says that the groups are shards of one keyspace: a client carries one token for all of them.
+	Shards bool
 	// Judge is what the referee has to say of a run; nil: that it is linearizable and durable.
 	Judge func(referee.History, referee.Final) []referee.Verdict
 	// Position is the log position at which a version was given; nil: the version itself.
@@ -76,6 +82,8 @@ type Inside struct {
 	// entry there; zero if it does not hold that entry any more.
 	Durable     uint64
 	DurableHash [32]byte
+	// Time is the time of the block at Applied; no block behind it has a time up to Safe, nor ever will. 0: nothing is said.
+	Time, Safe kv.HLC
 }
 
 // Ballot is a round and the replica that may lead in it.

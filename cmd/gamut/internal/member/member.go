@@ -16,7 +16,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -257,14 +256,6 @@ func (g *gate) missing() string {
 
 // makeStep is between two looks at whether a keyspace has appeared.
 const makeStep = 50 * time.Millisecond
-
-// consistencyNamed is that of a keyspace that is named after one; all others are linearizable.
-func consistencyNamed(name string) kv.Consistency {
-	if slices.Contains(kv.Consistencies, kv.Consistency(name)) {
-		return kv.Consistency(name)
-	}
-	return kv.Linearizable
-}
 
 // makeKeyspaces creates what is missing. Every node of the cluster tries, and one succeeds.
 func (g *gate) makeKeyspaces(ctx context.Context, log *slog.Logger) {

@@ -1,0 +1,54 @@
+package keyspace
+
+import (
+	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/kv"
+	"github.com/gamutdb/gamut/paxos"
+)
+
+// onPaxos says that the shards of such a keyspace are paxos groups.
+func onPaxos(c kv.Consistency) bool { return c == kv.Linearizable || c == kv.Sequential }
+
+// offersOrdered is Offers for keyspaces on paxos groups.
+func offersOrdered(ks *kv.Keyspace, c *kv.Command) error {
+	timed := ks.Consistency == kv.Sequential
+	switch l := c.Level; {
+	case l <= kv.LevelLinearizable:
+	case paxos.Weak(l) && c.ReadOnly():
+	case paxos.Weak(l):
+		return kv.Errorf(kv.Unsupported, "level %s is for reads: keyspace %s orders all its writes alike; leave the level out", l, ks.Name)
+	case timed && (l == kv.LevelSequential || l == kv.LevelSession):
+	case l == kv.LevelSequential || l == kv.LevelSession:
+		return kv.Errorf(kv.Unsupported, "keyspace %s is %s and cannot give level %s: its replicas know no common time to read at; it gives %s; a sequential keyspace gives that level",
+			ks.Name, ks.Consistency, l, given(timed))
+	default:
+		return kv.Errorf(kv.Unsupported, "keyspace %s is %s and cannot give level %s; it gives %s", ks.Name, ks.Consistency, l, given(timed))
+	}
+	if !timed {
+		return nil
+	}
+	_, err := paxos.OpenToken(ks.ID, c.Token)
+	return err
+}
+
+// given are the levels of a keyspace on paxos groups.
+func given(timed bool) string {
+	if timed {
+		return "default, sequential, session and linearizable, and to reads prefix and eventual"
+	}
+	return "default and linearizable, and to reads prefix and eventual"
+}
+
+// readOrdered is Read for keyspaces on paxos groups.
+func readOrdered(ks *kv.Keyspace, view core.View, command *kv.Command, p Permit) (r kv.Result, ok, needsLog bool) {
+	permit := paxos.Permit{Lease: p.Lease, Safe: p.Safe, Now: p.Now}
+	switch ks.Consistency {
+	case kv.Linearizable:
+	case kv.Sequential:
+		permit.Keyspace = ks.ID
+	default:
+		return kv.Result{}, false, false
+	}
+	r, how := paxos.Serve(view, command, permit)
+	return r, how == paxos.Answered, how == paxos.NeedsLog
+}
