@@ -136,12 +136,17 @@ func MergeTokens(c kv.Consistency) func(a, b []byte) []byte {
 
 // Tokens lets a keyspace's clients carry what they have seen, if its promise has sessions.
 func (d *Descriptor) Tokens(cluster [16]byte, ks *kv.Keyspace) {
-	if d.Consistency != kv.Causal {
-		return
-	}
-	binding := d.binding(cluster, 0)
 	ks.MergeTokens = MergeTokens(d.Consistency)
-	ks.CheckToken = func(token []byte) error { return bayou.CheckToken(binding, token) }
+	switch d.Consistency {
+	case kv.Causal:
+		binding := d.binding(cluster, 0)
+		ks.CheckToken = func(token []byte) error { return bayou.CheckToken(binding, token) }
+	case kv.Sequential:
+		ks.CheckToken = func(token []byte) error {
+			_, err := paxos.OpenToken(d.ID, token)
+			return err
+		}
+	}
 }
 
 // binding names the cluster and a shard's group, which is never given twice, in tokens.
