@@ -80,6 +80,7 @@ func (d *Descriptor) costs(replicas int) []string {
 	if d.Consistency == kv.Sequential {
 		return append(lines,
 			"A replica is behind by less than a quarter of a second while nothing fails; each shard's leader tells the others the time with every heartbeat, also while nobody writes.",
+			"A replica that is cut off goes on answering sessions that have seen no more than it holds.",
 			"A write asked at another node than the leader's costs one more round trip between the two.",
 			"Levels: default, sequential and session are the same here; linearizable is given, too, by the leader; reads may ask for prefix or eventual, which is any replica's state as it is, and binds the session to nothing.",
 			"A level that it cannot give is refused, never lowered.",
