@@ -1,6 +1,8 @@
 package keyspace
 
 import (
+	"slices"
+
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/kv"
 	"github.com/gamutdb/gamut/paxos"
@@ -8,6 +10,10 @@ import (
 
 // onPaxos says that the shards of such a keyspace are paxos groups.
 func onPaxos(c kv.Consistency) bool { return c == kv.Linearizable || c == kv.Sequential }
+
+// sessionLevels are those for which replicas need a common time: a sequential keyspace gives all of them by giving the first.
+var sessionLevels = []kv.Level{kv.LevelSequential, kv.LevelSession, kv.LevelReadYourWrites, kv.LevelMonotonicReads,
+	kv.LevelMonotonicWrites, kv.LevelWritesFollowReads}
 
 // offersOrdered is Offers for keyspaces on paxos groups.
 func offersOrdered(ks *kv.Keyspace, c *kv.Command) error {
@@ -17,8 +23,8 @@ func offersOrdered(ks *kv.Keyspace, c *kv.Command) error {
 	case paxos.Weak(l) && c.ReadOnly():
 	case paxos.Weak(l):
 		return kv.Errorf(kv.Unsupported, "level %s is for reads: keyspace %s orders all its writes alike; leave the level out", l, ks.Name)
-	case timed && (l == kv.LevelSequential || l == kv.LevelSession):
-	case l == kv.LevelSequential || l == kv.LevelSession:
+	case timed && slices.Contains(sessionLevels, l):
+	case slices.Contains(sessionLevels, l):
 		return kv.Errorf(kv.Unsupported, "keyspace %s is %s and cannot give level %s: its replicas know no common time to read at; it gives %s; a sequential keyspace gives that level",
 			ks.Name, ks.Consistency, l, given(timed))
 	default:
@@ -27,14 +33,13 @@ func offersOrdered(ks *kv.Keyspace, c *kv.Command) error {
 	if !timed {
 		return nil
 	}
-	_, err := paxos.OpenToken(ks.ID, c.Token)
-	return err
+	return paxos.CheckToken(ks.ID, c.Token)
 }
 
 // given are the levels of a keyspace on paxos groups.
 func given(timed bool) string {
 	if timed {
-		return "default, sequential, session and linearizable, and to reads prefix and eventual"
+		return "default, sequential, session, each guarantee of a session, and linearizable, and to reads prefix and eventual"
 	}
 	return "default and linearizable, and to reads prefix and eventual"
 }

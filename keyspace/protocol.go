@@ -142,10 +142,7 @@ func (d *Descriptor) Tokens(cluster [16]byte, ks *kv.Keyspace) {
 		binding := d.binding(cluster, 0)
 		ks.CheckToken = func(token []byte) error { return bayou.CheckToken(binding, token) }
 	case kv.Sequential:
-		ks.CheckToken = func(token []byte) error {
-			_, err := paxos.OpenToken(d.ID, token)
-			return err
-		}
+		ks.CheckToken = func(token []byte) error { return paxos.CheckToken(d.ID, token) }
 	}
 }
 

@@ -56,6 +56,12 @@ func OpenToken(keyspace uint32, b []byte) (kv.HLC, error) {
 	return t.Time, nil
 }
 
+// CheckToken refuses a token that is damaged or that belongs to another keyspace.
+func CheckToken(keyspace uint32, b []byte) error {
+	_, err := OpenToken(keyspace, b)
+	return err
+}
+
 // MergeTokens is what a session has seen that holds both: the later one. What is no token is kept as it is, so that the next
 // command is refused for it.
 func MergeTokens(a, b []byte) []byte {

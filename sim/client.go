@@ -230,7 +230,7 @@ func (c *client) end(o *operation, r kv.Result) {
 		c.lives++
 	}
 	if r.Code == kv.SessionLost {
-		delete(c.tokens, o.group.id)
+		delete(c.tokens, c.scope(o.group))
 	}
 	c.learn(o, &r)
 	c.current = nil
