@@ -181,7 +181,7 @@ func (d *Descriptor) Spec() kv.CreateKeyspace {
 	spec := kv.CreateKeyspace{Name: d.Name, Consistency: d.Consistency, Shards: len(d.Shards),
 		Replicas: len(d.Shards[0].Ends()), Partitioner: d.Terms.Partitioner, Atomic: d.Terms.Atomic, ClientStamps: d.Terms.ClientStamps}
 	switch {
-	case d.Consistency != kv.Linearizable:
+	case !Led(d.Consistency):
 	case d.Terms.LeaseOff:
 		spec.Lease = "off"
 	default:

@@ -48,7 +48,7 @@ func checkSpec(spec *kv.CreateKeyspace, nodes int) error {
 		return kv.Errorf(kv.Invalid, "%d replicas need as many nodes; the cluster has %d", spec.Replicas, nodes)
 	case spec.Lease != "" && spec.Lease != "on" && spec.Lease != "off":
 		return kv.Errorf(kv.Invalid, "lease %q is not known; give on or off", spec.Lease)
-	case spec.Lease != "" && spec.Consistency != kv.Linearizable:
+	case spec.Lease != "" && !Led(spec.Consistency):
 		return kv.Errorf(kv.Invalid, "a keyspace of consistency %s has no leader, and so no lease", spec.Consistency)
 	case (spec.Atomic || spec.ClientStamps) && spec.Consistency != kv.Quorum:
 		return kv.Errorf(kv.Invalid, "atomic and client stamps are terms of a quorum keyspace, not of a %s one", spec.Consistency)

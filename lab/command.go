@@ -122,9 +122,12 @@ func (r *runner) askedNode(a args, c *client) (core.NodeID, error) {
 	return r.firstUp(), nil
 }
 
+// MergeTokens is how the clients of any world put together what answers told them; nil: answers carry no tokens.
+func MergeTokens(c kv.Consistency) func(a, b []byte) []byte { return keyspace.MergeTokens(c) }
+
 // learn keeps what an answer says that the client's session has seen.
 func (c *client) learn(s *space, result *kv.Result) {
-	if merge := keyspace.MergeTokens(s.consistency); merge != nil && len(result.Token) > 0 {
+	if merge := MergeTokens(s.consistency); merge != nil && len(result.Token) > 0 {
 		if c.seen == nil {
 			c.seen = map[string][]byte{}
 		}

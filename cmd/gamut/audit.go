@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/gamutdb/gamut/audit"
-	"github.com/gamutdb/gamut/kv"
+	"github.com/gamutdb/gamut/keyspace"
 )
 
 // auditTimeout bounds walks over everything that a cluster holds.
@@ -34,7 +34,7 @@ func auditCommand(g *global) *cobra.Command {
 			}
 			var result verdict
 			for _, task := range tasks {
-				if task.Consistency != kv.Linearizable {
+				if !keyspace.Led(task.Consistency) {
 					if err := p.Row(task.Group, task.Keyspace, fmt.Sprint(task.Shard), fmt.Sprint(task.Group.Group), "nothing", "",
 						"no chain: replicas without a leader have no log in common; verify compares what they hold"); err != nil {
 						return err

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/gamutdb/gamut/audit"
+	"github.com/gamutdb/gamut/keyspace"
 	"github.com/gamutdb/gamut/kv"
 )
 
@@ -32,7 +33,7 @@ func verifyCommand(g *global) *cobra.Command {
 			}
 			var result verdict
 			for _, task := range tasks {
-				if task.Consistency != kv.Linearizable {
+				if !keyspace.Led(task.Consistency) {
 					if err := verifyApart(ctx, p.Row, task, &result); err != nil {
 						return err
 					}

@@ -25,13 +25,14 @@ type clients struct {
 	mu       sync.Mutex
 	workload workload.Workload
 	history  referee.History
+	sessions map[int]*session
 
 	// unread says which keys could not be read at the end. It is for after the finish.
 	unread []string
 }
 
 func newClients(w *World, o Options) *clients {
-	return &clients{world: w, options: o, stop: make(chan struct{}),
+	return &clients{world: w, options: o, stop: make(chan struct{}), sessions: map[int]*session{},
 		workload: o.Workload(random(o.Seed, 3), workload.Options{Clients: o.Clients})}
 }
 
@@ -89,9 +90,40 @@ func (c *clients) draw(chance *rand.Rand) core.NodeID {
 	return c.world.nodes[chance.IntN(len(c.world.nodes))]
 }
 
+// session is what a client has seen, which it takes from node to node; lives counts how often it had to begin anew.
+type session struct {
+	token []byte
+	lives int
+}
+
+func (c *clients) session(client int) *session {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.sessions[client] == nil {
+		c.sessions[client] = &session{}
+	}
+	return c.sessions[client]
+}
+
+// learn keeps what an answer says that the session has seen. One that no node can take up any more begins anew.
+func (s *session) learn(c kv.Consistency, r *kv.Result) {
+	merge := lab.MergeTokens(c)
+	switch {
+	case merge == nil:
+	case len(s.token) > 0 && (r.Code == kv.ClockSkew || r.Code == kv.SessionLost):
+		s.token, s.lives = nil, s.lives+1
+	case len(r.Token) > 0:
+		s.token = merge(s.token, r.Token)
+	}
+}
+
 // do carries one operation out.
 func (c *clients) do(client int, node core.NodeID, step workload.Step) referee.Op {
-	op := step.Op
+	op, s := step.Op, c.session(client)
+	if op.Session == "" && s.lives > 0 {
+		op.Session = fmt.Sprintf("%d, life %d", client, s.lives)
+	}
+	step.Command.Token = s.token
 	op.Client, op.Node, op.Call = client, uint32(node), int64(c.world.Now())
 	var result kv.Result
 	if c.options.Canary && op.Kind == referee.Get {
@@ -99,6 +131,7 @@ func (c *clients) do(client int, node core.NodeID, step workload.Step) referee.O
 	} else {
 		result = c.world.Do(lab.Request{Node: node, Keyspace: c.options.Keyspace, Command: step.Command, Timeout: c.options.Timeout})
 	}
+	s.learn(c.options.Consistency, &result)
 	op.Answer(int64(c.world.Now()), &result)
 	if err := result.Err(); err != nil {
 		op.Where = err.Error()
@@ -126,6 +159,10 @@ func (c *clients) peek(node core.NodeID, key string) kv.Result {
 func (c *clients) final(node core.NodeID) referee.Final {
 	ends := referee.Final{}
 	for _, step := range c.workload.Close() {
+		if c.options.Consistency == kv.Sequential {
+			// Any replica may answer, and be a little behind; the end of the run is what its leader holds.
+			step.Command.Level, step.Op.Level = kv.LevelLinearizable, kv.LevelLinearizable.String()
+		}
 		op := c.do(c.options.Clients, node, step)
 		c.history = append(c.history, op)
 		switch {
