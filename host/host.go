@@ -289,9 +289,6 @@ func (h *Host) wall() int64 {
 	return h.now.Wall
 }
 
-// Stamp reads the node's hybrid logical clock.
-func (h *Host) Stamp() kv.HLC { return h.clock.read(h.wall()) }
-
 // step lets a replica handle one event, and then all that it asked itself.
 func (h *Host) step(s *slot, event any) {
 	again := true

@@ -196,7 +196,7 @@ func TestStampsNeverRepeat(t *testing.T) {
 				upper = batch.HLCUpper
 				h.Synced(now, batch)
 			}
-			s := h.Stamp()
+			s := h.clock.read(h.wall())
 			if s <= last || s >= upper {
 				t.Fatalf("stamp %d after %d under the bound %d", s, last, upper)
 			}

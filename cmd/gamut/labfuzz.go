@@ -49,7 +49,7 @@ func labFuzzCommand(g *global) *cobra.Command {
 	flags.IntVar(&f.Workers, "workers", 0, "how many to run at a time (default: one per processor)")
 	flags.StringVar(&f.report, "report", "", "draw the failure, or the first seed if none fails, into this HTML file")
 	flags.StringVar(&f.history, "history", "", "write the history of that seed into this file, as JSON lines, or as EDN if its name ends in .edn")
-	f.live.flags(flags)
+	f.live.flags(c)
 	return c
 }
 

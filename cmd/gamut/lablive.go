@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/gamutdb/gamut/cmd/gamut/internal/local"
 	"github.com/gamutdb/gamut/cmd/gamut/internal/settings"
@@ -104,7 +103,8 @@ type liveFuzz struct {
 	canary, quiet            bool
 }
 
-func (f *liveFuzz) flags(flags *pflag.FlagSet) {
+func (f *liveFuzz) flags(c *cobra.Command) {
+	flags := c.Flags()
 	flags.BoolVar(&f.on, "live", false, "hurt real processes instead of simulated ones: those at --addr, or some that are started for the run")
 	flags.IntVar(&f.nodes, "nodes", 0, "--live: how many nodes (default 3); not with --addr")
 	flags.IntVar(&f.basePort, "base-port", liveBasePort, "--live: HTTP port of the first node; the others follow")
