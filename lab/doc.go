@@ -7,5 +7,6 @@
 // The invariant others rely on: a script never asks a World for more than this interface, so that a script means the same
 // in both, and a World never ignores what it is asked: what it cannot do is an error.
 //
-// Start with World (world.go), then table.go for the statements of the language, parse.go and run.go.
+// Start with World (world.go), then table.go for the statements of the language, script.go and form.go (how they are read),
+// play.go (how they are played); fuzz.go searches seeds.
 package lab

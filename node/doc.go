@@ -10,5 +10,6 @@
 // speaks; and a node that could not write its log ends instead of going on.
 //
 // Start with Start (node.go), then loop.go and submit.go; frame.go, handshake.go, sender.go and receiver.go are the wire,
-// catalog.go keeps the replicas in line with the catalog.
+// catalog.go keeps the replicas in line with the catalog; join.go, peers.go, move.go and steward.go let nodes and replicas come
+// and go; admission.go refuses what there is no room for.
 package node

@@ -37,6 +37,9 @@ const (
 	functionLines = 70
 )
 
+// namedFiles are the files where a package doc sends its readers.
+var namedFiles = regexp.MustCompile(`\b[a-z_]+\.go\b`)
+
 var between = regexp.MustCompile(`between [^,:]*? and `)
 
 func packageDocs(m *Module) (found []string) {
@@ -60,6 +63,11 @@ func packageDocs(m *Module) (found []string) {
 		}
 		if !strings.HasPrefix(first, "Package "+docs[0].Name.Name+" ") && !strings.HasPrefix(first, "Command ") {
 			found = append(found, m.at(docs[0].Doc.Pos(), "the package doc begins with %q", "Package "+docs[0].Name.Name))
+		}
+		for _, name := range namedFiles.FindAllString(docs[0].Doc.Text(), -1) {
+			if !slices.ContainsFunc(m.files, func(f *File) bool { return f.Path == path.Join(room, name) }) {
+				found = append(found, m.at(docs[0].Doc.Pos(), "the package doc sends readers to %s, which is not there", name))
+			}
 		}
 	}
 	return found

@@ -42,6 +42,7 @@ var canaries = []struct {
 	{"between and, and behind a colon", packageDocs, map[string]string{"kv/a.go": "// Package kv is the line between a and b: it has c and d.\npackage kv\n"}, nil},
 	{"and in the second sentence", packageDocs, map[string]string{"kv/a.go": "// Package kv is one thing. It is good and fine.\npackage kv\n"}, nil},
 	{"doc of another name", packageDocs, map[string]string{"kv/a.go": "// This is kv.\npackage kv\n"}, []string{"begins with"}},
+	{"doc that names a file", packageDocs, map[string]string{"kv/a.go": "// Package kv is one thing. Start with a.go, then b.go.\npackage kv\n"}, []string{"b.go, which is not there"}},
 	{"upward import", importMap, map[string]string{"kv/a.go": pkg("kv", "import _ \"github.com/gamutdb/gamut/core\"\n")}, []string{"kv must not import core"}},
 	{"unknown room", importMap, map[string]string{"cellar/a.go": pkg("cellar", "import _ \"github.com/gamutdb/gamut/kv\"\n")}, []string{"not on the map"}},
 	{"import of the command", importMap, map[string]string{"node/a.go": pkg("node", "import _ \"github.com/gamutdb/gamut/cmd/gamut/internal/show\"\n")}, []string{"nothing imports cmd"}},
