@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/core/wire"
 	"github.com/gamutdb/gamut/kv"
 )
 
@@ -14,7 +15,7 @@ func (r *Replica) fly(f *flight) {
 		r.pos++
 		var body []byte
 		for _, w := range f.writes {
-			body = appendBytes(body, w.raw)
+			body = wire.AppendBytes(body, w.raw)
 			r.held.Raise(w.Replica, w.Stamp)
 			r.last = max(r.last, w.Stamp)
 		}

@@ -2,6 +2,7 @@ package bayou
 
 import (
 	"bytes"
+	"github.com/gamutdb/gamut/core/wire"
 	"testing"
 
 	"github.com/gamutdb/gamut/kv"
@@ -90,7 +91,7 @@ func FuzzRecord(f *testing.F) {
 }
 
 func FuzzLog(f *testing.F) {
-	f.Add(appendBytes(nil, sampleWrite().raw))
+	f.Add(wire.AppendBytes(nil, sampleWrite().raw))
 	m := mark{1, true, []void{{1, 2}}}
 	f.Add(m.appendTo(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {

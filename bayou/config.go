@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/core/wire"
 )
 
 // Config is who takes part in a group. Its members are fixed when it is made.
@@ -24,7 +25,7 @@ var errConfig = errors.New("malformed configuration")
 // AppendTo encodes the configuration.
 func (c Config) AppendTo(b []byte) []byte {
 	b = binary.BigEndian.AppendUint64(append(b, configVersion), c.Binding)
-	b = appendBool(b, c.Eventual)
+	b = wire.AppendBool(b, c.Eventual)
 	b = binary.AppendUvarint(b, uint64(len(c.Members)))
 	for _, id := range c.Members {
 		b = binary.AppendUvarint(b, uint64(id))
@@ -34,13 +35,13 @@ func (c Config) AppendTo(b []byte) []byte {
 
 // DecodeConfig decodes a configuration.
 func DecodeConfig(b []byte) (c Config, err error) {
-	r := reader{b: b}
-	version := r.byte()
-	c.Binding, c.Eventual = uint64(r.stamp()), r.bool()
-	for n := r.count(1); n > 0 && !r.bad; n-- {
+	r := reader{wire.Reader{B: b}}
+	version := r.Byte()
+	c.Binding, c.Eventual = uint64(r.stamp()), r.Bool()
+	for n := r.Count(1); n > 0 && !r.Bad; n-- {
 		c.Members = append(c.Members, r.replica())
 	}
-	if r.bad || len(r.b) > 0 || version != configVersion || len(c.Members) == 0 || slices.Contains(c.Members, 0) {
+	if r.Bad || len(r.B) > 0 || version != configVersion || len(c.Members) == 0 || slices.Contains(c.Members, 0) {
 		return Config{}, errConfig
 	}
 	return c, nil

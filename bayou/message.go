@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/core/wire"
 )
 
 // Kinds of messages. The numbers are on the wire.
@@ -68,8 +69,8 @@ func (stored) AppendTo(b []byte) []byte { panic("bayou: a message to oneself has
 func (m Pull) AppendTo(b []byte) []byte {
 	b = m.Vector.AppendTo(append(b, kindPull))
 	b = binary.AppendUvarint(b, m.Life)
-	b = appendBool(b, m.Suspect)
-	b = appendBytes(b, m.Page)
+	b = wire.AppendBool(b, m.Suspect)
+	b = wire.AppendBytes(b, m.Page)
 	return m.At.AppendTo(b)
 }
 
@@ -79,10 +80,10 @@ func (m Writes) AppendTo(b []byte) []byte {
 	b = m.Vector.AppendTo(b)
 	b = binary.AppendUvarint(b, m.Life)
 	b = binary.AppendUvarint(b, m.Answer)
-	b = appendBool(b, m.More)
+	b = wire.AppendBool(b, m.More)
 	b = binary.AppendUvarint(b, uint64(len(m.List)))
 	for _, w := range m.List {
-		b = appendBytes(b, w.raw)
+		b = wire.AppendBytes(b, w.raw)
 	}
 	return b
 }
@@ -90,12 +91,12 @@ func (m Writes) AppendTo(b []byte) []byte {
 // AppendTo encodes the message.
 func (m Page) AppendTo(b []byte) []byte {
 	b = binary.AppendUvarint(append(b, kindPage), m.Answer)
-	b = appendBytes(b, m.Meta)
-	b = appendBytes(b, m.From)
-	b = appendBytes(b, m.Next)
+	b = wire.AppendBytes(b, m.Meta)
+	b = wire.AppendBytes(b, m.From)
+	b = wire.AppendBytes(b, m.Next)
 	b = binary.AppendUvarint(b, uint64(len(m.Pairs)))
 	for _, p := range m.Pairs {
-		b = appendBytes(appendBytes(b, p.Key), p.Value)
+		b = wire.AppendBytes(wire.AppendBytes(b, p.Key), p.Value)
 	}
 	return b
 }
@@ -107,24 +108,24 @@ func DecodeMessage(b []byte) (m core.Message, err error) {
 	if len(b) == 0 {
 		return nil, errMessage
 	}
-	r := &reader{b: b[1:]}
+	r := &reader{wire.Reader{B: b[1:]}}
 	switch b[0] {
 	case kindPull:
-		m = Pull{Vector: r.vector(), Life: r.uint(), Suspect: r.bool(), Page: r.bytes(), At: r.vector()}
+		m = Pull{Vector: r.vector(), Life: r.Uint(), Suspect: r.Bool(), Page: r.Bytes(), At: r.vector()}
 	case kindWrites:
-		w := Writes{Base: r.vector(), Vector: r.vector(), Life: r.uint(), Answer: r.uint(), More: r.bool()}
+		w := Writes{Base: r.vector(), Vector: r.vector(), Life: r.Uint(), Answer: r.Uint(), More: r.Bool()}
 		w.List = r.writes()
 		m = w
 	case kindPage:
-		p := Page{Answer: r.uint(), Meta: r.bytes(), From: r.bytes(), Next: r.bytes()}
+		p := Page{Answer: r.Uint(), Meta: r.Bytes(), From: r.Bytes(), Next: r.Bytes()}
 		p.Pairs = r.pairs()
 		_, ok := parseMeta(p.Meta)
-		r.bad = r.bad || !ok
+		r.Bad = r.Bad || !ok
 		m = p
 	default:
 		return nil, errMessage
 	}
-	if r.bad || len(r.b) > 0 {
+	if r.Bad || len(r.B) > 0 {
 		return nil, errMessage
 	}
 	return m, nil
@@ -132,10 +133,10 @@ func DecodeMessage(b []byte) (m core.Message, err error) {
 
 // writes decodes writes, which must come in their order.
 func (r *reader) writes() (list []*Write) {
-	for n := r.count(12); n > 0 && !r.bad; n-- {
-		w, err := decodeWrite(r.bytes())
+	for n := r.Count(12); n > 0 && !r.Bad; n-- {
+		w, err := decodeWrite(r.Bytes())
 		if err != nil || len(list) > 0 && w.Compare(list[len(list)-1].Dot) <= 0 {
-			r.bad = true
+			r.Bad = true
 			return nil
 		}
 		list = append(list, w)
@@ -145,10 +146,10 @@ func (r *reader) writes() (list []*Write) {
 
 // pairs decodes pairs of a state, which must come in the order of their keys and be what a part may hold.
 func (r *reader) pairs() (list []Pair) {
-	for n := r.count(2); n > 0 && !r.bad; n-- {
-		p := Pair{r.bytes(), r.bytes()}
+	for n := r.Count(2); n > 0 && !r.Bad; n-- {
+		p := Pair{r.Bytes(), r.Bytes()}
 		if !p.valid() || len(list) > 0 && bytes.Compare(p.Key, list[len(list)-1].Key) <= 0 {
-			r.bad = true
+			r.Bad = true
 			return nil
 		}
 		list = append(list, p)

@@ -11,6 +11,7 @@ import (
 	"strconv"
 
 	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/core/wire"
 	"github.com/gamutdb/gamut/kv"
 )
 
@@ -78,8 +79,8 @@ func (r *record) appendTo(b []byte) []byte {
 
 // decodeRecord decodes a record; its value points into b.
 func decodeRecord(b []byte) (rec record, err error) {
-	r := reader{b: b}
-	version, bit := r.byte(), r.byte()
+	r := reader{wire.Reader{B: b}}
+	version, bit := r.Byte(), r.Byte()
 	if version != recordVersion || bit >= recordBits {
 		return rec, errRecord
 	}
@@ -88,18 +89,18 @@ func decodeRecord(b []byte) (rec record, err error) {
 		rec.base = r.dot()
 	}
 	if bit&recordExpires != 0 {
-		rec.expireAt = r.int()
+		rec.expireAt = r.Int()
 	}
 	if bit&recordFlagged != 0 {
-		rec.flags = uint32(r.uint())
+		rec.flags = uint32(r.Uint())
 	}
 	if bit&recordSums != 0 {
-		for n := r.count(10); n > 0 && !r.bad; n-- {
-			rec.sums = append(rec.sums, sum{r.dot(), r.int()})
+		for n := r.Count(10); n > 0 && !r.Bad; n-- {
+			rec.sums = append(rec.sums, sum{r.dot(), r.Int()})
 		}
 	}
-	rec.value = r.b
-	if r.bad {
+	rec.value = r.B
+	if r.Bad {
 		return record{}, errRecord
 	}
 	return rec, nil

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/core/wire"
 	"github.com/gamutdb/gamut/kv"
 )
 
@@ -32,7 +33,7 @@ type mark struct {
 
 func (m *mark) appendTo(b []byte) []byte {
 	b = binary.AppendUvarint(append(b, markVersion), uint64(m.self))
-	b = appendBool(b, m.suspect)
+	b = wire.AppendBool(b, m.suspect)
 	b = binary.AppendUvarint(b, uint64(len(m.voids)))
 	for _, v := range m.voids {
 		b = binary.AppendUvarint(binary.AppendUvarint(b, v.after), v.before)
@@ -43,13 +44,13 @@ func (m *mark) appendTo(b []byte) []byte {
 var errMark = errors.New("malformed mark")
 
 func decodeMark(b []byte) (m mark, err error) {
-	r := reader{b: b}
-	version := r.byte()
-	m.self, m.suspect = r.replica(), r.bool()
-	for n := r.count(2); n > 0 && !r.bad; n-- {
-		m.voids = append(m.voids, void{r.uint(), r.uint()})
+	r := reader{wire.Reader{B: b}}
+	version := r.Byte()
+	m.self, m.suspect = r.replica(), r.Bool()
+	for n := r.Count(2); n > 0 && !r.Bad; n-- {
+		m.voids = append(m.voids, void{r.Uint(), r.Uint()})
 	}
-	if r.bad || len(r.b) > 0 || version != markVersion {
+	if r.Bad || len(r.B) > 0 || version != markVersion {
 		return mark{}, errMark
 	}
 	return m, nil
@@ -174,15 +175,15 @@ func (r *Replica) nextPos() uint64 {
 }
 
 func decodeRecordWrites(b []byte) (list []*Write, ok bool) {
-	in := reader{b: b}
-	for len(in.b) > 0 && !in.bad {
-		w, err := decodeWrite(in.bytes())
+	in := reader{wire.Reader{B: b}}
+	for len(in.B) > 0 && !in.Bad {
+		w, err := decodeWrite(in.Bytes())
 		if err != nil {
 			return nil, false
 		}
 		list = append(list, w)
 	}
-	return list, !in.bad
+	return list, !in.Bad
 }
 
 // becomeSuspect stops this replica from giving stamps: its disk has lost writes that others have.

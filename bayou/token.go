@@ -2,6 +2,7 @@ package bayou
 
 import (
 	"encoding/binary"
+	"github.com/gamutdb/gamut/core/wire"
 	"hash/crc32"
 
 	"github.com/gamutdb/gamut/kv"
@@ -39,13 +40,13 @@ func DecodeToken(b []byte) (t Token, err error) {
 		return t, bad
 	}
 	body := b[:len(b)-4]
-	r := reader{b: body}
-	if r.byte() != tokenVersion || binary.BigEndian.Uint32(b[len(body):]) != crc32.Checksum(body, castagnoli) {
+	r := reader{wire.Reader{B: body}}
+	if r.Byte() != tokenVersion || binary.BigEndian.Uint32(b[len(body):]) != crc32.Checksum(body, castagnoli) {
 		return t, bad
 	}
 	t.Binding = uint64(r.stamp())
 	t.Read, t.Written = r.vector(), r.vector()
-	if r.bad || len(r.b) > 0 {
+	if r.Bad || len(r.B) > 0 {
 		return Token{}, bad
 	}
 	return t, nil

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/core/wire"
 	"github.com/gamutdb/gamut/kv"
 )
 
@@ -55,11 +56,11 @@ func (w *Write) seal() {
 	b = binary.AppendUvarint(b, uint64(len(w.Ops)))
 	for i := range w.Ops {
 		o := &w.Ops[i]
-		b = appendBytes(append(b, byte(o.Kind)), o.Key)
+		b = wire.AppendBytes(append(b, byte(o.Kind)), o.Key)
 		switch o.Kind {
 		case Set:
 			b = binary.AppendVarint(binary.AppendUvarint(b, uint64(o.Flags)), o.ExpireAt)
-			b = appendBytes(b, o.Value)
+			b = wire.AppendBytes(b, o.Value)
 		case Add:
 			b = binary.AppendVarint(b, o.Delta)
 		case Lost:
@@ -71,28 +72,28 @@ func (w *Write) seal() {
 
 // decodeWrite decodes a write, which keeps b.
 func decodeWrite(b []byte) (*Write, error) {
-	r := reader{b: b}
-	version := r.byte()
+	r := reader{wire.Reader{B: b}}
+	version := r.Byte()
 	w := &Write{Dot: r.dot(), Seen: r.vector(), raw: b}
 	if version != writeVersion || w.Stamp == 0 || w.Replica == 0 {
 		return nil, errWrite
 	}
-	for n := r.count(2); n > 0 && !r.bad; n-- {
-		o := Op{Kind: OpKind(r.byte()), Key: r.bytes()}
+	for n := r.Count(2); n > 0 && !r.Bad; n-- {
+		o := Op{Kind: OpKind(r.Byte()), Key: r.Bytes()}
 		switch o.Kind {
 		case Set:
-			o.Flags, o.ExpireAt, o.Value = uint32(r.uint()), r.int(), r.bytes()
+			o.Flags, o.ExpireAt, o.Value = uint32(r.Uint()), r.Int(), r.Bytes()
 		case Add:
-			o.Delta = r.int()
+			o.Delta = r.Int()
 		case Lost:
 			o.Since = r.stamp()
 		case Delete:
 		default:
-			r.bad = true
+			r.Bad = true
 		}
 		w.Ops = append(w.Ops, o)
 	}
-	if r.bad || len(r.b) > 0 {
+	if r.Bad || len(r.B) > 0 {
 		return nil, errWrite
 	}
 	return w, nil
@@ -197,15 +198,15 @@ func decodeMeta(b []byte) meta {
 }
 
 func parseMeta(b []byte) (m meta, ok bool) {
-	r := reader{b: b}
-	version := r.byte()
+	r := reader{wire.Reader{B: b}}
+	version := r.Byte()
 	m.binding, m.vector = uint64(r.stamp()), r.vector()
-	for n := r.count(17); n > 0 && !r.bad; n-- {
+	for n := r.Count(17); n > 0 && !r.Bad; n-- {
 		d := r.dot()
 		m.gaps = append(m.gaps, gap{d.Replica, d.Stamp, r.stamp()})
 	}
-	m.dropped, m.logCount, m.logBytes = r.vector(), r.uint(), r.uint()
-	return m, !r.bad && len(r.b) == 0 && version == metaVersion
+	m.dropped, m.logCount, m.logBytes = r.vector(), r.Uint(), r.Uint()
+	return m, !r.Bad && len(r.B) == 0 && version == metaVersion
 }
 
 // judge says whether the state may serve a session that needs so much: behind says that it has yet to get some of it; an

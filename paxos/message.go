@@ -1,10 +1,10 @@
 package paxos
 
 import (
-	"encoding/binary"
 	"errors"
 
 	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/core/wire"
 	"github.com/gamutdb/gamut/kv"
 )
 
@@ -167,249 +167,214 @@ func (stored) AppendTo(b []byte) []byte { panic("paxos: a message to oneself has
 
 // AppendTo encodes the message.
 func (m Nominate) AppendTo(b []byte) []byte {
-	w := writer{append(b, kindNominate)}
+	w := writer{wire.Writer{B: append(b, kindNominate)}}
 	w.ballot(m.Ballot)
 	w.ballot(m.LastBallot)
-	w.uint(m.LastIndex)
-	return w.b
+	w.Uint(m.LastIndex)
+	return w.B
 }
 
 // AppendTo encodes the message.
 func (m NominateReply) AppendTo(b []byte) []byte {
-	w := writer{append(b, kindNominateReply)}
+	w := writer{wire.Writer{B: append(b, kindNominateReply)}}
 	w.ballot(m.Ballot)
-	w.bool(m.Grant)
+	w.Bool(m.Grant)
 	w.ballot(m.Promised)
-	return w.b
+	return w.B
 }
 
 // AppendTo encodes the message.
 func (m Prepare) AppendTo(b []byte) []byte {
-	w := writer{append(b, kindPrepare)}
+	w := writer{wire.Writer{B: append(b, kindPrepare)}}
 	w.ballot(m.Ballot)
 	w.ballot(m.LastBallot)
-	w.uint(m.LastIndex)
+	w.Uint(m.LastIndex)
 	w.ballot(m.Handoff)
-	return w.b
+	return w.B
 }
 
 // AppendTo encodes the message.
 func (m Promise) AppendTo(b []byte) []byte {
-	w := writer{append(b, kindPromise)}
+	w := writer{wire.Writer{B: append(b, kindPromise)}}
 	w.ballot(m.Ballot)
-	w.bool(m.OK)
+	w.Bool(m.OK)
 	w.ballot(m.Promised)
 	w.ballot(m.LastBallot)
-	w.uint(m.LastIndex)
+	w.Uint(m.LastIndex)
 	w.hash(m.LastHash)
-	w.uint(uint64(m.Time))
-	return w.b
+	w.Uint(uint64(m.Time))
+	return w.B
 }
 
 // AppendTo encodes the message.
 func (m Fetch) AppendTo(b []byte) []byte {
-	w := writer{append(b, kindFetch)}
+	w := writer{wire.Writer{B: append(b, kindFetch)}}
 	w.ballot(m.Ballot)
-	w.uint(m.From)
-	w.uint(m.To)
-	return w.b
+	w.Uint(m.From)
+	w.Uint(m.To)
+	return w.B
 }
 
 // AppendTo encodes the message.
 func (m Blocks) AppendTo(b []byte) []byte {
-	w := writer{append(b, kindBlocks)}
+	w := writer{wire.Writer{B: append(b, kindBlocks)}}
 	w.ballot(m.Ballot)
 	w.blocks(m.Blocks)
-	return w.b
+	return w.B
 }
 
 // AppendTo encodes the message.
 func (m Accept) AppendTo(b []byte) []byte {
-	w := writer{append(b, kindAccept)}
+	w := writer{wire.Writer{B: append(b, kindAccept)}}
 	w.ballot(m.Ballot)
-	w.uint(m.PrevIndex)
+	w.Uint(m.PrevIndex)
 	w.hash(m.PrevHash)
-	w.uint(m.Commit)
-	w.uint(m.Seq)
+	w.Uint(m.Commit)
+	w.Uint(m.Seq)
 	w.blocks(m.Blocks)
-	return w.b
+	return w.B
 }
 
 // AppendTo encodes the message.
 func (m Accepted) AppendTo(b []byte) []byte {
-	w := writer{append(b, kindAccepted)}
+	w := writer{wire.Writer{B: append(b, kindAccepted)}}
 	w.ballot(m.Ballot)
-	w.bool(m.OK)
-	w.uint(m.Match)
+	w.Bool(m.OK)
+	w.Uint(m.Match)
 	w.ballot(m.Promised)
-	w.uint(m.Seq)
-	w.bool(m.Suspect)
-	return w.b
+	w.Uint(m.Seq)
+	w.Bool(m.Suspect)
+	return w.B
 }
 
 // AppendTo encodes the message.
 func (m Heartbeat) AppendTo(b []byte) []byte {
-	w := writer{append(b, kindHeartbeat)}
+	w := writer{wire.Writer{B: append(b, kindHeartbeat)}}
 	w.heartbeat(m)
-	return w.b
+	return w.B
 }
 
 // AppendTo encodes the message.
 func (m HeartbeatReply) AppendTo(b []byte) []byte {
-	w := writer{append(b, kindHeartbeatReply)}
+	w := writer{wire.Writer{B: append(b, kindHeartbeatReply)}}
 	w.heartbeatReply(m)
-	return w.b
+	return w.B
 }
 
 // AppendTo encodes the message.
 func (m TimedHeartbeat) AppendTo(b []byte) []byte {
-	w := writer{append(b, kindTimedHeartbeat)}
+	w := writer{wire.Writer{B: append(b, kindTimedHeartbeat)}}
 	w.heartbeat(m.Heartbeat)
-	w.uint(uint64(m.Time))
-	w.uint(uint64(m.Safe.Time))
-	w.uint(m.Safe.Index)
-	return w.b
+	w.Uint(uint64(m.Time))
+	w.Uint(uint64(m.Safe.Time))
+	w.Uint(m.Safe.Index)
+	return w.B
 }
 
 // AppendTo encodes the message.
 func (m TimedReply) AppendTo(b []byte) []byte {
-	w := writer{append(b, kindTimedReply)}
+	w := writer{wire.Writer{B: append(b, kindTimedReply)}}
 	w.heartbeatReply(m.HeartbeatReply)
-	w.uint(uint64(m.Time))
-	return w.b
+	w.Uint(uint64(m.Time))
+	return w.B
 }
 
 // AppendTo encodes the message.
 func (m HandoffNow) AppendTo(b []byte) []byte {
-	w := writer{append(b, kindHandoffNow)}
+	w := writer{wire.Writer{B: append(b, kindHandoffNow)}}
 	w.ballot(m.Ballot)
-	return w.b
+	return w.B
 }
 
 // AppendTo encodes the message.
 func (m SnapshotChunk) AppendTo(b []byte) []byte {
-	w := writer{append(b, kindSnapshotChunk)}
+	w := writer{wire.Writer{B: append(b, kindSnapshotChunk)}}
 	w.ballot(m.Ballot)
 	w.position(m.At)
-	w.uint(uint64(m.N))
-	w.bool(m.Done)
-	w.uint(uint64(len(m.Pairs)))
+	w.Uint(uint64(m.N))
+	w.Bool(m.Done)
+	w.Uint(uint64(len(m.Pairs)))
 	for _, p := range m.Pairs {
-		w.bytes(p.Key)
-		w.bytes(p.Value)
+		w.Bytes(p.Key)
+		w.Bytes(p.Value)
 	}
-	return w.b
+	return w.B
 }
 
 // AppendTo encodes the message.
 func (m SnapshotReply) AppendTo(b []byte) []byte {
-	w := writer{append(b, kindSnapshotReply)}
+	w := writer{wire.Writer{B: append(b, kindSnapshotReply)}}
 	w.ballot(m.Ballot)
-	w.uint(uint64(m.N))
-	w.bool(m.Done)
-	w.uint(m.Match)
-	return w.b
+	w.Uint(uint64(m.N))
+	w.Bool(m.Done)
+	w.Uint(m.Match)
+	return w.B
 }
 
 // AppendTo encodes the message.
 func (m Cured) AppendTo(b []byte) []byte {
-	w := writer{append(b, kindCured)}
+	w := writer{wire.Writer{B: append(b, kindCured)}}
 	w.ballot(m.Ballot)
-	w.uint(m.Index)
-	return w.b
+	w.Uint(m.Index)
+	return w.B
 }
 
-type writer struct{ b []byte }
+type writer struct{ wire.Writer }
 
-func (w *writer) uint(v uint64)   { w.b = binary.AppendUvarint(w.b, v) }
-func (w *writer) ballot(v Ballot) { w.uint(v.Round); w.uint(uint64(v.Replica)) }
-func (w *writer) hash(v Hash)     { w.b = append(w.b, v[:]...) }
-func (w *writer) bytes(v []byte)  { w.uint(uint64(len(v))); w.b = append(w.b, v...) }
-func (w *writer) bool(v bool) {
-	if v {
-		w.b = append(w.b, 1)
-	} else {
-		w.b = append(w.b, 0)
-	}
-}
-
+func (w *writer) ballot(v Ballot) { w.Uint(v.Round); w.Uint(uint64(v.Replica)) }
+func (w *writer) hash(v Hash)     { w.B = append(w.B, v[:]...) }
 func (w *writer) heartbeat(m Heartbeat) {
 	w.ballot(m.Ballot)
-	w.uint(m.Commit)
-	w.uint(m.Seq)
+	w.Uint(m.Commit)
+	w.Uint(m.Seq)
 }
 
 func (w *writer) heartbeatReply(m HeartbeatReply) {
 	w.ballot(m.Ballot)
-	w.bool(m.OK)
+	w.Bool(m.OK)
 	w.ballot(m.Promised)
-	w.uint(m.Seq)
-	w.bool(m.Suspect)
-	w.bool(m.Unwilling)
+	w.Uint(m.Seq)
+	w.Bool(m.Suspect)
+	w.Bool(m.Unwilling)
 }
 
 func (w *writer) position(p position) {
-	w.uint(p.Index)
+	w.Uint(p.Index)
 	w.ballot(p.Ballot)
-	w.uint(uint64(p.Time))
+	w.Uint(uint64(p.Time))
 	w.hash(p.Hash)
 }
 
 func (w *writer) blocks(list []*Block) {
-	w.uint(uint64(len(list)))
+	w.Uint(uint64(len(list)))
 	for _, b := range list {
-		w.bytes(b.raw)
+		w.Bytes(b.raw)
 	}
 }
 
 var errMessage = errors.New("malformed paxos message")
 
-type reader struct {
-	b   []byte
-	bad bool
-}
+type reader struct{ wire.Reader }
 
-func (r *reader) uint() uint64 {
-	v, n := binary.Uvarint(r.b)
-	if n <= 0 {
-		r.bad, r.b = true, nil
-		return 0
-	}
-	r.b = r.b[n:]
-	return v
-}
+func (r *reader) ballot() Ballot { return Ballot{r.Uint(), core.ReplicaID(r.Uint())} }
+func (r *reader) hash() (h Hash) { copy(h[:], r.Take(uint64(len(h)))); return h }
 
-func (r *reader) take(n uint64) []byte {
-	if n > uint64(len(r.b)) {
-		r.bad, r.b = true, nil
-		return nil
-	}
-	v := r.b[:n:n]
-	r.b = r.b[n:]
-	return v
-}
-
-func (r *reader) bytes() []byte  { return r.take(r.uint()) }
-func (r *reader) ballot() Ballot { return Ballot{r.uint(), core.ReplicaID(r.uint())} }
-func (r *reader) hash() (h Hash) { copy(h[:], r.take(uint64(len(h)))); return h }
-func (r *reader) bool() bool     { v := r.take(1); return len(v) == 1 && v[0] == 1 }
-
-func (r *reader) heartbeat() Heartbeat { return Heartbeat{r.ballot(), r.uint(), r.uint()} }
+func (r *reader) heartbeat() Heartbeat { return Heartbeat{r.ballot(), r.Uint(), r.Uint()} }
 
 func (r *reader) heartbeatReply() HeartbeatReply {
-	return HeartbeatReply{r.ballot(), r.bool(), r.ballot(), r.uint(), r.bool(), r.bool()}
+	return HeartbeatReply{r.ballot(), r.Bool(), r.ballot(), r.Uint(), r.Bool(), r.Bool()}
 }
 
 func (r *reader) position() position {
-	return position{Index: r.uint(), Ballot: r.ballot(), Time: kv.HLC(r.uint()), Hash: r.hash()}
+	return position{Index: r.Uint(), Ballot: r.ballot(), Time: kv.HLC(r.Uint()), Hash: r.hash()}
 }
 
 // blocks decodes and verifies blocks; one that does not match its own hash spoils the message.
 func (r *reader) blocks() (list []*Block) {
-	for n := r.uint(); n > 0 && !r.bad; n-- {
-		b, err := DecodeBlock(r.bytes())
+	for n := r.Uint(); n > 0 && !r.Bad; n-- {
+		b, err := DecodeBlock(r.Bytes())
 		if err != nil {
-			r.bad = true
+			r.Bad = true
 			return nil
 		}
 		list = append(list, b)
@@ -418,8 +383,8 @@ func (r *reader) blocks() (list []*Block) {
 }
 
 func (r *reader) pairs() (list []Pair) {
-	for n := r.uint(); n > 0 && !r.bad; n-- {
-		list = append(list, Pair{r.bytes(), r.bytes()})
+	for n := r.Uint(); n > 0 && !r.Bad; n-- {
+		list = append(list, Pair{r.Bytes(), r.Bytes()})
 	}
 	return list
 }
@@ -429,24 +394,24 @@ func DecodeMessage(b []byte) (m core.Message, err error) {
 	if len(b) == 0 {
 		return nil, errMessage
 	}
-	r := &reader{b: b[1:]}
+	r := &reader{wire.Reader{B: b[1:]}}
 	switch b[0] {
 	case kindNominate:
-		m = Nominate{r.ballot(), r.ballot(), r.uint()}
+		m = Nominate{r.ballot(), r.ballot(), r.Uint()}
 	case kindNominateReply:
-		m = NominateReply{r.ballot(), r.bool(), r.ballot()}
+		m = NominateReply{r.ballot(), r.Bool(), r.ballot()}
 	case kindPrepare:
-		m = Prepare{r.ballot(), r.ballot(), r.uint(), r.ballot()}
+		m = Prepare{r.ballot(), r.ballot(), r.Uint(), r.ballot()}
 	case kindPromise:
-		m = Promise{r.ballot(), r.bool(), r.ballot(), r.ballot(), r.uint(), r.hash(), kv.HLC(r.uint())}
+		m = Promise{r.ballot(), r.Bool(), r.ballot(), r.ballot(), r.Uint(), r.hash(), kv.HLC(r.Uint())}
 	case kindFetch:
-		m = Fetch{r.ballot(), r.uint(), r.uint()}
+		m = Fetch{r.ballot(), r.Uint(), r.Uint()}
 	case kindBlocks:
 		m = Blocks{r.ballot(), r.blocks()}
 	case kindAccept:
-		m = Accept{r.ballot(), r.uint(), r.hash(), r.uint(), r.uint(), r.blocks()}
+		m = Accept{r.ballot(), r.Uint(), r.hash(), r.Uint(), r.Uint(), r.blocks()}
 	case kindAccepted:
-		m = Accepted{r.ballot(), r.bool(), r.uint(), r.ballot(), r.uint(), r.bool()}
+		m = Accepted{r.ballot(), r.Bool(), r.Uint(), r.ballot(), r.Uint(), r.Bool()}
 	case kindHeartbeat:
 		m = r.heartbeat()
 	case kindHeartbeatReply:
@@ -454,19 +419,19 @@ func DecodeMessage(b []byte) (m core.Message, err error) {
 	case kindHandoffNow:
 		m = HandoffNow{r.ballot()}
 	case kindSnapshotChunk:
-		m = SnapshotChunk{r.ballot(), r.position(), uint32(r.uint()), r.bool(), r.pairs()}
+		m = SnapshotChunk{r.ballot(), r.position(), uint32(r.Uint()), r.Bool(), r.pairs()}
 	case kindSnapshotReply:
-		m = SnapshotReply{r.ballot(), uint32(r.uint()), r.bool(), r.uint()}
+		m = SnapshotReply{r.ballot(), uint32(r.Uint()), r.Bool(), r.Uint()}
 	case kindCured:
-		m = Cured{r.ballot(), r.uint()}
+		m = Cured{r.ballot(), r.Uint()}
 	case kindTimedHeartbeat:
-		m = TimedHeartbeat{r.heartbeat(), kv.HLC(r.uint()), SafeTime{kv.HLC(r.uint()), r.uint()}}
+		m = TimedHeartbeat{r.heartbeat(), kv.HLC(r.Uint()), SafeTime{kv.HLC(r.Uint()), r.Uint()}}
 	case kindTimedReply:
-		m = TimedReply{r.heartbeatReply(), kv.HLC(r.uint())}
+		m = TimedReply{r.heartbeatReply(), kv.HLC(r.Uint())}
 	default:
 		return nil, errMessage
 	}
-	if r.bad || len(r.b) > 0 {
+	if r.Bad || len(r.B) > 0 {
 		return nil, errMessage
 	}
 	return m, nil

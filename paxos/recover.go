@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/core/wire"
 	"github.com/gamutdb/gamut/kv"
 )
 
@@ -29,11 +30,11 @@ type hard struct {
 }
 
 func appendHard(b []byte, h hard) []byte {
-	w := writer{append(b, hardVersion)}
+	w := writer{wire.Writer{B: append(b, hardVersion)}}
 	w.ballot(h.promised)
-	w.bool(h.suspect)
-	w.uint(uint64(h.self))
-	return w.b
+	w.Bool(h.suspect)
+	w.Uint(uint64(h.self))
+	return w.B
 }
 
 var errHard = errors.New("malformed hard state")
@@ -42,12 +43,12 @@ func decodeHard(b []byte) (h hard, err error) {
 	if len(b) == 0 || b[0] < 1 || b[0] > hardVersion {
 		return h, errHard
 	}
-	rd := reader{b: b[1:]}
-	h.promised, h.suspect = rd.ballot(), rd.bool()
+	rd := reader{wire.Reader{B: b[1:]}}
+	h.promised, h.suspect = rd.ballot(), rd.Bool()
 	if b[0] > 1 {
-		h.self = core.ReplicaID(rd.uint())
+		h.self = core.ReplicaID(rd.Uint())
 	}
-	if rd.bad || len(rd.b) > 0 {
+	if rd.Bad || len(rd.B) > 0 {
 		return h, errHard
 	}
 	return h, nil

@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/core/wire"
 )
 
 // Config is what a group begins with.
@@ -25,14 +26,14 @@ var errConfig = errors.New("malformed configuration of a quorum group")
 
 // AppendTo encodes the configuration.
 func (c *Config) AppendTo(b []byte) []byte {
-	w := writer{append(b, configVersion)}
-	w.bool(c.Atomic)
-	w.bool(c.ClientStamps)
-	w.uint(uint64(len(c.Members)))
+	w := writer{wire.Writer{B: append(b, configVersion)}}
+	w.Bool(c.Atomic)
+	w.Bool(c.ClientStamps)
+	w.Uint(uint64(len(c.Members)))
 	for _, id := range c.Members {
-		w.uint(uint64(id))
+		w.Uint(uint64(id))
 	}
-	return w.b
+	return w.B
 }
 
 // DecodeConfig reads what AppendTo wrote.
@@ -40,16 +41,16 @@ func DecodeConfig(b []byte) (c Config, err error) {
 	if len(b) == 0 || b[0] != configVersion {
 		return c, errConfig
 	}
-	r := reader{b: b[1:]}
-	c.Atomic, c.ClientStamps = r.bool(), r.bool()
-	n := r.uint()
+	r := reader{wire.Reader{B: b[1:]}}
+	c.Atomic, c.ClientStamps = r.Bool(), r.Bool()
+	n := r.Uint()
 	if n == 0 || n > membersMax {
 		return c, errConfig
 	}
 	for range n {
-		c.Members = append(c.Members, core.ReplicaID(r.uint()))
+		c.Members = append(c.Members, core.ReplicaID(r.Uint()))
 	}
-	if r.bad || len(r.b) > 0 {
+	if r.Bad || len(r.B) > 0 {
 		return c, errConfig
 	}
 	return c, nil

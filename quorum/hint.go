@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 
 	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/core/wire"
 	"github.com/gamutdb/gamut/kv"
 )
 
@@ -125,10 +126,10 @@ func (r *Replica) hintsArrived(b *batch) {
 	h := &r.hints[p.member]
 	h.sending = false
 	h.replayAt = r.in.Now + core.Time(float64(p.bytes)/float64(r.options.HintRate)*1e9)
-	w := writer{append([]byte{logVersion}, byte(p.member))}
+	w := writer{wire.Writer{B: append([]byte{logVersion}, byte(p.member))}}
 	e := entry{pos: r.disk.pos + 1}
 	for _, pos := range p.positions {
-		w.fixed(pos)
+		w.Fixed(pos)
 		e.hints = append(e.hints, core.Change{Kind: core.Delete, Key: hintKey(p.member, pos)})
 	}
 	h.count -= len(p.positions)
@@ -137,7 +138,7 @@ func (r *Replica) hintsArrived(b *batch) {
 		e.hints = append(e.hints, core.Change{Kind: core.DeleteRange, Key: hintKey(p.member, 0), End: hintKey(p.member+1, 0)})
 		h.count, h.bytes = 0, 0
 	}
-	r.write(e, recordDone, w.b)
+	r.write(e, recordDone, w.B)
 	if h.count == 0 {
 		h.oldest, h.bytes = 0, 0
 		r.out.Note(HintsReplayedNote{r.config.Members[p.member]})

@@ -3,6 +3,7 @@ package quorum
 import (
 	"encoding/binary"
 	"errors"
+	"github.com/gamutdb/gamut/core/wire"
 )
 
 // items are keys with their records, encoded as they are sent, logged and kept as hints: one copy serves all. A key stands as
@@ -35,12 +36,12 @@ var errItems = errors.New("malformed items")
 
 // next takes the first item off; ok is false at the end, or where the encoding is not ours.
 func (b items) next() (key, record []byte, rest items, ok bool) {
-	r := reader{b: b}
-	key, record = r.bytes(), r.bytes()
-	if r.bad {
+	r := reader{wire.Reader{B: b}}
+	key, record = r.Bytes(), r.Bytes()
+	if r.Bad {
 		return nil, nil, nil, false
 	}
-	return key, record, r.b, true
+	return key, record, r.B, true
 }
 
 // check reports whether all of the items are well formed, so that nothing else is ever logged.

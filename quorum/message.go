@@ -1,11 +1,11 @@
 package quorum
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 
 	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/core/wire"
 	"github.com/gamutdb/gamut/kv"
 )
 
@@ -178,219 +178,183 @@ func (stored) AppendTo([]byte) []byte { panic("quorum: a message to oneself has 
 
 // AppendTo encodes the message.
 func (m Write) AppendTo(b []byte) []byte {
-	w := writer{append(b, kindWrite)}
-	w.uint(m.Batch)
-	w.uint(uint64(m.Source))
-	w.uint(uint64(m.Purge))
-	w.bytes(m.Items)
-	return w.b
+	w := writer{wire.Writer{B: append(b, kindWrite)}}
+	w.Uint(m.Batch)
+	w.Uint(uint64(m.Source))
+	w.Uint(uint64(m.Purge))
+	w.Bytes(m.Items)
+	return w.B
 }
 
 // AppendTo encodes the message.
 func (m Written) AppendTo(b []byte) []byte {
-	w := writer{append(b, kindWritten)}
-	w.uint(m.Batch)
-	w.uint(uint64(len(m.Refused)))
+	w := writer{wire.Writer{B: append(b, kindWritten)}}
+	w.Uint(m.Batch)
+	w.Uint(uint64(len(m.Refused)))
 	for _, f := range m.Refused {
-		w.uint(uint64(f.Item))
-		w.uint(uint64(f.Reason))
+		w.Uint(uint64(f.Item))
+		w.Uint(uint64(f.Reason))
 	}
-	return w.b
+	return w.B
 }
 
 // AppendTo encodes the message.
 func (m Read) AppendTo(b []byte) []byte {
-	w := writer{append(b, kindRead)}
-	w.uint(m.Batch)
-	w.uint(uint64(len(m.Keys)))
+	w := writer{wire.Writer{B: append(b, kindRead)}}
+	w.Uint(m.Batch)
+	w.Uint(uint64(len(m.Keys)))
 	for i := range m.Keys {
-		w.bytes(m.Keys[i].Key)
-		w.fixed(m.Keys[i].Hash)
+		w.Bytes(m.Keys[i].Key)
+		w.Fixed(m.Keys[i].Hash)
 	}
-	return w.b
+	return w.B
 }
 
 // AppendTo encodes the message.
 func (m Values) AppendTo(b []byte) []byte {
-	w := writer{append(b, kindValues)}
-	w.uint(m.Batch)
-	w.bool(m.Suspect)
-	w.uint(uint64(len(m.Records)))
+	w := writer{wire.Writer{B: append(b, kindValues)}}
+	w.Uint(m.Batch)
+	w.Bool(m.Suspect)
+	w.Uint(uint64(len(m.Records)))
 	for i := range m.Records {
-		w.bool(m.Records[i].Same)
-		w.bytes(m.Records[i].Record)
+		w.Bool(m.Records[i].Same)
+		w.Bytes(m.Records[i].Record)
 	}
-	return w.b
+	return w.B
 }
 
 // AppendTo encodes the message.
 func (m Scan) AppendTo(b []byte) []byte {
-	w := writer{append(b, kindScan)}
-	w.uint(m.ID)
-	w.bytes(m.From)
-	w.bytes(m.To)
-	w.uint(uint64(m.Limit))
-	return w.b
+	w := writer{wire.Writer{B: append(b, kindScan)}}
+	w.Uint(m.ID)
+	w.Bytes(m.From)
+	w.Bytes(m.To)
+	w.Uint(uint64(m.Limit))
+	return w.B
 }
 
 // AppendTo encodes the message.
 func (m Page) AppendTo(b []byte) []byte {
-	w := writer{append(b, kindPage)}
-	w.uint(m.ID)
-	w.bool(m.Suspect)
-	w.bytes(m.Items)
-	w.bytes(m.End)
-	return w.b
+	w := writer{wire.Writer{B: append(b, kindPage)}}
+	w.Uint(m.ID)
+	w.Bool(m.Suspect)
+	w.Bytes(m.Items)
+	w.Bytes(m.End)
+	return w.B
 }
 
 // AppendTo encodes the message.
 func (m Probe) AppendTo(b []byte) []byte {
-	w := writer{append(b, kindProbe)}
-	w.uint(m.Session)
-	w.uint(uint64(m.Purge))
-	w.fixed(m.Root)
-	return w.b
+	w := writer{wire.Writer{B: append(b, kindProbe)}}
+	w.Uint(m.Session)
+	w.Uint(uint64(m.Purge))
+	w.Fixed(m.Root)
+	return w.B
 }
 
 // AppendTo encodes the message.
 func (m Leaves) AppendTo(b []byte) []byte {
-	w := writer{append(b, kindLeaves)}
-	w.uint(m.Session)
-	w.uint(uint64(m.Refuse))
-	w.uint(uint64(m.Purge))
-	w.bool(m.Same)
-	w.bool(m.Suspect)
-	w.uint(uint64(len(m.Sums)))
+	w := writer{wire.Writer{B: append(b, kindLeaves)}}
+	w.Uint(m.Session)
+	w.Uint(uint64(m.Refuse))
+	w.Uint(uint64(m.Purge))
+	w.Bool(m.Same)
+	w.Bool(m.Suspect)
+	w.Uint(uint64(len(m.Sums)))
 	for _, s := range m.Sums {
-		w.fixed(s[0])
-		w.fixed(s[1])
+		w.Fixed(s[0])
+		w.Fixed(s[1])
 	}
-	return w.b
+	return w.B
 }
 
 // AppendTo encodes the message.
 func (m Range) AppendTo(b []byte) []byte {
-	w := writer{append(b, kindRange)}
-	w.uint(m.Session)
-	w.uint(m.Number)
-	w.uint(uint64(m.Purge))
-	w.bytes(m.Buckets)
-	w.bytes(m.From)
-	w.bytes(m.To)
-	w.uint(uint64(len(m.Entries)))
+	w := writer{wire.Writer{B: append(b, kindRange)}}
+	w.Uint(m.Session)
+	w.Uint(m.Number)
+	w.Uint(uint64(m.Purge))
+	w.Bytes(m.Buckets)
+	w.Bytes(m.From)
+	w.Bytes(m.To)
+	w.Uint(uint64(len(m.Entries)))
 	for i := range m.Entries {
 		e := &m.Entries[i]
-		w.bytes(e.Key)
+		w.Bytes(e.Key)
 		w.stamp(e.Stamp)
-		w.fixed(e.Hash)
+		w.Fixed(e.Hash)
 	}
-	return w.b
+	return w.B
 }
 
 // AppendTo encodes the message.
 func (m Difference) AppendTo(b []byte) []byte {
-	w := writer{append(b, kindDifference)}
-	w.uint(m.Session)
-	w.uint(m.Number)
-	w.uint(uint64(m.Purge))
-	w.bytes(m.Until)
-	w.bytes(m.Items)
-	w.uint(uint64(len(m.Wanted)))
+	w := writer{wire.Writer{B: append(b, kindDifference)}}
+	w.Uint(m.Session)
+	w.Uint(m.Number)
+	w.Uint(uint64(m.Purge))
+	w.Bytes(m.Until)
+	w.Bytes(m.Items)
+	w.Uint(uint64(len(m.Wanted)))
 	for _, key := range m.Wanted {
-		w.bytes(key)
+		w.Bytes(key)
 	}
-	return w.b
+	return w.B
 }
 
 // AppendTo encodes the message.
 func (m Line) AppendTo(b []byte) []byte {
-	w := writer{append(b, kindLine)}
-	w.uint(m.Session)
-	w.uint(uint64(m.Refuse))
-	w.uint(uint64(m.Purge))
-	return w.b
+	w := writer{wire.Writer{B: append(b, kindLine)}}
+	w.Uint(m.Session)
+	w.Uint(uint64(m.Refuse))
+	w.Uint(uint64(m.Purge))
+	return w.B
 }
 
 // AppendTo encodes the message.
 func (m LineSet) AppendTo(b []byte) []byte {
-	w := writer{append(b, kindLineSet)}
-	w.uint(m.Session)
-	return w.b
+	w := writer{wire.Writer{B: append(b, kindLineSet)}}
+	w.Uint(m.Session)
+	return w.B
 }
 
-type writer struct{ b []byte }
+type writer struct{ wire.Writer }
 
-func (w *writer) uint(v uint64)  { w.b = binary.AppendUvarint(w.b, v) }
-func (w *writer) fixed(v uint64) { w.b = binary.BigEndian.AppendUint64(w.b, v) }
-func (w *writer) bytes(v []byte) { w.uint(uint64(len(v))); w.b = append(w.b, v...) }
-func (w *writer) stamp(v Stamp)  { w.uint(uint64(v.Time)); w.uint(uint64(v.Origin)) }
-func (w *writer) bool(v bool)    { w.b = append(w.b, byte(truth(v))) }
+func (w *writer) stamp(v Stamp) { w.Uint(uint64(v.Time)); w.Uint(uint64(v.Origin)) }
 
 var errMessage = errors.New("malformed quorum message")
 
-type reader struct {
-	b   []byte
-	bad bool
-}
+type reader struct{ wire.Reader }
 
-func (r *reader) uint() uint64 {
-	v, n := binary.Uvarint(r.b)
-	if n <= 0 {
-		r.bad, r.b = true, nil
-		return 0
-	}
-	r.b = r.b[n:]
-	return v
-}
-
-func (r *reader) take(n uint64) []byte {
-	if n > uint64(len(r.b)) {
-		r.bad, r.b = true, nil
-		return nil
-	}
-	v := r.b[:n:n]
-	r.b = r.b[n:]
-	return v
-}
-
-func (r *reader) fixed() uint64 {
-	if b := r.take(8); b != nil {
-		return binary.BigEndian.Uint64(b)
-	}
-	return 0
-}
-
-func (r *reader) bytes() []byte { return r.take(r.uint()) }
-func (r *reader) bool() bool    { v := r.take(1); return len(v) == 1 && v[0] == 1 }
-func (r *reader) hlc() kv.HLC   { return kv.HLC(r.uint()) }
-func (r *reader) stamp() Stamp  { return Stamp{r.hlc(), core.ReplicaID(r.uint())} }
+func (r *reader) hlc() kv.HLC  { return kv.HLC(r.Uint()) }
+func (r *reader) stamp() Stamp { return Stamp{r.hlc(), core.ReplicaID(r.Uint())} }
 
 // small reads a number below a bound.
 func (r *reader) small(bound uint64) uint64 {
-	v := r.uint()
-	r.bad = r.bad || v >= bound
+	v := r.Uint()
+	r.Bad = r.Bad || v >= bound
 	return v
 }
 
 // key reads a key of a client's record, or of the end of a range.
 func (r *reader) key() []byte {
-	k := r.bytes()
-	r.bad = r.bad || len(k) == 0 || k[0] != DataKind && k[0] != DataKind+1
+	k := r.Bytes()
+	r.Bad = r.Bad || len(k) == 0 || k[0] != DataKind && k[0] != DataKind+1
 	return k
 }
 
 func (r *reader) items() items {
-	b := items(r.bytes())
-	r.bad = r.bad || b.check() != nil
+	b := items(r.Bytes())
+	r.Bad = r.Bad || b.check() != nil
 	return b
 }
 
 // record reads a record, or nothing.
 func (r *reader) record() []byte {
-	b := r.bytes()
+	b := r.Bytes()
 	if len(b) > 0 {
 		if _, err := DecodeRecord(b); err != nil {
-			r.bad = true
+			r.Bad = true
 		}
 	}
 	return b
@@ -398,11 +362,7 @@ func (r *reader) record() []byte {
 
 // each calls f as often as the number that comes says, unless what follows is too short for that.
 func (r *reader) each(size int, f func()) {
-	n := r.uint()
-	if n > uint64(len(r.b)/size) {
-		r.bad = true
-	}
-	for ; n > 0 && !r.bad; n-- {
+	for n := r.Count(size); n > 0 && !r.Bad; n-- {
 		f()
 	}
 }
@@ -412,9 +372,9 @@ func DecodeMessage(b []byte) (core.Message, error) {
 	if len(b) == 0 {
 		return nil, errMessage
 	}
-	r := &reader{b: b[1:]}
+	r := &reader{wire.Reader{B: b[1:]}}
 	m := r.message(b[0])
-	if m == nil || r.bad || len(r.b) > 0 {
+	if m == nil || r.Bad || len(r.B) > 0 {
 		return nil, errMessage
 	}
 	return m, nil
@@ -423,48 +383,48 @@ func DecodeMessage(b []byte) (core.Message, error) {
 func (r *reader) message(kind byte) core.Message {
 	switch kind {
 	case kindWrite:
-		return Write{r.uint(), Source(r.small(sources)), r.hlc(), r.items()}
+		return Write{r.Uint(), Source(r.small(sources)), r.hlc(), r.items()}
 	case kindWritten:
-		m := Written{Batch: r.uint()}
+		m := Written{Batch: r.Uint()}
 		r.each(2, func() { m.Refused = append(m.Refused, Refusal{uint32(r.small(1 << 32)), Reason(r.small(reasons))}) })
 		return m
 	case kindRead:
-		m := Read{Batch: r.uint()}
-		r.each(9, func() { m.Keys = append(m.Keys, ReadKey{r.key(), r.fixed()}) })
+		m := Read{Batch: r.Uint()}
+		r.each(9, func() { m.Keys = append(m.Keys, ReadKey{r.key(), r.Fixed()}) })
 		return m
 	case kindValues:
-		m := Values{Batch: r.uint(), Suspect: r.bool()}
-		r.each(2, func() { m.Records = append(m.Records, Value{r.bool(), r.record()}) })
+		m := Values{Batch: r.Uint(), Suspect: r.Bool()}
+		r.each(2, func() { m.Records = append(m.Records, Value{r.Bool(), r.record()}) })
 		return m
 	case kindScan:
-		return Scan{r.uint(), r.key(), r.bytes(), uint32(r.small(1 << 32))}
+		return Scan{r.Uint(), r.key(), r.Bytes(), uint32(r.small(1 << 32))}
 	case kindPage:
-		return Page{r.uint(), r.bool(), r.items(), r.bytes()}
+		return Page{r.Uint(), r.Bool(), r.items(), r.Bytes()}
 	case kindProbe:
-		return Probe{r.uint(), r.hlc(), r.fixed()}
+		return Probe{r.Uint(), r.hlc(), r.Fixed()}
 	case kindLeaves:
-		m := Leaves{Session: r.uint(), Refuse: r.hlc(), Purge: r.hlc(), Same: r.bool(), Suspect: r.bool()}
-		r.each(16, func() { m.Sums = append(m.Sums, sum{r.fixed(), r.fixed()}) })
-		r.bad = r.bad || len(m.Sums) != 0 && len(m.Sums) != buckets
+		m := Leaves{Session: r.Uint(), Refuse: r.hlc(), Purge: r.hlc(), Same: r.Bool(), Suspect: r.Bool()}
+		r.each(16, func() { m.Sums = append(m.Sums, sum{r.Fixed(), r.Fixed()}) })
+		r.Bad = r.Bad || len(m.Sums) != 0 && len(m.Sums) != buckets
 		return m
 	case kindRange:
 		return r.rangeMessage()
 	case kindDifference:
-		m := Difference{Session: r.uint(), Number: r.uint(), Purge: r.hlc(), Until: r.bytes(), Items: r.items()}
+		m := Difference{Session: r.Uint(), Number: r.Uint(), Purge: r.hlc(), Until: r.Bytes(), Items: r.items()}
 		r.each(2, func() { m.Wanted = append(m.Wanted, r.key()) })
 		return m
 	case kindLine:
-		return Line{r.uint(), r.hlc(), r.hlc()}
+		return Line{r.Uint(), r.hlc(), r.hlc()}
 	case kindLineSet:
-		return LineSet{r.uint()}
+		return LineSet{r.Uint()}
 	}
 	return nil
 }
 
 func (r *reader) rangeMessage() Range {
-	m := Range{Session: r.uint(), Number: r.uint(), Purge: r.hlc(), Buckets: r.bytes(), From: r.key(), To: r.bytes()}
-	r.bad = r.bad || len(m.Buckets) != 0 && len(m.Buckets) != buckets/8
-	r.each(11, func() { m.Entries = append(m.Entries, Entry{r.key(), r.stamp(), r.fixed()}) })
+	m := Range{Session: r.Uint(), Number: r.Uint(), Purge: r.hlc(), Buckets: r.Bytes(), From: r.key(), To: r.Bytes()}
+	r.Bad = r.Bad || len(m.Buckets) != 0 && len(m.Buckets) != buckets/8
+	r.each(11, func() { m.Entries = append(m.Entries, Entry{r.key(), r.stamp(), r.Fixed()}) })
 	return m
 }
 

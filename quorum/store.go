@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/core/wire"
 	"github.com/gamutdb/gamut/kv"
 )
 
@@ -204,20 +205,20 @@ func (r *Replica) setMeta(change func(*meta)) {
 }
 
 func appendMeta(b []byte, m *meta) []byte {
-	w := writer{append(b, logVersion)}
-	w.fixed(uint64(m.Refuse))
-	w.fixed(uint64(m.Purge))
-	w.bool(m.Suspect)
-	return append(w.b, byte(m.Behind))
+	w := writer{wire.Writer{B: append(b, logVersion)}}
+	w.Fixed(uint64(m.Refuse))
+	w.Fixed(uint64(m.Purge))
+	w.Bool(m.Suspect)
+	return append(w.B, byte(m.Behind))
 }
 
 func decodeMeta(b []byte) meta {
 	if len(b) != 19 || b[0] != logVersion {
 		panic(fmt.Sprintf("quorum: meta record of %d bytes", len(b)))
 	}
-	rd := reader{b: b[1:]}
-	m := meta{Refuse: kv.HLC(rd.fixed()), Purge: kv.HLC(rd.fixed()), Suspect: rd.bool()}
-	m.Behind = mask(rd.b[0])
+	rd := reader{wire.Reader{B: b[1:]}}
+	m := meta{Refuse: kv.HLC(rd.Fixed()), Purge: kv.HLC(rd.Fixed()), Suspect: rd.Bool()}
+	m.Behind = mask(rd.B[0])
 	return m
 }
 
