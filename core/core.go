@@ -59,7 +59,10 @@ type Input struct {
 	// Reluctant means that this node's stamps are far ahead of its clock, since that was ahead once: it should lead what
 	// nobody else can, and nothing else, or its stamps carry the time of what it leads ahead.
 	Reluctant bool
-	Event     any
+	// LeaseUntil is how long this node may count itself among the members of the group that the latest Configured event
+	// named: none of them is left out of a later configuration before that time has passed. 0: it may not.
+	LeaseUntil Time
+	Event      any
 }
 
 // View reads the state of one group: a map of byte strings in byte order.
@@ -146,6 +149,9 @@ type (
 	// log and decide nothing. It is answered by nothing but the group's configuration, when it says so: whoever wants it
 	// asks again until then.
 	Reconfigure struct{ Voters, Learners []ReplicaID }
+	// Configured tells what the catalog says of the group, in the protocol's own encoding: who its members are now. It comes
+	// after Start or Recover, and again whenever the catalog says something else; never an older word after a newer one.
+	Configured struct{ Config []byte }
 	// Checkpoint asks the leader to place a mark in the log at which every replica keeps its state (a CheckpointNote).
 	Checkpoint struct{ ID RequestID }
 	// Repair asks a replica of a leaderless group to make all its replicas equal now.
@@ -234,6 +240,10 @@ type Effects struct {
 	Held []Output
 	// Early leaves at once, unless the disk has stalled.
 	Early []Output
+	// Configure asks the catalog to make this the group's configuration, if what it says is still what the replica was last
+	// told by a Configured event; nil: nothing is asked. It is held like a message, may be lost, and its answer is another
+	// Configured event, or nothing: whoever wants it asks again until then.
+	Configure []byte
 	// Notes tell what happened, for traces, golden files, checkers and metrics.
 	Notes []Note
 	// Again asks for an Again event after State was applied: there is more to do that must see it.
@@ -283,6 +293,7 @@ func (e *Effects) Reset() {
 	clear(e.Early)
 	clear(e.Notes)
 	e.Log, e.State, e.Held, e.Early, e.Notes = e.Log[:0], e.State[:0], e.Held[:0], e.Early[:0], e.Notes[:0]
+	e.Configure = nil
 	e.Again = false
 }
 
