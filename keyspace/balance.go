@@ -10,7 +10,7 @@ import (
 )
 
 // Balance says which replicas should move, so that nodes that leave end up empty and the others hold equally many, give or take
-// one. At most budget shards are on their way at a time, those that are already included: catching up costs the others. stuck
+// one; and when none has to, which leaders, so that each node should lead equally many. At most budget shards are on their way at a time, those that are already included: catching up costs the others. stuck
 // are sentences about what cannot be moved. nodes are all nodes of the cluster; nothing is moved to one that is not up. A move
 // under way to a node that leaves is turned elsewhere.
 func (c *Catalog) Balance(nodes []core.NodeID, up func(core.NodeID) bool, budget int) (moves []kv.Move, stuck []string) {
@@ -20,23 +20,27 @@ func (c *Catalog) Balance(nodes []core.NodeID, up func(core.NodeID) bool, budget
 	}
 	for len(b.moves) == 0 && b.even() {
 	}
+	for len(b.moves) == 0 && b.evenLeaders() {
+	}
 	return b.moves, b.stuck
 }
 
 // balance is a plan in the making.
 type balance struct {
 	c *Catalog
-	// open are the nodes that may be given replicas, in order; held is how many each of them has, or will have.
+	// open are the nodes that may be given replicas, in order; held is how many each of them has, or will have, and led how
+	// many shards it should lead.
 	open   []core.NodeID
 	up     func(core.NodeID) bool
 	held   map[core.NodeID]int
+	led    map[core.NodeID]int
 	budget int
 	moves  []kv.Move
 	stuck  []string
 }
 
 func newBalance(c *Catalog, nodes []core.NodeID, up func(core.NodeID) bool, budget int) *balance {
-	b := &balance{c: c, up: up, held: map[core.NodeID]int{}, budget: budget}
+	b := &balance{c: c, up: up, held: map[core.NodeID]int{}, led: map[core.NodeID]int{}, budget: budget}
 	for _, n := range nodes {
 		if c.Nodes[n].State == "" {
 			b.open = append(b.open, n)
@@ -47,6 +51,9 @@ func newBalance(c *Catalog, nodes []core.NodeID, up func(core.NodeID) bool, budg
 		for i := range d.Shards {
 			for _, m := range d.Shards[i].Ends() {
 				b.held[m.Node]++
+			}
+			if Led(d.Consistency) {
+				b.led[d.Shards[i].leads()]++
 			}
 			if len(d.Shards[i].Target) > 0 {
 				b.budget--
@@ -128,12 +135,87 @@ func (b *balance) plan(d *Descriptor, shard int, from, to core.NodeID, why strin
 	}
 	b.held[from]--
 	b.held[to]++
-	move := kv.Move{Keyspace: d.Name, Shard: shard, From: uint32(from), To: uint32(to), Why: why}
-	for _, m := range d.Shards[shard].Ends() {
+	s := &d.Shards[shard]
+	var nodes []core.NodeID
+	for _, m := range s.Ends() {
 		if m.Node != from {
-			move.Nodes = append(move.Nodes, uint32(m.Node))
+			nodes = append(nodes, m.Node)
 		}
 	}
-	move.Nodes = append(move.Nodes, uint32(to))
+	b.propose(d, shard, kv.Move{From: uint32(from), To: uint32(to), Why: why}, append(nodes, to))
+}
+
+// evenLeaders plans one change of leader, from the node that should lead most shards to the one that should lead fewest; false:
+// there is none to plan.
+func (b *balance) evenLeaders() bool {
+	ready := slices.DeleteFunc(slices.Clone(b.open), func(n core.NodeID) bool { return !b.up(n) })
+	if b.budget <= 0 {
+		return false
+	}
+	for _, name := range slices.Sorted(maps.Keys(b.c.Keyspaces)) {
+		d := b.c.Keyspaces[name]
+		for i := range d.Shards {
+			s := &d.Shards[i]
+			if !Led(d.Consistency) || !Movable(d) || len(s.Target) > 0 {
+				continue
+			}
+			from, to := s.leads(), s.leads()
+			for _, n := range ready {
+				if s.On(n) != 0 && b.led[n] < b.led[to] {
+					to = n
+				}
+			}
+			if b.led[from]-b.led[to] >= 2 {
+				why := fmt.Sprintf("node %d should lead %d shards, node %d only %d", from, b.led[from], to, b.led[to])
+				b.budget--
+				b.leadBy(d, i, to, why)
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// leadBy plans that a node which has a replica of a shard should lead it.
+func (b *balance) leadBy(d *Descriptor, shard int, to core.NodeID, why string) {
+	s := &d.Shards[shard]
+	from := s.leads()
+	b.led[from]--
+	b.led[to]++
+	nodes := []core.NodeID{to}
+	for _, m := range s.Replicas {
+		if m.Node != to {
+			nodes = append(nodes, m.Node)
+		}
+	}
+	b.add(kv.Move{Keyspace: d.Name, Shard: shard, From: uint32(from), To: uint32(to), Why: why}, nodes)
+}
+
+// propose plans that a shard's replicas live on these nodes. Who should lead goes on, if it stays; else it is the one that should
+// lead fewest others.
+func (b *balance) propose(d *Descriptor, shard int, move kv.Move, nodes []core.NodeID) {
+	move.Keyspace, move.Shard = d.Name, shard
+	old := d.Shards[shard].leads()
+	first := slices.Index(nodes, old)
+	if first < 0 {
+		first = 0
+		for i, n := range nodes {
+			if b.led[n] < b.led[nodes[first]] {
+				first = i
+			}
+		}
+	}
+	if Led(d.Consistency) {
+		b.led[old]--
+		b.led[nodes[first]]++
+	}
+	nodes[0], nodes[first] = nodes[first], nodes[0]
+	b.add(move, nodes)
+}
+
+func (b *balance) add(move kv.Move, nodes []core.NodeID) {
+	for _, n := range nodes {
+		move.Nodes = append(move.Nodes, uint32(n))
+	}
 	b.moves = append(b.moves, move)
 }

@@ -65,10 +65,11 @@ func held(c *Catalog) map[core.NodeID]int {
 	return counts
 }
 
+// TestANewNodeGetsItsShare: of 36 replicas the new node gets nine, and of twelve shards to lead, three.
 func TestANewNodeGetsItsShare(t *testing.T) {
 	c := catalogOf(t, three, kv.CreateKeyspace{Name: "a", Shards: 8}, kv.CreateKeyspace{Name: "b", Shards: 4})
 	moves, stuck := carryOut(t, c, []core.NodeID{1, 2, 3, 4})
-	if counts := held(c); counts[4] != 9 || moves != 9 || len(stuck) > 0 {
+	if counts := held(c); counts[4] != 9 || moves != 9+3 || len(stuck) > 0 {
 		t.Errorf("%d moves, then %v, stuck %q", moves, counts, stuck)
 	}
 }
@@ -134,5 +135,25 @@ func TestAMoveThatIsTurnedAgainAndAgainIsRefused(t *testing.T) {
 	}
 	if !isCode(err, kv.Busy) {
 		t.Error(err)
+	}
+}
+
+// TestLeadersAreSpread takes a node out and another one in: the one that came has no leaders at first, since replicas are moved
+// where they are followed; in the end each node should lead as many shards as the others, give or take one.
+func TestLeadersAreSpread(t *testing.T) {
+	nodes := []core.NodeID{1, 2, 3, 4}
+	c := catalogOf(t, three, kv.CreateKeyspace{Name: "a", Shards: 8}, kv.CreateKeyspace{Name: "b", Shards: 4, Consistency: kv.Sequential})
+	c.Nodes[1] = Node{State: NodeLeaving}
+	if _, stuck := carryOut(t, c, nodes); len(stuck) > 0 {
+		t.Fatalf("stuck %q", stuck)
+	}
+	counts := map[core.NodeID]int{}
+	for _, d := range c.Keyspaces {
+		for i := range d.Shards {
+			counts[d.Shards[i].leads()]++
+		}
+	}
+	if counts[2] != 4 || counts[3] != 4 || counts[4] != 4 {
+		t.Errorf("leaders by node: %v", counts)
 	}
 }

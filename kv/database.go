@@ -106,7 +106,8 @@ type Move struct {
 	Shard    int    `json:"shard"`
 	From     uint32 `json:"from"`
 	To       uint32 `json:"to"`
-	// Nodes are where the shard's replicas are in the end.
+	// Nodes are where the shard's replicas are in the end; the first should lead. From and To are the same two leaders when
+	// no replica moves.
 	Nodes []uint32 `json:"nodes"`
 	Why   string   `json:"why"`
 }
