@@ -153,6 +153,10 @@ type (
 		Voters, Learners []ReplicaID
 		Preferred        ReplicaID
 	}
+	// UnsafeRecover tells a replica of a group that has lost a majority for good who is left: these are to be the group, whatever
+	// the others held. Only an operator can know this; what the others alone held is lost. It is answered by nothing but the
+	// group having a leader.
+	UnsafeRecover struct{ Survivors []ReplicaID }
 	// Configured tells what the catalog says of the group, in the protocol's own encoding: who its members are now. It comes
 	// after Start or Recover, and again whenever the catalog says something else; never an older word after a newer one.
 	Configured struct{ Config []byte }

@@ -83,6 +83,11 @@ type Admin interface {
 	DrainNode(ctx context.Context, node uint32) error
 	// RemoveNode ends the membership of a node that was drained and is empty. Its id is never given again.
 	RemoveNode(ctx context.Context, node uint32) error
+	// UnsafeRecover makes this node's replica of a group, and those on the other nodes named, all that the group has: its other
+	// replicas are lost for good, and what they alone held. It is refused while the group has a leader.
+	UnsafeRecover(ctx context.Context, group uint64, nodes []uint32) error
+	// LoseNode ends the membership of a node that is lost for good, whatever it held.
+	LoseNode(ctx context.Context, node uint32) error
 	// Balance tells what is moving and what would move next.
 	Balance(ctx context.Context) (BalancePlan, error)
 	// Checkpoint makes all replicas of a group keep their state as of one log position for a while, and returns it.

@@ -108,7 +108,9 @@ type Replica struct {
 	deadline    core.Time
 	// reluctance counts the elections that this replica let others go first (core.Input.Reluctant).
 	reluctance int
-	maxRound   uint64 // highest round seen anywhere
+	// survivors, if any, are all that is left of the group, by the word of an operator.
+	survivors []core.ReplicaID
+	maxRound  uint64 // highest round seen anywhere
 
 	votes      map[core.ReplicaID]Promise // candidate: by voter; nominee: empty promises
 	handoffOf  Ballot                     // candidate: the ballot whose leader handed over to us
@@ -176,6 +178,8 @@ func (r *Replica) handle(event any) {
 		r.handoff(e.To)
 	case core.Reconfigure:
 		r.onReconfigure(e)
+	case core.UnsafeRecover:
+		r.onUnsafeRecover(e)
 	case core.Checkpoint:
 		r.mark(e.ID)
 	case core.PeerUp, core.Again, core.Repair:

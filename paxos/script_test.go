@@ -39,6 +39,7 @@ import (
 //	handoff A to B         ask A to hand over                      down A B     A's connection to B broke
 //	unfit R, reluctant R, fit R   what R's node says of itself
 //	reconfigure R to V... [teaching L...] [preferring V]   ask R to make these the voters, and those learners
+//	survive R with V...    tell R that only these are left of the group
 //	status, log R..., state R K
 func TestScripts(t *testing.T) {
 	paths, err := filepath.Glob("testdata/*.txt")
@@ -177,6 +178,12 @@ func (s *script) run(command string, args []string) {
 			default:
 				*list = append(*list, s.at(a).id)
 			}
+		}
+		c.step(s.at(args[0]), e)
+	case "survive":
+		var e core.UnsafeRecover
+		for _, a := range args[2:] {
+			e.Survivors = append(e.Survivors, s.at(a).id)
 		}
 		c.step(s.at(args[0]), e)
 	case "handoff":

@@ -201,6 +201,16 @@ func (c *Cluster) RemoveNode(ctx context.Context, node uint32) error {
 	return c.JSON(ctx, Request{Method: "POST", Path: fmt.Sprintf("/v1/nodes/%d/remove", node)}, new(any))
 }
 
+// LoseNode ends the membership of a node that is lost for good.
+func (c *Cluster) LoseNode(ctx context.Context, node uint32) error {
+	return c.JSON(ctx, Request{Method: "POST", Path: fmt.Sprintf("/v1/nodes/%d/lose", node)}, new(any))
+}
+
+// UnsafeRecover makes the replicas on the nodes named, which must include the one that is asked, all that a group has.
+func (c *Cluster) UnsafeRecover(ctx context.Context, group uint64, left string) error {
+	return c.JSON(ctx, Request{Method: "POST", Path: fmt.Sprintf("/v1/groups/%d/unsafe-recover?left=%s", group, url.QueryEscape(left))}, new(any))
+}
+
 // Balance tells what is moving and what would move next.
 func (c *Cluster) Balance(ctx context.Context) (plan kv.BalancePlan, err error) {
 	err = c.JSON(ctx, Request{Method: "GET", Path: "/v1/balance"}, &plan)
