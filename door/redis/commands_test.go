@@ -77,7 +77,7 @@ func (c *rawClient) reply() string {
 	c.t.Helper()
 	reply, err := readReply(c.reader)
 	if err != nil {
-		c.t.Fatalf("after %q: %v", reply, err)
+		c.t.Fatalf("after %.200q: %v", reply, err)
 	}
 	return reply
 }
