@@ -16,6 +16,7 @@ const (
 	HeaderExpires = "Gamut-Expires"
 	HeaderTTL     = "Gamut-TTL"
 	HeaderLevel   = "Gamut-Level"
+	HeaderWeak    = "Gamut-Weak"
 	HeaderSession = "Gamut-Session"
 	HeaderRequest = "Gamut-Request"
 	HeaderOutcome = "Gamut-Outcome"

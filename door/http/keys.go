@@ -60,7 +60,7 @@ func (s *Server) keyCommand(w http.ResponseWriter, r *http.Request, keyspace, en
 	}, func(res *kv.Result) {
 		setSession(w.Header(), ks, token, res)
 		if res.Err() == nil {
-			w.Header().Set(HeaderLevel, levelMet(ks, res))
+			setLevel(w.Header(), ks, res)
 		}
 		answer(s, w, r, res)
 	})

@@ -60,6 +60,14 @@ func (s *Server) noKeyspace(name string) error {
 	return kv.Errorf(kv.NoKeyspace, "there is no keyspace %q; GET /v1/keyspaces lists them", name)
 }
 
+// setLevel says which level was met, and whether it is so weak that what was acknowledged may be missed.
+func setLevel(h http.Header, ks *kv.Keyspace, r *kv.Result) {
+	h.Set(HeaderLevel, levelMet(ks, r))
+	if ks.Weak(r.Level) {
+		h.Set(HeaderWeak, "true")
+	}
+}
+
 // levelMet is what an answer says it met: the keyspace's own promise unless it names another level.
 func levelMet(ks *kv.Keyspace, r *kv.Result) string {
 	if r.Level == kv.LevelDefault {
