@@ -43,7 +43,7 @@ type batch struct {
 // writeOp waits for enough replicas to have an item: a client, or a read that must not answer before.
 type writeOp struct {
 	item    int
-	need    int
+	need    rank
 	refused mask
 	why     Reason
 	done    bool
@@ -115,12 +115,27 @@ func (r *Replica) stampFor(o *kv.Op) (Stamp, error) {
 // flush sends what was gathered, unless this replica's own disk is still busy with the batch before.
 func (r *Replica) flush() {
 	w := &r.writes
-	if w.count == 0 || len(w.own) > 0 {
+	switch {
+	case w.count == 0 || len(w.own) > 0:
+		return
+	case r.outside():
+		r.refuseGathered()
 		return
 	}
 	b := &batch{source: FromClient, items: w.gathered, targets: r.up, ops: w.ops}
 	w.gathered, w.ops, w.count = nil, nil, 0
 	r.coordinate(b, r.keepsHints(r.all.less(r.up)))
+}
+
+// refuseGathered answers what was gathered before this replica was dropped.
+func (r *Replica) refuseGathered() {
+	w := &r.writes
+	ops := w.ops
+	w.gathered, w.ops, w.count = nil, nil, 0
+	for i := range ops {
+		r.answer(&ops[i], kv.Failed(errOutside))
+		r.unlatch(ops[i].key, false)
+	}
 }
 
 // coordinate stores a batch here, if this replica is one of its targets, and sends it to the others.
@@ -146,14 +161,18 @@ func (r *Replica) send(b *batch) {
 	w.batches[b.id] = b
 	w.order = append(w.order, b.id)
 	w.bytes += len(b.items)
-	m := Write{Batch: b.id, Source: b.source, Purge: r.disk.shown.Purge, Items: b.items}
-	for rest := b.targets; rest != 0; rest &= rest - 1 {
-		if i := rest.first(); i == r.me {
-			w.own = append(w.own, b.id)
-		} else {
-			// Early: a record means the same whether its coordinator remembers it or not; the client is told nothing yet.
-			r.out.SendEarly(r.config.Members[i], m)
-		}
+	if b.targets.has(r.me) {
+		w.own = append(w.own, b.id)
+	}
+	r.sendTo(b, b.targets)
+}
+
+// sendTo sends a batch to others.
+func (r *Replica) sendTo(b *batch, others mask) {
+	m := Write{Epoch: r.config.Epoch, Batch: b.id, Source: b.source, Purge: r.disk.shown.Purge, Items: b.items}
+	for rest := others &^ (1 << r.me); rest != 0; rest &= rest - 1 {
+		// Early: a record means the same whether its coordinator remembers it or not; the client is told nothing yet.
+		r.out.SendEarly(r.places[rest.first()], m)
 	}
 }
 
@@ -236,23 +255,38 @@ func (r *Replica) count(b *batch) {
 		if o.done {
 			continue
 		}
-		have := b.acked.less(o.refused).count()
-		if o.need == 1 && b.source == FromClient && b.targets.has(r.me) && !b.acked.has(r.me) {
+		if o.need == needOne && b.source == FromClient && b.targets.has(r.me) && !b.acked.has(r.me) {
 			continue // so that who goes on to read one replica, here, sees what was written
 		}
-		if r.options.Mutation == CountTwice {
-			have = b.answers
-		}
-		if r.options.Mutation == CountHints && b.source == FromClient {
-			have += r.all.less(b.targets).count()
-		}
 		switch {
-		case have >= o.need:
+		case r.enough(b, o):
 			r.endOp(b, o, kv.Result{})
 		case b.acked == b.targets:
 			r.endOp(b, o, r.missed(b, o))
 		}
 	}
+}
+
+// enough reports whether as many replicas as an operation asks for have its item.
+func (r *Replica) enough(b *batch, o *writeOp) bool {
+	have := b.acked.less(o.refused)
+	switch {
+	case r.options.Mutation == CountTwice:
+		return b.answers >= r.required(b, o)
+	case o.need == needEvery:
+		return b.targets.less(have) == 0
+	case r.options.Mutation == CountHints && b.source == FromClient:
+		have |= r.all.less(b.targets)
+	}
+	return o.need.met(have, r.writers())
+}
+
+// required is how many replicas an operation asks for, as clients are told.
+func (r *Replica) required(b *batch, o *writeOp) int {
+	if o.need == needEvery {
+		return b.targets.count()
+	}
+	return o.need.of(r.old.count())
 }
 
 // missed is the answer to a write that fewer replicas have than its level asks for. It is never taken back: a newer write may
@@ -272,7 +306,7 @@ func (r *Replica) missed(b *batch, o *writeOp) kv.Result {
 		code = kv.Unavailable
 	}
 	return kv.Result{Code: code, Detail: fmt.Sprintf("%d of %d replicas have the write: %s; it may appear on all yet",
-		b.acked.less(o.refused).count(), o.need, why)}
+		b.acked.less(o.refused).count(), r.required(b, o), why)}
 }
 
 func (r *Replica) endOp(b *batch, o *writeOp, bad kv.Result) {
@@ -363,7 +397,7 @@ func (r *Replica) rollBack(b *batch, o *writeOp) {
 		if t, err := r.stamp(); i == o.item && err == nil {
 			undo := Record{Stamp: Stamp{t, r.self}, Deleted: true}
 			r.accept(appendPut(nil, key[1:], &undo), FromClient, 0, 0)
-			for _, id := range r.config.Members {
+			for _, id := range r.members(r.all) {
 				if id != r.self {
 					// Early: a planted bug.
 					r.out.SendEarly(id, Write{Source: FromClient, Items: appendPut(nil, key[1:], &undo)})
