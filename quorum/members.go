@@ -26,6 +26,9 @@ var membersKey = []byte{'m', 'c'}
 // reportEvery is how often a replica tells the others that it has done its part.
 const reportEvery = core.Time(200e6)
 
+// joinerPause is when a write is sent again that a replica which joins could not take yet.
+const joinerPause = core.Time(20e6)
+
 // unbounded is later than all stamps.
 const unbounded = ^kv.HLC(0)
 
@@ -275,7 +278,7 @@ func (r *Replica) sendAnew() {
 			continue
 		}
 		b.targets = r.up | b.targets.less(gone)
-		b.acked = b.acked.less(gone)
+		b.acked, b.again = b.acked.less(gone), 0
 		for i := range b.ops {
 			b.ops[i].refused = b.ops[i].refused.less(gone)
 		}
@@ -344,9 +347,16 @@ func (r *Replica) changeDeadline() core.Time {
 }
 
 func (r *Replica) changeTick() {
-	if r.config.moving() && r.change.at <= r.in.Now {
-		r.report()
+	if !r.config.moving() || r.change.at > r.in.Now {
+		return
 	}
+	for _, id := range r.writes.order {
+		if b := r.writes.batches[id]; b != nil && b.again != 0 {
+			r.sendTo(b, b.again)
+			b.again = 0
+		}
+	}
+	r.report()
 }
 
 // report tells the others when this replica has done its part.
@@ -376,7 +386,9 @@ func (r *Replica) Ready() (epoch uint64, ok bool) {
 	switch {
 	case !r.config.moving() || r.outside():
 		return 0, false
-	case !r.config.Both, r.options.Mutation == DropOldEarly:
+	case r.config.Both && r.options.Mutation == DropOldEarly:
+		return r.config.Epoch, true
+	case !r.config.Both:
 		return r.config.Epoch, joining.less(done) == 0 || r.options.Mutation == ReadNewEarly
 	}
 	return r.config.Epoch, joining.less(done) == 0 && needMajority.met(done, [2]mask{r.new}) && (r.up&r.new).less(done) == 0

@@ -2,6 +2,7 @@ package quorum
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/kv"
@@ -32,12 +33,14 @@ type batch struct {
 	items  items
 	// targets are who must have it, acked who has: a set, so that an answer that comes twice counts once (trap T3.7).
 	targets, acked mask
-	answers        int
-	at             core.Time
-	ownPos         uint64
-	ops            []writeOp
-	open           int
-	hint           *replay
+	// again are those to whom the batch is sent once more.
+	again   mask
+	answers int
+	at      core.Time
+	ownPos  uint64
+	ops     []writeOp
+	open    int
+	hint    *replay
 }
 
 // writeOp waits for enough replicas to have an item: a client, or a read that must not answer before.
@@ -208,7 +211,13 @@ func (r *Replica) onWrite(from core.ReplicaID, m Write) {
 }
 
 func (r *Replica) onWritten(i int, m Written) {
-	if b := r.writes.batches[m.Batch]; b != nil && b.targets.has(i) {
+	b := r.writes.batches[m.Batch]
+	switch {
+	case b == nil || !b.targets.has(i):
+	case b.source == FromClient && r.config.moving() && slices.ContainsFunc(m.Refused, func(f Refusal) bool { return f.Reason == Doubtful }):
+		b.again = b.again.with(i) // it joins, and will soon know what it must refuse
+		r.change.at = min(r.change.at, r.in.Now+joinerPause)
+	default:
 		r.acked(b, i, m.Refused)
 	}
 }

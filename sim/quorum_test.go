@@ -46,6 +46,8 @@ func anyAtomic(seed uint64, planted quorum.Mutation) Options {
 	return Options{Seed: seed, Protocol: DrawQuorum(seed, planted, true)}
 }
 
+func movingQuorum(seed uint64, planted quorum.Mutation) Options { return moving(seed, planted, false) }
+
 // quorumMutations says for the bugs of package quorum that show to clients or break an invariant in which swarm they do, and which
 // checkers must find them there. The others need one certain order of events; scripts of the package have it.
 var quorumMutations = map[quorum.Mutation]struct {
@@ -62,6 +64,8 @@ var quorumMutations = map[quorum.Mutation]struct {
 	quorum.LateUnavailable:    {[]Kind{Linearizability}, anyQuorum},
 	quorum.AckBeforeDurable:   {[]Kind{Linearizability, Durability}, anyQuorum},
 	quorum.SkipFirstPhase:     {[]Kind{Linearizability}, anyAtomic},
+	quorum.ReadNewEarly:       {[]Kind{Linearizability, Durability}, movingQuorum},
+	quorum.DropOldEarly:       {[]Kind{Linearizability, Durability}, movingQuorum},
 }
 
 // TestQuorumMutations plants each of them.
