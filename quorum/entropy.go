@@ -325,6 +325,9 @@ func (r *Replica) endSession(whole bool) {
 		r.repairOn(whole)
 	}
 	e.at = r.in.Now + r.entropyPause()
+	if whole && (r.disk.meta.Suspect || r.settles()) {
+		e.at = r.in.Now // the next one, at once
+	}
 }
 
 // compared takes note of whom this replica has all from, and what follows.

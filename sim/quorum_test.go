@@ -65,7 +65,6 @@ var quorumMutations = map[quorum.Mutation]struct {
 	quorum.AckBeforeDurable:   {[]Kind{Linearizability, Durability}, anyQuorum},
 	quorum.SkipFirstPhase:     {[]Kind{Linearizability}, anyAtomic},
 	quorum.ReadNewEarly:       {[]Kind{Linearizability, Durability}, movingQuorum},
-	quorum.DropOldEarly:       {[]Kind{Linearizability, Durability}, movingQuorum},
 }
 
 // TestQuorumMutations plants each of them.
