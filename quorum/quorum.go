@@ -21,6 +21,7 @@ import (
 	"slices"
 
 	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/core/load"
 	"github.com/gamutdb/gamut/kv"
 )
 
@@ -109,6 +110,7 @@ type Replica struct {
 	doubt    kv.HLC
 	number   uint64 // numbers batches, reads, scans and sessions
 	command  kv.Command
+	load     load.Meter
 	deadline core.Time
 
 	in  *core.Input
@@ -307,21 +309,36 @@ type clock struct {
 
 // stamp is the next stamp: unique, later than all that this replica has given or seen. The error says why there is none.
 func (r *Replica) stamp() (kv.HLC, error) {
-	c := &r.clock
-	s := max(r.in.Stamp, c.last+1, c.seen+1)
-	switch {
-	case r.in.Unfit:
-		return 0, kv.Errorf(kv.Unavailable, "this node's clock is too far from the others', or its disk hangs or is full; nothing was written, ask another node")
-	case r.in.Stamp == 0 || s >= r.in.StampMax:
-		return 0, kv.Errorf(kv.Unavailable, "the clock of this node has no durable bound yet; nothing was written, retry")
-	case r.tooFarAhead(s):
-		// A stamp of this node would win over later ones of others. After a restart it lasts some seconds at most.
-		return 0, kv.Errorf(kv.Unavailable, "the stamps of this node are %d ms ahead of its clock, as after a restart; nothing was written, retry after that or ask another node",
-			s.UnixMilli()-r.in.Wall)
+	if err := r.stamps(); err != nil {
+		return 0, err
 	}
-	c.last = s
+	s := r.upcoming()
+	if s >= r.in.StampMax {
+		return 0, errBound
+	}
+	r.clock.last = s
 	return s, nil
 }
+
+func (r *Replica) upcoming() kv.HLC { return max(r.in.Stamp, r.clock.last+1, r.clock.seen+1) }
+
+// stamps says why this replica may give no stamps; nil: it may.
+func (r *Replica) stamps() error {
+	switch s := r.upcoming(); {
+	case r.in.Unfit:
+		return kv.Errorf(kv.Unavailable, "this node's clock is too far from the others', or its disk hangs or is full; nothing was written, ask another node")
+	case r.in.Stamp == 0:
+		return kv.Errorf(kv.Unavailable, "the clock of this node has no durable bound yet; nothing was written, retry")
+	case r.tooFarAhead(s):
+		// A stamp of this node would win over later ones of others.
+		return kv.Errorf(kv.Unavailable, "the stamps of this node are %d ms ahead of its clock; nothing was written, retry after that or ask another node",
+			s.UnixMilli()-r.in.Wall)
+	}
+	return nil
+}
+
+// errBound says that the durable bound of the clock is reached, and will be raised with the next batch (rule H3).
+var errBound = kv.Errorf(kv.Unavailable, "the clock of this node has reached its durable bound; nothing was written, retry")
 
 // now is the time by which records end and lines are drawn: that of the wall clock, which the stamps may be ahead of.
 func (r *Replica) now() kv.HLC { return kv.HLCOf(r.in.Wall) }

@@ -129,6 +129,9 @@ func (r *Replica) begin(q core.Request, c *kv.Command) error {
 			return kv.Errorf(kv.Unavailable, "%d of %d replicas can be reached, level %s needs %d; nothing was sent", have, n, met, need.of(n))
 		}
 	}
+	if !read && r.Room() <= 0 {
+		return kv.Errorf(kv.Busy, "there is more to write than can be written soon; retry after a pause")
+	}
 	if !read && r.writes.bytes+len(r.writes.gathered) > bytesMax {
 		return kv.Errorf(kv.Busy, "the other replicas are slower than the writes; retry after a pause")
 	}
@@ -143,6 +146,12 @@ func (r *Replica) begin(q core.Request, c *kv.Command) error {
 	return nil
 }
 
+// queueMin writes may always be under way.
+const queueMin = 512
+
+// Room is how many more writes this replica takes (rule F2).
+func (r *Replica) Room() int { return r.load.Limit(queueMin) - r.writes.under }
+
 func (r *Replica) beginOp(id core.RequestID, part *multi, o *kv.Op, need rank, met kv.Level) {
 	switch o.Kind {
 	case kv.OpNone:
@@ -152,6 +161,8 @@ func (r *Replica) beginOp(id core.RequestID, part *multi, o *kv.Op, need rank, m
 	case kv.OpGet:
 		r.beginLatched(o.Key, waiting{read: &read{request: id, part: part, quiet: o.Quiet, need: need, level: met}})
 	default:
+		r.writes.under++
+		r.load.Observe(r.in.Now)
 		r.beginLatched(o.Key, waiting{op: *o, write: writeOp{need: need, request: id, part: part, result: kv.Result{Level: met}}})
 	}
 }

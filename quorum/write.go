@@ -24,6 +24,10 @@ type writes struct {
 	// own are the batches that wait for this replica's disk.
 	own   []uint64
 	bytes int
+	// under are the clients' writes that are not answered.
+	under int
+	// retryAt is when those are stamped that were gathered while the clock stood at its bound.
+	retryAt core.Time
 }
 
 // batch is records on their way to some replicas.
@@ -50,8 +54,10 @@ type writeOp struct {
 	refused mask
 	why     Reason
 	done    bool
-	key     []byte // the client's, whose latch it holds
-	free    bool   // it does not any more
+	// end is where the gathered item ends that has no stamp yet, size that of its record; 0: it has one.
+	end, size int
+	key       []byte // the client's, whose latch it holds
+	free      bool   // it does not any more
 
 	request core.RequestID
 	part    *multi
@@ -62,6 +68,9 @@ type writeOp struct {
 }
 
 func (w *writes) deadline() core.Time {
+	if w.retryAt != 0 {
+		return w.retryAt
+	}
 	if len(w.order) > 0 {
 		if b := w.batches[w.order[0]]; b != nil {
 			return b.at
@@ -71,14 +80,17 @@ func (w *writes) deadline() core.Time {
 	return never
 }
 
-// put gathers a client's write of one key under a fresh stamp (rule Q1).
+// put gathers a client's write of one key. It gets its stamp when it is sent, unless it brings one.
 func (r *Replica) put(o *kv.Op, w writeOp) {
 	record := Record{Deleted: o.Kind == kv.OpDelete, Flags: o.Flags, Value: o.Value}
 	if record.Deleted {
 		record.Flags, record.Value = 0, nil
 	}
-	var err error
-	if record.Stamp, err = r.stampFor(o); err != nil {
+	err := r.stamps()
+	if o.NewVersion != 0 {
+		record.Stamp, err = r.clientStamp(o)
+	}
+	if err != nil {
 		r.answer(&w, kv.Failed(err))
 		r.unlatch(w.key, false)
 		return
@@ -94,15 +106,41 @@ func (r *Replica) put(o *kv.Op, w writeOp) {
 	w.result = kv.Result{Version: uint64(record.Stamp.Time), Origin: uint32(record.Stamp.Origin), ExpireAt: record.ExpireAt,
 		Level: w.result.Level, AsOf: r.in.Wall}
 	g.gathered = appendPut(g.gathered, o.Key, &record)
+	if o.NewVersion == 0 {
+		w.end, w.size = len(g.gathered), recordSize(&record)
+	}
 	g.ops = append(g.ops, w)
 	g.count++
 }
 
-func (r *Replica) stampFor(o *kv.Op) (Stamp, error) {
-	if o.NewVersion == 0 {
+// stampGathered gives fresh stamps to what was gathered (rule Q1). While the clock stands at its durable bound, it waits.
+func (r *Replica) stampGathered() bool {
+	w := &r.writes
+	w.retryAt = 0
+	for i := range w.ops {
+		o := &w.ops[i]
+		if o.end == 0 {
+			continue
+		}
 		t, err := r.stamp()
-		return Stamp{t, r.self}, err
+		switch {
+		case err == errBound:
+			w.retryAt = r.in.Now + boundPause
+			return false
+		case err != nil:
+			r.refuseGathered(err)
+			return false
+		}
+		w.gathered.stampLast(o.end, o.size, Stamp{t, r.self})
+		o.result.Version, o.result.Origin, o.end = uint64(t), uint32(r.self), 0
 	}
+	return true
+}
+
+// boundPause is after how long the clock is looked at again.
+const boundPause = core.Time(2e6)
+
+func (r *Replica) clientStamp(o *kv.Op) (Stamp, error) {
 	t := kv.HLC(o.NewVersion)
 	switch {
 	case !r.config.ClientStamps:
@@ -122,7 +160,9 @@ func (r *Replica) flush() {
 	case w.count == 0 || len(w.own) > 0:
 		return
 	case r.outside():
-		r.refuseGathered()
+		r.refuseGathered(errOutside)
+		return
+	case !r.stampGathered():
 		return
 	}
 	b := &batch{source: FromClient, items: w.gathered, targets: r.up, ops: w.ops}
@@ -130,13 +170,13 @@ func (r *Replica) flush() {
 	r.coordinate(b, r.keepsHints(r.all.less(r.up)))
 }
 
-// refuseGathered answers what was gathered before this replica was dropped.
-func (r *Replica) refuseGathered() {
+// refuseGathered answers what was gathered and cannot be sent.
+func (r *Replica) refuseGathered(err error) {
 	w := &r.writes
 	ops := w.ops
 	w.gathered, w.ops, w.count = nil, nil, 0
 	for i := range ops {
-		r.answer(&ops[i], kv.Failed(errOutside))
+		r.answer(&ops[i], kv.Failed(err))
 		r.unlatch(ops[i].key, false)
 	}
 }
@@ -337,6 +377,8 @@ func (r *Replica) endOp(b *batch, o *writeOp, bad kv.Result) {
 
 // answer ends a client's write.
 func (r *Replica) answer(o *writeOp, result kv.Result) {
+	r.writes.under--
+	r.load.Executed(1, r.writes.under > 0)
 	if o.part != nil {
 		r.partDone(o.part, int(o.request), result)
 		return
