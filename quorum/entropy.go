@@ -315,7 +315,7 @@ func (e *entropy) lost(r *Replica, peer int) {
 
 func (r *Replica) endSession(whole bool) {
 	e := &r.entropy
-	s := e.session
+	s, before := e.session, e.settled
 	e.session = nil
 	if whole {
 		r.setMeta(func(m *meta) { m.Behind &^= 1 << s.peer })
@@ -325,7 +325,7 @@ func (r *Replica) endSession(whole bool) {
 		r.repairOn(whole)
 	}
 	e.at = r.in.Now + r.entropyPause()
-	if whole && (r.disk.meta.Suspect || r.settles()) {
+	if e.settled != before && (r.disk.meta.Suspect || r.settles()) {
 		e.at = r.in.Now // the next one, at once
 	}
 }
