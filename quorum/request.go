@@ -147,7 +147,7 @@ func (r *Replica) begin(q core.Request, c *kv.Command) error {
 }
 
 // queueMin writes may always be under way.
-const queueMin = 512
+const queueMin = 256
 
 // Room is how many more writes this replica takes (rule F2).
 func (r *Replica) Room() int { return r.load.Limit(queueMin) - r.writes.under }
