@@ -301,60 +301,6 @@ func (r *Replica) ReadUntil() core.Time {
 	return never
 }
 
-// clock gives the stamps of this replica's writes.
-type clock struct {
-	last kv.HLC // given
-	seen kv.HLC // the newest of others that was within the limit
-}
-
-// stamp is the next stamp: unique, later than all that this replica has given or seen. The error says why there is none.
-func (r *Replica) stamp() (kv.HLC, error) {
-	if err := r.stamps(); err != nil {
-		return 0, err
-	}
-	s := r.upcoming()
-	if s >= r.in.StampMax {
-		return 0, errBound
-	}
-	r.clock.last = s
-	return s, nil
-}
-
-func (r *Replica) upcoming() kv.HLC { return max(r.in.Stamp, r.clock.last+1, r.clock.seen+1) }
-
-// stamps says why this replica may give no stamps; nil: it may.
-func (r *Replica) stamps() error {
-	switch s := r.upcoming(); {
-	case r.in.Unfit:
-		return kv.Errorf(kv.Unavailable, "this node's clock is too far from the others', or its disk hangs or is full; nothing was written, ask another node")
-	case r.in.Stamp == 0:
-		return kv.Errorf(kv.Unavailable, "the clock of this node has no durable bound yet; nothing was written, retry")
-	case r.tooFarAhead(s):
-		// A stamp of this node would win over later ones of others.
-		return kv.Errorf(kv.Unavailable, "the stamps of this node are %d ms ahead of its clock; nothing was written, retry after that or ask another node",
-			s.UnixMilli()-r.in.Wall)
-	}
-	return nil
-}
-
-// errBound says that the durable bound of the clock is reached, and will be raised with the next batch (rule H3).
-var errBound = kv.Errorf(kv.Unavailable, "the clock of this node has reached its durable bound; nothing was written, retry")
-
-// now is the time by which records end and lines are drawn: that of the wall clock, which the stamps may be ahead of.
-func (r *Replica) now() kv.HLC { return kv.HLCOf(r.in.Wall) }
-
-// see lets later stamps be above one of another replica, so that who has read a record can replace it (rule H1). Stamps from
-// beyond the limit must not pull this clock along (trap T3.9).
-func (r *Replica) see(s kv.HLC) {
-	if s > r.clock.seen && !r.tooFarAhead(s) {
-		r.clock.seen = s
-	}
-}
-
-func (r *Replica) tooFarAhead(s kv.HLC) bool {
-	return s.UnixMilli() > r.in.Wall+int64(r.options.SkewMax/1e6) && r.options.Mutation != TrustAnyStamp
-}
-
 // Status is a replica as operators see it.
 type Status struct {
 	// Position numbers the records of this replica's own log; Applied is how far its state has them.

@@ -113,46 +113,6 @@ func (r *Replica) put(o *kv.Op, w writeOp) {
 	g.count++
 }
 
-// stampGathered gives fresh stamps to what was gathered (rule Q1). While the clock stands at its durable bound, it waits.
-func (r *Replica) stampGathered() bool {
-	w := &r.writes
-	w.retryAt = 0
-	for i := range w.ops {
-		o := &w.ops[i]
-		if o.end == 0 {
-			continue
-		}
-		t, err := r.stamp()
-		switch {
-		case err == errBound:
-			w.retryAt = r.in.Now + boundPause
-			return false
-		case err != nil:
-			r.refuseGathered(err)
-			return false
-		}
-		w.gathered.stampLast(o.end, o.size, Stamp{t, r.self})
-		o.result.Version, o.result.Origin, o.end = uint64(t), uint32(r.self), 0
-	}
-	return true
-}
-
-// boundPause is after how long the clock is looked at again.
-const boundPause = core.Time(2e6)
-
-func (r *Replica) clientStamp(o *kv.Op) (Stamp, error) {
-	t := kv.HLC(o.NewVersion)
-	switch {
-	case !r.config.ClientStamps:
-		return Stamp{}, kv.Errorf(kv.Unsupported, "this keyspace gives stamps itself; one that takes the clients' is created with client stamps allowed")
-	case r.tooFarAhead(t):
-		return Stamp{}, kv.Errorf(kv.ClockSkew, "the stamp is %d ms ahead of this node's clock; nothing was written", t.UnixMilli()-r.in.Wall)
-	case t < r.disk.meta.Refuse:
-		return Stamp{}, kv.Errorf(kv.Invalid, "the stamp is older than the last repair, which refuses it; nothing was written")
-	}
-	return Stamp{Time: t}, nil
-}
-
 // flush sends what was gathered, unless this replica's own disk is still busy with the batch before.
 func (r *Replica) flush() {
 	w := &r.writes
