@@ -23,6 +23,7 @@ type reads struct {
 // read is one key that is read from several replicas.
 type read struct {
 	key     []byte // of the state
+	name    string // the client's key, whose latch it holds
 	request core.RequestID
 	part    *multi
 	quiet   bool
@@ -282,7 +283,7 @@ func result(raw []byte, quiet bool, level kv.Level, now kv.HLC) kv.Result {
 }
 
 func (r *Replica) endRead(q *read, result kv.Result) {
-	r.unlatch(q.key[1:], q.then == nil)
+	r.unlatch(q.name, q.then == nil)
 	switch {
 	case q.then != nil:
 		r.answer(&q.then.write, result)

@@ -129,7 +129,7 @@ const itemsHead = 1 + 1 + 1 + 8
 // accept stores those of the items that are newer than what stands. It says which were refused, and why.
 func (r *Replica) accept(list items, from Source, purge kv.HLC, hints mask) (refused []Refusal) {
 	d := &r.disk
-	e := entry{pos: d.pos + 1}
+	e := entry{pos: d.pos + 1, puts: make([]put, 0, list.count())}
 	whole := true
 	list.each(func(i int, key, record []byte) {
 		if why := r.refuses(record, from, purge); why != 0 {
