@@ -294,6 +294,11 @@ func (p *port) Reply(token uint64, r kv.Result) {
 	answer(r)
 }
 
+func (p *port) Configure(g core.GroupID, _ host.Wish) {
+	n := (*node)(p)
+	n.w.fail(Invariant, "node %d asks for another configuration of group %d, and this world has no catalog", n.id, g)
+}
+
 func (p *port) Note(g core.GroupID, note core.Note) {
 	n := (*node)(p)
 	n.w.checks.noted(n, g, note)
