@@ -12,6 +12,9 @@ func (d *Descriptor) Explain() []string {
 	if d.Consistency == kv.Quorum {
 		return d.explainQuorum()
 	}
+	if Atomic(d.Consistency) {
+		return d.explainAtomic()
+	}
 	replicas := len(d.Shards[0].Ends())
 	if Causal(d.Consistency) {
 		return d.explainCausal(replicas)

@@ -81,6 +81,10 @@ func (n *Node) tryCreate(ctx context.Context, spec kv.CreateKeyspace, before *ke
 		Conds: []kv.Cond{next.cond, {Kind: kv.CondAbsent, Key: keyspace.DescriptorKey(d.Name)}},
 		Ops: []kv.Op{{Kind: kv.OpSet, Key: []byte(keyspace.NextKey), Value: keyspace.EncodeNext(after)},
 			{Kind: kv.OpSet, Key: keyspace.DescriptorKey(d.Name), Value: d.Encode()}}}
+	keys, values := d.FirstViews(n.identity.Cluster, n.config.protocolOptions())
+	for i := range keys {
+		c.Ops = append(c.Ops, kv.Op{Kind: kv.OpSet, Key: keys[i], Value: values[i]})
+	}
 	r := n.do(ctx, n.system(), 0, c)
 	if r.Code == kv.ConditionFailed {
 		return d, true, kv.Errorf(kv.Busy, "keyspaces are being created elsewhere; retry")
@@ -185,8 +189,12 @@ func (n *Node) DropKeyspace(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	r := n.do(ctx, n.system(), 0, kv.Command{Conds: []kv.Cond{{Kind: kv.CondVersion, Key: key, Version: read.Version}},
-		Ops: []kv.Op{{Kind: kv.OpDelete, Key: key}}})
+	drop := kv.Command{Conds: []kv.Cond{{Kind: kv.CondVersion, Key: key, Version: read.Version}}, Ops: []kv.Op{{Kind: kv.OpDelete, Key: key}}}
+	views, _ := d.FirstViews(n.identity.Cluster, n.config.protocolOptions())
+	for _, view := range views {
+		drop.Ops = append(drop.Ops, kv.Op{Kind: kv.OpDelete, Key: view})
+	}
+	r := n.do(ctx, n.system(), 0, drop)
 	if r.Code == kv.ConditionFailed {
 		return kv.Errorf(kv.NoKeyspace, "keyspace %q was dropped or made anew meanwhile", name)
 	}

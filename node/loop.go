@@ -69,6 +69,12 @@ func (n *Node) pass(now host.Now, got *arrivals) {
 		n.reconcile(now)
 		n.host.Settle(now)
 	}
+	// Not while there is more of the catalog than the table is made of: a lease counts when the table has come as far as it.
+	if n.leases.changed && !n.catalogChanged {
+		n.leases.changed = false
+		n.followLeases(now)
+		n.host.Settle(now)
+	}
 	n.heal(now)
 	n.write(now)
 	n.publish()
@@ -176,6 +182,8 @@ type running struct {
 	timed  core.Timed
 	// bounded is nil for a protocol that refuses nothing as busy.
 	bounded core.Bounded
+	// told is what the replica was told of its view.
+	told []byte
 }
 
 // unsent is a forwarded command that could not leave.

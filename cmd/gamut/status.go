@@ -12,10 +12,10 @@ import (
 )
 
 func statusCommand(g *global) *cobra.Command {
-	var groups, quorum, vectors bool
+	var groups, quorum, vectors, views bool
 	cmd := &cobra.Command{
 		Use:   "status",
-		Short: "Show every node as it sees itself; --groups shows every replica, --quorum and --vectors those without a leader",
+		Short: "Show every node as it sees itself; --groups shows every replica, --quorum and --vectors those without a leader, --views those of atomic keyspaces",
 		RunE: func(c *cobra.Command, _ []string) error {
 			ctx, cancel := bounded(c)
 			defer cancel()
@@ -25,6 +25,9 @@ func statusCommand(g *global) *cobra.Command {
 			}
 			if vectors {
 				return g.vectorStatus(c, members)
+			}
+			if views {
+				return g.viewStatus(c, members)
 			}
 			if quorum {
 				return g.quorumStatus(c, members)
@@ -38,7 +41,8 @@ func statusCommand(g *global) *cobra.Command {
 	cmd.Flags().BoolVar(&quorum, "quorum", false, "one row for each replica of a quorum keyspace: hints, repairs, deleted keys that are kept")
 	cmd.Flags().BoolVar(&groups, "groups", false, "one row for each replica")
 	cmd.Flags().BoolVar(&vectors, "vectors", false, "what each replica of the causal and eventual keyspaces holds, and knows of each other one")
-	cmd.MarkFlagsMutuallyExclusive("groups", "vectors")
+	cmd.Flags().BoolVar(&views, "views", false, "one row for each replica of an atomic keyspace: its view, writes in doubt, what waits, who was left out and why")
+	cmd.MarkFlagsMutuallyExclusive("groups", "vectors", "quorum", "views")
 	return cmd
 }
 
