@@ -28,3 +28,17 @@ func readAtomic(view core.View, command *kv.Command, p Permit) (r kv.Result, ok,
 	r, needsLog = machine.Read(view, command, p.Now)
 	return r, !needsLog, needsLog
 }
+
+func reportAtomic(st twophase.Status, nodes map[core.ReplicaID]core.NodeID, now core.Time) kv.GroupStatus {
+	role := "replica"
+	if st.Leads {
+		role = "coordinator"
+	}
+	a := &kv.AtomicStatus{Epoch: st.Epoch, Fenced: st.Fenced, Members: nodesOf(st.Members, nodes), Joiners: nodesOf(st.Joiners, nodes),
+		InDoubt: st.Last - min(st.Last, st.Resolved), InDoubtMillis: int64(st.InDoubt) / 1e6, WaitingReads: st.WaitingReads, WaitingWrites: st.WaitingWrites}
+	s := kv.GroupStatus{Role: role, Commit: st.Resolved, Applied: st.Applied, Durable: st.Applied, Last: st.Last, Suspect: st.Suspect, Atomic: a}
+	if st.LeaseUntil > now {
+		s.LeaseMS = int64(st.LeaseUntil-now) / 1e6
+	}
+	return s
+}

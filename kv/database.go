@@ -206,20 +206,17 @@ type AtomicStatus struct {
 	Fenced  uint64   `json:"fenced"`
 	Members []uint32 `json:"members"`
 	Joiners []uint32 `json:"joiners,omitempty"`
-	// Doubt are the writes that are prepared here and whose outcome is not known here.
-	Doubt []DoubtStatus `json:"doubt,omitempty"`
-	// Waiting is how many commands wait for keys that are being written.
-	Waiting int `json:"waiting"`
+	// InDoubt is how many batches of writes are known here whose outcome is not; the oldest of them has been waited for so long
+	// by the coordinator, which alone says so.
+	InDoubt       uint64 `json:"inDoubt"`
+	InDoubtMillis int64  `json:"inDoubtMillis,omitempty"`
+	// WaitingReads wait for keys that are being written, WaitingWrites for their turn or their votes.
+	WaitingReads  int `json:"waitingReads"`
+	WaitingWrites int `json:"waitingWrites"`
 	// Announced is the view that will follow when those whom it leaves out can no longer count themselves among the members.
 	Announced uint64 `json:"announced,omitempty"`
 	// History are the latest changes of the view, oldest first.
 	History []ViewChange `json:"history,omitempty"`
-}
-
-// DoubtStatus is a write whose outcome a replica does not know.
-type DoubtStatus struct {
-	Number    uint64 `json:"number"`
-	AgeMillis int64  `json:"ageMillis"`
 }
 
 // ViewChange tells of a change of a view.

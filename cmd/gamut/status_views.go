@@ -29,7 +29,7 @@ func (g *global) viewStatus(c *cobra.Command, members []remote.Member) error {
 			}
 			if err := p.Row(map[string]any{"node": m.ID, "replica": r}, r.Keyspace, strconv.Itoa(r.Shard), strconv.FormatUint(r.Group, 10), fmt.Sprint(m.ID),
 				r.Role, fmt.Sprint(a.Epoch), fmt.Sprint(r.Leader), numbers(a.Members), numbers(a.Joiners), strconv.FormatInt(r.LeaseMS, 10),
-				doubtText(a.Doubt), strconv.Itoa(a.Waiting), changeText(a)); err != nil {
+				doubtText(a), fmt.Sprintf("%d reads, %d writes", a.WaitingReads, a.WaitingWrites), changeText(a)); err != nil {
 				return err
 			}
 		}
@@ -37,16 +37,15 @@ func (g *global) viewStatus(c *cobra.Command, members []remote.Member) error {
 	return p.Close()
 }
 
-// doubtText is how many writes have no outcome yet, and how old the oldest of them is.
-func doubtText(list []kv.DoubtStatus) string {
-	oldest := int64(0)
-	for _, d := range list {
-		oldest = max(oldest, d.AgeMillis)
-	}
-	if len(list) == 0 {
+// doubtText is how many batches have no outcome yet, and since when the oldest of them is waited for.
+func doubtText(a *kv.AtomicStatus) string {
+	switch {
+	case a.InDoubt == 0:
 		return "none"
+	case a.InDoubtMillis == 0:
+		return strconv.FormatUint(a.InDoubt, 10)
 	}
-	return fmt.Sprintf("%d (oldest %d ms)", len(list), oldest)
+	return fmt.Sprintf("%d, for %d ms", a.InDoubt, a.InDoubtMillis)
 }
 
 // changeText tells of the latest change of a view, and of one that is announced.

@@ -1,0 +1,184 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/keyspace"
+	"github.com/gamutdb/gamut/kv"
+	"github.com/gamutdb/gamut/lab/inject"
+)
+
+// newAtomic starts three nodes that can be attacked, with the keyspace config on all of them.
+func newAtomic(t *testing.T, spec kv.CreateKeyspace) (*cluster, map[core.NodeID]*inject.Injector) {
+	c := newCluster(t, 3)
+	all := c.attackable()
+	c.start(1, 2, 3)
+	c.ready()
+	spec.Name, spec.Consistency = "config", kv.Atomic
+	c.create(1, spec)
+	c.hasKeyspace("config")
+	c.members(1, 2, 3)
+	return c, all
+}
+
+// atomicStatus is what a node says of its replica of the keyspace config.
+func atomicStatus(n *Node) kv.GroupStatus {
+	for _, g := range n.Status().Groups {
+		if g.Keyspace == "config" {
+			return g
+		}
+	}
+	return kv.GroupStatus{Atomic: &kv.AtomicStatus{}}
+}
+
+// members waits until these nodes agree that they are the members of the view, and hold leases.
+func (c *cluster) members(ids ...core.NodeID) {
+	c.t.Helper()
+	for _, id := range ids {
+		eventually(c.t, fmt.Sprintf("node %d knows the members %v", id, ids), func() error {
+			g := atomicStatus(c.nodes[id])
+			if len(g.Atomic.Members) != len(ids) || g.Leader == 0 || g.LeaseMS <= 0 {
+				return fmt.Errorf("%+v of epoch %d, coordinator %d, lease %d ms", g.Atomic.Members, g.Atomic.Epoch, g.Leader, g.LeaseMS)
+			}
+			return nil
+		})
+	}
+}
+
+// cutOff cuts all links between a node and these peers, both ways.
+func cutOff(t *testing.T, all map[core.NodeID]*inject.Injector, id core.NodeID, peers ...core.NodeID) {
+	t.Helper()
+	for _, peer := range peers {
+		hurt(t, all[id], fmt.Sprintf("links/%d/in", peer), `{"down":true}`)
+		hurt(t, all[id], fmt.Sprintf("links/%d/out", peer), `{"down":true}`)
+	}
+}
+
+func (c *cluster) rest(id core.NodeID) []core.NodeID {
+	return slices.DeleteFunc([]core.NodeID{1, 2, 3}, func(other core.NodeID) bool { return other == id })
+}
+
+// try submits one command with a deadline of its own.
+func try(n *Node, within time.Duration, command kv.Command) kv.Result {
+	var b kv.Batch
+	b.Reset(time.Now().Add(within))
+	call := b.Add()
+	call.Keyspace, call.Command = n.Keyspace("config"), command
+	n.Submit(&b)
+	b.Wait()
+	return call.Result
+}
+
+func TestAMemberThatIsCutOffIsLeftOutAndTakenBack(t *testing.T) {
+	c, all := newAtomic(t, kv.CreateKeyspace{})
+	for round, name := range []string{"a member", "the coordinator"} {
+		key := fmt.Sprint("k", round)
+		for _, n := range c.nodes {
+			mustSet(t, n, "config", key, "before")
+			mustGet(t, n, "config", key, "before")
+		}
+		lost := core.NodeID(atomicStatus(c.nodes[1]).Leader)
+		if round == 0 {
+			lost = c.rest(lost)[0]
+		}
+		rest := c.rest(lost)
+		cutOff(t, all, lost, rest...)
+		c.members(rest...)
+		for _, id := range rest {
+			mustSet(t, c.nodes[id], "config", key, "after")
+			mustGet(t, c.nodes[id], "config", key, "after")
+		}
+		if r := try(c.nodes[lost], 300*time.Millisecond, get(key)); r.Code == kv.OK {
+			t.Errorf("%s was left out, and answers %q", name, r.Value)
+		}
+		if r := try(c.nodes[lost], 300*time.Millisecond, set(key, "never")); r.Code == kv.OK {
+			t.Errorf("%s was left out, and acknowledges a write", name)
+		}
+		history := atomicStatus(c.nodes[rest[0]]).Atomic.History
+		if text := history[len(history)-1].Text; !strings.Contains(text, fmt.Sprintf("node %d is left out: its lease was over", lost)) {
+			t.Errorf("the history ends with %q", text)
+		}
+		hurt(t, all[lost], "faults", `{}`)
+		c.members(1, 2, 3)
+		for _, n := range c.nodes {
+			mustGet(t, n, "config", key, "after")
+		}
+	}
+}
+
+// A member that reaches the catalog renews its lease for ever. If the coordinator cannot reach it, writes must go on all the same.
+func TestAMemberThatOnlyTheCoordinatorMissesIsAnnouncedAndLeftOut(t *testing.T) {
+	c, all := newAtomic(t, kv.CreateKeyspace{})
+	coordinator := core.NodeID(atomicStatus(c.nodes[1]).Leader)
+	lost, third := c.rest(coordinator)[0], c.rest(coordinator)[1]
+	catalog := core.NodeID(c.nodes[1].table.Load().groups[keyspace.SystemGroup].leader.Load())
+	if catalog != third {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		if err := c.nodes[catalog].Handoff(ctx, uint64(keyspace.SystemGroup), uint32(third)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mustSet(t, c.nodes[lost], "config", "k", "before")
+	cutOff(t, all, lost, coordinator)
+	eventually(t, "the member is left out", func() error {
+		for _, change := range atomicStatus(c.nodes[coordinator]).Atomic.History {
+			if strings.Contains(change.Text, fmt.Sprintf("node %d is left out: it did not answer", lost)) {
+				return nil
+			}
+		}
+		return errors.New("not yet")
+	})
+	mustSet(t, c.nodes[coordinator], "config", "k", "after")
+	if r := try(c.nodes[lost], 300*time.Millisecond, get("k")); r.Code == kv.OK && string(r.Value) != "after" {
+		t.Errorf("who was left out answers %q", r.Value)
+	}
+	hurt(t, all[lost], "faults", `{}`)
+	c.members(1, 2, 3)
+	mustGet(t, c.nodes[lost], "config", "k", "after")
+}
+
+func TestADroppedAtomicKeyspaceLeavesNoViews(t *testing.T) {
+	c, _ := newAtomic(t, kv.CreateKeyspace{Shards: 3})
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	views := func() int { return len(c.nodes[1].table.Load().catalog.Views) }
+	if views() != 3 {
+		t.Errorf("%d views of 3 shards", views())
+	}
+	if err := c.nodes[1].DropKeyspace(ctx, "config"); err != nil {
+		t.Fatal(err)
+	}
+	if views() != 0 {
+		t.Errorf("%d views are left", views())
+	}
+}
+
+// A node that is stopped in order gives its lease back, so nobody waits for it; the keyspace goes on without it, and takes it
+// back when it is started again.
+func TestAtomicKeyspacesSurviveRestarts(t *testing.T) {
+	c, _ := newAtomic(t, kv.CreateKeyspace{})
+	mustSet(t, c.nodes[1], "config", "k", "0")
+	for id := core.NodeID(1); id <= 3; id++ {
+		c.close(id)
+		rest := c.rest(id)
+		mustSet(t, c.nodes[rest[0]], "config", "k", fmt.Sprint(id))
+		mustGet(t, c.nodes[rest[1]], "config", "k", fmt.Sprint(id))
+		c.start(id)
+		c.members(1, 2, 3)
+		mustGet(t, c.nodes[id], "config", "k", fmt.Sprint(id))
+	}
+	c.closeAll()
+	c.start(1, 2, 3)
+	c.members(1, 2, 3)
+	for _, n := range c.nodes {
+		mustGet(t, n, "config", "k", "3")
+	}
+}
