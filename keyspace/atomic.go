@@ -3,7 +3,7 @@ package keyspace
 import (
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/kv"
-	"github.com/gamutdb/gamut/machine"
+	"github.com/gamutdb/gamut/twophase"
 )
 
 // offersAtomic is Offers for keyspaces that write to all members of a view.
@@ -25,8 +25,8 @@ func readAtomic(view core.View, command *kv.Command, p Permit) (r kv.Result, ok,
 	if !p.Lease {
 		return kv.Result{}, false, false
 	}
-	r, needsLog = machine.Read(view, command, p.Now)
-	return r, !needsLog, needsLog
+	r, ok = twophase.Read(view, command, p.Now)
+	return r, ok, !ok
 }
 
 func reportAtomic(st twophase.Status, nodes map[core.ReplicaID]core.NodeID, now core.Time) kv.GroupStatus {

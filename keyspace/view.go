@@ -47,25 +47,25 @@ type View struct {
 	History []kv.ViewChange `json:"history,omitempty"`
 }
 
-// Members are what a configuration says.
-type Members struct {
+// Roster is what a configuration says.
+type Roster struct {
 	Epoch       uint64
 	Coordinator core.ReplicaID
 	// Members hold everything; Joiners are given everything and are not counted yet.
 	Members, Joiners []core.ReplicaID
 }
 
-// DecodeMembers reads a configuration of a group whose view the catalog holds.
-func DecodeMembers(config []byte) (Members, error) {
+// DecodeRoster reads a configuration of a group whose view the catalog holds.
+func DecodeRoster(config []byte) (Roster, error) {
 	c, err := twophase.DecodeConfig(config)
 	if err != nil {
-		return Members{}, fmt.Errorf("decode view: %w", err)
+		return Roster{}, fmt.Errorf("decode view: %w", err)
 	}
-	return Members{Epoch: c.Epoch, Coordinator: c.Coordinator, Members: c.Members, Joiners: c.Joiners}, nil
+	return Roster{Epoch: c.Epoch, Coordinator: c.Coordinator, Members: c.Members, Joiners: c.Joiners}, nil
 }
 
 // Without are the members that a configuration which follows this one leaves out.
-func (m *Members) Without(next *Members) (left []core.ReplicaID) {
+func (m *Roster) Without(next *Roster) (left []core.ReplicaID) {
 	for _, id := range m.Members {
 		if !slices.Contains(next.Members, id) {
 			left = append(left, id)
@@ -76,7 +76,7 @@ func (m *Members) Without(next *Members) (left []core.ReplicaID) {
 
 // Follows says what is wrong with a configuration as the one after m: members come from the members and joiners of the last view
 // alone, for nobody else holds what it held, and there is always one (trap T2.13).
-func (m *Members) Follows(next *Members) error {
+func (m *Roster) Follows(next *Roster) error {
 	known := func(id core.ReplicaID) bool { return slices.Contains(m.Members, id) || slices.Contains(m.Joiners, id) }
 	switch {
 	case next.Epoch != m.Epoch+1:

@@ -30,7 +30,7 @@ const (
 	// viewEvery is how often what could not be done is tried again.
 	viewEvery = 200 * time.Millisecond
 	// wishAge is how long a replica's wish is pursued that it has not repeated.
-	wishAge = core.Time(10e9)
+	wishAge = core.Time(3e9)
 	// announcedAge is after how long another replica's wish takes the place of an announcement; withdrawAge, after how long one
 	// is withdrawn.
 	announcedAge = core.Time(6e9)
@@ -40,9 +40,9 @@ const (
 // view is what this node's copy of the catalog says of a group's members, from table to table the same one until that changes.
 type view struct {
 	record  *keyspace.View
-	members keyspace.Members
+	members keyspace.Roster
 	// next is what is announced to follow; nil: nothing is.
-	next *keyspace.Members
+	next *keyspace.Roster
 	// since is when this node first knew the record.
 	since core.Time
 }
@@ -58,10 +58,10 @@ func (v *view) leaves(id core.ReplicaID) bool {
 // newView reads what the catalog says of a group.
 func newView(record *keyspace.View, now core.Time) (v *view, err error) {
 	v = &view{record: record, since: now}
-	if v.members, err = keyspace.DecodeMembers(record.Config); err != nil || record.Next == nil {
+	if v.members, err = keyspace.DecodeRoster(record.Config); err != nil || record.Next == nil {
 		return v, err
 	}
-	next, err := keyspace.DecodeMembers(record.Next)
+	next, err := keyspace.DecodeRoster(record.Next)
 	v.next = &next
 	return v, err
 }
@@ -254,7 +254,7 @@ func towards(record *keyspace.View, wanted []byte, stood core.Time, lapsed bool)
 // viewChange is a view and the one that is to follow.
 type viewChange struct {
 	shard    *shard
-	from, to keyspace.Members
+	from, to keyspace.Roster
 	// left are the nodes whose replicas are members no more.
 	left []core.NodeID
 }
@@ -263,10 +263,10 @@ func (n *Node) compareViews(g core.GroupID, w host.Wish) (c viewChange, err erro
 	if c.shard = n.table.Load().groups[g]; c.shard == nil {
 		return c, fmt.Errorf("group %d is not known here", g)
 	}
-	if c.from, err = keyspace.DecodeMembers(w.Told); err != nil {
+	if c.from, err = keyspace.DecodeRoster(w.Told); err != nil {
 		return c, err
 	}
-	if c.to, err = keyspace.DecodeMembers(w.Wanted); err != nil {
+	if c.to, err = keyspace.DecodeRoster(w.Wanted); err != nil {
 		return c, err
 	}
 	for _, id := range c.from.Without(&c.to) {
