@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"github.com/gamutdb/gamut/core"
-	"github.com/gamutdb/gamut/kv"
 )
 
 // String names the members and joiners.
