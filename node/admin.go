@@ -271,28 +271,37 @@ func (n *Node) Checkpoint(ctx context.Context, group uint64) (uint64, error) {
 		return 0, err
 	}
 	index := make(chan uint64, 1)
-	var refused error
-	err = n.onLoop(ctx, func(now host.Now) {
-		if refused = n.leads(s); refused == nil {
-			n.marks = append(n.marks, markWaiter{s.group, index})
-			n.host.Event(now, s.group, core.Checkpoint{})
-		}
+	defer n.inbox.call(func(host.Now) {
+		n.marks = slices.DeleteFunc(n.marks, func(w markWaiter) bool { return w.index == index })
 	})
-	if err = cmp.Or(err, refused); err != nil {
-		return 0, err
-	}
-	select {
-	case at := <-index:
-		return at, nil
-	case <-ctx.Done():
-		n.inbox.call(func(host.Now) {
-			n.marks = slices.DeleteFunc(n.marks, func(w markWaiter) bool { return w.index == index })
+	for waits := false; ; waits = true {
+		var refused error
+		err = n.onLoop(ctx, func(now host.Now) {
+			if refused = n.leads(s); refused != nil {
+				return
+			}
+			if !waits {
+				n.marks = append(n.marks, markWaiter{s.group, index})
+			}
+			n.host.Event(now, s.group, core.Checkpoint{})
 		})
-		return 0, kv.Errorf(kv.Unavailable, "the mark was not applied in time: %v", ctx.Err())
-	case <-n.loopEnded:
-		return 0, errStopped
+		if err = cmp.Or(err, refused); err != nil {
+			return 0, err
+		}
+		select {
+		case at := <-index:
+			return at, nil
+		case <-time.After(markAgain): // a leader that has only begun places none
+		case <-ctx.Done():
+			return 0, kv.Errorf(kv.Unavailable, "the mark was not applied in time: %v", ctx.Err())
+		case <-n.loopEnded:
+			return 0, errStopped
+		}
 	}
 }
+
+// markAgain is how long a mark is waited for before another one is asked for.
+const markAgain = time.Second
 
 func (n *Node) noteCheckpoint(g core.GroupID, index uint64) {
 	kept := n.marks[:0]
