@@ -85,6 +85,7 @@ func (n *node) boot() {
 			n.run(now, g, &r)
 		}
 	}
+	w.catalog.boot(n)
 	n.host.SetUnfit(n.unfit)
 	n.arrive(func(host.Now) {})
 	for _, peer := range w.nodes {
@@ -294,9 +295,9 @@ func (p *port) Reply(token uint64, r kv.Result) {
 	answer(r)
 }
 
-func (p *port) Configure(g core.GroupID, _ host.Wish) {
+func (p *port) Configure(g core.GroupID, wish host.Wish) {
 	n := (*node)(p)
-	n.w.fail(Invariant, "node %d asks for another configuration of group %d, and this world has no catalog", n.id, g)
+	n.w.catalog.wish(n, g, wish)
 }
 
 func (p *port) Note(g core.GroupID, note core.Note) {

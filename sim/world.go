@@ -59,6 +59,7 @@ type world struct {
 	clients []*client
 	faults  *strikes
 	checks  *checks
+	catalog *catalog
 	// crashed is told of each node that dies. Who has set it starts the node again.
 	crashed func(*node)
 	// eventsMax ends a run that does not come to rest; 0: it may go on.
@@ -123,7 +124,7 @@ func bareWorld(o Options) *world {
 	w := &world{options: o, rng: stream(o.Seed, "world", 0), byID: map[core.GroupID]*group{}}
 	w.trace.start(w, o.Trace, o.TraceLines)
 	w.checks = newChecks(w)
-	w.network = newNetwork(w)
+	w.network, w.catalog = newNetwork(w), newCatalog(w)
 	for i := range o.Nodes {
 		w.nodes = append(w.nodes, newNode(w, i))
 	}
@@ -150,6 +151,7 @@ func (w *world) newGroup(g int) *group {
 func (w *world) addGroup(g *group) {
 	w.groups = append(w.groups, g)
 	w.byID[g.id] = g
+	w.catalog.add(g)
 }
 
 // votersOf are the replicas of a group on some nodes, in order.

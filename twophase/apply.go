@@ -8,6 +8,7 @@ import (
 
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/kv"
+	"github.com/gamutdb/gamut/machine"
 )
 
 // position is how far a state has come: the number of a batch, the time of the latest one applied, and the sum of all.
@@ -16,6 +17,9 @@ type position struct {
 	time kv.HLC
 	sum  uint64
 }
+
+// Position is the batch in which a version was given.
+func Position(version uint64) uint64 { return machine.Position(version) }
 
 // metaSize is the size of the value at core.AppliedKey.
 const metaSize = 8 + 8 + 8

@@ -75,7 +75,7 @@ type member struct {
 	held                 []heldOutput
 	stamp                kv.HLC
 	unfit                bool
-	ahead                core.Time // of its wall clock
+	ahead, late          core.Time // how far its wall clock, and its other clock, are ahead
 	damaged              bool
 	told                 []byte // the catalog's word as it was told
 	lease                core.Time
@@ -103,6 +103,7 @@ type cluster struct {
 	cut      map[core.ReplicaID]bool
 	aside    map[string][]packet
 	requests core.RequestID
+	still    bool // stamps do not grow
 	out      strings.Builder
 	// onAnswer sees every answer.
 	onAnswer func(core.RequestID, kv.Result)
@@ -148,8 +149,10 @@ func (c *cluster) say(format string, args ...any) { fmt.Fprintf(&c.out, format+"
 func (c *cluster) step(m *member, event any) {
 	for again := true; again && m.replica != nil; {
 		var out core.Effects
-		m.stamp = max(m.stamp+1, kv.HLCOf(int64((c.now+m.ahead)/millisecond)))
-		in := core.Input{Now: c.now, Stamp: m.stamp, Rand: m.rand, View: m.state, Unfit: m.unfit, LeaseUntil: m.lease, Event: event}
+		if !c.still {
+			m.stamp = max(m.stamp+1, kv.HLCOf(int64((c.now+m.ahead)/millisecond)))
+		}
+		in := core.Input{Now: c.now + m.late, Stamp: m.stamp, Rand: m.rand, View: m.state, Unfit: m.unfit, LeaseUntil: m.lease, Event: event}
 		m.replica.Step(&in, &out)
 		again, event = out.Again, core.Again{}
 		c.emit(m, &out)

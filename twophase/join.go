@@ -64,8 +64,8 @@ func (r *Replica) onAlive(from core.ReplicaID, m Alive) {
 	}
 	p.heard = r.in.Now
 	p.sick = m.Sick
-	if p.member || l.opening {
-		return
+	if p.member || l.opening || r.applied < l.found {
+		return // what a joiner knows to be final is among what was found
 	}
 	if !m.Joined {
 		if !p.joined && p.sending == nil && len(r.out.State) == 0 {

@@ -17,8 +17,10 @@ type leadership struct {
 	// own is this replica's bit in votes, members are those of all members.
 	own, members uint64
 	next         uint64 // number of the next batch
-	time         kv.HLC // of the latest batch
-	queue        queue
+	// found is the last slot of the epochs before.
+	found uint64
+	time  kv.HLC // of the latest batch
+	queue queue
 	// announced is up to where the members were told that slots are final.
 	announced uint64
 	// expiring is the batch that ends keys and is not applied yet; 0: none.
@@ -136,7 +138,7 @@ func (r *Replica) settleDoubts(found []*FenceOK) {
 		}
 	}
 	r.resolve(final)
-	l.next, l.announced = last+1, 0
+	l.next, l.found, l.announced = last+1, last, 0
 	note := OpenedNote{Epoch: l.epoch}
 	for n := final + 1; n <= last; n++ {
 		if r.preparedByAll(found, n, final) {

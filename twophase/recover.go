@@ -56,26 +56,35 @@ func decodeHard(b []byte) (h hard, err error) {
 	return h, err
 }
 
+// era is the replica that wrote a slot, and the epoch in which it was filled last by then: what it held before that counts no more,
+// whatever becomes of the record that says so.
+type era struct {
+	self   core.ReplicaID
+	joined uint64
+}
+
 // appendSlot encodes a slot: up to where slots are final, and the batch.
-func appendSlot(b []byte, resolved uint64, batch []byte) []byte {
+func appendSlot(b []byte, e era, resolved uint64, batch []byte) []byte {
 	w := wire.Writer{B: append(b, recordVersion)}
+	w.Uint(uint64(e.self))
+	w.Uint(e.joined)
 	w.Uint(resolved)
 	w.B = append(w.B, batch...)
 	return w.B
 }
 
-func decodeSlot(rec core.Record) (s *slot, resolved uint64, err error) {
+func decodeSlot(rec core.Record) (s *slot, e era, resolved uint64, err error) {
 	r := wire.Reader{B: rec.Body}
 	version := r.Byte()
-	resolved = r.Uint()
+	e.self, e.joined, resolved = core.ReplicaID(r.Uint()), r.Uint(), r.Uint()
 	if r.Bad || version != recordVersion {
-		return nil, 0, errRecord
+		return nil, e, 0, errRecord
 	}
 	s = &slot{n: rec.Pos, aborted: rec.Kind == recordAborted}
 	if !s.aborted {
 		s.batch, err = decodeBatch(r.B)
 	}
-	return s, resolved, err
+	return s, e, resolved, err
 }
 
 // Writer is the replica that wrote the last of the records that say whose they are; 0: none does.
@@ -107,7 +116,7 @@ func (r *Replica) recover(e core.Recover) {
 	}
 	r.resolved = r.applied
 	r.slots.reset(r.applied)
-	final, lost := r.applied, e.Suspect
+	final, lost := r.applied, e.Suspect || !r.replayHard(e.Records)
 	for _, rec := range e.Records {
 		resolved, err := r.replay(rec)
 		lost = lost || err != nil
@@ -126,30 +135,35 @@ func (r *Replica) recover(e core.Recover) {
 	r.out.Again = r.applied < r.resolved
 }
 
-// replay puts a record back. What another replica wrote on this disk before is none of this one's, nor what it held itself before
-// it was filled anew.
+// replayHard takes the last record of its kind back; whole is false if it is not what was written. What another replica wrote on
+// this disk before is none of this one's (rule M5).
+func (r *Replica) replayHard(records []core.Record) (whole bool) {
+	for i := len(records) - 1; i >= 0; i-- {
+		if records[i].Kind != recordHard {
+			continue
+		}
+		h, err := decodeHard(records[i].Body)
+		if err == nil && h.self == r.self {
+			r.fenced, r.suspect, r.joined = h.fenced, h.suspect, h.joined
+		}
+		return err == nil
+	}
+	return true
+}
+
+// replay puts a slot back, unless it was written before this replica was filled anew.
 func (r *Replica) replay(rec core.Record) (resolved uint64, err error) {
 	if rec.Kind == recordHard {
-		h, err := decodeHard(rec.Body)
-		if err != nil {
-			return 0, err
-		}
-		if h.joined != r.joined || h.self != r.self {
-			r.slots.reset(r.applied)
-		}
-		r.fenced, r.suspect, r.joined = h.fenced, h.suspect, h.joined
-		if h.self != r.self {
-			r.fenced, r.suspect, r.joined = Config{}, false, 0
-		}
 		return 0, nil
 	}
-	s, resolved, err := decodeSlot(rec)
-	switch {
-	case rec.Kind != recordPrepared && rec.Kind != recordAborted:
+	if rec.Kind != recordPrepared && rec.Kind != recordAborted {
 		panic(fmt.Sprintf("twophase: log record of kind %d", rec.Kind))
-	case err != nil:
+	}
+	s, written, resolved, err := decodeSlot(rec)
+	if err != nil || written != (era{r.self, r.joined}) {
 		return 0, err
-	case s.n > r.applied:
+	}
+	if s.n > r.applied {
 		r.slots.put(s)
 	}
 	return resolved, nil

@@ -124,7 +124,7 @@ func (r *Replica) write(s *slot, resolved uint64) {
 	if s.aborted {
 		kind = recordAborted
 	}
-	r.out.Write(core.Record{Kind: kind, Pos: s.n, Body: appendSlot(nil, resolved, s.batch.raw)})
+	r.out.Write(core.Record{Kind: kind, Pos: s.n, Body: appendSlot(nil, era{r.self, r.joined}, resolved, s.batch.raw)})
 }
 
 // onAbort aborts a slot, whatever it holds, so that no late Prepare finds it empty (rule W2).
