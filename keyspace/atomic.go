@@ -32,7 +32,7 @@ func readAtomic(view core.View, command *kv.Command, p Permit) (r kv.Result, ok,
 func reportAtomic(st twophase.Status, nodes map[core.ReplicaID]core.NodeID, now core.Time) kv.GroupStatus {
 	role := "replica"
 	if st.Leads {
-		role = "coordinator"
+		role = "leader"
 	}
 	a := &kv.AtomicStatus{Epoch: st.Epoch, Fenced: st.Fenced, Members: nodesOf(st.Members, nodes), Joiners: nodesOf(st.Joiners, nodes),
 		InDoubt: st.Last - min(st.Last, st.Resolved), InDoubtMillis: int64(st.InDoubt) / 1e6, WaitingReads: st.WaitingReads, WaitingWrites: st.WaitingWrites}

@@ -102,20 +102,14 @@ func CheckName(name string) error {
 }
 
 func checkConsistency(c kv.Consistency) error {
-	if slices.Contains(built, c) {
+	if Known(c) {
 		return nil
 	}
-	if slices.Contains(kv.Consistencies, c) {
-		return kv.Errorf(kv.Unsupported, "consistency %q is known but not built yet; today there are %q", c, built)
-	}
-	return kv.Errorf(kv.Invalid, "consistency %q is not known; today there are %q", c, built)
+	return kv.Errorf(kv.Invalid, "consistency %q is not known; there are %q", c, kv.Consistencies)
 }
 
-// built are the consistencies that exist.
-var built = []kv.Consistency{kv.Linearizable, kv.Sequential, kv.Atomic, kv.Quorum, kv.Causal, kv.Eventual}
-
-// Built reports whether keyspaces of a consistency can be made.
-func Built(c kv.Consistency) bool { return slices.Contains(built, c) }
+// Known reports whether keyspaces of a consistency can be made.
+func Known(c kv.Consistency) bool { return slices.Contains(kv.Consistencies, c) }
 
 // Next are the lowest ids that were never given. They only grow, so that what is left of a dropped keyspace on some disk
 // is never taken for a part of a new one.

@@ -25,6 +25,8 @@ type catalog struct {
 	w     *world
 	views map[core.GroupID]*view
 	order []*view
+	// serves is the life in which each node follows the catalog and renews its lease.
+	serves []int
 }
 
 // view is what the catalog says of a group.
@@ -41,7 +43,9 @@ type view struct {
 	told, known []int
 }
 
-func newCatalog(w *world) *catalog { return &catalog{w: w, views: map[core.GroupID]*view{}} }
+func newCatalog(w *world) *catalog {
+	return &catalog{w: w, views: map[core.GroupID]*view{}, serves: make([]int, w.options.Nodes)}
+}
 
 // add begins with the configuration that a group was made with.
 func (c *catalog) add(g *group) {
@@ -67,18 +71,27 @@ func decodeView(word []byte) twophase.Config {
 
 // boot lets a node's copy of the catalog, which may have fallen back, speak to its replicas, and begins to renew its lease.
 func (c *catalog) boot(n *node) {
-	if len(c.order) == 0 {
+	for _, v := range c.order {
+		c.begin(n, v.g)
+	}
+}
+
+// begin lets a node's copy of the catalog speak to the replica of a group that it has begun to run.
+func (c *catalog) begin(n *node, g *group) {
+	v := c.views[g.id]
+	if v == nil {
 		return
 	}
-	for _, v := range c.order {
-		at := max(0, v.known[n.index]-n.rng.IntN(2))
-		v.told[n.index] = -1
-		if v.g.members[n.index] != 0 {
-			v.tell(n, at)
-		}
+	at := max(0, v.known[n.index]-n.rng.IntN(2))
+	v.told[n.index] = -1
+	if v.g.members[n.index] != 0 {
+		v.tell(n, at)
 	}
-	c.follow(n, n.life)
-	c.renew(n, n.life)
+	if c.serves[n.index] != n.life {
+		c.serves[n.index] = n.life
+		c.follow(n, n.life)
+		c.renew(n, n.life)
+	}
 }
 
 // tell steps a replica with a word of the catalog. A lease is no longer counted on once the word leaves the replica out.

@@ -14,7 +14,7 @@ const (
 	// answered: their clients are about to ask again, and a batch for each of the first few would keep the disks busy.
 	gather = core.Time(1e6)
 	// queueMax bounds the commands that wait for their turn or their votes, queueBytes the bytes of those that wait for their turn.
-	queueMax   = 4096
+	queueMax   = 16 << 10
 	queueBytes = 64 << 20
 )
 
