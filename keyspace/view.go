@@ -126,3 +126,18 @@ func (v *View) Changed(config []byte, change kv.ViewChange) *View {
 	history := append(slices.Clone(v.History), change)
 	return &View{Config: config, History: history[max(0, len(history)-historyMax):]}
 }
+
+// Leave is the configuration that follows when a member leaves of its own accord, to be filled when it is back; nil: it should stay.
+// A majority of the replicas stays in the view: if all nodes stop one after the other, the last one must not be left as
+// the only one that can begin again.
+func Leave(config []byte, id core.ReplicaID) []byte {
+	c, err := twophase.DecodeConfig(config)
+	replicas := len(c.Members) + len(c.Joiners)
+	stay := slices.DeleteFunc(slices.Clone(c.Members), func(other core.ReplicaID) bool { return other == id })
+	if err != nil || len(stay) == len(c.Members) || c.Coordinator == id || len(stay) < max(replicas/2+1, c.MinMembers) {
+		return nil
+	}
+	c.Epoch++
+	c.Members, c.Joiners = stay, append(c.Joiners, id)
+	return c.AppendTo(nil)
+}

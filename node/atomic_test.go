@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,9 +10,10 @@ import (
 	"time"
 
 	"github.com/gamutdb/gamut/core"
-	"github.com/gamutdb/gamut/keyspace"
+	"github.com/gamutdb/gamut/host"
 	"github.com/gamutdb/gamut/kv"
 	"github.com/gamutdb/gamut/lab/inject"
+	"github.com/gamutdb/gamut/twophase"
 )
 
 // newAtomic starts three nodes that can be attacked, with the keyspace config on all of them.
@@ -112,25 +114,18 @@ func TestAMemberThatIsCutOffIsLeftOutAndTakenBack(t *testing.T) {
 	}
 }
 
-// A member that reaches the catalog renews its lease for ever. If it and the coordinator cannot reach each other, one of them is left
-// out, and writes go on.
-func TestAMemberThatOnlyTheCoordinatorMissesIsAnnouncedAndLeftOut(t *testing.T) {
+// If the coordinator and a member cannot reach each other, one of them is left out, though both may reach the catalog.
+func TestACoordinatorAndAMemberThatMissEachOther(t *testing.T) {
 	c, all := newAtomic(t, kv.CreateKeyspace{})
 	coordinator := core.NodeID(atomicStatus(c.nodes[1]).Leader)
-	third := c.nodes[1].table.Load().groups[keyspace.SystemGroup].described().Nodes()[1] // it leads the catalog while all is well
-	if third == coordinator {
-		t.Fatalf("node %d leads the catalog and coordinates", third)
-	}
-	lost := 6 - third - coordinator
+	lost, third := c.rest(coordinator)[0], c.rest(coordinator)[1]
 	mustSet(t, c.nodes[lost], "config", "k", "before")
 	cutOff(t, all, lost, coordinator)
 	eventually(t, "one of them is left out", func() error {
-		for _, change := range atomicStatus(c.nodes[third]).Atomic.History {
-			if strings.Contains(change.Text, "is left out: it did not answer") {
-				return nil
-			}
+		if g := atomicStatus(c.nodes[third]); g.Atomic.Epoch == 1 || len(g.Atomic.Members) != 2 {
+			return fmt.Errorf("%+v", g.Atomic)
 		}
-		return fmt.Errorf("%+v", atomicStatus(c.nodes[third]).Atomic)
+		return nil
 	})
 	mustSet(t, c.nodes[third], "config", "k", "after")
 	for _, id := range []core.NodeID{lost, coordinator} {
@@ -141,6 +136,59 @@ func TestAMemberThatOnlyTheCoordinatorMissesIsAnnouncedAndLeftOut(t *testing.T) 
 	hurt(t, all[lost], "faults", `{}`)
 	c.members(1, 2, 3)
 	mustGet(t, c.nodes[lost], "config", "k", "after")
+}
+
+// A member whose node goes on renewing its lease is left out when that was announced and the announcement has stood; one that nobody
+// carries out any more is withdrawn.
+func TestAMemberWithALeaseIsLeftOutByAnnouncement(t *testing.T) {
+	c, _ := newAtomic(t, kv.CreateKeyspace{})
+	coordinator := core.NodeID(atomicStatus(c.nodes[1]).Leader)
+	n, member := c.nodes[coordinator], c.nodes[c.rest(coordinator)[0]]
+	sh := n.table.Load().byName["config"].shards[0]
+	self := sh.replicaOn(member.config.Node)
+	announced := func() bool { v := member.table.Load().views[sh.group]; return v.leaves(self) }
+	wish := func() host.Wish {
+		told := n.table.Load().views[sh.group].record.Config
+		before, err := twophase.DecodeConfig(told)
+		if err != nil {
+			t.Fatal(err)
+		}
+		without := func(id core.ReplicaID) bool { return id == self }
+		wanted := twophase.Config{Epoch: before.Epoch + 1, Coordinator: before.Coordinator, Members: slices.DeleteFunc(before.Members, without),
+			Joiners: append(before.Joiners, self), MinMembers: before.MinMembers}
+		return host.Wish{Told: told, Wanted: wanted.AppendTo(nil)}
+	}
+
+	n.Configure(sh.group, wish())
+	eventually(t, "it is announced", func() error {
+		if !announced() {
+			return errors.New("not yet")
+		}
+		return nil
+	})
+	eventually(t, "it is withdrawn", func() error {
+		if announced() {
+			member.withdraw(context.Background(), 0)
+			return errors.New("not yet") // while the wish is pursued, it is announced again
+		}
+		return nil
+	})
+	if g := atomicStatus(n); g.Atomic.Epoch != 1 || len(g.Atomic.Members) != 3 {
+		t.Fatalf("%+v, although the announcement was withdrawn again and again", g.Atomic)
+	}
+
+	w := wish()
+	eventually(t, "it is left out", func() error {
+		n.Configure(sh.group, w)
+		for _, change := range atomicStatus(n).Atomic.History {
+			if strings.Contains(change.Text, fmt.Sprintf("node %d is left out: it did not answer, though", member.config.Node)) {
+				return nil
+			}
+		}
+		return errors.New("not yet")
+	})
+	c.members(1, 2, 3)
+	mustSet(t, member, "config", "k", "v")
 }
 
 func TestADroppedAtomicKeyspaceLeavesNoViews(t *testing.T) {
@@ -159,14 +207,23 @@ func TestADroppedAtomicKeyspaceLeavesNoViews(t *testing.T) {
 	}
 }
 
-// A node that is stopped in order gives its lease back, so nobody waits for it; the keyspace goes on without it, and takes it
-// back when it is started again.
+// A node that is stopped in order gives its lease back and leaves the view, so nobody waits for it; the keyspace takes it back when
+// it is started again. When all stop, a majority stays in the view.
 func TestAtomicKeyspacesSurviveRestarts(t *testing.T) {
 	c, _ := newAtomic(t, kv.CreateKeyspace{})
 	mustSet(t, c.nodes[1], "config", "k", "0")
 	for id := core.NodeID(1); id <= 3; id++ {
 		c.close(id)
 		rest := c.rest(id)
+		eventually(t, "it has left", func() error {
+			if g := atomicStatus(c.nodes[rest[0]]); len(g.Atomic.Members) != 2 || g.Leader == 0 {
+				return fmt.Errorf("%+v", g.Atomic)
+			}
+			return nil
+		})
+		if history := atomicStatus(c.nodes[rest[0]]).Atomic.History; !strings.Contains(history[len(history)-1].Text, "is left out: it stops") {
+			t.Errorf("the history is %+v", history)
+		}
 		mustSet(t, c.nodes[rest[0]], "config", "k", fmt.Sprint(id))
 		mustGet(t, c.nodes[rest[1]], "config", "k", fmt.Sprint(id))
 		c.start(id)
@@ -174,7 +231,11 @@ func TestAtomicKeyspacesSurviveRestarts(t *testing.T) {
 		mustGet(t, c.nodes[id], "config", "k", fmt.Sprint(id))
 	}
 	c.closeAll()
-	c.start(1, 2, 3)
+	c.start(2, 3) // one of the three was the first to stop, and is not needed
+	for _, id := range []core.NodeID{2, 3} {
+		eventually(t, "the rest is enough", func() error { return submit(c.nodes[id], "config", get("k"))[0].Err() })
+	}
+	c.start(1)
 	c.members(1, 2, 3)
 	for _, n := range c.nodes {
 		mustGet(t, n, "config", "k", "3")

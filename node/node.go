@@ -238,6 +238,7 @@ func (n *Node) close(ctx context.Context) error {
 	if n.failed.Load() == nil {
 		n.handOver(ctx)
 		n.dropLease(ctx)
+		n.leaveViews(ctx)
 	}
 	n.serving.Lock()
 	n.silent = true
@@ -294,7 +295,11 @@ func (n *Node) handOverGroup(now host.Now, r running) int {
 	if r.led == nil || r.led.Leader() != r.shard.self {
 		return 0
 	}
+	v := n.table.Load().views[r.shard.group]
 	for _, m := range r.shard.space.descriptor.Shards[r.shard.index].Replicas {
+		if v != nil && !v.holds(m.Replica) {
+			continue
+		}
 		if p := n.peer(m.Node); p != nil && p.connected.Load() {
 			n.host.Event(now, r.shard.group, core.Handoff{To: m.Replica})
 			return 1

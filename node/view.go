@@ -190,7 +190,7 @@ func (n *Node) changeViews(ctx context.Context) {
 				n.wishes.close(g, open[g])
 			}
 		}
-		n.withdraw(ctx)
+		n.withdraw(ctx, withdrawAge)
 	}
 }
 
@@ -331,12 +331,46 @@ func (n *Node) told(c viewChange, why string) kv.ViewChange {
 	return kv.ViewChange{Epoch: c.to.Epoch, At: now.Wall, Node: uint32(n.config.Node), Text: strings.Join(parts, "; ")}
 }
 
-// withdraw takes back announcements that leave out a replica here and were not carried out.
-func (n *Node) withdraw(ctx context.Context) {
+// leaveViews lets the replicas here leave their views, so that nobody has to wait until they are missed. The lease was given back.
+func (n *Node) leaveViews(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, viewWithin)
+	defer cancel()
 	t := n.table.Load()
 	for g, v := range t.views {
 		sh := t.groups[g]
-		if v.next == nil || sh == nil || !v.leaves(sh.self) || n.clocks.mono()-v.since < withdrawAge {
+		if sh == nil || sh.self == 0 {
+			continue
+		}
+		wanted := keyspace.Leave(v.record.Config, sh.self)
+		if wanted == nil {
+			continue
+		}
+		if err := n.leaveView(ctx, g, host.Wish{Told: v.record.Config, Wanted: wanted}); err != nil {
+			n.log.Debug("a replica did not leave its view", "group", g, "error", err)
+		}
+	}
+}
+
+func (n *Node) leaveView(ctx context.Context, g core.GroupID, w host.Wish) error {
+	record, version, err := n.readView(ctx, g)
+	if err != nil || record == nil || !bytes.Equal(record.Config, w.Told) {
+		return err
+	}
+	c, err := n.compareViews(g, w)
+	if err != nil {
+		return err
+	}
+	given := []kv.Cond{{Kind: kv.CondAbsent, Key: keyspace.LeaseKey(n.config.Node)}}
+	_, err = n.writeView(ctx, g, version, record.Changed(w.Wanted, n.told(c, "it stops")), given)
+	return err
+}
+
+// withdraw takes back announcements that leave out a replica here and were not carried out for so long.
+func (n *Node) withdraw(ctx context.Context, age core.Time) {
+	t := n.table.Load()
+	for g, v := range t.views {
+		sh := t.groups[g]
+		if v.next == nil || sh == nil || !v.leaves(sh.self) || n.clocks.mono()-v.since < age {
 			continue
 		}
 		if err := n.withdrawOne(ctx, g, v); err != nil {
