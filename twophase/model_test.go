@@ -53,10 +53,10 @@ func (h *happened) String() string {
 	return strings.Join(list, "\n  ")
 }
 
-// still is a source of chance that has none.
+// still is a source of chance that always gives the same.
 type still struct{}
 
-func (still) Uint64() uint64 { return 0 }
+func (still) Uint64() uint64 { return 0x9e3779b97f4a7c15 }
 
 // newModel is a group whose first epoch has begun.
 func newModel(members, joiners int, left schedule, mutation Mutation) *modelled {
@@ -425,6 +425,38 @@ func TestEveryOrderOfEvents(t *testing.T) {
 				t.Errorf("not explored to the end")
 			}
 			t.Logf("%d states", states)
+		})
+	}
+}
+
+// TestModelFindsWrongRules plants the mistakes that a small schedule can show, the two wrong rules of recovery and of answering
+// among them: a model that lets one pass is none.
+func TestModelFindsWrongRules(t *testing.T) {
+	change := schedule{writes: 1, timeouts: 2, lapses: 1, changes: 1}
+	crash := schedule{writes: 1, crashes: 1, timeouts: 1, lapses: 1, lends: 1, changes: 1}
+	for _, c := range []struct {
+		mutation Mutation
+		members  int
+		left     schedule
+	}{
+		{FailAtTimeout, 2, change},
+		{CommitIfTold, 2, crash},
+		{VoteBeforeSync, 2, schedule{writes: 1, crashes: 1, timeouts: 1, lapses: 2, lends: 1, changes: 1}},
+		{AbortAlone, 2, change},
+		{ForgetAtRestart, 2, crash},
+		{ReadInFlight, 2, change},
+		{IgnoreLease, 2, change},
+		{SkipMember, 3, change},
+		{CommitUnvoted, 3, change},
+		{PrepareAnew, 2, change},
+		{KeepEpoch, 2, schedule{writes: 2, crashes: 1, timeouts: 1}},
+	} {
+		t.Run(c.mutation.String(), func(t *testing.T) {
+			states, _, broken := explore(newModel(c.members, 0, c.left, c.mutation), 200_000)
+			if broken == nil {
+				t.Fatalf("not found within %d states", states)
+			}
+			t.Logf("after %d states: %s\n  %s", states, broken.broken, broken.how)
 		})
 	}
 }
