@@ -34,7 +34,36 @@ func directedTwophase(needs func(*Faults)) twophaseSwarm {
 var twophaseMutations = map[twophase.Mutation]struct {
 	by    []Kind
 	swarm twophaseSwarm
-}{}
+}{
+	// Votes are late, and the coordinator is gone before the abortion is heard of.
+	twophase.FailAtTimeout: {[]Kind{Durability, Linearizability}, directedTwophase(func(f *Faults) {
+		f.Straggle, f.Crash, f.SlowLink, f.SyncSlow, f.Cut = 0.3, 400*Millisecond, 400*Millisecond, 600*Millisecond, 500*Millisecond
+	})},
+	twophase.CommitIfTold: {[]Kind{Divergence, Durability, Linearizability}, anyTwophase},
+	// What is answered and not on disk is lost by the power of all.
+	twophase.VoteBeforeSync: {[]Kind{Divergence, Durability, Invariant, Linearizability}, directedTwophase(func(f *Faults) {
+		f.Crash, f.CrashAll, f.SyncMax = 300*Millisecond, Second, 30*Millisecond
+	})},
+	twophase.AbortAlone: {[]Kind{Divergence, Linearizability}, anyTwophase},
+	// Messages of earlier epochs come late.
+	twophase.ObeyAll: {[]Kind{Divergence, Durability, Invariant}, directedTwophase(func(f *Faults) {
+		f.Straggle, f.SlowLink, f.Crash, f.Cut = 0.2, 500*Millisecond, 500*Millisecond, 500*Millisecond
+	})},
+	twophase.PrepareAnew: {[]Kind{Divergence, Durability, Invariant}, directedTwophase(func(f *Faults) {
+		f.Straggle, f.SlowLink, f.SyncSlow, f.Cut = 0.2, 400*Millisecond, 500*Millisecond, 500*Millisecond
+	})},
+	twophase.ForgetAtRestart: {[]Kind{Divergence, Linearizability}, anyTwophase},
+	twophase.JoinEarly:       {[]Kind{Invariant}, anyTwophase},
+	twophase.EvaluateAtOnce:  {[]Kind{Linearizability}, anyTwophase},
+	twophase.ReadInFlight:    {[]Kind{Linearizability}, anyTwophase},
+	twophase.KeepEpoch:       {[]Kind{Divergence, Invariant}, anyTwophase},
+	twophase.IgnoreLease:     {[]Kind{Linearizability}, anyTwophase},
+	twophase.SkipMember:      {[]Kind{Divergence, Invariant, Linearizability}, anyTwophase},
+	twophase.ExecuteTwice:    {[]Kind{Durability, Linearizability}, anyTwophase},
+	twophase.CommitUnvoted:   {[]Kind{Invariant, Linearizability}, anyTwophase},
+	// The referee knows no times to live. Its script in package twophase shows it.
+	twophase.ExpireByLogTime: {nil, anyTwophase},
+}
 
 // TestTwophaseMutations plants each bug that package twophase knows; a checker that lets one pass is broken.
 func TestTwophaseMutations(t *testing.T) {
