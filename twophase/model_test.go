@@ -3,6 +3,7 @@ package twophase
 import (
 	"bytes"
 	"encoding/binary"
+	"flag"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -53,10 +54,10 @@ func (h *happened) String() string {
 	return strings.Join(list, "\n  ")
 }
 
-// still is a source of chance that has none.
+// still is a source of chance that always gives the same.
 type still struct{}
 
-func (still) Uint64() uint64 { return 0 }
+func (still) Uint64() uint64 { return 0x9e3779b97f4a7c15 }
 
 // newModel is a group whose first epoch has begun.
 func newModel(members, joiners int, left schedule, mutation Mutation) *modelled {
@@ -407,16 +408,25 @@ var models = []struct {
 	name             string
 	members, joiners int
 	left             schedule
+	deep             bool // it takes minutes
 }{
-	{"two members, one write, a crash and a change", 2, 0, schedule{writes: 1, crashes: 1, timeouts: 1, lapses: 1, lends: 1, changes: 1}},
-	{"two members, two writes and a change", 2, 0, schedule{writes: 2, timeouts: 1, lapses: 1, changes: 1}},
-	{"three members, one write and a change", 3, 0, schedule{writes: 1, timeouts: 1, lapses: 1, changes: 1}},
+	{"two members, one write and a change", 2, 0, schedule{writes: 1, timeouts: 1, lapses: 1, changes: 1}, false},
+	{"two members, one write, a crash and a change", 2, 0, schedule{writes: 1, crashes: 1, timeouts: 1, lapses: 1, lends: 1, changes: 1}, false},
+	{"two members, two writes and a change", 2, 0, schedule{writes: 2, timeouts: 1, lapses: 1, changes: 1}, true},
+	{"three members, one write and a change", 3, 0, schedule{writes: 1, timeouts: 1, lapses: 1, changes: 1}, true},
+	{"a member, a joiner, one write and a change", 1, 1, schedule{writes: 1, timeouts: 1, lends: 1, changes: 1}, true},
+	{"two members, one write, a crash and two changes", 2, 0, schedule{writes: 1, crashes: 1, timeouts: 2, lapses: 1, lends: 1, changes: 2}, true},
 }
+
+var deepFlag = flag.Bool("deep", false, "explore the larger schedules, too")
 
 // TestEveryOrderOfEvents is rule W8, and W1 to W5 with it, over all orders of small schedules.
 func TestEveryOrderOfEvents(t *testing.T) {
 	for _, c := range models {
 		t.Run(c.name, func(t *testing.T) {
+			if c.deep && !*deepFlag {
+				t.Skip("needs -deep")
+			}
 			states, whole, broken := explore(newModel(c.members, c.joiners, c.left, NoMutation), 5_000_000)
 			if broken != nil {
 				t.Fatalf("%s\n  %s", broken.broken, broken.how)
@@ -425,6 +435,38 @@ func TestEveryOrderOfEvents(t *testing.T) {
 				t.Errorf("not explored to the end")
 			}
 			t.Logf("%d states", states)
+		})
+	}
+}
+
+// TestModelFindsWrongRules plants the mistakes that a small schedule can show, the two wrong rules of recovery and of answering
+// among them: a model that lets one pass is none.
+func TestModelFindsWrongRules(t *testing.T) {
+	change := schedule{writes: 1, timeouts: 2, lapses: 1, changes: 1}
+	crash := schedule{writes: 1, crashes: 1, timeouts: 1, lapses: 1, lends: 1, changes: 1}
+	for _, c := range []struct {
+		mutation Mutation
+		members  int
+		left     schedule
+	}{
+		{FailAtTimeout, 2, change},
+		{CommitIfTold, 2, crash},
+		{VoteBeforeSync, 2, schedule{writes: 1, crashes: 1, timeouts: 1, lapses: 2, lends: 1, changes: 1}},
+		{AbortAlone, 2, change},
+		{ForgetAtRestart, 2, crash},
+		{ReadInFlight, 2, change},
+		{IgnoreLease, 2, change},
+		{SkipMember, 3, change},
+		{CommitUnvoted, 3, change},
+		{PrepareAnew, 2, change},
+		{KeepEpoch, 2, schedule{writes: 2, crashes: 1, timeouts: 1}},
+	} {
+		t.Run(c.mutation.String(), func(t *testing.T) {
+			states, _, broken := explore(newModel(c.members, 0, c.left, c.mutation), 200_000)
+			if broken == nil {
+				t.Fatalf("not found within %d states", states)
+			}
+			t.Logf("after %d states: %s\n  %s", states, broken.broken, broken.how)
 		})
 	}
 }

@@ -155,6 +155,11 @@ func (r *Replica) abortHere(n uint64) *slot {
 
 // onHeartbeat hears that the coordinator lives, and how far slots are final.
 func (r *Replica) onHeartbeat(from core.ReplicaID, m Heartbeat) {
+	if r.suspect && m.Epoch > r.fenced.Epoch {
+		// It may have lost what it obeyed, and says so to whoever seems to coordinate.
+		r.out.Send(from, Alive{Epoch: m.Epoch, Sick: true})
+		return
+	}
 	if !r.heeds(from, m.Epoch) {
 		return
 	}
