@@ -155,7 +155,11 @@ type (
 	// Reconfigure asks the leader to make these replicas the voters of the group, and those its learners, who are given the
 	// log and decide nothing. It is answered by nothing but the group's configuration, when it says so: whoever wants it
 	// asks again until then.
-	Reconfigure struct{ Voters, Learners []ReplicaID }
+	// Preferred is the voter that should lead; 0: as before.
+	Reconfigure struct {
+		Voters, Learners []ReplicaID
+		Preferred        ReplicaID
+	}
 	// Configured tells what the catalog says of the group, in the protocol's own encoding: who its members are now. It comes
 	// after Start or Recover, and again whenever the catalog says something else; never an older word after a newer one.
 	Configured struct{ Config []byte }

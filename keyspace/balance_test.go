@@ -136,3 +136,23 @@ func TestAMoveThatIsTurnedAgainAndAgainIsRefused(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestLeadersAreSpread takes a node out and another one in: the one that came has no leaders at first, since replicas are moved
+// where they are followed; in the end each node should lead as many shards as the others, give or take one.
+func TestLeadersAreSpread(t *testing.T) {
+	nodes := []core.NodeID{1, 2, 3, 4}
+	c := catalogOf(t, three, kv.CreateKeyspace{Name: "a", Shards: 8}, kv.CreateKeyspace{Name: "b", Shards: 4, Consistency: kv.Sequential})
+	c.Nodes[1] = Node{State: NodeLeaving}
+	if _, stuck := carryOut(t, c, nodes); len(stuck) > 0 {
+		t.Fatalf("stuck %q", stuck)
+	}
+	counts := map[core.NodeID]int{}
+	for _, d := range c.Keyspaces {
+		for i := range d.Shards {
+			counts[d.Shards[i].leads()]++
+		}
+	}
+	if counts[2] != 4 || counts[3] != 4 || counts[4] != 4 {
+		t.Errorf("leaders by node: %v", counts)
+	}
+}

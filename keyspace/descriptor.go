@@ -87,6 +87,9 @@ func (s *Shard) On(node core.NodeID) core.ReplicaID {
 	return 0
 }
 
+// leads is the node whose replica should lead.
+func (s *Shard) leads() core.NodeID { return s.Nodes()[s.Preferred] }
+
 // Nodes maps each replica to its node.
 func (s *Shard) Nodes() map[core.ReplicaID]core.NodeID {
 	nodes := make(map[core.ReplicaID]core.NodeID, len(s.Replicas))

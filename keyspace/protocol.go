@@ -100,13 +100,13 @@ func Causal(c kv.Consistency) bool { return c == kv.Causal || c == kv.Eventual }
 
 // Members are the replicas that vote in a group and those that only learn, as its log says; settled says that this is
 // committed and no change is under way; ok is false for a protocol whose members do not change by its log.
-func Members(r core.Replica) (voters, learners []core.ReplicaID, settled, ok bool) {
+func Members(r core.Replica) (now core.Reconfigure, settled, ok bool) {
 	p, ok := r.(*paxos.Replica)
 	if !ok {
-		return nil, nil, false, false
+		return now, false, false
 	}
-	voters, learners, settled = p.Members()
-	return voters, learners, settled, true
+	now, settled = p.Members()
+	return now, settled, true
 }
 
 // Writer is the replica that wrote the last of the records that say whose they are; 0: none does.

@@ -111,7 +111,8 @@ type Move struct {
 	Shard    int    `json:"shard"`
 	From     uint32 `json:"from"`
 	To       uint32 `json:"to"`
-	// Nodes are where the shard's replicas are in the end.
+	// Nodes are where the shard's replicas are in the end; the first should lead. From and To are the same two leaders when
+	// no replica moves.
 	Nodes []uint32 `json:"nodes"`
 	Why   string   `json:"why"`
 }
@@ -165,7 +166,9 @@ type NodeStatus struct {
 	Addresses map[string]string `json:"addresses"` // http, peer, redis, memcached
 	Up        bool              `json:"up"`
 	// State is "leaving" while the node's replicas are moved away, then "drained"; empty: a full member.
-	State     string    `json:"state,omitempty"`
+	State string `json:"state,omitempty"`
+	// Zone is what may fail at once with other nodes in it, as the node was told at its start.
+	Zone      string    `json:"zone,omitempty"`
 	LastSeen  time.Time `json:"lastSeen"`
 	RTTMicros int64     `json:"rttMicros"`
 	// SkewMillis is the peer's clock minus this node's.

@@ -38,7 +38,7 @@ import (
 //	empty R from I         lose R's state, which alone had the blocks before I; R will be suspect
 //	handoff A to B         ask A to hand over                      down A B     A's connection to B broke
 //	unfit R, reluctant R, fit R   what R's node says of itself
-//	reconfigure R to V... [teaching L...]   ask R to make these the voters, and those learners
+//	reconfigure R to V... [teaching L...] [preferring V]   ask R to make these the voters, and those learners
 //	status, log R..., state R K
 func TestScripts(t *testing.T) {
 	paths, err := filepath.Glob("testdata/*.txt")
@@ -166,12 +166,17 @@ func (s *script) run(command string, args []string) {
 	case "reconfigure":
 		var e core.Reconfigure
 		list := &e.Voters
-		for _, a := range args[2:] {
-			if a == "teaching" {
+		for i, a := range args[2:] {
+			switch {
+			case a == "teaching":
 				list = &e.Learners
-				continue
+			case a == "preferring":
+				list = new([]core.ReplicaID)
+			case args[1+i] == "preferring":
+				e.Preferred = s.at(a).id
+			default:
+				*list = append(*list, s.at(a).id)
 			}
-			*list = append(*list, s.at(a).id)
 		}
 		c.step(s.at(args[0]), e)
 	case "handoff":
