@@ -147,6 +147,7 @@ func (n *Node) endLeftovers(t *table) {
 func (n *Node) endReplica(now host.Now, r running) {
 	r.shard.readUntil.Store(0)
 	r.shard.safe.Store(0)
+	n.alarms.clear(outAlarm(r.shard.group))
 	n.host.Remove(now, r.shard.group)
 	r.state.closeLent()
 	n.dropState(r.shard.group)

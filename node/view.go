@@ -102,6 +102,8 @@ func (n *Node) followViews(now host.Now) {
 		if bytes.Equal(r.told, v.record.Config) {
 			continue
 		}
+		n.judgeAlarm(outAlarm(r.shard.group), !v.holds(r.shard.self), fmt.Sprintf("the replica of keyspace %s shard %d here is left out of its view; it refuses reads until it is filled, which begins when the coordinator reaches it",
+			r.shard.space.keyspace.Name, r.shard.index))
 		r.told = v.record.Config
 		if !v.holds(r.shard.self) {
 			n.host.SetLease(now, r.shard.group, 0)
@@ -118,6 +120,9 @@ func (n *Node) followViews(now host.Now) {
 		}
 	}
 }
+
+// outAlarm is raised while a replica here is left out.
+func outAlarm(g core.GroupID) string { return fmt.Sprint("left out of group ", g) }
 
 // wishes are what replicas here want the catalog to say.
 type wishes struct {
