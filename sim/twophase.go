@@ -39,10 +39,17 @@ func Twophase(options twophase.Options, minMembers int) Protocol {
 		Look:     lookTwophase,
 		Position: twophase.Position,
 		Views:    true,
+		Rests:    restsTwophase,
 		// What only one member holds is lost with its disk, and a view may have shrunk to it. The catalog changes who takes part by
 		// itself.
 		Bear: func(f *Faults) { f.Damage, f.Wipe, f.Change = 0, 0, 0 },
 	}
+}
+
+// restsTwophase: in the end all are members again, nothing is in doubt, and nobody waits for a key.
+func restsTwophase(r core.Replica) bool {
+	s := r.(*twophase.Replica).Status()
+	return len(s.Joiners) == 0 && s.Fenced == s.Epoch && s.Last == s.Applied && !s.Suspect && s.WaitingReads+s.WaitingWrites == 0
 }
 
 func lookTwophase(r core.Replica) Inside {
