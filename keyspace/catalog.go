@@ -40,6 +40,8 @@ type Node struct {
 	// Addresses are where it can be reached: http, peer, redis, memcached.
 	Addresses map[string]string `json:"addresses"`
 	State     NodeState         `json:"state,omitempty"`
+	// Zone is what may fail at once with others in it.
+	Zone string `json:"zone,omitempty"`
 	// Ticket is what the node asked to join with: asked twice, it is given one id. Its disk is known when it first serves.
 	Ticket string `json:"ticket,omitempty"`
 }

@@ -84,6 +84,9 @@ func (s *Shard) On(node core.NodeID) core.ReplicaID {
 	return 0
 }
 
+// leads is the node whose replica should lead.
+func (s *Shard) leads() core.NodeID { return s.Nodes()[s.Preferred] }
+
 // Nodes maps each replica to its node.
 func (s *Shard) Nodes() map[core.ReplicaID]core.NodeID {
 	nodes := make(map[core.ReplicaID]core.NodeID, len(s.Replicas))
@@ -172,7 +175,8 @@ func ShardOf(key []byte, shards int) int {
 
 // Keyspace is what the doors see of the descriptor.
 func (d *Descriptor) Keyspace() *kv.Keyspace {
-	return &kv.Keyspace{Name: d.Name, ID: d.ID, Consistency: d.Consistency, Shards: len(d.Shards), ShardOf: d.shardOf(),
+	return &kv.Keyspace{Name: d.Name, ID: d.ID, Consistency: d.Consistency, Shards: len(d.Shards),
+		Replicas: len(d.Shards[0].Ends()), ShardOf: d.shardOf(), Binding: d.binding([16]byte{}, 0),
 		MergeTokens: MergeTokens(d.Consistency)}
 }
 

@@ -11,8 +11,8 @@ import (
 // read: Move names the new members beside the old ones, so that their nodes start replicas; then the group's leader makes
 // them its voters, by the group's own log; then Moved forgets the old ones, whose nodes drop what they hold.
 
-// Move is the descriptor with a change of one shard begun: in the end its replicas live on these nodes. Those that are
-// there stay, others get new ids. founders is what the first members were started with.
+// Move is the descriptor with a change of one shard begun: in the end its replicas live on these nodes, of which the first
+// should lead, if the protocol has leaders. Those that are there stay, others get new ids. founders is what the first members were started with.
 func (d *Descriptor) Move(shard int, nodes []core.NodeID, founders []byte) (*Descriptor, error) {
 	s := &d.Shards[shard]
 	switch {
@@ -42,6 +42,7 @@ func (d *Descriptor) Move(shard int, nodes []core.NodeID, founders []byte) (*Des
 		}
 		m.Target = append(m.Target, id)
 	}
+	m.Preferred = m.Target[0]
 	if len(m.Replicas) > 2*ReplicasMax {
 		return nil, kv.Errorf(kv.Busy, "shard %d of %s would have %d replicas meanwhile; retry when a move is over", shard, d.Name, len(m.Replicas))
 	}
@@ -62,9 +63,6 @@ func (d *Descriptor) Moved(shard int) *Descriptor {
 	m := &moved.Shards[shard]
 	m.Epoch++
 	m.Replicas = slices.DeleteFunc(m.Replicas, func(r Member) bool { return !slices.Contains(m.Target, r.Replica) })
-	if !slices.Contains(m.Target, m.Preferred) {
-		m.Preferred = m.Target[0]
-	}
 	m.Target = nil
 	return moved
 }

@@ -107,12 +107,18 @@ func FirstNext() Next { return Next{Keyspace: 1, Group: SystemGroup + 1} }
 // Plan places a new keyspace on nodes, in the order given: each shard begins one node further, and its first replica is
 // the preferred leader, so that replicas and leaders spread evenly. It returns the ids for the next keyspace.
 func Plan(spec kv.CreateKeyspace, nodes []core.NodeID, next Next) (*Descriptor, Next, error) {
+	return Zones(nil).Plan(spec, nodes, next)
+}
+
+// Plan is the function of that name, with the replicas of each shard in as many zones as there are.
+func (z Zones) Plan(spec kv.CreateKeyspace, nodes []core.NodeID, next Next) (*Descriptor, Next, error) {
 	if err := checkSpec(&spec, len(nodes)); err != nil {
 		return nil, next, err
 	}
 	d := &Descriptor{Format: descriptorFormat, Name: spec.Name, ID: next.Keyspace, Consistency: spec.Consistency,
 		Terms: termsOf(&spec), Shards: make([]Shard, spec.Shards)}
 	d.Format = d.format()
+	nodes = z.interleave(nodes)
 	for i := range d.Shards {
 		// Beginning with the group's number spreads keyspaces of one shard, too. Ranges begin with the first node, so that
 		// one can tell from a key where it lies: on the node of its range and on those behind it.
@@ -120,17 +126,25 @@ func Plan(spec kv.CreateKeyspace, nodes []core.NodeID, next Next) (*Descriptor, 
 		if d.Terms.Partitioner != "" {
 			first = i % len(nodes)
 		}
-		d.Shards[i] = place(next.Group, nodes, first, spec.Replicas)
+		d.Shards[i] = z.place(next.Group, nodes, first, spec.Replicas)
 		next.Group++
 	}
 	next.Keyspace++
 	return d, next, nil
 }
 
-func place(group core.GroupID, nodes []core.NodeID, first, replicas int) Shard {
+func (z Zones) place(group core.GroupID, nodes []core.NodeID, first, replicas int) Shard {
 	s := Shard{Group: group, Preferred: 1}
+	left := slices.Concat(nodes[first:], nodes[:first])
 	for i := range replicas {
-		s.Replicas = append(s.Replicas, Member{core.ReplicaID(i + 1), nodes[(first+i)%len(nodes)]})
+		at := 0
+		for j, n := range left {
+			if z.crowd(&s, n, 0) < z.crowd(&s, left[at], 0) {
+				at = j
+			}
+		}
+		s.Replicas = append(s.Replicas, Member{core.ReplicaID(i + 1), left[at]})
+		left = slices.Delete(left, at, at+1)
 	}
 	return s
 }
@@ -138,5 +152,5 @@ func place(group core.GroupID, nodes []core.NodeID, first, replicas int) Shard {
 // System is the catalog's own descriptor: a voter on every node.
 func System(nodes []core.NodeID) *Descriptor {
 	return &Descriptor{Format: descriptorFormat, Name: SystemName, Consistency: kv.Linearizable,
-		Shards: []Shard{place(SystemGroup, nodes, 0, len(nodes))}}
+		Shards: []Shard{Zones(nil).place(SystemGroup, nodes, 0, len(nodes))}}
 }

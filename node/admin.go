@@ -73,7 +73,7 @@ func (n *Node) tryCreate(ctx context.Context, spec kv.CreateKeyspace, before *ke
 		}
 		return nil, false, kv.Errorf(kv.Exists, "keyspace %q exists already", spec.Name)
 	}
-	d, after, err := keyspace.Plan(spec, n.placeable(), next.Next)
+	d, after, err := n.table.Load().catalog.Zones().Plan(spec, n.placeable(), next.Next)
 	if err != nil {
 		return nil, false, err
 	}
@@ -217,7 +217,8 @@ func (n *Node) register(ctx context.Context) {
 
 func (n *Node) registerOnce(ctx context.Context) error {
 	key := keyspace.NodeKey(n.config.Node)
-	mine := keyspace.Node{Store: keyspace.StoreID(n.identity.Store), Addresses: map[string]string{"peer": n.config.Cluster[n.config.Node]}}
+	mine := keyspace.Node{Store: keyspace.StoreID(n.identity.Store), Zone: n.config.Zone,
+		Addresses: map[string]string{"peer": n.config.Cluster[n.config.Node]}}
 	for door, addr := range n.config.Advertise {
 		mine.Addresses[door] = addr
 	}

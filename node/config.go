@@ -31,6 +31,8 @@ type Config struct {
 	Joined *Membership
 	// Listen is where this node waits for its peers; default: its own entry in Cluster.
 	Listen string
+	// Zone is what may fail at once with others in it; empty is a zone like any other.
+	Zone string
 	// Advertise holds the addresses of the doors for the catalog, by name: http, redis, memcached.
 	Advertise map[string]string
 	// Version is the program's, for the status.

@@ -75,8 +75,8 @@ func (c *cluster) votesInCatalog(id core.NodeID) {
 		replica := n.table.Load().groups[keyspace.SystemGroup].self
 		found := errors.New("not yet")
 		err := n.onLoop(context.Background(), func(host.Now) {
-			voters, _, settled, _ := keyspace.Members(n.host.Replica(keyspace.SystemGroup))
-			for _, v := range voters {
+			have, settled, _ := keyspace.Members(n.host.Replica(keyspace.SystemGroup))
+			for _, v := range have.Voters {
 				if v == replica && settled {
 					found = nil
 				}

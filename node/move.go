@@ -80,10 +80,10 @@ func (n *Node) pushMoves(now host.Now) (over []*shard, drained []core.NodeID) {
 		if r.shard.group == keyspace.SystemGroup && !n.catalogCurrent(now) {
 			continue
 		}
-		voters, learners, settled, ok := keyspace.Members(n.host.Replica(r.shard.group))
+		have, settled, ok := keyspace.Members(n.host.Replica(r.shard.group))
 		switch {
 		case !ok:
-		case !settled || !equalSets(voters, want.Voters) || !equalSets(learners, want.Learners):
+		case !settled || !reached(have, want):
 			n.host.Event(now, r.shard.group, want)
 		case r.shard.group == keyspace.SystemGroup:
 			drained = n.drained()
@@ -127,9 +127,14 @@ func (n *Node) wanted(sh *shard) (want core.Reconfigure) {
 	if c := n.table.Load().catalog; sh.group == keyspace.SystemGroup && c.System != nil {
 		want.Voters, want.Learners = c.SystemMembers()
 	} else {
-		want.Voters = sh.described().Target
+		want.Voters, want.Preferred = sh.described().Target, sh.described().Preferred
 	}
 	return want
+}
+
+func reached(have, want core.Reconfigure) bool {
+	return equalSets(have.Voters, want.Voters) && equalSets(have.Learners, want.Learners) &&
+		(want.Preferred == 0 || have.Preferred == want.Preferred)
 }
 
 func equalSets(a, b []core.ReplicaID) bool {

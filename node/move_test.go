@@ -141,3 +141,23 @@ func TestMovesThatCannotBeAreRefused(t *testing.T) {
 		t.Error("a refused move changed the shard")
 	}
 }
+
+// TestWhoIsNamedFirstLeads names the members that a shard has, another one first: no replica moves, and that one leads soon.
+func TestWhoIsNamedFirstLeads(t *testing.T) {
+	c := newCluster(t, 3)
+	c.start(1, 2, 3)
+	c.ready()
+	c.create(1, kv.CreateKeyspace{Name: "led"})
+	c.hasKeyspace("led")
+	mustSet(t, c.nodes[1], "led", "k", "v")
+	for _, first := range []uint32{2, 3} {
+		c.move("led", 0, append([]uint32{first}, 1))
+		eventually(t, fmt.Sprintf("node %d leads", first), func() error {
+			if leader := c.nodes[1].table.Load().byName["led"].shards[0].leader.Load(); leader != first {
+				return fmt.Errorf("node %d leads", leader)
+			}
+			return nil
+		})
+		mustGet(t, c.nodes[1], "led", "k", "v")
+	}
+}

@@ -32,7 +32,7 @@ func (n *Node) Status() kv.Status {
 	}
 	s.Ready = s.NotReady == ""
 	t := n.table.Load()
-	s.Nodes = n.nodeStatus(t)
+	s.Nodes, s.Reads = n.nodeStatus(t), t.readAges()
 	ctx, cancel := context.WithTimeout(context.Background(), statusWithin)
 	defer cancel()
 	var groups []kv.GroupStatus
@@ -53,7 +53,8 @@ func (n *Node) nodeStatus(t *table) []kv.NodeStatus {
 	var list []kv.NodeStatus
 	now := n.clocks.mono()
 	for _, id := range n.nodes() {
-		s := kv.NodeStatus{Node: uint32(id), Addresses: t.catalog.Nodes[id].Addresses, State: string(t.catalog.Nodes[id].State)}
+		s := kv.NodeStatus{Node: uint32(id), Addresses: t.catalog.Nodes[id].Addresses, State: string(t.catalog.Nodes[id].State),
+			Zone: t.catalog.Nodes[id].Zone}
 		if s.Addresses == nil {
 			s.Addresses = map[string]string{"peer": n.config.Cluster[id]}
 		}

@@ -16,11 +16,14 @@ func (r *Replica) onReconfigure(e core.Reconfigure) {
 	if r.role != Leader || len(e.Voters) == 0 {
 		return
 	}
-	r.lead.target = &members{ordered(e.Voters), without(ordered(e.Learners), e.Voters)}
+	r.lead.target = &members{ordered(e.Voters), without(ordered(e.Learners), e.Voters), e.Preferred}
 }
 
-// members are who is to have the log, in order of ids.
-type members struct{ voters, learners []core.ReplicaID }
+// members are who is to have the log, in order of ids, and which of the voters should lead; 0: as before.
+type members struct {
+	voters, learners []core.ReplicaID
+	preferred        core.ReplicaID
+}
 
 func ordered(ids []core.ReplicaID) []core.ReplicaID {
 	ids = slices.Clone(ids)
@@ -64,18 +67,23 @@ func (r *Replica) approach(next *Config) bool {
 		return true
 	case slices.Equal(target.voters, present):
 		r.lead.target = nil
-		return false
+		changed := target.preferred != 0 && target.preferred != next.Preferred
+		next.Preferred = target.preferred
+		return changed
 	case !r.learned(coming):
 		return false
 	}
 	next.Voters, next.Outgoing, next.Learners = target.voters, r.config.Voters, target.learners
+	if target.preferred != 0 {
+		next.Preferred = target.preferred
+	}
 	return true
 }
 
-// Members are the voters and the learners in force; settled says that they are committed, and no change is under way.
-func (r *Replica) Members() (voters, learners []core.ReplicaID, settled bool) {
+// Members are who is in force; settled says that it is committed, and no change is under way.
+func (r *Replica) Members() (now core.Reconfigure, settled bool) {
 	settled = !r.config.joint() && r.configs[len(r.configs)-1].index <= r.commit
-	return r.config.Voters, r.config.Learners, settled
+	return core.Reconfigure{Voters: r.config.Voters, Learners: r.config.Learners, Preferred: r.config.Preferred}, settled
 }
 
 // mayReconfigure: one change at a time, and none before a block of the own ballot is committed, which settles what became
@@ -145,6 +153,9 @@ func (n ConfigNote) String() string {
 	}
 	if len(c.Learners) > 0 {
 		text += fmt.Sprintf(", learners %d", c.Learners)
+	}
+	if c.Preferred != 0 {
+		text += fmt.Sprintf(", %d preferred", c.Preferred)
 	}
 	return text
 }

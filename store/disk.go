@@ -30,7 +30,7 @@ type Options struct {
 	SegmentBytes int64
 	// FlushBytes is how much log may be appended before NeedsFlush says so; default 64 MiB.
 	FlushBytes int64
-	// MemTableBytes is the state's write buffer; up to two of them are in memory. Default 8 MiB.
+	// MemTableBytes is the state's write buffer; up to two of them are in memory. Default 8 MiB; a node chooses by its number.
 	MemTableBytes uint64
 	// CacheBytes is the block cache of the state; default 64 MiB, since a read that misses it costs five times as much. Only
 	// replicas that are read fill it.

@@ -15,7 +15,7 @@ import (
 
 func nodeCommand(g *global) *cobra.Command {
 	cmd := &cobra.Command{Use: "node", Short: "List, drain, remove and replace nodes (gamut start --join adds one)"}
-	cmd.AddCommand(nodeList(g), nodeDrain(g), nodeRemove(g), nodeReplace(g))
+	cmd.AddCommand(nodeList(g), nodeDrain(g), nodeRemove(g), nodeReplace(g), nodeUnsafeRecover(g))
 	cmd.RunE = func(c *cobra.Command, _ []string) error { return usage(c.Help()) }
 	return cmd
 }
@@ -35,7 +35,7 @@ func nodeList(g *global) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			p, err := g.printer(c, "NODE", "HTTP", "PEERS", "UP", "STATE", "REPLICAS")
+			p, err := g.printer(c, "NODE", "HTTP", "PEERS", "UP", "STATE", "ZONE", "REPLICAS")
 			if err != nil {
 				return err
 			}
@@ -44,7 +44,7 @@ func nodeList(g *global) *cobra.Command {
 				if state == "" {
 					state = "member"
 				}
-				if err := p.Row(n, fmt.Sprint(n.Node), n.Addresses["http"], n.Addresses["peer"], strconv.FormatBool(n.Up), state, strconv.Itoa(held[n.Node])); err != nil {
+				if err := p.Row(n, fmt.Sprint(n.Node), n.Addresses["http"], n.Addresses["peer"], strconv.FormatBool(n.Up), state, n.Zone, strconv.Itoa(held[n.Node])); err != nil {
 					return err
 				}
 			}

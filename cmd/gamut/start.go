@@ -33,6 +33,7 @@ func startCommand() *cobra.Command {
 	cmd.Flags().String("cluster", "", "all nodes, as 1=host:peerport,2=host:peerport")
 	cmd.Flags().String("join", "", "host:peerport of a member of a running cluster, to become a member of it")
 	cmd.Flags().String("name", "", "name of the cluster; without one the addresses in the list can never change")
+	cmd.Flags().String("zone", "", "what may fail together with this node, such as a rack; replicas are spread over zones")
 	cmd.Flags().String("keyspaces", "", "keyspaces to make if they are not there yet (default \"default\")")
 	cmd.Flags().String("memcached-keyspace", "", "keyspace of memcached clients (default \"default\")")
 	cmd.Flags().String("memcached-level", "", "what memcached clients ask of it, such as one or all (default: the keyspace's own promise)")

@@ -12,16 +12,19 @@ import (
 )
 
 func statusCommand(g *global) *cobra.Command {
-	var groups, quorum, vectors bool
+	var groups, quorum, vectors, peers bool
 	cmd := &cobra.Command{
 		Use:   "status",
-		Short: "Show every node as it sees itself; --groups shows every replica, --quorum and --vectors those without a leader",
+		Short: "Show every node as it sees itself; --peers as each other sees it, --groups shows every replica, --quorum and --vectors those without a leader",
 		RunE: func(c *cobra.Command, _ []string) error {
 			ctx, cancel := bounded(c)
 			defer cancel()
 			members, err := g.cluster().Members(ctx)
 			if err != nil {
 				return err
+			}
+			if peers {
+				return g.peerStatus(ctx, c, members)
 			}
 			if vectors {
 				return g.vectorStatus(c, members)
@@ -38,7 +41,8 @@ func statusCommand(g *global) *cobra.Command {
 	cmd.Flags().BoolVar(&quorum, "quorum", false, "one row for each replica of a quorum keyspace: hints, repairs, deleted keys that are kept")
 	cmd.Flags().BoolVar(&groups, "groups", false, "one row for each replica")
 	cmd.Flags().BoolVar(&vectors, "vectors", false, "what each replica of the causal and eventual keyspaces holds, and knows of each other one")
-	cmd.MarkFlagsMutuallyExclusive("groups", "vectors")
+	cmd.Flags().BoolVar(&peers, "peers", false, "each node as each other one sees it: up or down, round trip, how far behind")
+	cmd.MarkFlagsMutuallyExclusive("groups", "vectors", "peers")
 	return cmd
 }
 

@@ -143,7 +143,7 @@ func (m *Member) closeListeners() {
 func (m *Member) config(version string) node.Config {
 	c := node.Config{
 		Dir: m.settings.Dir, Node: core.NodeID(m.settings.Node), Cluster: map[core.NodeID]string{}, ClusterName: m.settings.Name,
-		Listen: m.settings.Address(settings.PeerPort), Advertise: map[string]string{}, Version: version, Logger: m.log,
+		Zone: m.settings.Zone, Listen: m.settings.Address(settings.PeerPort), Advertise: map[string]string{}, Version: version, Logger: m.log,
 	}
 	for id, address := range m.settings.Peers() {
 		c.Cluster[core.NodeID(id)] = address

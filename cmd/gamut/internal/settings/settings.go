@@ -54,6 +54,8 @@ type Node struct {
 	Join string `toml:"join"`
 	// Name tells this cluster from others; without it the list does, and the addresses can never change.
 	Name string `toml:"name"`
+	// Zone is what may fail at once with others in it, such as a rack or a building: replicas are spread over zones.
+	Zone string `toml:"zone"`
 	// Keyspaces are made at the start if they are not there yet; default.
 	Keyspaces []string `toml:"keyspaces"`
 	// MemcachedKeyspace is where memcached clients work, MemcachedLevel what their requests ask of it, since their protocol
@@ -132,6 +134,8 @@ func (n *Node) Override(name, text, where string) error {
 		n.Join = text
 	case "name":
 		n.Name = text
+	case "zone":
+		n.Zone = text
 	case "keyspaces":
 		n.Keyspaces = List(text)
 	case "memcached-keyspace":
@@ -156,7 +160,7 @@ func (n *Node) Override(name, text, where string) error {
 }
 
 // Names are all settings.
-var Names = []string{"node", "dir", "host", "base-port", "cluster", "join", "name", "keyspaces", "memcached-keyspace", "memcached-level", "insecure", "lab", "debug", "drain"}
+var Names = []string{"node", "dir", "host", "base-port", "cluster", "join", "name", "zone", "keyspaces", "memcached-keyspace", "memcached-level", "insecure", "lab", "debug", "drain"}
 
 // Variable is the name of a setting in the environment.
 func Variable(name string) string {
