@@ -109,6 +109,18 @@ type Timed interface {
 	SafeTime() kv.HLC
 }
 
+// Fresh is a Replica that knows how old its state may be.
+type Fresh interface{ Freshness() Freshness }
+
+// Freshness is how old a state may be, by the clock of its own node. What it says of a state stays true of all later ones.
+type Freshness struct {
+	// Whole: the state holds all that was acknowledged by then. 0: not known.
+	Whole Time
+	// Recent is later than Whole, or 0: of what was acknowledged by then, the state lacks the last Lacking entries of the log.
+	Recent  Time
+	Lacking uint64
+}
+
 // Bounded is a Replica that refuses commands as busy when too many wait, so that what it takes is answered soon (rule F2).
 type Bounded interface {
 	// Room is how many more commands that change something it would take now; 0 or less: none. It is of meaning only while
@@ -160,6 +172,10 @@ type (
 		Voters, Learners []ReplicaID
 		Preferred        ReplicaID
 	}
+	// UnsafeRecover tells a replica of a group that has lost a majority for good who is left: these are to be the group, whatever
+	// the others held. Only an operator can know this; what the others alone held is lost. It is answered by nothing but the
+	// group having a leader.
+	UnsafeRecover struct{ Survivors []ReplicaID }
 	// Configured tells what the catalog says of the group, in the protocol's own encoding: who its members are now. It comes
 	// after Start or Recover, and again whenever the catalog says something else; never an older word after a newer one.
 	Configured struct{ Config []byte }

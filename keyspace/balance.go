@@ -81,10 +81,10 @@ func (b *balance) empty(d *Descriptor) {
 				continue
 			}
 			why := fmt.Sprintf("node %d leaves", m.Node)
-			switch to := b.emptiest(&d.Shards[i], m.Node); {
+			switch to := b.instead(&d.Shards[i], m.Node); {
 			case !Movable(d):
 				b.stuck = append(b.stuck, fmt.Sprintf("keyspace %s shard %d: %s, but the members of %s keyspaces cannot change yet", d.Name, i, why, d.Consistency))
-			case to == 0:
+			case to == nil:
 				b.stuck = append(b.stuck, fmt.Sprintf("keyspace %s shard %d: %s, and every other node that is up has a replica already; let a node join", d.Name, i, why))
 			default:
 				b.plan(d, i, m.Node, to, why)
@@ -99,13 +99,15 @@ func (b *balance) ready() []core.NodeID {
 	return slices.DeleteFunc(slices.Clone(b.open), func(n core.NodeID) bool { return !b.up(n) })
 }
 
-// resting are the shards whose members can change and are not changing.
+// resting are the shards whose members can change and need not: none of them is changing, and none leaves.
 func (b *balance) resting() iter.Seq2[*Descriptor, int] {
 	return func(yield func(*Descriptor, int) bool) {
 		for _, name := range slices.Sorted(maps.Keys(b.c.Keyspaces)) {
 			d := b.c.Keyspaces[name]
 			for i := range d.Shards {
-				if Movable(d) && len(d.Shards[i].Target) == 0 && !yield(d, i) {
+				s := &d.Shards[i]
+				leaves := slices.ContainsFunc(s.Replicas, func(m Member) bool { return !slices.Contains(b.open, m.Node) })
+				if Movable(d) && len(s.Target) == 0 && !leaves && !yield(d, i) {
 					return
 				}
 			}
@@ -120,7 +122,7 @@ func (b *balance) spread(ready []core.NodeID) bool {
 		for _, m := range s.Replicas {
 			for _, to := range ready {
 				if s.On(to) == 0 && b.zones.crowd(s, to, m.Node) < b.zones.crowd(s, m.Node, m.Node) {
-					b.plan(d, i, m.Node, b.emptiest(s, m.Node), fmt.Sprintf("zone %q holds %d replicas of the shard", b.zones[m.Node], b.zones.crowd(s, m.Node, 0)))
+					b.plan(d, i, m.Node, b.instead(s, m.Node), fmt.Sprintf("zone %q holds %d replicas of the shard", b.zones[m.Node], b.zones.crowd(s, m.Node, 0)))
 					return true
 				}
 			}
@@ -140,7 +142,7 @@ func (b *balance) even(ready []core.NodeID) bool {
 				apart := b.held[m.Node] - b.held[to]
 				if apart > gap && s.On(to) == 0 && b.zones.crowd(s, to, m.Node) <= b.zones.crowd(s, m.Node, m.Node) {
 					gap, best = apart, func() {
-						b.plan(d, i, m.Node, to, fmt.Sprintf("node %d holds %d replicas, node %d only %d", m.Node, b.held[m.Node], to, b.held[to]))
+						b.plan(d, i, m.Node, []core.NodeID{to}, fmt.Sprintf("node %d holds %d replicas, node %d only %d", m.Node, b.held[m.Node], to, b.held[to]))
 					}
 				}
 			}
@@ -150,16 +152,32 @@ func (b *balance) even(ready []core.NodeID) bool {
 	return gap > 1
 }
 
-// emptiest is the node that shall have a replica of the shard instead of one that goes: of those in the zone with fewest others,
-// the one with the fewest replicas; 0: there is none.
-func (b *balance) emptiest(s *Shard, goes core.NodeID) (best core.NodeID) {
+// instead are the nodes that shall have a replica of the shard instead of one that goes, first, and of those that are members no
+// more: these must go with it, since nobody can wait for them. Of the nodes in the zone with fewest others each is the one with
+// the fewest replicas; nil: there are not enough.
+func (b *balance) instead(s *Shard, goes core.NodeID) (nodes []core.NodeID) {
+	for _, m := range s.Ends() {
+		if m.Node != goes && b.c.Nodes[m.Node].State != NodeRemoved {
+			continue
+		}
+		n := b.emptiest(s, m.Node, nodes)
+		if n == 0 {
+			return nil
+		}
+		nodes = append(nodes, n)
+	}
+	return nodes
+}
+
+// emptiest is a node for a replica of the shard instead of one that goes, none of those that are taken; 0: there is none.
+func (b *balance) emptiest(s *Shard, goes core.NodeID, taken []core.NodeID) (best core.NodeID) {
 	ends := s.Ends()
 	better := func(n core.NodeID) bool {
 		crowd, least := b.zones.crowd(s, n, goes), b.zones.crowd(s, best, goes)
 		return best == 0 || crowd < least || crowd == least && b.held[n] < b.held[best]
 	}
 	for _, n := range b.open {
-		has := slices.ContainsFunc(ends, func(m Member) bool { return m.Node == n })
+		has := slices.Contains(taken, n) || slices.ContainsFunc(ends, func(m Member) bool { return m.Node == n })
 		if !has && b.up(n) && better(n) {
 			best = n
 		}
@@ -167,23 +185,27 @@ func (b *balance) emptiest(s *Shard, goes core.NodeID) (best core.NodeID) {
 	return best
 }
 
-func (b *balance) plan(d *Descriptor, shard int, from, to core.NodeID, why string) {
+// plan moves what one node has of a shard, and what nodes have that are members no more, to others.
+func (b *balance) plan(d *Descriptor, shard int, from core.NodeID, to []core.NodeID, why string) {
 	if len(d.Shards[shard].Target) == 0 { // a move that is turned elsewhere costs no more than it did
 		if b.budget <= 0 {
 			return
 		}
 		b.budget--
 	}
-	b.held[from]--
-	b.held[to]++
 	s := &d.Shards[shard]
 	var nodes []core.NodeID
 	for _, m := range s.Ends() {
-		if m.Node != from {
+		if m.Node == from || b.c.Nodes[m.Node].State == NodeRemoved {
+			b.held[m.Node]--
+		} else {
 			nodes = append(nodes, m.Node)
 		}
 	}
-	b.propose(d, shard, kv.Move{From: uint32(from), To: uint32(to), Why: why}, append(nodes, to))
+	for _, n := range to {
+		b.held[n]++
+	}
+	b.propose(d, shard, kv.Move{From: uint32(from), To: uint32(to[0]), Why: why}, append(nodes, to...))
 }
 
 // evenLeaders plans one change of leader, from a node that should lead more shards than another member; false: there is none to

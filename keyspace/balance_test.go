@@ -156,3 +156,17 @@ func TestLeadersAreSpread(t *testing.T) {
 		t.Errorf("leaders by node: %v", counts)
 	}
 }
+
+// TestWhatIsLeftOfAMajorityIsCopied takes two of three nodes away at once. Nothing moves to one new node, since the other lost
+// replica would still be waited for; with two, each shard is whole again by one move.
+func TestWhatIsLeftOfAMajorityIsCopied(t *testing.T) {
+	c := catalogOf(t, three, kv.CreateKeyspace{Name: "a", Shards: 4})
+	c.Nodes[2], c.Nodes[3] = Node{State: NodeRemoved}, Node{State: NodeRemoved}
+	if moves, stuck := carryOut(t, c, []core.NodeID{1, 4}); moves != 0 || len(stuck) != 4 || !strings.Contains(stuck[0], "let a node join") {
+		t.Errorf("with one new node: %d moves, stuck %q", moves, stuck)
+	}
+	moves, stuck := carryOut(t, c, []core.NodeID{1, 4, 5})
+	if counts := held(c); len(stuck) > 0 || counts[1] != 4 || counts[4] != 4 || counts[5] != 4 || counts[2]+counts[3] != 0 {
+		t.Errorf("%d moves, replicas by node %v, stuck %q", moves, counts, stuck)
+	}
+}

@@ -178,7 +178,8 @@ func ShardOf(key []byte, shards int) int {
 
 // Keyspace is what the doors see of the descriptor.
 func (d *Descriptor) Keyspace() *kv.Keyspace {
-	return &kv.Keyspace{Name: d.Name, ID: d.ID, Consistency: d.Consistency, Shards: len(d.Shards), ShardOf: d.shardOf(),
+	return &kv.Keyspace{Name: d.Name, ID: d.ID, Consistency: d.Consistency, Shards: len(d.Shards),
+		Replicas: len(d.Shards[0].Ends()), ShardOf: d.shardOf(), Binding: d.binding([16]byte{}, 0),
 		MergeTokens: MergeTokens(d.Consistency)}
 }
 

@@ -10,9 +10,10 @@ import (
 func (d *Descriptor) explainAtomic() []string {
 	n, least := len(d.Shards[0].Replicas), max(1, d.Terms.MinMembers)
 	lines := []string{
-		fmt.Sprintf("Keyspace %s is atomic: a write is on every member of its view or on none, and any member can be read.", d.Name),
-		"Every operation takes effect at one instant between its call and its reply.",
-		"Several operations in one command happen together or not at all, if their keys lie in one shard.",
+		judged(fmt.Sprintf("Keyspace %s is atomic: a write is on every member of its view or on none, and any member can be read.", d.Name), "atomic", "convergence"),
+		judged("Every operation takes effect at one instant between its call and its reply.", "linearizable"),
+		judged("Several operations in one command happen together or not at all, if their keys lie in one shard.", "atomic"),
+		judged("Versions of a record grow with every change and never repeat.", "versions"),
 	}
 	if shards := len(d.Shards); shards > 1 {
 		lines = append(lines, fmt.Sprintf("Its keys are spread by hash over %d shards, each with a view of its own; a command whose keys lie in several is refused.", shards))
@@ -25,7 +26,7 @@ func (d *Descriptor) explainAtomic() []string {
 		lines = append(lines, "A write to a key that is being written waits for its turn (conflict wait).")
 	}
 	lines = append(lines,
-		fmt.Sprintf("A write is acknowledged when every member of the view has it on disk, synced; the view begins with all %s.", count(n, "replica")),
+		judged(fmt.Sprintf("A write is acknowledged when every member of the view has it on disk, synced; the view begins with all %s.", count(n, "replica")), "durability"),
 		"A write that some member refused or did not answer in time is said to have failed only when all members have put that on disk; otherwise it is unknown, and may have happened or may happen yet.")
 	lines = append(lines, viewLines(n, least)...)
 	return append(lines,

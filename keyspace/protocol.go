@@ -17,6 +17,8 @@ import (
 // Options are the settings of a cluster that its protocols share.
 type Options struct {
 	Heartbeat, ElectionMin, ElectionMax core.Time
+	// Cluster is its identity, which tokens of sessions are bound to.
+	Cluster [16]byte
 	// LeaseMillis is how long a leader may read without asking. It must be shorter than ElectionMin.
 	LeaseMillis uint32
 }
@@ -51,6 +53,9 @@ type Permit struct {
 	Safe kv.HLC
 	// Now is the reader's clock.
 	Now kv.HLC
+	// Fresh is how old the state may be (core.Fresh), known before the state is looked at; Mono is the reader's clock for it.
+	Fresh core.Freshness
+	Mono  core.Time
 }
 
 // Read answers a read-only command from a replica's state, as far as the permit goes. ok is false if this read has to be a
@@ -81,7 +86,7 @@ func NewReplica(d *Descriptor, self core.ReplicaID, o Options) core.Replica {
 	switch d.Consistency {
 	case kv.Linearizable, kv.Sequential:
 		return paxos.New(self, paxos.Options{Heartbeat: o.Heartbeat, ElectionMin: o.ElectionMin, ElectionMax: o.ElectionMax,
-			GroupTime: d.Consistency == kv.Sequential, Keyspace: d.ID})
+			GroupTime: d.Consistency == kv.Sequential, Binding: d.binding(o.Cluster, 0)})
 	case kv.Causal, kv.Eventual:
 		return bayou.New(self, bayou.Options{})
 	case kv.Quorum:
@@ -145,13 +150,12 @@ func MergeTokens(c kv.Consistency) func(a, b []byte) []byte {
 
 // Tokens lets a keyspace's clients carry what they have seen, if its promise has sessions.
 func (d *Descriptor) Tokens(cluster [16]byte, ks *kv.Keyspace) {
-	ks.MergeTokens = MergeTokens(d.Consistency)
+	ks.MergeTokens, ks.Binding = MergeTokens(d.Consistency), d.binding(cluster, 0)
 	switch d.Consistency {
 	case kv.Causal:
-		binding := d.binding(cluster, 0)
-		ks.CheckToken = func(token []byte) error { return bayou.CheckToken(binding, token) }
+		ks.CheckToken = func(token []byte) error { return bayou.CheckToken(ks.Binding, token) }
 	case kv.Sequential:
-		ks.CheckToken = func(token []byte) error { return paxos.CheckToken(d.ID, token) }
+		ks.CheckToken = func(token []byte) error { return paxos.CheckToken(ks.Binding, token) }
 	}
 }
 

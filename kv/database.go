@@ -23,8 +23,12 @@ type Keyspace struct {
 	ID          uint32
 	Consistency Consistency
 	Shards      int
+	// Replicas is how many each shard has.
+	Replicas int
 	// ShardOf tells in which shard a key lies, 0 <= shard < Shards.
 	ShardOf func(key []byte) int
+	// Binding names the cluster and the keyspace in tokens.
+	Binding uint64
 	// MergeTokens is what a client has seen that holds both tokens; nil: the keyspace's answers carry none.
 	MergeTokens func(a, b []byte) []byte
 	// CheckToken tells what is wrong with a token that a client brings (BadToken); nil: the keyspace has no sessions.
@@ -37,6 +41,8 @@ type Call struct {
 	Command  Command
 	// Shard is used only for commands without keys (scans, OpClear, OpNone); elsewhere the keys decide.
 	Shard int
+	// Group is the replica group that the command went to; the node fills it in.
+	Group uint64
 
 	Result Result
 	batch  *Batch
@@ -88,6 +94,11 @@ type Admin interface {
 	DrainNode(ctx context.Context, node uint32) error
 	// RemoveNode ends the membership of a node that was drained and is empty. Its id is never given again.
 	RemoveNode(ctx context.Context, node uint32) error
+	// UnsafeRecover makes this node's replica of a group, and those on the other nodes named, all that the group has: its other
+	// replicas are lost for good, and what they alone held. It is refused while the group has a leader.
+	UnsafeRecover(ctx context.Context, group uint64, nodes []uint32) error
+	// LoseNode ends the membership of a node that is lost for good, whatever it held.
+	LoseNode(ctx context.Context, node uint32) error
 	// Balance tells what is moving and what would move next.
 	Balance(ctx context.Context) (BalancePlan, error)
 	// Checkpoint makes all replicas of a group keep their state as of one log position for a while, and returns it.
@@ -154,10 +165,49 @@ type Status struct {
 	NotReady string    `json:"notReady,omitempty"`
 	Alarms   []string  `json:"alarms,omitempty"`
 	// Lab says that the node was started to be attacked.
-	Lab      bool          `json:"lab,omitempty"`
-	Nodes    []NodeStatus  `json:"nodes"`
-	Groups   []GroupStatus `json:"groups"`
-	Counters Counters      `json:"counters"`
+	Lab    bool          `json:"lab,omitempty"`
+	Nodes  []NodeStatus  `json:"nodes"`
+	Groups []GroupStatus `json:"groups"`
+	// Reads tells how old what was read here could be.
+	Reads    []ReadAges `json:"reads,omitempty"`
+	Counters Counters   `json:"counters"`
+}
+
+// AgeBuckets are the upper ends of the buckets in which ages of reads are counted.
+var AgeBuckets = [...]time.Duration{0, time.Millisecond, 5 * time.Millisecond, 10 * time.Millisecond, 25 * time.Millisecond, 50 * time.Millisecond,
+	100 * time.Millisecond, 250 * time.Millisecond, 500 * time.Millisecond, time.Second, 5 * time.Second, 30 * time.Second}
+
+// ReadAges counts the reads of a keyspace at a level that a node answered from its own states since its start, by how old
+// those could be at most: as of when they were known to hold all that was acknowledged. Levels that are never old, and
+// keyspaces whose replicas cannot know, are left out.
+type ReadAges struct {
+	Keyspace string `json:"keyspace"`
+	Level    string `json:"level"`
+	Reads    uint64 `json:"reads"`
+	// Counts has one number for each of AgeBuckets, and one for what was older or of an age that nobody knew.
+	Counts []uint64 `json:"counts"`
+}
+
+// Within is an age that at least a part of the reads, from 0 to 1, did not pass; ok is false if that is more than the last of
+// AgeBuckets.
+func (r *ReadAges) Within(part float64) (age time.Duration, ok bool) {
+	sum := uint64(0)
+	for i, n := range r.Counts {
+		if sum += n; i < len(AgeBuckets) && float64(sum) >= part*float64(r.Reads) {
+			return AgeBuckets[i], true
+		}
+	}
+	return 0, false
+}
+
+// Add counts the reads of another node as well.
+func (r *ReadAges) Add(o *ReadAges) {
+	r.Reads += o.Reads
+	for i, n := range o.Counts {
+		if i < len(r.Counts) {
+			r.Counts[i] += n
+		}
+	}
 }
 
 // NodeStatus is a peer as this node sees it.

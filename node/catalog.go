@@ -75,8 +75,10 @@ func (n *Node) reconcile(now host.Now) {
 // twice, so what the disk holds under an id is of that very replica.
 func (n *Node) startReplica(now host.Now, sh *shard) {
 	d := sh.space.descriptor
-	config := d.FirstConfig(n.identity.Cluster, sh.index, n.config.protocolOptions())
-	replica := keyspace.NewReplica(d, sh.self, n.config.protocolOptions())
+	options := n.config.protocolOptions()
+	options.Cluster = n.identity.Cluster
+	config := d.FirstConfig(options.Cluster, sh.index, options)
+	replica := keyspace.NewReplica(d, sh.self, options)
 	state := &replicaState{Group: sh.state, open: map[*lentSnapshot]struct{}{}}
 	if sh.group == keyspace.SystemGroup {
 		state.changed, state.leasesChanged = &n.catalogChanged, &n.leases.changed
@@ -95,6 +97,7 @@ func (n *Node) startReplica(now host.Now, sh *shard) {
 	r.led, _ = replica.(core.Led)
 	r.leased, _ = replica.(core.Leased)
 	r.timed, _ = replica.(core.Timed)
+	r.fresh, _ = replica.(core.Fresh)
 	r.bounded, _ = replica.(core.Bounded)
 	n.running = append(n.running, r)
 	n.log.Info("replica started", "keyspace", d.Name, "shard", sh.index, "group", sh.group, "replica", sh.self,

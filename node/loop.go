@@ -170,6 +170,11 @@ func (n *Node) publish() {
 				r.shard.safe.Store(safe)
 			}
 		}
+		if r.fresh != nil {
+			if f := r.fresh.Freshness(); f != *r.shard.fresh.Load() {
+				r.shard.fresh.Store(&f)
+			}
+		}
 	}
 }
 
@@ -180,6 +185,7 @@ type running struct {
 	led    core.Led
 	leased core.Leased
 	timed  core.Timed
+	fresh  core.Fresh
 	// bounded is nil for a protocol that refuses nothing as busy.
 	bounded core.Bounded
 	// told is what the replica was told of its view.

@@ -143,12 +143,16 @@ func (n *Node) sort(s *submission, calls []*kv.Call, now core.Time) {
 			n.refuse(c, bad)
 			continue
 		}
+		c.Group = uint64(sh.group)
 		read := c.Command.ReadOnly()
 		// What the loop has to do comes first, a read that found no permit included: one that comes after may see no less.
 		if read && !slices.Contains(s.asked, sh) {
-			p := keyspace.Permit{Lease: sh.readUntil.Load() > int64(now), Safe: kv.HLC(sh.safe.Load()), Now: stamp}
+			p := keyspace.Permit{Lease: sh.readUntil.Load() > int64(now), Safe: kv.HLC(sh.safe.Load()), Now: stamp, Fresh: *sh.fresh.Load(), Mono: now}
 			r, ok, needsLog := n.read(sh, c, p)
 			if ok {
+				if sh.space.counts(c.Command.Level) {
+					sh.space.ages.note(c.Command.Level, &p)
+				}
 				s.fit(&r, true)
 				c.Done(r)
 				continue

@@ -75,7 +75,7 @@ func (r *Replica) applyCommands(b *Block, w *waiter) {
 // placeAt tells the client of a command where the block put its session.
 func (r *Replica) placeAt(result *kv.Result, command []byte, b *Block) {
 	c, _ := kv.DecodeHead(command) // what does not decode was answered so, and names no level
-	stand(result, c.Level, r.options.Keyspace, b.Time)
+	stand(result, c.Level, r.options.Binding, b.Time)
 }
 
 func (r *Replica) answer(id core.RequestID, result kv.Result) {

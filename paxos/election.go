@@ -33,6 +33,10 @@ func (r *Replica) electionTick() {
 		return
 	}
 	r.follow(0)
+	if len(r.survivors) > 0 {
+		r.stand(Ballot{}) // others need not find its log good enough first: it takes theirs
+		return
+	}
 	if r.in.Reluctant && r.reluctance < reluctantFor && len(r.config.electorate()) > 1 {
 		r.reluctance++
 		r.resetDeadline()
@@ -86,9 +90,13 @@ func (r *Replica) onNominateReply(from core.ReplicaID, m NominateReply) {
 // tryCandidacy goes on to phase 1 once a majority would promise (rule E3): first this replica's own promise goes to disk,
 // so that a candidate that crashes never uses a ballot twice, then the Prepare leaves.
 func (r *Replica) tryCandidacy(handoff Ballot) {
-	if !r.elected() && handoff == (Ballot{}) {
-		return
+	if r.elected() || handoff != (Ballot{}) {
+		r.stand(handoff)
 	}
+}
+
+// stand asks for promises.
+func (r *Replica) stand(handoff Ballot) {
 	r.follow(0)
 	r.role = Candidate
 	r.handoffOf, r.recovering, r.fetched = handoff, 0, nil
@@ -164,6 +172,9 @@ func (r *Replica) noteContradiction(a, b core.ReplicaID, index uint64, ballot Ba
 
 // elected says that those who would promise, or did, are enough.
 func (r *Replica) elected() bool {
+	if len(r.survivors) > 0 {
+		return r.allSurvivorsPromised()
+	}
 	return r.config.decided(func(id core.ReplicaID) bool {
 		_, ok := r.votes[id]
 		return ok
@@ -331,6 +342,7 @@ func (r *Replica) becomeLeader() {
 	r.appendBlock(kind, payload, max(r.stamp(), latest+1))
 	r.lead.first = r.log.last().Index
 	r.votes, r.fetched = nil, nil
+	r.leadSurvivors()
 	r.leaderTick()
 }
 
@@ -342,6 +354,9 @@ func (r *Replica) follow(leader core.ReplicaID) {
 		r.leaderDown = false
 	}
 	r.leader = leader
+	if leader != 0 {
+		r.survivors = nil // there is a majority after all
+	}
 	r.votes, r.fetched, r.recovering = nil, nil, 0
 }
 

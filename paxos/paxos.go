@@ -35,9 +35,9 @@ type Options struct {
 	// sync and some messages, whatever it holds, so the same commands are better off in one block than in two. Default 1.
 	Window int
 	// GroupTime lets every replica know up to which time it holds all of the group's writes, also while there are none, so
-	// that a session can read at any of them (rules R4, R5). Keyspace is written into the sessions' tokens.
+	// that a session can read at any of them (rules R4, R5). Binding is written into the sessions' tokens.
 	GroupTime bool
-	Keyspace  uint32
+	Binding   uint64
 	// Mutation plants a bug, to show that the checkers find it. 0: none.
 	Mutation Mutation
 }
@@ -108,7 +108,9 @@ type Replica struct {
 	deadline    core.Time
 	// reluctance counts the elections that this replica let others go first (core.Input.Reluctant).
 	reluctance int
-	maxRound   uint64 // highest round seen anywhere
+	// survivors, if any, are all that is left of the group, by the word of an operator.
+	survivors []core.ReplicaID
+	maxRound  uint64 // highest round seen anywhere
 
 	votes      map[core.ReplicaID]Promise // candidate: by voter; nominee: empty promises
 	handoffOf  Ballot                     // candidate: the ballot whose leader handed over to us
@@ -125,6 +127,7 @@ type Replica struct {
 	gatherUntil core.Time
 	load        load
 	time        groupTime
+	fresh       freshness
 	staging     staging
 	// replayed is, during recovery, the latest run of blocks that the state holds already.
 	replayed []*Block
@@ -176,6 +179,8 @@ func (r *Replica) handle(event any) {
 		r.handoff(e.To)
 	case core.Reconfigure:
 		r.onReconfigure(e)
+	case core.UnsafeRecover:
+		r.onUnsafeRecover(e)
 	case core.Checkpoint:
 		r.mark(e.ID)
 	case core.PeerUp, core.Again, core.Repair:
@@ -239,6 +244,7 @@ func (r *Replica) proceed() {
 	}
 	r.apply()
 	r.settleTime()
+	r.settleFresh()
 	if r.role == Leader {
 		r.proposeIfIdle()
 		r.replicate()

@@ -70,7 +70,7 @@ func (r *Replica) read(q core.Request) {
 // write would be, for heartbeats bring no time that is later than the clocks.
 func (r *Replica) await(q core.Request, c *kv.Command) {
 	w := waitingRead{request: q, index: max(r.commit, r.lead.first)}
-	if r.options.GroupTime {
+	if r.options.GroupTime && c.Level.Kind() != kv.LevelBounded {
 		seen, err := r.reached(c.Token)
 		switch {
 		case err != nil:

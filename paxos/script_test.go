@@ -27,6 +27,7 @@ import (
 //	read R K [after T] [level=L]   a read, of a session that has seen time T, in milliseconds as they are printed; propose
 //	                       takes "after", too
 //	clock R D              R's clock runs D ahead from now on       safe R...   up to which time R holds everything
+//	fresh R...             as of when R's state is known to hold all that was acknowledged (level=bounded:1s reads by that)
 //	sync R...              make durable what R wrote; begin R and end R do it in two steps
 //	settle                 deliver and sync until all rests
 //	deliver A->B [KIND]    hand over all, or all of a kind         drop, twice  lose them; deliver each and keep it
@@ -39,6 +40,7 @@ import (
 //	handoff A to B         ask A to hand over                      down A B     A's connection to B broke
 //	unfit R, reluctant R, fit R   what R's node says of itself
 //	reconfigure R to V... [teaching L...] [preferring V]   ask R to make these the voters, and those learners
+//	survive R with V...    tell R that only these are left of the group
 //	status, log R..., state R K
 func TestScripts(t *testing.T) {
 	paths, err := filepath.Glob("testdata/*.txt")
@@ -179,11 +181,17 @@ func (s *script) run(command string, args []string) {
 			}
 		}
 		c.step(s.at(args[0]), e)
+	case "survive":
+		var e core.UnsafeRecover
+		for _, a := range args[2:] {
+			e.Survivors = append(e.Survivors, s.at(a).id)
+		}
+		c.step(s.at(args[0]), e)
 	case "handoff":
 		c.step(s.at(args[0]), core.Handoff{To: s.at(args[2]).id})
 	case "down":
 		c.step(s.at(args[0]), core.PeerDown{Peer: s.at(args[1]).id})
-	case "status", "log", "state", "safe":
+	case "status", "log", "state", "safe", "fresh":
 		s.report(command, args)
 	default:
 		panic("no such command: " + command)
@@ -197,7 +205,7 @@ func (s *script) start(args []string) {
 		name, value, _ := strings.Cut(a, "=")
 		switch name {
 		case "timed":
-			options.GroupTime, options.Keyspace = true, 7
+			options.GroupTime, options.Binding = true, 7
 		case "spare":
 			spare = number(value)
 		case "lease":
@@ -350,6 +358,10 @@ func (s *script) report(command string, args []string) {
 	case "safe":
 		for _, a := range args {
 			c.say("%s: all up to %d ms", a, s.at(a).replica.SafeTime().UnixMilli())
+		}
+	case "fresh":
+		for _, a := range args {
+			c.say("%s: %s", a, describeFresh(s.at(a).replica.Freshness()))
 		}
 	case "log":
 		for _, a := range args {

@@ -10,7 +10,9 @@ import (
 // Offers says whether a leaderless keyspace can honestly execute a command: nil, or why not and what would. How many replicas
 // the level asks for, and whether the keyspace is atomic, is for the replica to judge.
 func Offers(c *kv.Command) error {
-	switch c.Level {
+	switch c.Level.Kind() {
+	case kv.LevelBounded:
+		return kv.Errorf(kv.Unsupported, "a quorum keyspace cannot give level %s: nobody knows all that was acknowledged; linearizable and sequential keyspaces give it", c.Level)
 	case kv.LevelSequential, kv.LevelSession, kv.LevelPrefix:
 		return refusal("level %s needs one order of all writes", c.Level)
 	}

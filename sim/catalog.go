@@ -9,15 +9,8 @@ import (
 	"github.com/gamutdb/gamut/twophase"
 )
 
-// Leases of nodes: a renewal is good for leaseLength after it was sent, by the clock of the node that sent it, less what clocks may
-// run apart; the catalog holds it good for leaseLength by a clock that may be as wrong.
-const (
-	leaseLength  = 3 * Second
-	leaseUse     = leaseLength * 95 / 100
-	leaseHonour  = leaseLength * 975 / 1000
-	renewEvery   = Second
-	catalogRetry = 50 * Millisecond
-)
+// catalogRetry is how often a node looks for what its copy of the catalog lacks.
+const catalogRetry = 50 * Millisecond
 
 // catalog stands for the cluster's catalog, as far as groups are concerned whose members it decides: one linearizable copy that a
 // node reaches while it is connected with a majority of nodes, and of which each node has a copy that may be behind.
@@ -27,6 +20,9 @@ type catalog struct {
 	order []*view
 	// serves is the life in which each node follows the catalog and renews its lease.
 	serves []int
+	// lease is how long a renewal is good after it was sent, by the clock of the node that sent it, less what clocks may run apart;
+	// the catalog holds it good as long by a clock that may be as wrong. Short ones let views change often.
+	lease core.Time
 }
 
 // view is what the catalog says of a group.
@@ -44,7 +40,9 @@ type view struct {
 }
 
 func newCatalog(w *world) *catalog {
-	return &catalog{w: w, views: map[core.GroupID]*view{}, serves: make([]int, w.options.Nodes)}
+	rng := stream(w.options.Seed, "catalog", 0)
+	return &catalog{w: w, views: map[core.GroupID]*view{}, serves: make([]int, w.options.Nodes),
+		lease: []core.Time{300 * Millisecond, Second, 3 * Second}[rng.IntN(3)]}
 }
 
 // add begins with the configuration that a group was made with.
@@ -152,7 +150,7 @@ func (c *catalog) renew(n *node, life int) {
 	if c.reaches(n) {
 		c.w.after(c.travel(), func() { c.renewed(n, life, sent) })
 	}
-	c.w.after(renewEvery/2+core.Time(n.rng.Int64N(int64(renewEvery))), func() { c.renew(n, life) })
+	c.w.after(c.lease/6+core.Time(n.rng.Int64N(int64(c.lease/3))), func() { c.renew(n, life) })
 }
 
 // renewed renews a lease in the catalog. Its node counts on it once its copy of the catalog names its replica a member, too.
@@ -162,14 +160,14 @@ func (c *catalog) renewed(n *node, life int, sent core.Time) {
 		if config := decodeView(v.word()); !slices.Contains(config.Members, self) || slices.Contains(v.leaving, self) {
 			continue
 		}
-		v.leases[self] = max(v.leases[self], c.w.now+leaseHonour)
+		v.leases[self] = max(v.leases[self], c.w.now+c.lease*975/1000)
 		c.w.after(c.travel(), func() {
 			if !n.up || n.life != life || v.told[n.index] < at || !c.reaches(n) {
 				return
 			}
 			n.arrive(func(now host.Now) {
 				if config := decodeView(v.words[v.told[n.index]]); slices.Contains(config.Members, self) {
-					n.host.SetLease(now, v.g.id, sent+leaseUse)
+					n.host.SetLease(now, v.g.id, sent+c.lease*95/100)
 				}
 			})
 		})

@@ -279,5 +279,8 @@ func permitOf(r core.Replica, now host.Now) (p keyspace.Permit) {
 	if timed, ok := r.(core.Timed); ok {
 		p.Safe = timed.SafeTime()
 	}
+	if fresh, ok := r.(core.Fresh); ok {
+		p.Fresh, p.Mono = fresh.Freshness(), now.Mono
+	}
 	return p
 }

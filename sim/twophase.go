@@ -10,7 +10,7 @@ import (
 )
 
 // DrawTwophase draws the settings of a run: time-outs and suspicions that come soon or late, one batch under way or several,
-// views that may shrink to one member or to two, memory for many final batches or for a few, so that joiners begin anew.
+// views that may shrink to one member or to two, writes to a key in flight that wait or are refused, memory for many final batches or for a few, so that joiners begin anew.
 func DrawTwophase(seed uint64, mutation twophase.Mutation) Protocol {
 	rng := stream(seed, "twophase", 0)
 	span := func(low, high core.Time) core.Time { return low + core.Time(rng.Int64N(int64(high-low))) }
@@ -19,7 +19,9 @@ func DrawTwophase(seed uint64, mutation twophase.Mutation) Protocol {
 	if rng.IntN(2) == 0 {
 		o.RetainBytes = 500 + rng.IntN(4000)
 	}
-	return Twophase(o, 1+rng.IntN(2))
+	least := 1 + rng.IntN(2)
+	o.Refuse = rng.IntN(4) == 0
+	return Twophase(o, least)
 }
 
 // Twophase runs atomic groups.
@@ -39,10 +41,17 @@ func Twophase(options twophase.Options, minMembers int) Protocol {
 		Look:     lookTwophase,
 		Position: twophase.Position,
 		Views:    true,
+		Rests:    restsTwophase,
 		// What only one member holds is lost with its disk, and a view may have shrunk to it. The catalog changes who takes part by
 		// itself.
 		Bear: func(f *Faults) { f.Damage, f.Wipe, f.Change = 0, 0, 0 },
 	}
+}
+
+// restsTwophase: in the end all are members again, nothing is in doubt, and nobody waits for a key.
+func restsTwophase(r core.Replica) bool {
+	s := r.(*twophase.Replica).Status()
+	return len(s.Joiners) == 0 && s.Fenced == s.Epoch && s.Last == s.Applied && !s.Suspect && s.WaitingReads+s.WaitingWrites == 0
 }
 
 func lookTwophase(r core.Replica) Inside {

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/gamutdb/gamut/twophase"
@@ -93,6 +94,20 @@ func TestTwophaseSwarmsAreBearable(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestTwophaseBearsDamage damages the log of one node of three again and again: it is left out, filled, and taken back.
+func TestTwophaseBearsDamage(t *testing.T) {
+	swarm := directedTwophase(func(f *Faults) { f.Damage, f.SyncMax = 400*Millisecond, 10*Millisecond })
+	var total Stats
+	for seed := uint64(1); seed <= 60; seed++ {
+		r := RunTold(swarm(seed, twophase.NoMutation))
+		if r.Failure != "" {
+			t.Fatalf("seed %d: %s\n%s", seed, r.Failure, strings.Join(r.Trace, "\n"))
+		}
+		total.add(r.Stats)
+	}
+	t.Log(total)
 }
 
 // TestTwophaseSameSeedSameTrace: a run is a function of its seed.

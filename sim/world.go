@@ -286,6 +286,9 @@ func (w *world) converged() bool {
 		}
 	}
 	for _, g := range w.groups {
+		if !w.rests(living, g) {
+			return false
+		}
 		first := living[0].disk
 		for _, n := range living[1:] {
 			if !w.equal(n.disk, first, g.id) {
@@ -294,6 +297,14 @@ func (w *world) converged() bool {
 		}
 	}
 	return true
+}
+
+// rests reports whether no replica of a group has anything left to do.
+func (w *world) rests(living []*node, g *group) bool {
+	if g.protocol.Rests == nil {
+		return true
+	}
+	return !slices.ContainsFunc(living, func(n *node) bool { return g.members[n.index] != 0 && !g.protocol.Rests(w.checks.bare(n, g)) })
 }
 
 // equal reports whether two replicas of a group hold the same.

@@ -74,11 +74,6 @@ func (c *Config) has(id core.ReplicaID) bool { return slices.Contains(c.Members,
 // least is how many members must stay.
 func (c *Config) least() int { return max(1, c.MinMembers) }
 
-// equal says whether two configurations differ in nothing, the epoch excepted.
-func (c *Config) equal(d *Config) bool {
-	return c.Coordinator == d.Coordinator && slices.Equal(c.Members, d.Members) && slices.Equal(c.Joiners, d.Joiners)
-}
-
 // move is the configuration that follows c with a replica as member, or as joiner.
 func (c Config) move(id core.ReplicaID, member bool) Config {
 	without := func(list []core.ReplicaID) []core.ReplicaID {

@@ -32,6 +32,8 @@ type joining struct {
 	// entered: every batch beyond from needs its vote.
 	entered bool
 	from    uint64
+	// lost: what it lacks is no longer kept, and it entered.
+	lost bool
 }
 
 // ready says that it holds all that the members hold.
@@ -64,6 +66,9 @@ func (r *Replica) onAlive(from core.ReplicaID, m Alive) {
 	}
 	p.heard = r.in.Now
 	p.sick = m.Sick
+	if m.Sick && p.joined {
+		return // the next epoch begins anew with it: no word from before the loss must count
+	}
 	if p.member || l.opening || r.applied < l.found {
 		return // what a joiner knows to be final is among what was found
 	}
@@ -172,6 +177,10 @@ func (r *Replica) fill(p *peer) {
 	if p.member || !p.joined {
 		return
 	}
+	if p.match < r.applied && l.fedAt(p.match+1) == nil {
+		r.refill(p)
+		return
+	}
 	if !p.entered && p.match+enterLag >= l.next-1 && !l.opening {
 		p.entered, p.from = true, l.next-1
 	}
@@ -186,7 +195,6 @@ func (r *Replica) fill(p *peer) {
 	for p.sent < until && p.sent < p.match+feedMax {
 		s := l.fedAt(p.sent + 1)
 		if s == nil {
-			r.refill(p)
 			return
 		}
 		// Early: it is final.
@@ -197,7 +205,10 @@ func (r *Replica) fill(p *peer) {
 
 // refill begins anew with a joiner that lacks what is no longer kept: in the next epoch, if it entered.
 func (r *Replica) refill(p *peer) {
-	if !p.entered && len(r.out.State) == 0 {
+	switch {
+	case p.entered && p.match < p.from:
+		p.lost = true
+	case !p.entered && len(r.out.State) == 0:
 		p.joined = false
 		r.startSnapshot(p)
 	}
@@ -241,7 +252,7 @@ func (r *Replica) onSnapshotChunk(from core.ReplicaID, m SnapshotChunk) {
 	if !r.heeds(from, m.Epoch) || r.fenced.has(r.self) || r.staging.ready {
 		return
 	}
-	if r.joined == m.Epoch && m.At.n <= r.resolved {
+	if r.joined == m.Epoch && m.At.n <= r.resolved && !r.suspect {
 		r.out.Send(from, r.alive())
 		return
 	}

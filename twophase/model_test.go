@@ -87,17 +87,24 @@ func (m *modelled) watch() {
 	}
 }
 
-// forgetBeats loses what only says that somebody lives.
+// forgetBeats loses what only says that a member lives.
 func (m *modelled) forgetBeats() {
-	m.network = slices.DeleteFunc(m.network, func(p packet) bool {
-		switch message := p.message.(type) {
+	var kept []packet
+	for _, p := range m.network {
+		beat, from := false, p.from
+		switch p.message.(type) {
 		case Heartbeat:
-			return true
+			beat, from = true, p.to
 		case Alive:
-			return !message.Joined && !message.Sick
+			beat = true
 		}
-		return false
-	})
+		// What fills a joiner is kept, once.
+		joins := beat && !m.config.has(from) && !slices.Contains(kept, p)
+		if !beat || joins {
+			kept = append(kept, p)
+		}
+	}
+	m.network = kept
 }
 
 // clone copies all that can change.
@@ -414,7 +421,7 @@ var models = []struct {
 	{"two members, one write, a crash and a change", 2, 0, schedule{writes: 1, crashes: 1, timeouts: 1, lapses: 1, lends: 1, changes: 1}, false},
 	{"two members, two writes and a change", 2, 0, schedule{writes: 2, timeouts: 1, lapses: 1, changes: 1}, true},
 	{"three members, one write and a change", 3, 0, schedule{writes: 1, timeouts: 1, lapses: 1, changes: 1}, true},
-	{"a member, a joiner, one write and a change", 1, 1, schedule{writes: 1, timeouts: 1, lends: 1, changes: 1}, true},
+	{"a member, a joiner, one write and a change", 1, 1, schedule{writes: 1, timeouts: 2, lends: 1, changes: 1}, true},
 	{"two members, one write, a crash and two changes", 2, 0, schedule{writes: 1, crashes: 1, timeouts: 2, lapses: 1, lends: 1, changes: 2}, true},
 }
 
@@ -447,22 +454,23 @@ func TestModelFindsWrongRules(t *testing.T) {
 	for _, c := range []struct {
 		mutation Mutation
 		members  int
+		joiners  int
 		left     schedule
 	}{
-		{FailAtTimeout, 2, change},
-		{CommitIfTold, 2, crash},
-		{VoteBeforeSync, 2, schedule{writes: 1, crashes: 1, timeouts: 1, lapses: 2, lends: 1, changes: 1}},
-		{AbortAlone, 2, change},
-		{ForgetAtRestart, 2, crash},
-		{ReadInFlight, 2, change},
-		{IgnoreLease, 2, change},
-		{SkipMember, 3, change},
-		{CommitUnvoted, 3, change},
-		{PrepareAnew, 2, change},
-		{KeepEpoch, 2, schedule{writes: 2, crashes: 1, timeouts: 1}},
+		{FailAtTimeout, 2, 0, change},
+		{CommitIfTold, 2, 0, crash},
+		{VoteBeforeSync, 2, 0, schedule{writes: 1, crashes: 1, timeouts: 1, lapses: 2, lends: 1, changes: 1}},
+		{AbortAlone, 2, 0, change},
+		{ForgetAtRestart, 2, 0, crash},
+		{ReadInFlight, 2, 0, change},
+		{IgnoreLease, 2, 0, change},
+		{SkipMember, 3, 0, change},
+		{CommitUnvoted, 3, 0, change},
+		{PrepareAnew, 2, 0, change},
+		{KeepEpoch, 2, 0, schedule{writes: 2, crashes: 1, timeouts: 1}},
 	} {
 		t.Run(c.mutation.String(), func(t *testing.T) {
-			states, _, broken := explore(newModel(c.members, 0, c.left, c.mutation), 200_000)
+			states, _, broken := explore(newModel(c.members, c.joiners, c.left, c.mutation), 200_000)
 			if broken == nil {
 				t.Fatalf("not found within %d states", states)
 			}

@@ -118,6 +118,8 @@ func (r *Replica) leadWants() (Config, bool) {
 	}
 	for _, p := range l.peers {
 		switch {
+		case p.joined && (p.sick || p.lost):
+			return c, true // it was filled in this epoch, and has lost that, or cannot be fed
 		case !p.entered:
 		case r.in.Now-p.heard >= r.options.VoteWithin:
 			return c, true // all wait for it, and it is silent: in the next epoch it begins anew

@@ -178,7 +178,7 @@ func (r *Replica) onResolved(from core.ReplicaID, m Resolved) {
 }
 
 func (r *Replica) alive() Alive {
-	return Alive{Epoch: r.fenced.Epoch, Resolved: r.resolved, Joined: r.joined == r.fenced.Epoch, Sick: r.suspect}
+	return Alive{Epoch: r.fenced.Epoch, Resolved: r.resolved, Joined: r.joined == r.fenced.Epoch && !r.suspect, Sick: r.suspect}
 }
 
 // resolve takes note that all slots up to n are final. A joiner has holes, and goes no further than the first.

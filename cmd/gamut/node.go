@@ -15,7 +15,7 @@ import (
 
 func nodeCommand(g *global) *cobra.Command {
 	cmd := &cobra.Command{Use: "node", Short: "List, drain, remove and replace nodes (gamut start --join adds one)"}
-	cmd.AddCommand(nodeList(g), nodeDrain(g), nodeRemove(g), nodeReplace(g))
+	cmd.AddCommand(nodeList(g), nodeDrain(g), nodeRemove(g), nodeReplace(g), nodeUnsafeRecover(g))
 	cmd.RunE = func(c *cobra.Command, _ []string) error { return usage(c.Help()) }
 	return cmd
 }

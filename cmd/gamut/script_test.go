@@ -49,6 +49,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("CLUSTER", strings.Join(cluster, ","))
 			env.Setenv("PEER1", fmt.Sprintf("127.0.0.1:%d", base+settings.PeerPort))
 			env.Setenv("BASE4", strconv.Itoa(base+3*settings.PortStep))
+			env.Setenv("BASE5", strconv.Itoa(base+4*settings.PortStep))
 			env.Setenv("GAMUT_ADDR", fmt.Sprintf("127.0.0.1:%d", base))
 			return nil
 		},

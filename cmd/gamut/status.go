@@ -12,16 +12,19 @@ import (
 )
 
 func statusCommand(g *global) *cobra.Command {
-	var groups, quorum, vectors, views bool
+	var groups, quorum, vectors, views, peers bool
 	cmd := &cobra.Command{
 		Use:   "status",
-		Short: "Show every node as it sees itself; --groups shows every replica, --quorum and --vectors those without a leader, --views those of atomic keyspaces",
+		Short: "Show every node as it sees itself; --peers as each other sees it, --groups shows every replica, --quorum and --vectors those without a leader, --views those of atomic keyspaces",
 		RunE: func(c *cobra.Command, _ []string) error {
 			ctx, cancel := bounded(c)
 			defer cancel()
 			members, err := g.cluster().Members(ctx)
 			if err != nil {
 				return err
+			}
+			if peers {
+				return g.peerStatus(ctx, c, members)
 			}
 			if vectors {
 				return g.vectorStatus(c, members)
@@ -42,7 +45,8 @@ func statusCommand(g *global) *cobra.Command {
 	cmd.Flags().BoolVar(&groups, "groups", false, "one row for each replica")
 	cmd.Flags().BoolVar(&vectors, "vectors", false, "what each replica of the causal and eventual keyspaces holds, and knows of each other one")
 	cmd.Flags().BoolVar(&views, "views", false, "one row for each replica of an atomic keyspace: its view, writes in doubt, what waits, who was left out and why")
-	cmd.MarkFlagsMutuallyExclusive("groups", "vectors", "quorum", "views")
+	cmd.Flags().BoolVar(&peers, "peers", false, "each node as each other one sees it: up or down, round trip, how far behind")
+	cmd.MarkFlagsMutuallyExclusive("groups", "vectors", "quorum", "views", "peers")
 	return cmd
 }
 

@@ -3,6 +3,7 @@ package http
 import (
 	"context"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 
@@ -35,14 +36,10 @@ func (s *Server) moveShard(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, invalid("shard %q is not a number", r.PathValue("shard")))
 		return
 	}
-	var nodes []uint32
-	for text := range strings.SplitSeq(query.Get("to"), ",") {
-		id, err := strconv.ParseUint(text, 10, 32)
-		if err != nil || id == 0 {
-			s.fail(w, invalid("to=%s: give the nodes that shall hold the shard, as in to=1,2,3", query.Get("to")))
-			return
-		}
-		nodes = append(nodes, uint32(id))
+	nodes, err := nodeList(query.Get("to"))
+	if err != nil {
+		s.fail(w, invalid("to=%s: give the nodes that shall hold the shard, as in to=1,2,3", query.Get("to")))
+		return
 	}
 	s.administer(w, r, http.StatusAccepted, func(ctx context.Context) (any, error) {
 		name := r.PathValue("keyspace")
@@ -52,4 +49,26 @@ func (s *Server) moveShard(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) balance(w http.ResponseWriter, r *http.Request) {
 	s.administer(w, r, http.StatusOK, func(ctx context.Context) (any, error) { return s.admin.Balance(ctx) })
+}
+
+func nodeList(text string) (nodes []uint32, err error) {
+	for part := range strings.SplitSeq(text, ",") {
+		id, err := strconv.ParseUint(part, 10, 32)
+		if err != nil || id == 0 {
+			return nil, invalid("%q is not a list of nodes, such as 1,2,3", text)
+		}
+		nodes = append(nodes, uint32(id))
+	}
+	return nodes, nil
+}
+
+// unsafeRecover makes the replicas on the nodes of ?left=1,2 all that a group has.
+func (s *Server) unsafeRecover(w http.ResponseWriter, r *http.Request) {
+	s.group(w, r, []string{"left"}, func(ctx context.Context, group uint64, q url.Values) (any, error) {
+		nodes, err := nodeList(q.Get("left"))
+		if err != nil {
+			return nil, err
+		}
+		return map[string]uint64{"group": group}, s.admin.UnsafeRecover(ctx, group, nodes)
+	})
 }

@@ -60,14 +60,6 @@ func (s *Server) noKeyspace(name string) error {
 	return kv.Errorf(kv.NoKeyspace, "there is no keyspace %q; GET /v1/keyspaces lists them", name)
 }
 
-// levelMet is what an answer says it met: the keyspace's own promise unless it names another level.
-func levelMet(ks *kv.Keyspace, r *kv.Result) string {
-	if r.Level == kv.LevelDefault {
-		return string(ks.Consistency)
-	}
-	return r.Level.String()
-}
-
 // parseSession reads Gamut-Request: 32 hex digits that name the client, "-", the number of its request counted from 1,
 // and optionally "-" and the number up to which all answers have arrived.
 func parseSession(text string) (kv.Session, error) {

@@ -164,7 +164,9 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("GET /livez", s.live)
 	mux.HandleFunc("GET /readyz", s.ready)
 	mux.Handle("GET /metrics", s.metrics.Handler())
+	mux.HandleFunc("POST /v1/nodes/{node}/lose", s.node(kv.Admin.LoseNode))
 	mux.HandleFunc("POST /v1/groups/{group}/handoff", s.handoff)
+	mux.HandleFunc("POST /v1/groups/{group}/unsafe-recover", s.unsafeRecover)
 	mux.HandleFunc("POST /v1/groups/{group}/checkpoint", s.checkpoint)
 	mux.HandleFunc("POST /v1/groups/{group}/repair", s.repair)
 	mux.HandleFunc("GET /v1/groups/{group}/inspect", s.inspect)
@@ -219,8 +221,8 @@ func (s *Server) hold(n int64) error {
 
 func (s *Server) release(n int64) { s.held.Add(-n) }
 
-// do runs one command and hands its result to use, which must not keep any of it.
-func (s *Server) do(ks *kv.Keyspace, level kv.Level, fill func(c *kv.Call), use func(r *kv.Result)) {
+// do runs one command and hands it, answered, to use, which must not keep any of it.
+func (s *Server) do(ks *kv.Keyspace, level kv.Level, fill func(c *kv.Call), use func(c *kv.Call)) {
 	b := s.batches.Get().(*kv.Batch)
 	b.Reset(time.Now().Add(s.opts.Deadline))
 	c := b.Add()
@@ -229,7 +231,7 @@ func (s *Server) do(ks *kv.Keyspace, level kv.Level, fill func(c *kv.Call), use 
 	c.Command.Level = level
 	s.db.Submit(b)
 	b.Wait()
-	use(&c.Result)
+	use(c)
 	c.Result = kv.Result{}
 	s.batches.Put(b)
 }

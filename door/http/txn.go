@@ -98,6 +98,9 @@ func (s *Server) runTxn(w http.ResponseWriter, r *http.Request, txn *Txn) error 
 	if cmd.Session, err = parseSession(r.Header.Get(HeaderRequest)); err != nil {
 		return err
 	}
+	if cmd.Receipt, err = parseSwitch(r.Header, HeaderReceipt); err != nil {
+		return err
+	}
 	if err := txn.command(&cmd); err != nil {
 		return err
 	}
@@ -107,9 +110,12 @@ func (s *Server) runTxn(w http.ResponseWriter, r *http.Request, txn *Txn) error 
 	if cmd.ReadOnly() {
 		cmd.Session = kv.Session{}
 	}
-	s.do(ks, level, func(c *kv.Call) { c.Command = cmd }, func(res *kv.Result) {
-		setSession(w.Header(), ks, cmd.Token, res)
-		s.answerTxn(w, ks, txn, res)
+	s.do(ks, level, func(c *kv.Call) { c.Command = cmd }, func(c *kv.Call) {
+		setSession(w.Header(), ks, cmd.Token, &c.Result)
+		if c.Result.Err() == nil {
+			setReceipt(w.Header(), ks, c)
+		}
+		s.answerTxn(w, ks, txn, &c.Result)
 	})
 	return nil
 }
@@ -135,7 +141,7 @@ func (s *Server) answerTxn(w http.ResponseWriter, ks *kv.Keyspace, txn *Txn, res
 	for i := range items {
 		results = append(results, txnResult(&txn.Operations[i], &items[i]))
 	}
-	w.Header().Set(HeaderLevel, levelMet(ks, res))
+	w.Header().Set(HeaderLevel, res.Met(ks))
 	writeJSON(w, http.StatusOK, map[string]any{"results": results})
 }
 

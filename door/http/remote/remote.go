@@ -42,9 +42,12 @@ var ErrNoAnswer = errors.New("no node answers")
 func New(addresses []string, wait time.Duration) *Cluster {
 	dialer := &net.Dialer{Timeout: 2 * time.Second}
 	return &Cluster{addresses: addresses, client: &http.Client{Transport: &http.Transport{
-		DialContext: dialer.DialContext, ResponseHeaderTimeout: wait, MaxIdleConnsPerHost: 16,
+		DialContext: dialer.DialContext, ResponseHeaderTimeout: wait, MaxIdleConnsPerHost: 64, IdleConnTimeout: 90 * time.Second,
 	}}}
 }
+
+// CloseIdle ends connections that no request uses.
+func (c *Cluster) CloseIdle() { c.client.CloseIdleConnections() }
 
 // Addresses are those that it was made of.
 func (c *Cluster) Addresses() []string { return c.addresses }
@@ -199,6 +202,16 @@ func (c *Cluster) DrainNode(ctx context.Context, node uint32) error {
 // RemoveNode ends the membership of a drained and empty node.
 func (c *Cluster) RemoveNode(ctx context.Context, node uint32) error {
 	return c.JSON(ctx, Request{Method: "POST", Path: fmt.Sprintf("/v1/nodes/%d/remove", node)}, new(any))
+}
+
+// LoseNode ends the membership of a node that is lost for good.
+func (c *Cluster) LoseNode(ctx context.Context, node uint32) error {
+	return c.JSON(ctx, Request{Method: "POST", Path: fmt.Sprintf("/v1/nodes/%d/lose", node)}, new(any))
+}
+
+// UnsafeRecover makes the replicas on the nodes named, which must include the one that is asked, all that a group has.
+func (c *Cluster) UnsafeRecover(ctx context.Context, group uint64, left string) error {
+	return c.JSON(ctx, Request{Method: "POST", Path: fmt.Sprintf("/v1/groups/%d/unsafe-recover?left=%s", group, url.QueryEscape(left))}, new(any))
 }
 
 // Balance tells what is moving and what would move next.
