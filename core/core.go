@@ -88,6 +88,13 @@ type Led interface {
 	Leader() ReplicaID
 }
 
+// Reader is a Replica of a led protocol that answers commands which change nothing by itself, although another one leads.
+type Reader interface {
+	// Reads says that this replica takes such commands now. One that it cannot answer after all it answers NotLeader, and
+	// then the command is the leader's.
+	Reads() bool
+}
+
 // Leased is a Replica whose state may, for a while, be read without a Step.
 type Leased interface {
 	// ReadUntil says: until that time, what the group's state shows at the moment of reading is as good an answer to a

@@ -179,6 +179,8 @@ func (h *Host) route(id core.RequestID) {
 		return
 	}
 	switch leader := led.Leader(); {
+	case p.command.Read && p.retries == 0 && reads(s.replica):
+		h.hand(s, id)
 	case leader == 0:
 		p.handed, p.sentTo = false, 0
 		s.parked = append(s.parked, id)
@@ -187,6 +189,12 @@ func (h *Host) route(id core.RequestID) {
 	default:
 		h.forward(id, p, s.nodes[leader])
 	}
+}
+
+// reads says that a replica takes commands that change nothing, although another one may lead.
+func reads(r core.Replica) bool {
+	reader, ok := r.(core.Reader)
+	return ok && reader.Reads()
 }
 
 // routeAway sends a command of a group that has no replica here to one member after the other, the one that could order

@@ -97,6 +97,7 @@ func (n *node) boot() {
 			n.hearLater(g)
 		}
 	}
+	w.catalog.boot(n)
 	n.host.SetUnfit(n.unfit)
 	n.arrive(func(host.Now) {})
 	for _, peer := range w.nodes {
@@ -310,6 +311,11 @@ func (p *port) Reply(token uint64, r kv.Result) {
 	}
 	delete(n.tokens, token)
 	answer(r)
+}
+
+func (p *port) Configure(g core.GroupID, wish host.Wish) {
+	n := (*node)(p)
+	n.w.catalog.wish(n, g, wish)
 }
 
 func (p *port) Note(g core.GroupID, note core.Note) {

@@ -42,6 +42,10 @@ type Protocol struct {
 	Level func(rng *rand.Rand, read bool) kv.Level
 	// MergeTokens makes clients carry tokens from answer to command; nil: they have none.
 	MergeTokens func(a, b []byte) []byte
+	// Views says that the catalog decides who the members of the groups are.
+	Views bool
+	// Rests says that a replica has nothing left to do when its group is quiet; nil: nobody asks.
+	Rests func(core.Replica) bool
 	// Bear takes out of the faults that were drawn what the protocol does not promise to bear; nil: it bears all.
 	Bear func(*Faults)
 	// Sessionless says that a command that is sent again is executed again, so that no client sends one of unknown fate again.

@@ -60,6 +60,7 @@ type world struct {
 	clients []*client
 	faults  *strikes
 	checks  *checks
+	catalog *catalog
 	// crashed is told of each node that dies. Who has set it starts the node again.
 	crashed func(*node)
 	// eventsMax ends a run that does not come to rest; 0: it may go on.
@@ -126,7 +127,7 @@ func bareWorld(o Options) *world {
 	w := &world{options: o, rng: stream(o.Seed, "world", 0), byID: map[core.GroupID]*group{}}
 	w.trace.start(w, o.Trace, o.TraceLines)
 	w.checks = newChecks(w)
-	w.network = newNetwork(w)
+	w.network, w.catalog = newNetwork(w), newCatalog(w)
 	for i := range o.Nodes {
 		w.nodes = append(w.nodes, newNode(w, i))
 	}
@@ -159,6 +160,7 @@ func (w *world) newGroup(g int) *group {
 func (w *world) addGroup(g *group) {
 	w.groups = append(w.groups, g)
 	w.byID[g.id] = g
+	w.catalog.add(g)
 }
 
 // votersOf are the replicas of a group on some nodes, in order.
@@ -296,10 +298,10 @@ func (w *world) converged() bool {
 		}
 	}
 	for _, g := range w.groups {
-		holds := w.resident(g)
-		if !w.moved(g) {
+		if !w.rests(living, g) || !w.moved(g) {
 			return false
 		}
+		holds := w.resident(g)
 		for _, n := range holds[1:] {
 			if !w.equal(n.disk, holds[0].disk, g.id) {
 				return false
@@ -307,6 +309,14 @@ func (w *world) converged() bool {
 		}
 	}
 	return true
+}
+
+// rests reports whether no replica of a group has anything left to do.
+func (w *world) rests(living []*node, g *group) bool {
+	if g.protocol.Rests == nil {
+		return true
+	}
+	return !slices.ContainsFunc(living, func(n *node) bool { return g.members[n.index] != 0 && !g.protocol.Rests(w.checks.unwrap(n, g)) })
 }
 
 // equal reports whether two replicas of a group hold the same.
