@@ -80,7 +80,7 @@ func TestClusterServesAndSurvives(t *testing.T) {
 	if r := x.put(1, "k", "v"); r.Code != kv.OK {
 		t.Fatal(r)
 	}
-	x.must(x.c.Crash(false, leader))
+	x.must(x.c.Crash(TailLost, leader))
 	other := leader%5 + 1
 	if r := x.put(leader, "k", "w"); r.Code != kv.Unavailable {
 		t.Errorf("a dead node answers %v", r)
@@ -92,7 +92,7 @@ func TestClusterServesAndSurvives(t *testing.T) {
 	if got := x.get(leader, "k"); got != "v ok" {
 		t.Errorf("after its start: %s", got)
 	}
-	x.must(x.c.Crash(true, 1, 2, 3, 4, 5))
+	x.must(x.c.Crash(TailKept, 1, 2, 3, 4, 5))
 	for id := core.NodeID(1); id <= 5; id++ {
 		x.must(x.c.Start(id))
 	}
@@ -162,7 +162,7 @@ func TestClusterRefuses(t *testing.T) {
 			t.Errorf("%s: no error", name)
 		}
 	}
-	x.must(x.c.Crash(true, 1))
+	x.must(x.c.Crash(TailKept, 1))
 	x.must(x.c.Wipe(1))
 	if err := x.c.Start(1); err == nil || !strings.Contains(err.Error(), "new disk") {
 		t.Errorf("a wiped node starts: %v", err)
@@ -170,8 +170,8 @@ func TestClusterRefuses(t *testing.T) {
 	if _, err := x.c.CreateKeyspace(kv.CreateKeyspace{Name: "q", Consistency: "nonsense"}); err == nil {
 		t.Error("a keyspace of nonsense was made")
 	}
-	if _, err := NewCluster(ClusterOptions{Nodes: 6}); err == nil {
-		t.Error("six nodes")
+	if _, err := NewCluster(ClusterOptions{Nodes: NodesMax + 1}); err == nil {
+		t.Error("a cluster that is too large")
 	}
 	if understood, err := x.c.Inject(2, []byte("prepare-1")); understood || err != nil {
 		t.Error("a garbage message was understood", err)
@@ -186,7 +186,7 @@ func TestClusterSameCallsSameTrace(t *testing.T) {
 		for i := range 20 {
 			x.put(core.NodeID(i%3+1), "k", fmt.Sprint(i))
 		}
-		x.must(x.c.Crash(false, 2))
+		x.must(x.c.Crash(TailLost, 2))
 		x.must(x.c.Advance(3 * Second))
 		return x.c.TraceHash()
 	}

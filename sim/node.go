@@ -106,20 +106,27 @@ func (n *node) run(now host.Now, g *group, r *store.Recovered) {
 	w.checks.recovered(n, g)
 }
 
-// crash ends the process. What was being written is on disk or is not; the state falls back.
-func (n *node) crash(keep bool, why string) {
+// crash ends the process. What was being written is on disk, or is not, or in part; the state falls back.
+func (n *node) crash(tail Tail, why string) {
 	if !n.up {
 		return
 	}
 	w := n.w
 	w.stats.Crashes++
-	w.trace.line("n%d crashes: %s; unsynced kept %v", n.id, why, keep && n.writing)
+	if !n.writing {
+		tail = TailLost // of nothing
+	}
+	w.trace.line("n%d crashes: %s; unsynced kept %v", n.id, why, tail == TailKept)
 	w.event("crash", why, n)
-	if n.writing && keep {
+	if tail == TailKept {
 		n.disk.Complete()
 		w.checks.synced(n)
 	}
-	n.disk = n.disk.Crash(n.rng, true)
+	var partly bool
+	if n.disk, partly = n.disk.Crash(n.rng, tail.onDisk()); partly {
+		w.trace.line("n%d's last write is torn", n.id)
+		w.hit("torn-write")
+	}
 	n.up, n.host, n.inbox = false, nil, nil
 	w.network.nodeDown(n)
 	if w.crashed != nil {
@@ -219,7 +226,8 @@ func (n *node) syncDone() {
 	switch {
 	case n.failSync:
 		n.failSync = false
-		n.crash(n.rng.IntN(2) == 0, "sync failed")
+		w.hit("sync-error")
+		n.crash(keptIf(n.rng.IntN(2) == 0), "sync failed")
 		if w.crashed == nil {
 			w.faults.restartLater(n)
 		}
