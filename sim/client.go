@@ -147,7 +147,7 @@ func (c *client) next() {
 		o.command.Session = c.session
 		o.command.Session.Acked = c.session.Seq - 1
 	}
-	if level := c.w.options.Protocol.Level; level != nil && !o.proof {
+	if level := c.w.options.Protocol.Level; level != nil && !o.proof && !c.w.wantsMajorities(o) {
 		o.command.Level = level(c.rng, o.command.ReadOnly())
 	}
 	o.op.Level = levelText(o.command.Level)

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"testing"
@@ -226,4 +227,62 @@ func BenchmarkSwarm(b *testing.B) {
 	perSecond(float64(steps), "steps")
 	perSecond(float64(events), "events")
 	perSecond(float64(virtual)/1e9, "virtual-s")
+}
+
+// TestTornCrashLeavesAPart: a node loses its power in the middle of a write. Some of it is on the disk, none of it is believed, and
+// what was acknowledged before is there.
+func TestTornCrashLeavesAPart(t *testing.T) {
+	for seed := uint64(1); seed <= 10; seed++ {
+		x := drive(t, ClusterOptions{Nodes: 1, Seed: seed})
+		if r := x.put(1, "before", "v"); r.Code != kv.OK {
+			t.Fatal(r)
+		}
+		var r kv.Result
+		x.c.Submit(1, x.d, 0, &kv.Command{Ops: []kv.Op{{Kind: kv.OpSet, Key: []byte("torn"), Value: bytes.Repeat([]byte("x"), 50_000)}}}, 2*Second,
+			func(got kv.Result) { r = got })
+		n := x.c.node(1)
+		x.until(func() bool { return n.writing && n.batch.Bytes > 50_000 })
+		x.must(x.c.Crash(TailTorn, 1))
+		x.must(x.c.Start(1))
+		if got := x.get(1, "before"); got != "v ok" {
+			t.Errorf("seed %d: what was acknowledged before: %s", seed, got)
+		}
+		if got := x.get(1, "torn"); got != " not found" || r.Code != kv.Unknown {
+			t.Errorf("seed %d: what was being written: %s; its client was told %v", seed, got, r.Code)
+		}
+		if x.c.w.hits["torn-write"] != 1 {
+			t.Errorf("seed %d: nothing of the write was on the disk", seed)
+		}
+	}
+}
+
+// TestTies: two nodes that do not hear each other count their next writes alike, and the lower or the higher one wins.
+func TestTies(t *testing.T) {
+	for tie, want := range map[Tie]string{TieLow: "one ok", TieHigh: "two ok"} {
+		c, err := NewCluster(ClusterOptions{Nodes: 7, Seed: 1, Tie: tie})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, err := c.CreateKeyspace(kv.CreateKeyspace{Name: "default", Consistency: kv.Causal, Replicas: 7})
+		if err != nil {
+			t.Fatal(err)
+		}
+		x := &driven{t, c, d}
+		c.SetLink(2, 6, Link{Down: true})
+		c.SetLink(6, 2, Link{Down: true})
+		for id := core.NodeID(1); id <= 7; id++ {
+			if id != 2 && id != 6 {
+				x.must(c.Crash(TailKept, id))
+			}
+		}
+		x.put(6, "k", "two")
+		x.must(c.Advance(Second)) // by the clock it is later, by its count it is not
+		x.put(2, "k", "one")
+		c.SetLink(2, 6, Link{})
+		c.SetLink(6, 2, Link{})
+		x.must(c.Advance(2 * Second))
+		if a, b := x.get(2, "k"), x.get(6, "k"); a != want || b != want {
+			t.Errorf("tie %d: node 2 has %s, node 6 has %s, want %s", tie, a, b, want)
+		}
+	}
 }

@@ -42,6 +42,8 @@ type node struct {
 	hung      bool // the disk takes nothing
 	syncExtra core.Time
 	failSync  bool
+	// tear ends the process in the middle of its next write; nil: nothing does.
+	tear func()
 	// known is the life of each peer as far as this node knows, 0 while there is no connection.
 	known  []int
 	tokens map[uint64]func(kv.Result)
@@ -71,7 +73,7 @@ func (n *node) boot() {
 	w := n.w
 	n.life++
 	n.up, n.paused, n.passing, n.writing, n.wakeAt = true, false, false, false, 0
-	n.inbox, n.tokens = nil, map[uint64]func(kv.Result){}
+	n.inbox, n.tokens, n.tear = nil, map[uint64]func(kv.Result){}, nil
 	clear(n.known)
 	now := n.now()
 	r := n.openDisk()
@@ -206,6 +208,15 @@ func (n *node) write(now host.Now) {
 	n.writing, n.batch = true, b
 	n.disk.Begin(logBatch(b))
 	n.w.checks.taken(n)
+	if tear := n.tear; tear != nil {
+		n.tear = nil
+		life, seq := n.life, b.Seq
+		n.w.after(n.w.options.Faults.SyncMin/2, func() {
+			if n.life == life && n.up && n.writing && n.batch.Seq == seq {
+				tear()
+			}
+		})
+	}
 	if n.hung {
 		return
 	}

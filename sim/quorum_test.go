@@ -28,6 +28,13 @@ func anyAtomic(seed uint64, planted quorum.Mutation) Options {
 	return Options{Seed: seed, Protocol: DrawQuorum(seed, planted, true)}
 }
 
+// partedQuorum is one group whose replicas lose each other all the time, so that repairs meet what is newer.
+func partedQuorum(seed uint64, planted quorum.Mutation) Options {
+	f := Calm()
+	f.JumpMax, f.Cut, f.Partition, f.SyncMax = 200, 800*Millisecond, 400*Millisecond, 20*Millisecond
+	return Options{Seed: seed, Protocol: DrawQuorum(seed, planted, false), Groups: 1, Clients: 8, Think: 40 * Millisecond, Faults: f}
+}
+
 // quorumMutations says for the bugs of package quorum that show to clients or break an invariant in which swarm they do, and which
 // checkers must find them there. The others need one certain order of events; scripts of the package have it.
 var quorumMutations = map[quorum.Mutation]struct {
@@ -38,7 +45,7 @@ var quorumMutations = map[quorum.Mutation]struct {
 	quorum.CountHints:         {[]Kind{Linearizability}, anyAtomic},
 	quorum.PurgeByAge:         {[]Kind{Invariant}, anyQuorum},
 	quorum.AnswerBeforeRepair: {[]Kind{Linearizability}, anyQuorum},
-	quorum.RestampRepairs:     {[]Kind{Durability, Linearizability}, anyQuorum},
+	quorum.RestampRepairs:     {[]Kind{Durability, Linearizability}, partedQuorum},
 	quorum.StoreBlindly:       {[]Kind{Invariant}, anyQuorum},
 	quorum.CountTwice:         {[]Kind{Linearizability}, anyAtomic},
 	quorum.LateUnavailable:    {[]Kind{Linearizability}, anyQuorum},

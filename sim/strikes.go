@@ -187,11 +187,20 @@ func (s *strikes) crash() {
 	}
 }
 
-// hitCrash ends a node in one of the ways that there are. That a write was torn is counted where it is.
+// hitCrash ends a node in one of the ways that there are. To tear a write it waits for one; that is counted where it happens.
 func (s *strikes) hitCrash(n *node, why string) {
 	tail := s.tail()
-	if n.up && tail != TailTorn {
+	switch {
+	case tail != TailTorn && n.up:
 		s.w.hit(tailClasses[tail])
+	case tail == TailTorn && n.up && !n.writing:
+		n.tear = func() {
+			if !s.over {
+				n.crash(TailTorn, why)
+				s.restartLater(n)
+			}
+		}
+		return
 	}
 	n.crash(tail, why)
 }

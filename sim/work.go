@@ -31,6 +31,12 @@ func (k *Work) bear(f *Faults) {
 	}
 }
 
+// wantsMajorities says that a write has to reach more than one disk: what only a disk had that is lost is lost, and no workload can
+// tell that from a bug.
+func (w *world) wantsMajorities(o *operation) bool {
+	return w.mix != nil && !o.command.ReadOnly() && (w.options.Faults.Wipe > 0 || w.options.Faults.Damage > 0)
+}
+
 // expiryJumpMax is how far a wall clock may be off, in milliseconds, where times to live are judged.
 const expiryJumpMax = 200
 
