@@ -25,6 +25,8 @@ type Options struct {
 	Seed         uint64
 	Consistency  kv.Consistency
 	Tie, Session string
+	// BasePort is where the ports of a live cluster begin; 0: the world's default.
+	BasePort int
 	// Out takes what is printed and not expected.
 	Out io.Writer
 	// Rewrite takes what is printed for what is expected.
@@ -123,7 +125,7 @@ func Play(ctx context.Context, s *Script, o Options) (*Outcome, error) {
 	if o.Seed != 0 {
 		setting.Seed = o.Seed
 	}
-	setting.Tie = orText(o.Tie, s.Tie)
+	setting.Tie, setting.BasePort = orText(o.Tie, s.Tie), o.BasePort
 	world, err := open(ctx, setting)
 	if err != nil {
 		return nil, fmt.Errorf("%s: open the world %q: %w", s.Name, name, err)
