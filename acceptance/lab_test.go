@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -273,6 +274,13 @@ func TestNobodyIsAttackedUnasked(t *testing.T) {
 	if code != 1 || !strings.Contains(out, "start it with gamut start --lab") {
 		t.Errorf("lab fuzz exits with %d: %s", code, out)
 	}
+	script := filepath.Join(t.TempDir(), "attack.lab")
+	c.did(os.WriteFile(script, []byte("world live\nisolate 1\nput k v at 1\n"), 0o644))
+	code, out = c.gamut("lab", "run", "--addr", c.addr(1, httpDoor), script)
+	if code != 1 || !strings.Contains(out, "start it with gamut start --lab") {
+		t.Errorf("lab run exits with %d: %s", code, out)
+	}
+	c.put(1, "unhurt", "yes")
 }
 
 // TestLabFuzz runs the command on processes of its own, once as it is, which must hold, and once with clients that believe
@@ -289,6 +297,80 @@ func TestLabFuzz(t *testing.T) {
 	code, out = labFuzz(t, append(faults, "--for", "4s", "--canary")...)
 	if code != 6 || !strings.Contains(out, "broken") {
 		t.Errorf("with stale reads, exit code %d\n%s", code, out)
+	}
+}
+
+// TestEachFaultStrikes lets every fault that real processes can suffer strike some, and has what clients saw judged all the same.
+func TestEachFaultStrikes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs processes; left out by -short")
+	}
+	names := live.KindNames()
+	const half = 9
+	for _, c := range []struct {
+		seed   string
+		faults []string
+	}{{"200", names[:half]}, {"3485", names[half : len(names)-1]}} { // the last is lead, and nobody leads a quorum keyspace
+		code, out := labFuzz(t, "--consistency", "quorum", "--workload", "register,sessions", "--seed", c.seed, "--for", "12s",
+			"--faults", strings.Join(c.faults, ","))
+		if code != 0 || !strings.Contains(out, "quorum: holds") || !strings.Contains(out, "convergence: holds") {
+			t.Errorf("exit code %d\n%s", code, out)
+		}
+		_, struck, _ := strings.Cut(out, "faults: ")
+		struck, _, _ = strings.Cut(struck, "\n")
+		for _, name := range c.faults {
+			if !strings.Contains(struck, name+" ") {
+				t.Errorf("no %s struck: %s", name, struck)
+			}
+		}
+	}
+}
+
+// TestLabRunAttacksProcesses plays a script on real processes, which lose nothing when they are killed.
+func TestLabRunAttacksProcesses(t *testing.T) {
+	script := filepath.Join(t.TempDir(), "attack.lab")
+	text := `world live
+cluster nodes 3
+keyspace k consistency=linearizable
+put city Paris at 1
+crash 2 kept
+put city Rome at 1 timeout 20s
+start 2
+await ready
+get city at 2 timeout 20s
+isolate 3
+put city Oslo at 1 timeout 20s
+heal
+restart all kept
+await ready
+get city at 3 timeout 20s
+keyspace c consistency=causal
+put a 1 at 1
+stabilize
+printStore 3
+check
+----
+ok
+ok
+Rome
+ok
+Oslo
+ok
+a:1
+c: causal, by all checkers
+k: linearizable, by all checkers
+`
+	if err := os.WriteFile(script, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(program, "lab", "run", "--base-port", fmt.Sprint(freePorts(t, 3)), script)
+	var got lastLines
+	cmd.Stdout, cmd.Stderr = &got, &got
+	if err := startProcess(cmd); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("%v\n%s", err, got.String())
 	}
 }
 

@@ -237,7 +237,7 @@ func (r *Replica) launch(f *flight) {
 // stampCommand makes a write of a command, or only an answer if there is nothing to change.
 func (r *Replica) stampCommand(q *request, judged *cells) call {
 	c := call{request: q, results: make([]kv.Result, len(q.command.Ops))}
-	w := &Write{Dot: Dot{r.nextStamp(), r.self}}
+	w := &Write{Dot: Dot{r.nextStamp(&q.token), r.self}}
 	for i := range q.command.Ops {
 		o := &q.command.Ops[i]
 		op, code := r.judgeOp(o, judged, w)
@@ -267,9 +267,12 @@ func (r *Replica) seen() Vector {
 }
 
 // nextStamp is later than all that this replica has seen, of which every session that it serves has seen no more (rule B1).
-func (r *Replica) nextStamp() kv.HLC {
-	if r.options.Mutation == ForgetMerge {
+func (r *Replica) nextStamp(session *Token) kv.HLC {
+	switch {
+	case r.options.Mutation == ForgetMerge:
 		return max(r.in.Stamp, r.ownLast+1)
+	case r.options.Counting:
+		return max(r.last, session.Read.Last(), session.Written.Last()) + 1
 	}
 	return max(r.in.Stamp, r.last+1)
 }

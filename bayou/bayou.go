@@ -37,6 +37,9 @@ type Options struct {
 	KeepWrites uint64
 	// ChunkBytes bounds one message of writes or of state. Default 512 KiB.
 	ChunkBytes int
+	// Counting lets stamps count writes instead of following the time: each is one more than the highest that its replica has
+	// seen, or the session that it is for. So courses order writes (S3.16), and so ties can be shown, which clocks avoid.
+	Counting bool
 	// Mutation plants a bug, to show that the checkers find it. 0: none.
 	Mutation Mutation
 }

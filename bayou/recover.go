@@ -217,7 +217,7 @@ func (r *Replica) cure() {
 		}
 	}
 	r.suspect = false
-	w := &Write{Dot: Dot{r.nextStamp(), r.self}, Ops: []Op{{Kind: Lost, Since: r.meta.vector.At(r.self)}}}
+	w := &Write{Dot: Dot{r.nextStamp(&Token{}), r.self}, Ops: []Op{{Kind: Lost, Since: r.meta.vector.At(r.self)}}}
 	w.seal()
 	r.base = slices.Clone(r.meta.vector)
 	r.fly(&flight{writes: []*Write{w}})

@@ -103,7 +103,7 @@ func inspectItem(c kv.Consistency, raw []byte) kv.InspectItem {
 		if err != nil {
 			return kv.InspectItem{Stamp: "unreadable: " + err.Error()}
 		}
-		return kv.InspectItem{Version: uint64(r.Stamp.Time), Stamp: r.Stamp.String(), Deleted: r.Deleted, ExpireAt: r.ExpireAt, Flags: r.Flags,
+		return kv.InspectItem{Version: uint64(r.Stamp.Time), Origin: uint32(r.Stamp.Origin), Stamp: r.Stamp.String(), Deleted: r.Deleted, ExpireAt: r.ExpireAt, Flags: r.Flags,
 			Value: bytes.Clone(r.Value)}
 	}
 	if Causal(c) {
@@ -111,7 +111,7 @@ func inspectItem(c kv.Consistency, raw []byte) kv.InspectItem {
 		if err != nil {
 			return kv.InspectItem{Stamp: "unreadable: " + err.Error()}
 		}
-		return kv.InspectItem{Version: uint64(r.Dot.Stamp), Stamp: r.Dot.String(), Deleted: r.Deleted, ExpireAt: r.ExpireAt, Flags: r.Flags,
+		return kv.InspectItem{Version: uint64(r.Dot.Stamp), Origin: uint32(r.Dot.Replica), Stamp: r.Dot.String(), Deleted: r.Deleted, ExpireAt: r.ExpireAt, Flags: r.Flags,
 			Value: bytes.Clone(r.Value)}
 	}
 	r, err := machine.DecodeRecord(raw)

@@ -21,6 +21,8 @@ type Options struct {
 	Cluster [16]byte
 	// LeaseMillis is how long a leader may read without asking. It must be shorter than ElectionMin.
 	LeaseMillis uint32
+	// Counting is bayou.Options'. It is for the simulator: a running cluster stamps by its clocks.
+	Counting bool
 }
 
 // The switch from a promise to a protocol: the functions of this file and nothing else.
@@ -88,7 +90,7 @@ func NewReplica(d *Descriptor, self core.ReplicaID, o Options) core.Replica {
 		return paxos.New(self, paxos.Options{Heartbeat: o.Heartbeat, ElectionMin: o.ElectionMin, ElectionMax: o.ElectionMax,
 			GroupTime: d.Consistency == kv.Sequential, Binding: d.binding(o.Cluster, 0)})
 	case kv.Causal, kv.Eventual:
-		return bayou.New(self, bayou.Options{})
+		return bayou.New(self, bayou.Options{Counting: o.Counting})
 	case kv.Quorum:
 		return quorum.New(self, quorum.Options{})
 	case kv.Atomic:

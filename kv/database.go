@@ -366,6 +366,8 @@ type InspectPage struct {
 type InspectItem struct {
 	Key     []byte `json:"key"`
 	Version uint64 `json:"version"`
+	// Origin is the replica that gave the version, where it is a stamp; 0: it is none.
+	Origin uint32 `json:"origin,omitempty"`
 	// Stamp is the version in words, where it is a stamp: milliseconds, counter, and the replica that gave it.
 	Stamp   string `json:"stamp,omitempty"`
 	Deleted bool   `json:"deleted,omitempty"`

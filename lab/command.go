@@ -11,6 +11,7 @@ import (
 	"github.com/gamutdb/gamut/keyspace"
 	"github.com/gamutdb/gamut/kv"
 	"github.com/gamutdb/gamut/referee"
+	"github.com/gamutdb/gamut/sim"
 )
 
 // client is someone who asks nodes. One that was attached to none asks the lowest-numbered node that runs.
@@ -19,9 +20,12 @@ type client struct {
 	nodes []core.NodeID
 	// named says that a statement attached it, so that without nodes it can ask nobody.
 	named bool
-	// seen is what the client's session has seen of each keyspace that has sessions.
-	seen map[string][]byte
+	// seen is what the client's session has seen of each keyspace that has sessions, or of each key, if sessions are per key.
+	seen map[scope][]byte
 }
+
+// scope is what a token is about: a keyspace, and in it a key or all of them.
+type scope struct{ space, key string }
 
 // job is a command on its way.
 type job struct {
@@ -92,7 +96,11 @@ func (r *runner) begin(a args, op kv.Op, record referee.Op, render func(*kv.Resu
 	level := orElse(a, "level", arg[kv.Level](a, "LEVEL"))
 	request := Request{Node: node, Keyspace: s.name, Shard: s.shardOf(op.Key),
 		Command: kv.Command{Level: level, Ops: []kv.Op{op}}, Timeout: orElse(a, "timeout", r.timeout())}
-	request.Command.Token = c.seen[s.name]
+	request.Command.Token = c.seen[r.scope(s, op.Key)]
+	if r.perKey() && level == kv.LevelDefault && !request.Command.ReadOnly() {
+		// A client may always write, however far the server is behind (S3.42).
+		request.Command.Level = kv.LevelEventual
+	}
 	j := &job{text: r.statement.text, client: c, space: s, record: record, render: render}
 	if r.debug {
 		r.print("-> node %d: %s", r.label(node), r.statement.text)
@@ -131,14 +139,34 @@ func Bounded(c kv.Consistency) bool {
 	return keyspace.Offers(&kv.Keyspace{Consistency: c}, &read) == nil
 }
 
-// learn keeps what an answer says that the client's session has seen.
-func (c *client) learn(s *space, result *kv.Result) {
-	if merge := MergeTokens(s.consistency); merge != nil && len(result.Token) > 0 {
-		if c.seen == nil {
-			c.seen = map[string][]byte{}
-		}
-		c.seen[s.name] = merge(c.seen[s.name], result.Token)
+// RecordOf is a key that a replica holds, as the referee takes it.
+func RecordOf(item *kv.InspectItem) referee.Record { return sim.RecordOf(item) }
+
+// perKey says that sessions hold key by key, which is the other reading of a Bayou course (S3.27).
+func (r *runner) perKey() bool { return orText(r.options.Session, r.script.Session) == "per-key" }
+
+func (r *runner) scope(s *space, key []byte) scope {
+	if r.perKey() {
+		return scope{s.name, string(key)}
 	}
+	return scope{space: s.name}
+}
+
+// learn keeps what an answer says that the client's session has seen. Key by key it takes the place of what was known.
+func (r *runner) learn(c *client, s *space, request *Request, result *kv.Result) {
+	merge := MergeTokens(s.consistency)
+	if merge == nil || len(result.Token) == 0 {
+		return
+	}
+	if c.seen == nil {
+		c.seen = map[scope][]byte{}
+	}
+	at := r.scope(s, request.Command.Ops[0].Key)
+	if r.perKey() {
+		c.seen[at] = result.Token
+		return
+	}
+	c.seen[at] = merge(c.seen[at], result.Token)
 }
 
 // finish takes an answer into the history.
@@ -146,11 +174,14 @@ func (r *runner) finish(j *job) {
 	if r.debug {
 		r.print("<- node %d: %s", r.label(j.op.Request.Node), told(&j.op.Result))
 	}
-	j.client.learn(j.space, &j.op.Result)
+	r.learn(j.client, j.space, &j.op.Request, &j.op.Result)
 	o := j.record
 	o.Client, o.Node, o.Key = int(j.client.id), uint32(j.op.Request.Node), string(j.op.Request.Command.Ops[0].Key)
-	if level := j.op.Request.Command.Level; level != kv.LevelDefault {
+	switch level := j.op.Request.Command.Level; {
+	case level != kv.LevelDefault:
 		o.Level = level.String()
+	case r.perKey():
+		o.Level = kv.LevelEventual.String() // the referee knows sessions over all keys only
 	}
 	o.Call = int64(j.op.Called)
 	o.Answer(int64(j.op.Returned), &j.op.Result)
@@ -306,7 +337,11 @@ func (r *runner) scanAs(a args, s *space) ([]kv.Result, bool, error) {
 
 // scanAll reads a whole keyspace as a client does; ok is false if no node would answer.
 func (r *runner) scanAll(s *space, timeout time.Duration) (items []kv.Result, ok bool, err error) {
-	items, bad, err := r.scanAt(r.firstUp(), s, kv.LevelDefault, timeout)
+	level := kv.LevelDefault
+	if s.consistency == kv.Sequential {
+		level = kv.LevelLinearizable // any replica may answer, and be a little behind; this is about the end of what was done
+	}
+	items, bad, err := r.scanAt(r.firstUp(), s, level, timeout)
 	return items, bad == "" && err == nil, err
 }
 
@@ -429,10 +464,19 @@ func (r *runner) space(a args) (*space, error) {
 	if name != defaultKeyspace {
 		return nil, fmt.Errorf("there is no keyspace %q; make it with: keyspace %s", name, name)
 	}
-	return r.makeSpace(kv.CreateKeyspace{Name: name, Consistency: r.promise(), Replicas: len(r.world.Nodes())})
+	return r.makeSpace(kv.CreateKeyspace{Name: name, Consistency: r.promise(), Replicas: r.everywhere()})
 }
 
 const defaultKeyspace = "default"
+
+// everywhere is how many replicas a keyspace has that has as many as it can: where each takes writes alone, one on every node.
+func (r *runner) everywhere() int {
+	n := len(r.world.Nodes())
+	if c := r.promise(); c == kv.Causal || c == kv.Eventual {
+		return n
+	}
+	return min(n, keyspace.ReplicasMax)
+}
 
 // promise is the consistency of the keyspace that no statement makes.
 func (r *runner) promise() kv.Consistency {
@@ -475,10 +519,6 @@ func (r *runner) checkReadings(spec kv.CreateKeyspace) error {
 		return fmt.Errorf("tie is for causal and eventual keyspaces; %s is %s", spec.Name, spec.Consistency)
 	case orText(r.options.Session, r.script.Session) != "" && spec.Consistency != kv.Causal:
 		return fmt.Errorf("session is for causal keyspaces; %s is %s", spec.Name, spec.Consistency)
-	case orText(r.options.Tie, r.script.Tie) == "low":
-		return errors.New("tie low is not offered: of two writes with one time that of the higher server wins")
-	case orText(r.options.Session, r.script.Session) == "per-key":
-		return errors.New("session per-key is not offered: what a session has seen binds all its keys")
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/kv"
 	"github.com/gamutdb/gamut/referee"
+	"github.com/gamutdb/gamut/referee/workload"
 	"github.com/gamutdb/gamut/sim"
 )
 
@@ -20,6 +21,9 @@ type Fuzz struct {
 	Consistency kv.Consistency
 	// Faults are classes of sim.Classes; nil: all.
 	Faults []string
+	// Workloads are what clients do, by the names of workload.Table, or workload.Mixed; nil: mixtures of single operations
+	// that are made for each protocol.
+	Workloads []string
 	// First is the first seed, Seeds how many (0: no limit), For how long to begin new ones (0: no limit).
 	First uint64
 	Seeds int
@@ -35,14 +39,22 @@ type Fuzz struct {
 // Tally counts what was run, to show that it was something.
 type Tally struct {
 	Seeds, Operations, Unknown, Refused, Faults, Crashes, Events int
+	// Undecided counts the promises of seeds that the referee could not judge by what their clients saw.
+	Undecided int
+	// Hits count how often each fault struck, by the names of sim.Classes.
+	Hits map[string]int
 	// Virtual is the simulated time of all seeds together, Took the true time.
 	Virtual, Took time.Duration
 }
 
 // String is the tally in words.
 func (t Tally) String() string {
-	return fmt.Sprintf("%d seeds, %d operations (%d of unknown outcome, %d refused), %d faults, %d crashes, %v of simulated time in %v",
+	text := fmt.Sprintf("%d seeds, %d operations (%d of unknown outcome, %d refused), %d faults, %d crashes, %v of simulated time in %v",
 		t.Seeds, t.Operations, t.Unknown, t.Refused, t.Faults, t.Crashes, t.Virtual.Round(time.Second), t.Took.Round(time.Millisecond))
+	if t.Undecided > 0 {
+		text += fmt.Sprintf("; %d verdicts undecided", t.Undecided)
+	}
+	return text
 }
 
 func (t *Tally) add(s *sim.Stats) {
@@ -53,6 +65,7 @@ func (t *Tally) add(s *sim.Stats) {
 	t.Faults += s.Strikes
 	t.Crashes += s.Crashes
 	t.Events += s.Events
+	t.Undecided += s.Undecided
 	t.Virtual += time.Duration(s.End)
 }
 
@@ -62,7 +75,7 @@ func (f *Fuzz) Run(ctx context.Context) (total Tally, shown sim.Result, failed b
 	if _, err := f.options(f.First); err != nil {
 		return total, shown, false, err
 	}
-	s := &search{fuzz: f, start: time.Now()}
+	s := &search{fuzz: f, start: time.Now(), total: Tally{Hits: map[string]int{}}}
 	workers := f.Workers
 	if workers == 0 {
 		workers = runtime.GOMAXPROCS(0)
@@ -90,9 +103,64 @@ func (f *Fuzz) options(seed uint64) (o sim.Options, err error) {
 			return o, err
 		}
 	}
+	if seed == f.First {
+		if err = f.bearable(); err != nil {
+			return o, err
+		}
+	}
+	if f.Workloads != nil {
+		list, err := workload.Select(string(f.Consistency), f.Workloads)
+		if err != nil {
+			return o, err
+		}
+		o.Work = &sim.Work{Consistency: f.Consistency, Workloads: list}
+	}
 	o.Protocol, err = sim.Draw(f.Consistency, seed)
 	return o, err
 }
+
+// bearable refuses a fault that was named and would never strike.
+func (f *Fuzz) bearable() error {
+	for _, name := range f.Faults {
+		one, err := sim.Expand([]string{name})
+		if err != nil || len(one) > 1 {
+			continue // of several, what can be borne strikes
+		}
+		if ok, err := sim.Bears(f.Consistency, one[0]); err == nil && !ok {
+			return fmt.Errorf("faults called %q: a keyspace of consistency %s does not promise to bear them in the simulator; leave them out", name, f.Consistency)
+		}
+	}
+	return nil
+}
+
+// Struck is how often each fault struck, in words.
+func (t Tally) Struck() string { return StruckText(t.Hits) }
+
+// StruckText lists faults that struck in the order of their classes.
+func StruckText(hits map[string]int) string {
+	var parts []string
+	for _, c := range sim.Classes {
+		if n := hits[c.Name]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%s %d", c.Name, n))
+		}
+	}
+	if len(parts) == 0 {
+		return "none"
+	}
+	return strings.Join(parts, ", ")
+}
+
+// FaultClasses tells the words for faults, a line each.
+func FaultClasses() string {
+	var b strings.Builder
+	for _, c := range sim.Classes {
+		fmt.Fprintf(&b, "  %-12s %s\n", c.Name, c.Doc)
+	}
+	return b.String()
+}
+
+// ExpandFaults turns words for several faults into those for one each.
+func ExpandFaults(names []string) ([]string, error) { return sim.Expand(names) }
 
 // search is what the workers share.
 type search struct {
@@ -146,6 +214,9 @@ func (s *search) done(r *sim.Result) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.total.add(&r.Stats)
+	for class, n := range r.Hits { // order does not matter: sums
+		s.total.Hits[class] += n
+	}
 	s.total.Took = time.Since(s.start)
 	switch broken := r.Failure != ""; {
 	case broken && (!s.failed || r.Seed < s.shown.Seed):
@@ -161,6 +232,9 @@ func (s *search) done(r *sim.Result) {
 // Replay is the command that runs one seed again.
 func (f *Fuzz) Replay(seed uint64) string {
 	command := "gamut lab fuzz --consistency " + string(f.Consistency)
+	if f.Workloads != nil {
+		command += " --workload " + strings.Join(f.Workloads, ",")
+	}
 	if f.Faults != nil {
 		command += " --faults " + strings.Join(f.Faults, ",")
 	}
@@ -172,7 +246,11 @@ func (f *Fuzz) Replay(seed uint64) string {
 func (f *Fuzz) Judged(r *sim.Result) (*referee.Run, []referee.Verdict) {
 	run := &referee.Run{Name: fmt.Sprintf("seed %d", r.Seed), Seed: r.Seed, Consistency: string(f.Consistency),
 		History: r.History, Events: r.Events, Final: r.Final}
-	verdicts := referee.CheckAll(run)
+	run.Workload = strings.Join(f.Workloads, ",")
+	verdicts := r.Verdicts
+	if f.Workloads == nil {
+		verdicts = referee.CheckAll(run)
+	}
 	if r.Failure != "" {
 		verdicts = append([]referee.Verdict{{Check: string(r.Kind), Decision: referee.Broken, Why: r.Failure}}, verdicts...)
 	}

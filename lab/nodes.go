@@ -149,7 +149,26 @@ func (r *runner) crashAll(tail string, list ...core.NodeID) error {
 	return r.world.Crash(r.ctx, tails[tail], list...)
 }
 
+// joinServer starts a node that is connected to all others, whatever had become of the links of an earlier one of its number.
 func (r *runner) joinServer(a args) error {
+	n, err := r.one(a)
+	if err != nil {
+		return err
+	}
+	if err := r.startAll(n); err != nil {
+		return err
+	}
+	for _, other := range r.world.Nodes() {
+		if r.links[[2]core.NodeID{n, other}] != (Link{}) || r.links[[2]core.NodeID{other, n}] != (Link{}) {
+			if err := r.both(n, other, func(l *Link) { *l = Link{} }, "mend"); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (r *runner) fixProcess(a args) error {
 	n, err := r.one(a)
 	if err != nil {
 		return err
@@ -166,7 +185,7 @@ func (r *runner) server(a args) error {
 	if up, _ := r.world.Running(n); up {
 		return nil
 	}
-	return r.joinServer(a)
+	return r.startAll(n)
 }
 
 func (r *runner) killServer(a args) error {

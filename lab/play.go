@@ -25,6 +25,8 @@ type Options struct {
 	Seed         uint64
 	Consistency  kv.Consistency
 	Tie, Session string
+	// BasePort is where the ports of a live cluster begin; 0: the world's default.
+	BasePort int
 	// Out takes what is printed and not expected.
 	Out io.Writer
 	// Rewrite takes what is printed for what is expected.
@@ -123,6 +125,7 @@ func Play(ctx context.Context, s *Script, o Options) (*Outcome, error) {
 	if o.Seed != 0 {
 		setting.Seed = o.Seed
 	}
+	setting.Tie, setting.BasePort = orText(o.Tie, s.Tie), o.BasePort
 	world, err := open(ctx, setting)
 	if err != nil {
 		return nil, fmt.Errorf("%s: open the world %q: %w", s.Name, name, err)
@@ -257,7 +260,45 @@ func (r *runner) judged(s *space) (*referee.Run, error) {
 			run.Final[string(item.Key)] = string(item.Value)
 		}
 	}
+	if err == nil && r.healthy() {
+		run.Replicas, err = r.held(s)
+	}
 	return run, err
+}
+
+// healthy says that all nodes run and reach each other: only then can replicas be held to be equal.
+func (r *runner) healthy() bool {
+	for _, l := range r.links { // order does not matter: all must be well
+		if l != (Link{}) {
+			return false
+		}
+	}
+	return len(r.up()) == len(r.world.Nodes())
+}
+
+// held is what each replica of a keyspace holds, once what is under way has come to rest. Records that end one day are left out:
+// when they are removed is each replica's affair.
+func (r *runner) held(s *space) (list []referee.Replica, err error) {
+	if _, err := r.settle(s, settle, func() [][]core.NodeID { return [][]core.NodeID{r.up()} }); err != nil {
+		return nil, err
+	}
+	all, err := r.stores(s, r.up())
+	for shard := range s.shards {
+		for _, n := range r.world.Nodes() {
+			items, ok := all[shard][n]
+			if !ok {
+				continue
+			}
+			p := referee.Replica{Node: uint32(n), Group: uint64(shard + 1), Records: map[string]referee.Record{}}
+			for _, item := range items {
+				if item.ExpireAt == 0 {
+					p.Records[string(item.Key)] = RecordOf(&kv.InspectItem{Value: item.Value, Version: item.Version, Origin: item.Origin})
+				}
+			}
+			list = append(list, p)
+		}
+	}
+	return list, err
 }
 
 func (r *runner) spaceNames() (names []string) {

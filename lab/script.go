@@ -12,6 +12,7 @@ import (
 
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/kv"
+	"github.com/gamutdb/gamut/sim"
 )
 
 // Script is a text that was read: what it asks of its world, then steps.
@@ -290,7 +291,7 @@ func startsNodes(word string) bool {
 // nodesDefault is how many nodes there are if nothing is said, nodesMax the largest cluster.
 const (
 	nodesDefault = 3
-	nodesMax     = 5
+	nodesMax     = sim.NodesMax
 )
 
 // name gives the nodes their ids: their own numbers, or, in a script that starts its servers itself, the order of theirs.

@@ -20,7 +20,8 @@ type simulated struct {
 // Simulated opens a simulated cluster: what happens in it is a function of the setting and of what it is asked, and takes
 // no time.
 func Simulated(_ context.Context, s Setting) (World, error) {
-	c, err := sim.NewCluster(sim.ClusterOptions{Nodes: s.Nodes, Seed: s.Seed, Absent: s.Absent})
+	ties := map[string]sim.Tie{"low": sim.TieLow, "high": sim.TieHigh}
+	c, err := sim.NewCluster(sim.ClusterOptions{Nodes: s.Nodes, Seed: s.Seed, Absent: s.Absent, Tie: ties[s.Tie]})
 	if err != nil {
 		return nil, err
 	}
@@ -128,7 +129,7 @@ func (w *simulated) State(_ context.Context, n core.NodeID, name string) (items 
 			continue
 		}
 		err := w.c.State(n, d, shard, func(r kv.Result) {
-			items = append(items, Item{Key: r.Key, Value: r.Value, Version: r.Version, Flags: r.Flags, ExpireAt: r.ExpireAt})
+			items = append(items, Item{Key: r.Key, Value: r.Value, Version: r.Version, Origin: r.Origin, Flags: r.Flags, ExpireAt: r.ExpireAt})
 		})
 		if err != nil {
 			return nil, err
@@ -160,9 +161,8 @@ func (w *simulated) Start(_ context.Context, nodes ...core.NodeID) error {
 	return nil
 }
 
-// Crash of a simulated node: the log takes a batch whole or not at all, so a torn tail is a lost one.
 func (w *simulated) Crash(_ context.Context, tail Tail, nodes ...core.NodeID) error {
-	return w.c.Crash(tail == TailKept, nodes...)
+	return w.c.Crash(sim.Tail(tail), nodes...)
 }
 
 func (w *simulated) Wipe(_ context.Context, n core.NodeID) error { return w.c.Wipe(n) }

@@ -61,8 +61,8 @@ func settingRows() []row {
 		{form: "seed NUMBER", doc: "what all chance is drawn from", set: func(s *Script, a args) { s.Setting.Seed = arg[uint64](a, "NUMBER") }},
 		{form: "timeout DURATION", doc: "how long a client gives a node; 5s without it", set: func(s *Script, a args) { s.Timeout = arg[time.Duration](a, "DURATION") }},
 		{form: "consistency CONSISTENCY", doc: "the promise of the keyspace default, if no statement makes it", set: func(s *Script, a args) { s.Consistency = arg[kv.Consistency](a, "CONSISTENCY") }},
-		{form: "tie (low|high)", doc: "which server wins when two writes have one time", from: "S3.17", needs: "causal, eventual", set: func(s *Script, a args) { s.Tie = arg[string](a, "low|high") }},
-		{form: "session (strict|per-key)", doc: "whether a session's guarantees hold over all keys or key by key", from: "S3.27", needs: "causal", set: func(s *Script, a args) { s.Session = arg[string](a, "strict|per-key") }},
+		{form: "tie (low|high)", doc: "lets servers give their writes times by counting them, as a course does, and says which server wins when two writes have one time", from: "S3.16, S3.17", needs: "causal, eventual", set: func(s *Script, a args) { s.Tie = arg[string](a, "low|high") }},
+		{form: "session (strict|per-key)", doc: "whether a session's guarantees hold over all keys, or key by key and for reads alone", from: "S3.27, S3.42", needs: "causal", set: func(s *Script, a args) { s.Session = arg[string](a, "strict|per-key") }},
 	}
 }
 
@@ -73,8 +73,8 @@ func timeRows() []row {
 		{form: "sleep DURATION", doc: "lets time pass", run: (*runner).sleep},
 		{form: "wait [NUMBER]", doc: "waits for the command of that number that runs in the background, or for all, and prints the answers", from: "S2.5", run: (*runner).wait},
 		{form: "await (leader|ready) [DURATION]", doc: "waits until a node leads that most replicas follow, or that all follow which run; at most 30s, or as long as is said", run: (*runner).await},
-		{form: "stabilize [DURATION]", doc: "waits until all nodes that can reach each other hold the same; at most 30s, or as long as is said", from: "S3.7", run: (*runner).stabilize},
-		{form: "check", doc: "lets the referee judge all that clients saw so far, for each keyspace", run: (*runner).check},
+		{form: "stabilize [DURATION] {in=KEYSPACE}", doc: "waits until all nodes that can reach each other hold the same; at most 30s, or as long as is said", from: "S3.7", run: (*runner).stabilize},
+		{form: "check {as=CONSISTENCY} {in=KEYSPACE}", doc: "lets the referee judge all that clients saw so far, for each keyspace or for one; as asks whether another promise was kept, too, which is no failure if not", run: (*runner).check},
 		{form: "echo TEXT...", doc: "prints its words", run: (*runner).echo},
 		{form: "exit", doc: "ends the script, as its end does", from: "S0.10, S1.7", run: (*runner).exit},
 	}
@@ -117,11 +117,11 @@ func workloadRows() []row {
 
 func nodeRows() []row {
 	return []row{
-		{form: "joinServer NODE", doc: "starts a node", from: "S3.2", starts: true, run: (*runner).joinServer},
+		{form: "joinServer NODE", doc: "starts a node with links to all others", from: "S3.2", starts: true, run: (*runner).joinServer},
 		{form: "server NODE", doc: "starts a node unless it runs; what names no node is about this one from here on", from: "S2.1", starts: true, run: (*runner).server},
 		{form: "killServer NODE", doc: "ends a node's process at once; what it gave to its disk is written", from: "S3.3", run: (*runner).killServer},
 		{form: "failProcess [NODE]", doc: "is killServer", from: "S2.7", run: (*runner).killServer},
-		{form: "fixProcess [NODE]", doc: "starts a node that was ended", from: "S2.7", run: (*runner).joinServer},
+		{form: "fixProcess [NODE]", doc: "starts a node that was ended", from: "S2.7", run: (*runner).fixProcess},
 		{form: "crash NODES... [kept|lost|torn]", doc: "ends nodes at one instant; what they had not synced is kept (as by kill -9), lost (as with the power; if nothing is said), or torn", from: "S1.3", run: (*runner).crash},
 		{form: "start NODES...", doc: "starts nodes on what their disks hold", from: "S1.3", run: (*runner).start},
 		{form: "restart NODES... [kept|lost|torn]", doc: "crashes nodes and starts them again, all at once", run: (*runner).restart},

@@ -128,8 +128,10 @@ type Replica struct {
 type Item struct {
 	Key, Value []byte
 	Version    uint64
-	Flags      uint32
-	ExpireAt   int64 // Unix milliseconds; 0: never
+	// Origin is the replica that gave the version, where it is a stamp; 0: it is none.
+	Origin   uint32
+	Flags    uint32
+	ExpireAt int64 // Unix milliseconds; 0: never
 }
 
 func sortItems(items []Item) {
@@ -202,6 +204,9 @@ type Setting struct {
 	Seed  uint64
 	// BasePort is where the ports of a live cluster begin.
 	BasePort int
+	// Tie is which server wins of two whose writes have one time, "low" or "high": a world that takes it counts the writes of
+	// causal and eventual keyspaces, as courses do, instead of going by clocks. Empty: it goes by clocks.
+	Tie string
 	// Absent are nodes that the script starts itself (joinServer): the world begins without them.
 	Absent []core.NodeID
 }

@@ -73,9 +73,11 @@ func readOne(view core.View, o *kv.Op, now kv.HLC) (kv.Result, bool) {
 		return kv.Result{Code: kv.NotFound}, false
 	}
 	r := mustDecode(o.Key, b)
-	if r.expired(now) {
-		ended := r.expired(LogTime(view))
-		return kv.Result{Code: kv.NotFound}, !ended
+	if r.ExpireAt != 0 {
+		// The log may be ahead of the reader's clock: what it has ended stays ended.
+		if log := LogTime(view); r.expired(max(now, log)) {
+			return kv.Result{Code: kv.NotFound}, !r.expired(log)
+		}
 	}
 	return found(o)(r, true), false
 }

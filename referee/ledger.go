@@ -32,8 +32,8 @@ type item struct {
 	plain, list bool
 	writes      []int32
 	reads       []int32
-	// gone are the writes after which the key may be missing. open says that a delete of unknown outcome was tried, so that
-	// it may be missing at any time.
+	// gone are the writes after which the key may be missing. open says that a delete of unknown outcome was tried, or a
+	// write that ends by itself, so that it may be missing at any time.
 	gone    []int32
 	open    bool
 	byValue map[string]int32
@@ -236,6 +236,9 @@ func (b *builder) counts(o *Op, judged func(*Op) bool) bool {
 		return o.Executed() && (o.Writes() || judged(o))
 	}
 	for _, s := range o.accesses() {
+		if s.TTL > 0 {
+			b.item(s.Key).open = true // it may have been written, and have ended, unseen
+		}
 		switch s.Kind {
 		case Set, Create, Cas, Append:
 			if b.seen[keyed{s.Key, s.Value}] {

@@ -28,8 +28,9 @@ func recordOf(value string, version uint64) record {
 	return record{present: true, value: value, hash: xxhash.Sum64String(value), version: version}
 }
 
-// early is how much sooner than its time to live a key may end: twice what two clocks of a cluster may differ.
-const early = int64(time.Second)
+// early is how much sooner than its time to live a key may end, by the time of its log: a node that was started again stamps ahead
+// of its clock, up to six seconds before it gives up leading, and two clocks of a cluster may differ by half a second each way.
+const early = int64(7 * time.Second)
 
 // ended is the record as an operation may find it: gone, if its time may be over and the answer says that it is missing.
 func (s record) ended(o *Op) record {

@@ -2,6 +2,7 @@ package referee
 
 import (
 	"bytes"
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -73,6 +74,20 @@ func TestLinearizable(t *testing.T) {
 func TestUndecidedIsNotOK(t *testing.T) {
 	if (Verdict{Decision: Undecided}).OK() {
 		t.Error("an undecided verdict passes")
+	}
+}
+
+// TestSearchIsBounded: forty writes at once have more orders than can be tried, and none explains the two reads behind them. The
+// search is given up, and says of what.
+func TestSearchIsBounded(t *testing.T) {
+	var h History
+	for i := range 40 {
+		h = append(h, ok(i, Set, 1, 100, value(fmt.Sprint("v", i))))
+	}
+	h = append(h, ok(1, Get, 101, 102, got("v1")), ok(1, Get, 103, 104, got("v2")))
+	v := CheckLinearizable(h, 20*time.Millisecond)
+	if v.Decision != Undecided || v.Key != "k" || !strings.Contains(v.Why, "the search for an order of its 42 operations was given up") {
+		t.Error(v)
 	}
 }
 

@@ -30,7 +30,7 @@ b 5-6 get x=1`},
 a 1-2 set x=1
 b 3-4 get x=-`},
 	{"linearizable", "a key does not end long before its time", brokenWant, `
-a 1-2 set x=1 ttl=5000
+a 1-2 set x=1 ttl=9000
 b 3-4 get x=-`},
 	{"linearizable", "a create behind an ended key", holdsWant, `
 a 1-2 set x=1 ttl=1000

@@ -51,15 +51,15 @@ func (c *Cluster) Start(id core.NodeID) error {
 	return nil
 }
 
-// Crash ends nodes at one instant. keep says that what they were writing is on their disks; else it is lost.
-func (c *Cluster) Crash(keep bool, ids ...core.NodeID) error {
+// Crash ends nodes at one instant. tail says what becomes of what they were writing.
+func (c *Cluster) Crash(tail Tail, ids ...core.NodeID) error {
 	for _, id := range ids {
 		if err := c.running(id); err != nil {
 			return err
 		}
 	}
 	for _, id := range ids {
-		c.node(id).crash(keep, "killed")
+		c.node(id).crash(tail, "killed")
 	}
 	return nil
 }

@@ -14,10 +14,36 @@ import (
 // DrawBayou draws the settings of a run: peers that are asked often or seldom, logs that are cut at once or hardly ever,
 // messages that hold a few writes or many; a disk may be damaged, or stay whole, so that nothing may be lost.
 func DrawBayou(seed uint64, mutation bayou.Mutation) Protocol {
+	return Bayou(drawBayou(seed, mutation))
+}
+
+func drawBayou(seed uint64, mutation bayou.Mutation) (o bayou.Options, damage bool) {
 	rng := stream(seed, "bayou", 0)
-	o := bayou.Options{Mutation: mutation, Interval: core.Time(20+rng.Int64N(400)) * Millisecond, LogBytes: 300 << rng.IntN(14),
+	o = bayou.Options{Mutation: mutation, Interval: core.Time(20+rng.Int64N(400)) * Millisecond, LogBytes: 300 << rng.IntN(14),
 		KeepWrites: 1 << rng.IntN(9), ChunkBytes: 100 << rng.IntN(12)}
-	return Bayou(o, rng.IntN(4) == 0)
+	return o, rng.IntN(4) == 0
+}
+
+// DrawEventual draws the settings of a run of eventual groups.
+func DrawEventual(seed uint64, mutation bayou.Mutation) Protocol {
+	return Eventual(drawBayou(seed, mutation))
+}
+
+// Eventual runs groups without sessions: replicas converge, and what was acknowledged is kept or surpassed.
+func Eventual(options bayou.Options, damage bool) Protocol {
+	p := Bayou(options, damage)
+	p.Name = "eventual, " + p.Name
+	p.Config = func(members []core.ReplicaID) []byte {
+		return bayou.Config{Members: members, Binding: uint64(members[0]), Eventual: true}.AppendTo(nil)
+	}
+	p.MergeTokens = nil
+	p.Judge = func(h referee.History, final referee.Final) []referee.Verdict {
+		if damage {
+			return nil
+		}
+		return []referee.Verdict{judgeKept(h, final)}
+	}
+	return p
 }
 
 // Bayou runs causal groups.
@@ -174,6 +200,13 @@ func judgeCausal(h referee.History, final referee.Final) (verdicts []referee.Ver
 		}
 	}
 	return verdicts
+}
+
+// judgeKept: no acknowledged write is lost but to one with a newer stamp. Where deletions compete with additions what is left
+// is no sum.
+func judgeKept(h referee.History, final referee.Final) referee.Verdict {
+	kept := slices.DeleteFunc(slices.Clone(h), func(o referee.Op) bool { return o.Key[0] == 'd' })
+	return referee.CheckDurable(kept, final)
 }
 
 // judgeCounters: what was only incremented stands at the sum, on every replica alike.

@@ -1,10 +1,12 @@
 package sim
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/host"
@@ -29,8 +31,8 @@ type client struct {
 	roams   bool
 	home    int
 	session kv.Session
-	// tokens are what the client has seen of each group, where the protocol says so.
-	tokens map[core.GroupID][]byte
+	// tokens are what each session of the client has seen of each group, where the protocol says so.
+	tokens map[scope][]byte
 	// lives counts how often it had to begin anew, without a token.
 	lives int
 
@@ -61,15 +63,25 @@ type operation struct {
 	node    int
 	// recorded is false for operations that the model of the referee does not know (a time to live).
 	recorded bool
-	tries    int
+	// session is its name in the workload.
+	session string
+	tries   int
 	// maybe says that an earlier try may have been executed.
 	maybe  bool
 	proof  bool
 	answer bool // the current try has ended
+	// hurry says that the client goes on at once.
+	hurry bool
+}
+
+// scope is what a token is about: a session, which has no name if it is the client's only one, and a group, or 0 for all groups.
+type scope struct {
+	session string
+	group   core.GroupID
 }
 
 func newClient(w *world, i int) *client {
-	c := &client{w: w, id: i, rng: stream(w.options.Seed, "client", i), seen: map[string]string{}, tokens: map[core.GroupID][]byte{}}
+	c := &client{w: w, id: i, rng: stream(w.options.Seed, "client", i), seen: map[string]string{}, tokens: map[scope][]byte{}}
 	c.think = Millisecond * core.Time(10+c.rng.Int64N(80))
 	if w.options.Think > 0 {
 		c.think = w.options.Think
@@ -135,13 +147,14 @@ func (c *client) next() {
 		o.command.Session = c.session
 		o.command.Session.Acked = c.session.Seq - 1
 	}
-	if level := c.w.options.Protocol.Level; level != nil && !o.proof {
+	if level := c.w.options.Protocol.Level; level != nil && !o.proof && !c.w.wantsMajorities(o) {
 		o.command.Level = level(c.rng, o.command.ReadOnly())
 	}
 	o.op.Level = levelText(o.command.Level)
-	o.command.Token = c.tokens[c.scope(o.group)]
+	o.session = o.op.Session
+	o.command.Token = c.tokens[c.scope(o)]
 	if c.lives > 0 {
-		o.op.Session = fmt.Sprintf("%d, life %d", c.id, c.lives)
+		o.op.Session = fmt.Sprintf("%s, life %d", cmp.Or(o.session, strconv.Itoa(c.id)), c.lives)
 	}
 	o.encoded = kv.AppendCommand(nil, &o.command)
 	c.try(o)
@@ -163,6 +176,10 @@ func (c *client) try(o *operation) {
 		}
 		if !n.up {
 			answered(kv.Result{Code: kv.Unavailable, Detail: "connection refused"})
+			return
+		}
+		if n.full && !read {
+			answered(kv.Result{Code: kv.DiskFull, Detail: "the disk is full"})
 			return
 		}
 		life, pauses := n.life, n.pauses
@@ -216,6 +233,9 @@ func (c *client) end(o *operation, r kv.Result) {
 	}
 	w.trace.tellf("client %d: %s %s", c.id, o.op, r.Detail)
 	c.countOutcome(&o.op)
+	if w.mix != nil && !o.proof {
+		w.mix.Observe(c.id, &o.op)
+	}
 	if o.recorded {
 		c.history = append(c.history, o.op)
 	}
@@ -223,14 +243,14 @@ func (c *client) end(o *operation, r kv.Result) {
 		if w.options.Protocol.Shards && string(merge(o.command.Token, r.Token)) != string(r.Token) {
 			w.fail(Linearizability, "a session stands at %x and is put back to %x by %s", o.command.Token, r.Token, o.op)
 		}
-		c.tokens[c.scope(o.group)] = merge(c.tokens[c.scope(o.group)], r.Token)
+		c.tokens[c.scope(o)] = merge(c.tokens[c.scope(o)], r.Token)
 	}
 	if refusesToken(o, &r) {
 		clear(c.tokens)
 		c.lives++
 	}
 	if r.Code == kv.SessionLost {
-		delete(c.tokens, c.scope(o.group))
+		delete(c.tokens, c.scope(o))
 	}
 	c.learn(o, &r)
 	c.current = nil
@@ -241,15 +261,14 @@ func (c *client) end(o *operation, r kv.Result) {
 	if o.op.Outcome == referee.Done && o.op.Version > 0 && o.recorded {
 		w.checks.acked(o.group, o.op.Version, &o.op)
 	}
-	w.after(core.Time(c.rng.ExpFloat64()*float64(c.think)), c.next)
+	w.after(c.pause(o.hurry), c.next)
 }
 
-// scope is what a token is about: a group, or all of them.
-func (c *client) scope(g *group) core.GroupID {
+func (c *client) scope(o *operation) scope {
 	if c.w.options.Protocol.Shards {
-		return 0
+		return scope{o.session, 0}
 	}
-	return g.id
+	return scope{o.session, o.group.id}
 }
 
 // refusesToken says that the client's session stands later than some clocks, which have been set back.
@@ -323,7 +342,11 @@ func (c *client) draw() *operation {
 		p := c.proofs[0]
 		o := c.build(p.group, fmt.Sprintf("r%d", p.group.id), referee.Set)
 		o.node, o.proof = p.node, true
+		o.recorded = c.w.mix == nil // no workload knows of it
 		return o
+	}
+	if c.w.mix != nil {
+		return c.work()
 	}
 	g := c.w.groups[c.rng.IntN(len(c.w.groups))]
 	families := c.w.families()

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -35,26 +36,43 @@ type Cluster struct {
 
 // ClusterOptions say what a Cluster begins with.
 type ClusterOptions struct {
-	// Nodes have the ids from 1 on. 1 to keyspace.ReplicasMax.
+	// Nodes have the ids from 1 on. 1 to NodesMax.
 	Nodes int
 	Seed  uint64
 	// Absent nodes are not started.
 	Absent []core.NodeID
 	// Protocols are the settings of all keyspaces; the zero value means those of a node.
 	Protocols keyspace.Options
+	// Tie lets causal and eventual keyspaces stamp writes by counting them, and says whose write wins of two with one stamp.
+	Tie Tie
 	// Trace keeps the last TraceLines lines of the trace.
 	Trace      bool
 	TraceLines int
 }
+
+// NodesMax is the largest Cluster. Its causal and eventual keyspaces may have a replica on each node, others have at most
+// keyspace.ReplicasMax.
+const NodesMax = 10
+
+// Tie is which replica wins when two writes have one stamp.
+type Tie uint8
+
+// Ties. Without one writes are stamped by clocks, and have no ties to speak of.
+const (
+	TieNone Tie = iota
+	TieLow      // the one on the lower node
+	TieHigh     // the one on the higher node
+)
 
 // leaseMillis is the lease of a node's defaults.
 const leaseMillis = 500
 
 // NewCluster starts a cluster without a keyspace.
 func NewCluster(o ClusterOptions) (*Cluster, error) {
-	if o.Nodes < 1 || o.Nodes > keyspace.ReplicasMax {
-		return nil, fmt.Errorf("a cluster of %d nodes; give 1 to %d", o.Nodes, keyspace.ReplicasMax)
+	if o.Nodes < 1 || o.Nodes > NodesMax {
+		return nil, fmt.Errorf("a cluster of %d nodes; give 1 to %d", o.Nodes, NodesMax)
 	}
+	o.Protocols.Counting = o.Tie != TieNone
 	if o.Protocols.LeaseMillis == 0 {
 		o.Protocols.LeaseMillis = leaseMillis
 	}
@@ -126,9 +144,18 @@ func (c *Cluster) CreateKeyspace(spec kv.CreateKeyspace) (*keyspace.Descriptor, 
 	for _, n := range c.w.nodes {
 		ids = append(ids, n.id)
 	}
+	wanted := spec.Replicas
+	if keyspace.Causal(spec.Consistency) {
+		spec.Replicas = min(wanted, keyspace.ReplicasMax)
+	}
 	d, next, err := keyspace.Plan(spec, ids, c.next)
 	if err != nil {
 		return nil, err
+	}
+	if keyspace.Causal(spec.Consistency) {
+		for i := range d.Shards {
+			c.seat(&d.Shards[i], wanted)
+		}
 	}
 	c.next, c.keyspaces[d.Name] = next, d
 	protocol := protocolOf(d, c.options.Protocols)
@@ -136,6 +163,28 @@ func (c *Cluster) CreateKeyspace(spec kv.CreateKeyspace) (*keyspace.Descriptor, 
 		c.runGroup(c.newGroup(d, i, protocol))
 	}
 	return d, nil
+}
+
+// seat gives a shard whose replicas all take writes alone as many as are wanted, and orders them as ties want it: their ids
+// decide who wins.
+func (c *Cluster) seat(s *keyspace.Shard, wanted int) {
+	for _, n := range c.w.nodes {
+		if len(s.Replicas) < wanted && s.On(n.id) == 0 {
+			s.Replicas = append(s.Replicas, keyspace.Member{Replica: core.ReplicaID(len(s.Replicas) + 1), Node: n.id})
+		}
+	}
+	if c.options.Tie == TieNone {
+		return
+	}
+	slices.SortFunc(s.Replicas, func(a, b keyspace.Member) int {
+		if c.options.Tie == TieLow {
+			a, b = b, a
+		}
+		return cmp.Compare(a.Node, b.Node)
+	})
+	for i := range s.Replicas {
+		s.Replicas[i].Replica = core.ReplicaID(i + 1)
+	}
 }
 
 // Keyspace finds a keyspace by its name; nil if there is none.

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"testing"
@@ -80,7 +81,7 @@ func TestClusterServesAndSurvives(t *testing.T) {
 	if r := x.put(1, "k", "v"); r.Code != kv.OK {
 		t.Fatal(r)
 	}
-	x.must(x.c.Crash(false, leader))
+	x.must(x.c.Crash(TailLost, leader))
 	other := leader%5 + 1
 	if r := x.put(leader, "k", "w"); r.Code != kv.Unavailable {
 		t.Errorf("a dead node answers %v", r)
@@ -92,7 +93,7 @@ func TestClusterServesAndSurvives(t *testing.T) {
 	if got := x.get(leader, "k"); got != "v ok" {
 		t.Errorf("after its start: %s", got)
 	}
-	x.must(x.c.Crash(true, 1, 2, 3, 4, 5))
+	x.must(x.c.Crash(TailKept, 1, 2, 3, 4, 5))
 	for id := core.NodeID(1); id <= 5; id++ {
 		x.must(x.c.Start(id))
 	}
@@ -162,7 +163,7 @@ func TestClusterRefuses(t *testing.T) {
 			t.Errorf("%s: no error", name)
 		}
 	}
-	x.must(x.c.Crash(true, 1))
+	x.must(x.c.Crash(TailKept, 1))
 	x.must(x.c.Wipe(1))
 	if err := x.c.Start(1); err == nil || !strings.Contains(err.Error(), "new disk") {
 		t.Errorf("a wiped node starts: %v", err)
@@ -170,8 +171,8 @@ func TestClusterRefuses(t *testing.T) {
 	if _, err := x.c.CreateKeyspace(kv.CreateKeyspace{Name: "q", Consistency: "nonsense"}); err == nil {
 		t.Error("a keyspace of nonsense was made")
 	}
-	if _, err := NewCluster(ClusterOptions{Nodes: 6}); err == nil {
-		t.Error("six nodes")
+	if _, err := NewCluster(ClusterOptions{Nodes: NodesMax + 1}); err == nil {
+		t.Error("a cluster that is too large")
 	}
 	if understood, err := x.c.Inject(2, []byte("prepare-1")); understood || err != nil {
 		t.Error("a garbage message was understood", err)
@@ -186,7 +187,7 @@ func TestClusterSameCallsSameTrace(t *testing.T) {
 		for i := range 20 {
 			x.put(core.NodeID(i%3+1), "k", fmt.Sprint(i))
 		}
-		x.must(x.c.Crash(false, 2))
+		x.must(x.c.Crash(TailLost, 2))
 		x.must(x.c.Advance(3 * Second))
 		return x.c.TraceHash()
 	}
@@ -226,4 +227,62 @@ func BenchmarkSwarm(b *testing.B) {
 	perSecond(float64(steps), "steps")
 	perSecond(float64(events), "events")
 	perSecond(float64(virtual)/1e9, "virtual-s")
+}
+
+// TestTornCrashLeavesAPart: a node loses its power in the middle of a write. Some of it is on the disk, none of it is believed, and
+// what was acknowledged before is there.
+func TestTornCrashLeavesAPart(t *testing.T) {
+	for seed := uint64(1); seed <= 10; seed++ {
+		x := drive(t, ClusterOptions{Nodes: 1, Seed: seed})
+		if r := x.put(1, "before", "v"); r.Code != kv.OK {
+			t.Fatal(r)
+		}
+		var r kv.Result
+		x.c.Submit(1, x.d, 0, &kv.Command{Ops: []kv.Op{{Kind: kv.OpSet, Key: []byte("torn"), Value: bytes.Repeat([]byte("x"), 50_000)}}}, 2*Second,
+			func(got kv.Result) { r = got })
+		n := x.c.node(1)
+		x.until(func() bool { return n.writing && n.batch.Bytes > 50_000 })
+		x.must(x.c.Crash(TailTorn, 1))
+		x.must(x.c.Start(1))
+		if got := x.get(1, "before"); got != "v ok" {
+			t.Errorf("seed %d: what was acknowledged before: %s", seed, got)
+		}
+		if got := x.get(1, "torn"); got != " not found" || r.Code != kv.Unknown {
+			t.Errorf("seed %d: what was being written: %s; its client was told %v", seed, got, r.Code)
+		}
+		if x.c.w.hits["torn-write"] != 1 {
+			t.Errorf("seed %d: nothing of the write was on the disk", seed)
+		}
+	}
+}
+
+// TestTies: two nodes that do not hear each other count their next writes alike, and the lower or the higher one wins.
+func TestTies(t *testing.T) {
+	for tie, want := range map[Tie]string{TieLow: "one ok", TieHigh: "two ok"} {
+		c, err := NewCluster(ClusterOptions{Nodes: 7, Seed: 1, Tie: tie})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, err := c.CreateKeyspace(kv.CreateKeyspace{Name: "default", Consistency: kv.Causal, Replicas: 7})
+		if err != nil {
+			t.Fatal(err)
+		}
+		x := &driven{t, c, d}
+		c.SetLink(2, 6, Link{Down: true})
+		c.SetLink(6, 2, Link{Down: true})
+		for id := core.NodeID(1); id <= 7; id++ {
+			if id != 2 && id != 6 {
+				x.must(c.Crash(TailKept, id))
+			}
+		}
+		x.put(6, "k", "two")
+		x.must(c.Advance(Second)) // by the clock it is later, by its count it is not
+		x.put(2, "k", "one")
+		c.SetLink(2, 6, Link{})
+		c.SetLink(6, 2, Link{})
+		x.must(c.Advance(2 * Second))
+		if a, b := x.get(2, "k"), x.get(6, "k"); a != want || b != want {
+			t.Errorf("tie %d: node 2 has %s, node 6 has %s, want %s", tie, a, b, want)
+		}
+	}
 }

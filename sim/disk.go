@@ -6,6 +6,33 @@ import (
 	"github.com/gamutdb/gamut/store"
 )
 
+// Tail says what a crash leaves of what a node was writing.
+type Tail uint8
+
+// Tails. TailKept: all of it, as when a process is killed. TailLost: nothing, as when the power goes. TailTorn: some of its
+// sectors, as when it goes in the middle of the write.
+const (
+	TailKept Tail = iota
+	TailLost
+	TailTorn
+)
+
+// keptIf is all or nothing.
+func keptIf(kept bool) Tail {
+	if kept {
+		return TailKept
+	}
+	return TailLost
+}
+
+// onDisk is the tail of a disk on which what was kept is complete already.
+func (t Tail) onDisk() store.Tail {
+	if t == TailTorn {
+		return store.TailTorn
+	}
+	return store.TailLost
+}
+
 // state is one group's state on a node's disk: host.State. The checkers look at it after every change.
 type state struct {
 	store.Group

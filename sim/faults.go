@@ -21,6 +21,7 @@ type Faults struct {
 	Crash, CrashAll, Pause         core.Time
 	Cut, Partition, Flap, SlowLink core.Time
 	SyncSlow, SyncHang, SyncError  core.Time
+	Full                           core.Time
 	Unfit, Damage, Flush, Roll     core.Time
 	WallJump, RateChange, Handoff  core.Time
 	Wipe                           core.Time
@@ -28,8 +29,12 @@ type Faults struct {
 	Change core.Time
 	// Coup is the longest that a new leader is left alone; 0: it may stay.
 	Coup core.Time
-	// Keep says what a crash does to the batch being written: 0 loses it, 1 keeps it, 2 tosses a coin.
+	// Keep says what a crash does to the batch being written: 0 loses it, 1 keeps it, 2 tosses a coin. Torn lets half of those
+	// that are lost be there in part.
 	Keep int
+	Torn bool
+	// shapes are the classes of faults that were asked for; nil: all. See may.
+	shapes []string
 	// JumpMax is how far from the truth a wall clock that jumps is set, in milliseconds; 0: anything up to an hour.
 	JumpMax int64
 	// RateMax is the greatest error of a monotonic clock in millionths.
@@ -83,6 +88,7 @@ func drawFaults(rng *rand.Rand, nodes int) Faults {
 	}
 	f.Keep, f.RateMax = rng.IntN(3), 25_000
 	f.SegmentBytes, f.MemTableBytes = 512<<rng.IntN(8), 256<<rng.IntN(12)
+	f.Torn, f.Full = rng.IntN(2) == 0, every(Second, 5*Second)
 	return f
 }
 
@@ -113,8 +119,8 @@ func (f *Faults) String() string {
 			fmt.Fprintf(&b, "%s every %s, ", k.name, clockText(*k.every))
 		}
 	}
-	fmt.Fprintf(&b, "coup within %s, delay to %s, sync to %s, keep %d, clocks +-%d ppm, segments of %d and memtables of %d bytes",
-		clockText(f.Coup), clockText(f.DelayMax), clockText(f.SyncMax), f.Keep, f.RateMax, f.SegmentBytes, f.MemTableBytes)
+	fmt.Fprintf(&b, "coup within %s, delay to %s, sync to %s, keep %d, torn %v, clocks +-%d ppm, segments of %d and memtables of %d bytes",
+		clockText(f.Coup), clockText(f.DelayMax), clockText(f.SyncMax), f.Keep, f.Torn, f.RateMax, f.SegmentBytes, f.MemTableBytes)
 	return b.String()
 }
 
@@ -148,6 +154,7 @@ func (f *Faults) kinds() []kind {
 		{name: "sync-slow", every: &f.SyncSlow, strike: (*strikes).syncSlow},
 		{name: "sync-hang", every: &f.SyncHang, strike: (*strikes).syncHang},
 		{name: "sync-error", every: &f.SyncError, strike: (*strikes).syncError},
+		{name: "full", every: &f.Full, strike: (*strikes).full},
 		{name: "unfit", every: &f.Unfit, strike: (*strikes).unfit},
 		{name: "damage", every: &f.Damage, strike: (*strikes).damage},
 		{name: "wall-jump", every: &f.WallJump, strike: (*strikes).wallJump},

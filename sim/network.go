@@ -40,7 +40,11 @@ func newNetwork(w *world) *network {
 func (n *network) travel(from, to *node) (core.Time, bool) {
 	f := n.w.options.Faults
 	l := &n.links[from.index][to.index]
-	if l.cut > 0 || n.struck(f.Drop) || n.chance(l.set.Loss) {
+	if l.cut > 0 {
+		return 0, false
+	}
+	if n.struck(f.Drop) || n.chance(l.set.Loss) {
+		n.w.hit("loss")
 		return 0, false
 	}
 	d := f.DelayMin + core.Time(n.rng.Int64N(int64(f.DelayMax-f.DelayMin+1))) + l.slow + core.Time(l.set.Delay)
@@ -48,15 +52,20 @@ func (n *network) travel(from, to *node) (core.Time, bool) {
 		d += core.Time(n.rng.Int64N(int64(l.set.Jitter) + 1))
 	}
 	if n.struck(f.Straggle) {
+		n.w.hit("delay")
 		return d + core.Time(n.rng.Int64N(int64(300*Millisecond))), true
 	}
 	if n.chance(l.set.Reorder) {
 		return d + core.Time(n.rng.Int64N(int64(heldBack))), true
 	}
-	if !n.struck(f.Reorder) {
-		d = max(d, l.last+1-n.w.now)
-		l.last = n.w.now + d
+	if n.struck(f.Reorder) {
+		if n.w.now+d < l.last {
+			n.w.hit("reordering")
+		}
+		return d, true
 	}
+	d = max(d, l.last+1-n.w.now)
+	l.last = n.w.now + d
 	return d, true
 }
 
@@ -76,6 +85,7 @@ func (n *network) message(from, to *node, m host.Envelope) {
 	times := 1
 	if n.struck(n.w.options.Faults.Duplicate) || n.chance(n.links[from.index][to.index].set.Duplicate) {
 		times = 2
+		n.w.hit("duplication")
 	}
 	for range times {
 		d, ok := n.travel(from, to)

@@ -44,6 +44,8 @@ type node struct {
 	hung      bool // the disk takes nothing
 	syncExtra core.Time
 	failSync  bool
+	// tear ends the process in the middle of its next write; nil: nothing does.
+	tear func()
 	// known is the life of each peer as far as this node knows, 0 while there is no connection.
 	known  []int
 	tokens map[uint64]func(kv.Result)
@@ -78,7 +80,7 @@ func (n *node) boot() {
 	w := n.w
 	n.life++
 	n.up, n.paused, n.passing, n.writing, n.wakeAt = true, false, false, false, 0
-	n.inbox, n.tokens = nil, map[uint64]func(kv.Result){}
+	n.inbox, n.tokens, n.tear = nil, map[uint64]func(kv.Result){}, nil
 	clear(n.known)
 	now := n.now()
 	r := n.openDisk()
@@ -121,20 +123,27 @@ func (n *node) run(now host.Now, g *group, r *store.Recovered) {
 	n.tell(now, g)
 }
 
-// crash ends the process. What was being written is on disk or is not; the state falls back.
-func (n *node) crash(keep bool, why string) {
+// crash ends the process. What was being written is on disk, or is not, or in part; the state falls back.
+func (n *node) crash(tail Tail, why string) {
 	if !n.up {
 		return
 	}
 	w := n.w
 	w.stats.Crashes++
-	w.trace.line("n%d crashes: %s; unsynced kept %v", n.id, why, keep && n.writing)
+	if !n.writing {
+		tail = TailLost // of nothing
+	}
+	w.trace.line("n%d crashes: %s; unsynced kept %v", n.id, why, tail == TailKept)
 	w.event("crash", why, n)
-	if n.writing && keep {
+	if tail == TailKept {
 		n.disk.Complete()
 		w.checks.synced(n)
 	}
-	n.disk = n.disk.Crash(n.rng, true)
+	var partly bool
+	if n.disk, partly = n.disk.Crash(n.rng, tail.onDisk()); partly {
+		w.trace.line("n%d's last write is torn", n.id)
+		w.hit("torn-write")
+	}
 	n.forget()
 	n.up, n.host, n.inbox = false, nil, nil
 	w.network.nodeDown(n)
@@ -218,6 +227,15 @@ func (n *node) write(now host.Now) {
 	n.writing, n.batch = true, b
 	n.disk.Begin(logBatch(b))
 	n.w.checks.taken(n)
+	if tear := n.tear; tear != nil {
+		n.tear = nil
+		life, seq := n.life, b.Seq
+		n.w.after(n.w.options.Faults.SyncMin/2, func() {
+			if n.life == life && n.up && n.writing && n.batch.Seq == seq {
+				tear()
+			}
+		})
+	}
 	if n.hung {
 		return
 	}
@@ -238,7 +256,8 @@ func (n *node) syncDone() {
 	switch {
 	case n.failSync:
 		n.failSync = false
-		n.crash(n.rng.IntN(2) == 0, "sync failed")
+		w.hit("sync-error")
+		n.crash(keptIf(n.rng.IntN(2) == 0), "sync failed")
 		if w.crashed == nil {
 			w.faults.restartLater(n)
 		}

@@ -54,7 +54,7 @@ func (c *Cluster) State(id core.NodeID, d *keyspace.Descriptor, shard int, f fun
 		page := keyspace.Inspect(d.Consistency, n.disk.Group(s.Group), s.Nodes(), n.host.Replica(s.Group), nil, false, 1<<30)
 		for _, item := range page.Items {
 			if !item.Deleted && (item.ExpireAt == 0 || item.ExpireAt > n.now().Wall) {
-				f(kv.Result{Key: item.Key, Value: item.Value, Version: item.Version, Flags: item.Flags, ExpireAt: item.ExpireAt, Existed: true})
+				f(kv.Result{Key: item.Key, Value: item.Value, Version: item.Version, Origin: item.Origin, Flags: item.Flags, ExpireAt: item.ExpireAt, Existed: true})
 			}
 		}
 		return nil

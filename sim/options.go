@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/host"
@@ -110,6 +111,8 @@ type Options struct {
 	Protocol Protocol
 	// Nodes defaults to 3 or 5, Groups to 1 to 3, Clients to 3 to 8.
 	Nodes, Groups, Clients int
+	// Work is what clients do; nil: what the protocol's families say.
+	Work *Work
 	// Think is the mean pause between a client's operations. Default 10 to 90 ms, drawn for each client.
 	Think core.Time
 	// Faulty is how long the safety phase lasts. Default 6 s.
@@ -118,8 +121,8 @@ type Options struct {
 	Faults *Faults
 	// Without names faults that are left out of what was drawn.
 	Without []string
-	// quiet ends faults that are a matter of chance; see Only.
-	quiet []func(*Faults)
+	// only are the classes of faults that are left in what was drawn; nil: all. See Only.
+	only []string
 	// HealMax bounds the time from the heal until every node takes writes again, and again until all replicas are
 	// equal. Default 10 s.
 	HealMax core.Time
@@ -138,11 +141,14 @@ func (o Options) withDefaults(rng *rand.Rand) Options {
 		}
 	}
 	nodes := 3
-	if rng.IntN(5) == 0 {
-		nodes = 5
+	if rng.IntN(5) == 0 || slices.Contains(o.only, "members") {
+		nodes = 5 // members can change only where not all nodes are voters
 	}
 	if o.Nodes == 0 {
 		o.Nodes = nodes
+	}
+	if o.Work != nil && o.Protocol.MergeTokens != nil && !o.Protocol.Shards {
+		o.Groups = 1 // what a session has seen in one group does not bind another
 	}
 	draw(&o.Groups, 1, 3)
 	draw(&o.Clients, 3, 8)
@@ -160,9 +166,18 @@ func (o Options) withDefaults(rng *rand.Rand) Options {
 		if o.Protocol.Bear != nil {
 			o.Protocol.Bear(&f)
 		}
+		if o.Work != nil {
+			o.Work.bear(&f)
+		}
 		f.leaveOut(o.Without)
-		for _, quiet := range o.quiet {
-			quiet(&f)
+		if o.only != nil {
+			f.keep(o.only, rng)
+			if o.Protocol.Bear != nil {
+				o.Protocol.Bear(&f)
+			}
+			if o.Work != nil {
+				o.Work.bear(&f)
+			}
 		}
 		o.Faults = &f
 	}
@@ -170,7 +185,11 @@ func (o Options) withDefaults(rng *rand.Rand) Options {
 }
 
 func (o *Options) String() string {
-	return fmt.Sprintf("protocol %s, %d nodes, %d groups, %d clients, faults %s", o.Protocol.Name, o.Nodes, o.Groups, o.Clients, o.Faults)
+	work := ""
+	if o.Work != nil {
+		work = ", workloads " + o.Work.names()
+	}
+	return fmt.Sprintf("protocol %s, %d nodes, %d groups, %d clients%s, faults %s", o.Protocol.Name, o.Nodes, o.Groups, o.Clients, work, o.Faults)
 }
 
 // stream is the random stream of one concern, so that drawing more in one does not shift the others.

@@ -21,8 +21,15 @@ func TestAtomicSeeds(t *testing.T) {
 // moving is a run in which members change all the time, beside all other faults.
 func moving(seed uint64, planted quorum.Mutation, atomic bool) Options {
 	every := 150*Millisecond + core.Time(stream(seed, "moving", 0).Int64N(int64(Second)))
-	return Options{Seed: seed, Protocol: DrawQuorum(seed, planted, atomic), Nodes: 5,
-		quiet: []func(*Faults){func(f *Faults) { f.Change, f.Wipe = every, 0 }}}
+	p := DrawQuorum(seed, planted, atomic)
+	bear := p.Bear
+	p.Bear = func(f *Faults) {
+		if bear != nil {
+			bear(f)
+		}
+		f.Change, f.Wipe = every, 0
+	}
+	return Options{Seed: seed, Protocol: p, Nodes: 5}
 }
 
 // TestQuorumMoves changes the members of leaderless groups under every fault.
@@ -48,6 +55,13 @@ func anyAtomic(seed uint64, planted quorum.Mutation) Options {
 
 func movingQuorum(seed uint64, planted quorum.Mutation) Options { return moving(seed, planted, false) }
 
+// partedQuorum is one group whose replicas lose each other all the time, so that repairs meet what is newer.
+func partedQuorum(seed uint64, planted quorum.Mutation) Options {
+	f := Calm()
+	f.JumpMax, f.Cut, f.Partition, f.SyncMax = 200, 800*Millisecond, 400*Millisecond, 20*Millisecond
+	return Options{Seed: seed, Protocol: DrawQuorum(seed, planted, false), Groups: 1, Clients: 8, Think: 40 * Millisecond, Faults: f}
+}
+
 // quorumMutations says for the bugs of package quorum that show to clients or break an invariant in which swarm they do, and which
 // checkers must find them there. The others need one certain order of events; scripts of the package have it.
 var quorumMutations = map[quorum.Mutation]struct {
@@ -58,7 +72,7 @@ var quorumMutations = map[quorum.Mutation]struct {
 	quorum.CountHints:         {[]Kind{Linearizability}, anyAtomic},
 	quorum.PurgeByAge:         {[]Kind{Invariant}, anyQuorum},
 	quorum.AnswerBeforeRepair: {[]Kind{Linearizability}, anyQuorum},
-	quorum.RestampRepairs:     {[]Kind{Durability, Linearizability}, anyQuorum},
+	quorum.RestampRepairs:     {[]Kind{Durability, Linearizability}, partedQuorum},
 	quorum.StoreBlindly:       {[]Kind{Invariant}, anyQuorum},
 	quorum.CountTwice:         {[]Kind{Linearizability}, anyAtomic},
 	quorum.LateUnavailable:    {[]Kind{Linearizability}, anyQuorum},

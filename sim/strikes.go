@@ -88,6 +88,7 @@ func (s *strikes) gather() {
 
 // change asks for other voters, three or more.
 func (s *strikes) change() {
+	s.w.hit("members")
 	g := s.w.groups[s.rng.IntN(len(s.w.groups))]
 	if g.truth != nil {
 		if s.rng.IntN(16) == 0 {
@@ -162,19 +163,56 @@ func (s *strikes) victim() *node {
 	return s.anyNode()
 }
 
-func (s *strikes) keep() bool { return s.f.Keep == 1 || (s.f.Keep == 2 && s.rng.IntN(2) == 0) }
+// tail is what a crash leaves of what was being written.
+func (s *strikes) tail() Tail {
+	kept := s.f.Keep == 1 || (s.f.Keep == 2 && s.rng.IntN(2) == 0)
+	var list []Tail
+	for tail, class := range tailClasses {
+		if s.f.may(class) {
+			list = append(list, Tail(tail))
+		}
+	}
+	switch {
+	case s.f.shapes != nil && len(list) > 0:
+		return list[s.rng.IntN(len(list))]
+	case !kept && s.f.Torn && s.f.may("torn-write") && s.rng.IntN(2) == 0:
+		return TailTorn
+	}
+	return keptIf(kept)
+}
+
+// tailClasses are the words for crashes, by their tails.
+var tailClasses = [...]string{TailKept: "kill", TailLost: "power-loss", TailTorn: "torn-write"}
 
 func (s *strikes) crash() {
 	n := s.victim()
 	if s.rng.IntN(4) == 0 {
 		n.flush()
 	}
-	n.crash(s.keep(), "killed")
+	s.hitCrash(n, "killed")
 	s.restartLater(n)
 	// What only this node and one other have is at stake when the other is out of reach meanwhile.
 	if other := s.anyNode(); other != n && s.rng.IntN(3) == 0 {
 		s.isolate(other, s.span(500*Millisecond, 3*Second))
 	}
+}
+
+// hitCrash ends a node in one of the ways that there are. To tear a write it waits for one; that is counted where it happens.
+func (s *strikes) hitCrash(n *node, why string) {
+	tail := s.tail()
+	switch {
+	case tail != TailTorn && n.up:
+		s.w.hit(tailClasses[tail])
+	case tail == TailTorn && n.up && !n.writing:
+		n.tear = func() {
+			if !s.over {
+				n.crash(TailTorn, why)
+				s.restartLater(n)
+			}
+		}
+		return
+	}
+	n.crash(tail, why)
 }
 
 // isolate cuts a node off from all others.
@@ -198,19 +236,20 @@ func (s *strikes) restartLater(n *node) {
 
 // crashAll takes the power from all, or from all but the leader, which is cut off: its lease must still be honoured.
 func (s *strikes) crashAll() {
+	s.w.hit("restart-all")
 	if s.rng.IntN(2) == 0 {
 		leader := s.victim()
 		s.isolate(leader, s.span(500*Millisecond, 3*Second))
 		for _, n := range s.w.nodes {
 			if n != leader {
-				n.crash(s.keep(), "power loss around the leader")
+				n.crash(s.tail(), "power loss around the leader")
 				s.w.after(s.span(5*Millisecond, 20*Millisecond), n.start)
 			}
 		}
 		return
 	}
 	for _, n := range s.w.nodes {
-		n.crash(s.keep(), "power loss")
+		n.crash(s.tail(), "power loss")
 		s.restartLater(n)
 	}
 }
@@ -220,6 +259,7 @@ func (s *strikes) pause() {
 	if !n.up || n.paused {
 		return
 	}
+	s.w.hit("pause")
 	s.w.trace.line("n%d pauses", n.id)
 	place := s.w.event("pause", "", n)
 	n.paused = true
@@ -257,9 +297,10 @@ func (s *strikes) led(n *node) {
 // coup takes the power from a young leader, or only the others, and leaves nobody but some majority connected: the next
 // leader finds what the last one left on a few disks.
 func (s *strikes) coup(leader *node) {
+	s.w.hit("coup")
 	order := s.rng.Perm(len(s.w.nodes))
 	if s.rng.IntN(2) == 0 {
-		leader.crash(s.keep(), "killed while it is young")
+		leader.crash(s.tail(), "killed while it is young")
 		s.w.after(s.span(5*Millisecond, 50*Millisecond), leader.start)
 	} else {
 		at, last := slices.Index(order, leader.index), len(order)-1
@@ -325,8 +366,9 @@ func (s *strikes) desert(n *node) {
 // cutOne cuts one direction, or one link, or all that leaves or reaches one node, or lets its peers desert it.
 func (s *strikes) cutOne() {
 	a, b := s.victim(), s.anyNode()
-	shape := s.rng.IntN(5)
+	shape := s.cutShape()
 	if shape == 4 {
+		s.w.hit("desertion")
 		s.desert(a)
 		return
 	}
@@ -345,8 +387,22 @@ func (s *strikes) cutOne() {
 		}
 	}
 	if len(cuts) > 0 {
+		s.w.hit(cutClasses[shape])
 		s.sever(s.span(20*Millisecond, 3*Second), "cut", cuts)
 	}
+}
+
+// cutClasses are the words for the shapes of a cut.
+var cutClasses = [...]string{"one-way", "single-link", "one-way", "one-way", "desertion"}
+
+func (s *strikes) cutShape() int {
+	var list []int
+	for shape, class := range cutClasses {
+		if s.f.may(class) {
+			list = append(list, shape)
+		}
+	}
+	return list[s.rng.IntN(len(list))]
 }
 
 // partition splits the cluster in two, or in two that share a bridge.
@@ -354,8 +410,8 @@ func (s *strikes) partition() {
 	order := s.rng.Perm(len(s.w.nodes))
 	half := 1 + s.rng.IntN(len(order)-1)
 	bridge := -1
-	if s.rng.IntN(3) == 0 {
-		bridge = order[0]
+	if (s.rng.IntN(3) == 0 || !s.f.may("halves")) && s.f.may("bridge") {
+		bridge, half = order[0], max(half, 2)
 	}
 	var cuts [][2]*node
 	for i, a := range order {
@@ -366,6 +422,7 @@ func (s *strikes) partition() {
 		}
 	}
 	if len(cuts) > 0 {
+		s.w.hit([]string{"halves", "bridge"}[min(1, bridge+1)])
 		s.sever(s.span(50*Millisecond, 3*Second), "partition", cuts)
 	}
 }
@@ -376,6 +433,7 @@ func (s *strikes) flap() {
 	if a == b {
 		return
 	}
+	s.w.hit("flapping")
 	at := core.Time(0)
 	for range 5 + s.rng.IntN(10) {
 		d := s.span(5*Millisecond, 150*Millisecond)
@@ -392,6 +450,7 @@ func (s *strikes) flap() {
 func (s *strikes) slowLink() {
 	a, b := s.victim(), s.anyNode()
 	extra, d := s.span(5*Millisecond, 400*Millisecond), s.span(100*Millisecond, 3*Second)
+	s.w.hit("delay")
 	slow := []*link{&s.w.network.links[a.index][b.index]}
 	if s.rng.IntN(2) == 0 {
 		slow = slow[:0]
@@ -415,6 +474,7 @@ func (s *strikes) slowLink() {
 func (s *strikes) syncSlow() {
 	n := s.victim()
 	extra := s.span(5*Millisecond, 300*Millisecond)
+	s.w.hit("slow-disk")
 	s.w.trace.line("n%d syncs slowly by %s", n.id, clockText(extra))
 	place := s.w.event("disk", "syncs slowly by "+clockText(extra), n)
 	n.syncExtra = extra
@@ -422,10 +482,10 @@ func (s *strikes) syncSlow() {
 		n.syncExtra = 0
 		s.w.eventEnds(place)
 	})
-	if s.rng.IntN(4) == 0 {
+	if s.rng.IntN(4) == 0 && s.f.may("power-loss") {
 		s.w.after(extra/2, func() {
 			if !s.over {
-				n.crash(false, "killed while it syncs slowly")
+				n.crash(TailLost, "killed while it syncs slowly")
 				s.restartLater(n)
 			}
 		})
@@ -437,6 +497,7 @@ func (s *strikes) syncHang() {
 	if n.hung {
 		return
 	}
+	s.w.hit("hung-disk")
 	s.w.trace.line("n%d's disk hangs", n.id)
 	place := s.w.event("disk", "hangs", n)
 	n.hung = true
@@ -456,6 +517,7 @@ func (s *strikes) unfit() {
 	if !n.up {
 		return
 	}
+	s.w.hit("lead")
 	s.w.trace.line("n%d is unfit to lead", n.id)
 	n.host.SetUnfit(true)
 	life := n.life
@@ -467,11 +529,35 @@ func (s *strikes) unfit() {
 	})
 }
 
+// full leaves no room on a disk for a while: the node takes no writes, and leads nothing.
+func (s *strikes) full() {
+	n := s.victim()
+	if n.full {
+		return
+	}
+	s.w.hit("full-disk")
+	s.w.trace.line("n%d's disk is full", n.id)
+	place := s.w.event("disk", "full", n)
+	set := func(full bool) {
+		n.full, n.unfit = full, full
+		if n.up {
+			n.host.SetUnfit(full)
+			n.arrive(func(host.Now) {})
+		}
+	}
+	set(true)
+	s.lasting(s.span(100*Millisecond, 3*Second), func() {
+		set(false)
+		s.w.eventEnds(place)
+	})
+}
+
 // damage flips bits in what was synced, on a node that may suffer it, and restarts the node on what is left.
 func (s *strikes) damage() {
 	n := s.w.nodes[s.frail[s.rng.IntN(len(s.frail))]]
-	n.crash(s.keep(), "killed, and its log is damaged")
+	n.crash(s.tail(), "killed, and its log is damaged")
 	if !n.up && n.disk.Corrupt(s.rng) {
+		s.w.hit("bit-flip")
 		s.w.trace.line("n%d's log is damaged", n.id)
 		s.w.event("disk", "damaged in its log", n)
 	}
@@ -485,8 +571,9 @@ func (s *strikes) wipe() {
 	if n.gone {
 		return
 	}
-	n.crash(false, "its disk is gone")
+	n.crash(TailLost, "its disk is gone")
 	n.disk.Wipe()
+	s.w.hit("wipe")
 	s.w.event("disk", "gone", n)
 	n.gone = true
 }
@@ -500,6 +587,7 @@ func (s *strikes) wallJump() {
 	if most := s.f.JumpMax; most > 0 {
 		n.clock.wall = s.rng.Int64N(2*most+1) - most
 	}
+	s.w.hit("clock-jump")
 	s.w.trace.line("n%d's wall clock jumps to %d ms ahead", n.id, n.clock.wall)
 	s.w.event("clock", fmt.Sprintf("jumps to %d ms ahead", n.clock.wall), n)
 }
@@ -507,6 +595,7 @@ func (s *strikes) wallJump() {
 func (s *strikes) rateChange() {
 	n := s.anyNode()
 	n.clock.setRate(s.w.now, s.f.drawRate(s.rng))
+	s.w.hit("clock-rate")
 	s.w.trace.line("n%d's clock runs %d ppm fast", n.id, n.clock.rate)
 	s.w.event("clock", fmt.Sprintf("runs %d ppm fast", n.clock.rate), n)
 }
@@ -517,6 +606,7 @@ func (s *strikes) handoff() {
 	if !from.up || from == to {
 		return
 	}
+	s.w.hit("lead")
 	s.w.trace.line("n%d is asked to hand g%d to n%d", from.id, g.id, to.id)
 	from.arrive(func(now host.Now) { from.host.Event(now, g.id, core.Handoff{To: g.members[to.index]}) })
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/gamutdb/gamut/keyspace"
 	"github.com/gamutdb/gamut/kv"
 	"github.com/gamutdb/gamut/referee"
+	"github.com/gamutdb/gamut/referee/workload"
 	"github.com/gamutdb/gamut/store"
 )
 
@@ -33,7 +34,11 @@ type Result struct {
 	Final   referee.Final
 	// Events are the faults and the leaders, for people.
 	Events []referee.Event
-	Stats  Stats
+	// Hits count how often each fault struck, by the names of Classes.
+	Hits map[string]int
+	// Verdicts are what the referee said of a run of workloads that came to its end.
+	Verdicts []referee.Verdict
+	Stats    Stats
 }
 
 // Stats count what a run did, to show that it did anything.
@@ -41,6 +46,8 @@ type Stats struct {
 	Events, Messages, Syncs, Crashes, Acked, Unknown, Refused, LeaseReads int
 	// Strikes are the timed faults that began, crashes among them.
 	Strikes int
+	// Undecided are promises that the referee could not judge by what the clients saw.
+	Undecided int
 	// Healed and Converged are how long after the heal all nodes took writes, and all replicas were equal.
 	Healed, Converged core.Time
 	End               core.Time
@@ -58,6 +65,11 @@ type world struct {
 	byID    map[core.GroupID]*group
 	network *network
 	clients []*client
+	// mix is what the clients do, if they have work.
+	mix      *workload.Mix
+	verdicts []referee.Verdict
+	// hits count what went wrong, by the names of the classes of faults.
+	hits    map[string]int
 	faults  *strikes
 	checks  *checks
 	catalog *catalog
@@ -115,6 +127,9 @@ func newWorld(o Options) *world {
 	for g := range o.Groups {
 		w.addGroup(w.newGroup(g))
 	}
+	if o.Work != nil {
+		w.mix = w.newMix()
+	}
 	for i := range o.Clients {
 		w.clients = append(w.clients, newClient(w, i))
 	}
@@ -124,7 +139,7 @@ func newWorld(o Options) *world {
 
 // bareWorld has nodes that have not been started, and neither groups nor clients.
 func bareWorld(o Options) *world {
-	w := &world{options: o, rng: stream(o.Seed, "world", 0), byID: map[core.GroupID]*group{}}
+	w := &world{options: o, rng: stream(o.Seed, "world", 0), byID: map[core.GroupID]*group{}, hits: map[string]int{}}
 	w.trace.start(w, o.Trace, o.TraceLines)
 	w.checks = newChecks(w)
 	w.network, w.catalog = newNetwork(w), newCatalog(w)
@@ -236,6 +251,9 @@ func (w *world) event(what, detail string, nodes ...*node) int {
 	w.events = append(w.events, e)
 	return len(w.events) - 1
 }
+
+// hit counts a fault that struck.
+func (w *world) hit(class string) { w.hits[class]++ }
 
 func (w *world) eventEnds(place int) { w.events[place].End = int64(w.now) }
 
@@ -368,6 +386,10 @@ func (w *world) describe() string {
 
 // judge gives the clients' histories to the referee.
 func (w *world) judge() {
+	if w.mix != nil {
+		w.judgeWork()
+		return
+	}
 	h, final := w.history()
 	judge := w.options.Protocol.Judge
 	if judge == nil {
@@ -392,6 +414,9 @@ func (w *world) history() (referee.History, referee.Final) {
 		h = append(h, c.history...)
 	}
 	h.Sort()
+	if w.mix != nil {
+		return h, w.worked()
+	}
 	for _, g := range w.groups {
 		w.finalState(g, final)
 	}
@@ -401,7 +426,7 @@ func (w *world) history() (referee.History, referee.Final) {
 func (w *world) result() Result {
 	h, final := w.history()
 	return Result{Seed: w.options.Seed, Failure: w.failure, Kind: w.kind, Parameters: w.options.String(), TraceHash: w.trace.sum(),
-		Trace: w.trace.lines(), History: h, Final: final, Events: w.events, Stats: w.stats}
+		Trace: w.trace.lines(), History: h, Final: final, Events: w.events, Hits: w.hits, Verdicts: w.verdicts, Stats: w.stats}
 }
 
 // event is something that will happen. seq makes the order of simultaneous events that of their scheduling.

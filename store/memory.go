@@ -47,6 +47,8 @@ type memorySegment struct {
 	segment
 	bytes   int64
 	batches []memoryBatch
+	// torn is what a crash left behind them; nil: nothing.
+	torn *torn
 }
 
 type memoryBatch struct {
@@ -130,19 +132,23 @@ func (m *Memory) Complete() {
 	}
 }
 
-// Crash returns the disk as it is after a power loss. The batch that was being written is lost or, unless torn, by chance
-// on disk as a whole; the state falls back to what was durable and some prefix of what was applied after it.
-func (m *Memory) Crash(rng *rand.Rand, torn bool) *Memory {
+// Crash returns the disk as it is after a power loss. Tail says what becomes of the batch that was being written, and partly
+// that some of it is there but not all; the state falls back to what was durable and some prefix of what was applied after it.
+func (m *Memory) Crash(rng *rand.Rand, tail Tail) (after *Memory, partly bool) {
 	kept := rng.IntN(2) == 0
 	prefix := rng.IntN(len(m.unflushed) + 1)
-	if m.pending != nil && kept && !torn {
+	switch {
+	case m.pending == nil:
+	case tail == TailKept, tail == TailChance && kept:
 		m.Complete()
+	case tail == TailTorn:
+		partly = m.tear(rng)
 	}
 	n := &Memory{opts: m.opts}
 	n.empty()
 	n.seq, n.mark, n.oldest = m.seq, m.mark, m.oldest
 	for _, s := range m.segments {
-		c := &memorySegment{segment: segment{firstSeq: s.firstSeq, maxPos: map[core.GroupID]uint64{}}, bytes: s.bytes, batches: slices.Clone(s.batches)}
+		c := &memorySegment{segment: segment{firstSeq: s.firstSeq, maxPos: map[core.GroupID]uint64{}}, bytes: s.bytes, batches: slices.Clone(s.batches), torn: s.torn}
 		n.segments = append(n.segments, c)
 	}
 	for g, t := range m.durable {
@@ -154,7 +160,7 @@ func (m *Memory) Crash(rng *rand.Rand, torn bool) *Memory {
 	for g, t := range n.durable {
 		n.state[g] = t.copy()
 	}
-	return n
+	return n, partly
 }
 
 // Corrupt destroys batches in the log, of those that Disk promises to miss: one, or some in a row, with another one behind
@@ -204,6 +210,7 @@ func (m *Memory) Recover() Recovered {
 				r.lastPath, r.lastEnd = "in memory", int(b.seq)
 			}
 		}
+		s.recoverTorn(r, rebuilt)
 		s.maxPos, s.firstSeq = rebuilt.maxPos, rebuilt.firstSeq
 	}
 	m.seq = 0

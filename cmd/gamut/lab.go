@@ -65,6 +65,7 @@ func labRunCommand(g *global) *cobra.Command {
 	flags.StringVar(&f.consistency, "consistency", "", "promise of the keyspace default (default: what the script says)")
 	flags.StringVar(&f.Tie, "tie", "", "which server wins when two writes have one time: low or high")
 	flags.StringVar(&f.Session, "session", "", "guarantees of a session over all keys or key by key: strict or per-key")
+	flags.IntVar(&f.BasePort, "base-port", liveBasePort, "world live: HTTP port of the first node; the others follow")
 	flags.BoolVar(&f.Rewrite, "rewrite", false, "write what is printed into FILE, below ----")
 	flags.StringVar(&f.history, "history", "", "write what clients saw into this file, as JSON lines, or as EDN if its name ends in .edn")
 	return c

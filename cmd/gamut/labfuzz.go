@@ -16,6 +16,7 @@ import (
 	"github.com/gamutdb/gamut/lab"
 	"github.com/gamutdb/gamut/lab/live"
 	"github.com/gamutdb/gamut/referee/report"
+	"github.com/gamutdb/gamut/referee/workload"
 	"github.com/gamutdb/gamut/sim"
 )
 
@@ -35,13 +36,14 @@ func labFuzzCommand(g *global) *cobra.Command {
 		Short: "Search clusters under random faults for a broken promise: simulated ones, or with --live real processes",
 		Long: "Run one simulated cluster after the other, each drawn from a seed: clients, faults, then everything is healed, and\n" +
 			"the promise and the coming back are checked. The first failure is printed with the command that replays it, and\n" +
-			"ends the search with exit code 6. Faults:\n\n" + faultClasses() + "\nWith --live, real processes are hurt: some that are started for the run, or those at --addr, if all of them were\n" +
-			"started with --lab. Their faults: " + strings.Join(live.KindNames(), ", ") + ".",
+			"ends the search with exit code 6. Faults:\n\n" + lab.FaultClasses() + "\nWith --live, real processes are hurt: some that are started for the run, or those at --addr, if all of them were\n" +
+			"started with --lab. Of the faults they can suffer " + strings.Join(live.KindNames(), ", ") + ".\n\nWorkloads:\n\n" + workloadLines(),
 		RunE: func(c *cobra.Command, _ []string) error { return f.run(c, g) },
 	}
 	flags := c.Flags()
 	flags.StringVar(&f.consistency, "consistency", string(kv.Linearizable), "promise to search")
 	flags.StringSliceVar(&f.Faults, "faults", nil, "faults to draw from, with commas between (default: all)")
+	flags.StringSliceVar(&f.Workloads, "workload", nil, "what clients do, with commas between: "+strings.Join(workloadNames(), ", ")+", or mixed (default: mixtures of single operations; with --live, mixed)")
 	flags.DurationVar(&f.For, "for", 0, "how long to begin new seeds (default: 60s, unless --seeds is given)")
 	flags.IntVar(&f.Seeds, "seeds", 0, "how many seeds to run (default: no limit)")
 	flags.Uint64Var(&f.First, "first", 0, "first seed (default: drawn from the time)")
@@ -51,14 +53,6 @@ func labFuzzCommand(g *global) *cobra.Command {
 	flags.StringVar(&f.history, "history", "", "write the history of that seed into this file, as JSON lines, or as EDN if its name ends in .edn")
 	f.live.flags(c)
 	return c
-}
-
-func faultClasses() string {
-	var b strings.Builder
-	for _, c := range sim.Classes {
-		fmt.Fprintf(&b, "  %-12s %s\n", c.Name, c.Doc)
-	}
-	return b.String()
 }
 
 const fuzzFor = time.Minute
@@ -86,7 +80,7 @@ func (f *labFuzz) run(c *cobra.Command, g *global) error {
 	if failed {
 		f.tellFailure(out, &shown)
 	} else {
-		fmt.Fprintf(out, "no broken promise from seed %d on: %s\n", f.First, total)
+		fmt.Fprintf(out, "no broken promise from seed %d on: %s\nfaults: %s\n", f.First, total, total.Struck())
 	}
 	if err := f.write(&shown, total); err != nil {
 		return err
@@ -115,9 +109,35 @@ func (f *labFuzz) settle(c *cobra.Command) error {
 		f.For = fuzzFor
 	}
 	if f.Faults != nil {
-		return new(sim.Options).Only(f.Faults)
+		if err := new(sim.Options).Only(f.Faults); err != nil {
+			return err
+		}
 	}
-	return nil
+	return f.checkWorkloads()
+}
+
+// checkWorkloads refuses workloads that there are not, or that the keyspace cannot run.
+func (f *labFuzz) checkWorkloads() error {
+	if f.Workloads == nil {
+		return nil
+	}
+	_, err := workload.Select(f.consistency, f.Workloads)
+	return err
+}
+
+func workloadLines() string {
+	var b strings.Builder
+	for i := range workload.Table {
+		fmt.Fprintf(&b, "  %-14s %s\n", workload.Table[i].Name, workload.Table[i].Doc)
+	}
+	return b.String()
+}
+
+func workloadNames() (names []string) {
+	for i := range workload.Table {
+		names = append(names, workload.Table[i].Name)
+	}
+	return names
 }
 
 func (f *labFuzz) tellFailure(out io.Writer, r *sim.Result) {
@@ -143,10 +163,28 @@ func (f *labFuzz) write(r *sim.Result, total lab.Tally) error {
 		return nil
 	}
 	return drawReport(f.report, &report.Run{Run: run, World: report.Simulated, Replay: f.Replay(r.Seed), Verdicts: verdicts,
-		Counters: []report.Counter{
-			{Name: "the whole search", Value: total.String()},
-			{Name: "drawn for this seed", Value: r.Parameters},
-		}})
+		Counters: append(counters(r), report.Counter{Name: "drawn for this seed", Value: r.Parameters},
+			report.Counter{Name: "the whole search", Value: total.String()})})
+}
+
+// counters are what happened in one simulated run, and how often each fault struck.
+func counters(r *sim.Result) []report.Counter {
+	s := &r.Stats
+	list := []report.Counter{{Name: "messages", Value: fmt.Sprint(s.Messages)}, {Name: "syncs", Value: fmt.Sprint(s.Syncs)},
+		{Name: "reads by permit", Value: fmt.Sprint(s.LeaseReads)}, {Name: "crashes", Value: fmt.Sprint(s.Crashes)},
+		{Name: "healed after", Value: time.Duration(s.Healed).Round(time.Millisecond).String()},
+		{Name: "equal after", Value: time.Duration(s.Converged).Round(time.Millisecond).String()}}
+	return append(list, struck(r.Hits)...)
+}
+
+// struck are the faults that struck, in the order of their classes.
+func struck(hits map[string]int) (list []report.Counter) {
+	for _, c := range sim.Classes {
+		if n := hits[c.Name]; n > 0 {
+			list = append(list, report.Counter{Name: c.Name, Value: fmt.Sprint(n)})
+		}
+	}
+	return list
 }
 
 func drawReport(path string, r *report.Run) error {

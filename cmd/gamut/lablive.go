@@ -134,6 +134,9 @@ func (f *labFuzz) runLive(c *cobra.Command, g *global) error {
 	case f.For == 0:
 		f.For = liveFor
 	}
+	if err := f.checkWorkloads(); err != nil {
+		return usage(err)
+	}
 	if f.seed == 0 {
 		f.seed = uint64(time.Now().UnixNano()) % 1e9
 	}
@@ -147,7 +150,7 @@ func (f *labFuzz) runLive(c *cobra.Command, g *global) error {
 	out := c.OutOrStdout()
 	fmt.Fprintf(out, "%s, seed %d\n", w.Describe(), f.seed)
 	options := live.Options{Seed: f.seed, Length: f.For, Faults: f.Faults, Clients: f.live.clients, Consistency: kv.Consistency(f.consistency),
-		Canary: f.live.canary, Out: out}
+		Workloads: f.Workloads, Canary: f.live.canary, Out: out}
 	if f.live.quiet {
 		options.Out = io.Discard
 	}
@@ -181,8 +184,11 @@ func (f *labFuzz) writeLive(r *live.Report, nodes int) error {
 	if len(f.Faults) > 0 {
 		replay += " --faults " + strings.Join(f.Faults, ",")
 	}
+	if len(f.Workloads) > 0 {
+		replay += " --workload " + strings.Join(f.Workloads, ",")
+	}
 	return drawReport(f.report, &report.Run{Run: &r.Run, World: report.Live, Replay: replay, Verdicts: r.Verdicts, Nodes: nodes,
-		Counters: []report.Counter{{Name: "faults", Value: struck(r.Strikes)}}})
+		Counters: struck(r.Strikes)})
 }
 
 func (f *liveFuzz) open(ctx context.Context, c *cobra.Command, g *global, seed uint64) (w *live.World, home *liveCluster, err error) {
@@ -207,7 +213,7 @@ func (f *labFuzz) tellLive(out io.Writer, r *live.Report) error {
 		counts[r.Run.History[i].Outcome]++
 	}
 	fmt.Fprintf(out, "%d operations done, %d refused, %d unknown; faults: %s\n",
-		counts[referee.Done], counts[referee.Refused], counts[referee.Unknown], struck(r.Strikes))
+		counts[referee.Done], counts[referee.Refused], counts[referee.Unknown], lab.StruckText(r.Strikes))
 	for _, v := range r.Verdicts {
 		fmt.Fprintln(out, v)
 	}
@@ -225,19 +231,6 @@ func (f *labFuzz) tellLive(out io.Writer, r *live.Report) error {
 		}
 	}
 	return coded{exitBroken, fmt.Errorf("a promise is broken; the history is in %s", path)}
-}
-
-func struck(strikes map[string]int) string {
-	var parts []string
-	for _, name := range live.KindNames() {
-		if n := strikes[name]; n > 0 {
-			parts = append(parts, fmt.Sprintf("%s %d", name, n))
-		}
-	}
-	if len(parts) == 0 {
-		return "none"
-	}
-	return strings.Join(parts, ", ")
 }
 
 func exportHistory(r *live.Report) (string, error) {
@@ -264,6 +257,9 @@ func openLive(ctx context.Context, s lab.Setting) (lab.World, error) {
 // openAttached is lab.Open for scripts on a cluster that runs already.
 func openAttached(addresses []string) lab.Open {
 	return func(ctx context.Context, s lab.Setting) (lab.World, error) {
+		if s.Tie != "" {
+			return nil, fmt.Errorf("tie %s: real nodes stamp writes by their clocks: %w", s.Tie, lab.ErrCannot)
+		}
 		w, err := live.Attach(ctx, addresses)
 		if err != nil {
 			return nil, err

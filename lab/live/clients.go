@@ -1,9 +1,11 @@
 package live
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"sync"
 	"time"
 
@@ -23,17 +25,17 @@ type clients struct {
 
 	// mu guards the workload and the history.
 	mu       sync.Mutex
-	workload workload.Workload
+	workload *workload.Mix
 	history  referee.History
-	sessions map[int]*session
+	sessions map[string]*session
 
 	// unread says which keys could not be read at the end. It is for after the finish.
 	unread []string
 }
 
-func newClients(w *World, o Options) *clients {
-	return &clients{world: w, options: o, stop: make(chan struct{}), sessions: map[int]*session{},
-		workload: o.Workload(random(o.Seed, 3), workload.Options{Clients: o.Clients})}
+func newClients(w *World, o Options, work []workload.Definition) *clients {
+	return &clients{world: w, options: o, stop: make(chan struct{}), sessions: map[string]*session{},
+		workload: workload.NewMix(random(o.Seed, 3), workload.Options{Clients: o.Clients, Kinds: workload.Offers[string(o.Consistency)]}, work)}
 }
 
 func (c *clients) start() {
@@ -110,13 +112,15 @@ type session struct {
 	lives int
 }
 
-func (c *clients) session(client int) *session {
+// session finds one by its name; what a client does outside of those that are named is one of its own.
+func (c *clients) session(client int, name string) *session {
+	name = cmp.Or(name, strconv.Itoa(client))
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.sessions[client] == nil {
-		c.sessions[client] = &session{}
+	if c.sessions[name] == nil {
+		c.sessions[name] = &session{}
 	}
-	return c.sessions[client]
+	return c.sessions[name]
 }
 
 // learn keeps what an answer says that the session has seen. One that no node can take up any more begins anew.
@@ -133,9 +137,9 @@ func (s *session) learn(c kv.Consistency, r *kv.Result) {
 
 // do carries one operation out.
 func (c *clients) do(client int, node core.NodeID, step workload.Step) referee.Op {
-	op, s := step.Op, c.session(client)
-	if op.Session == "" && s.lives > 0 {
-		op.Session = fmt.Sprintf("%d, life %d", client, s.lives)
+	op, s := step.Op, c.session(client, step.Op.Session)
+	if s.lives > 0 {
+		op.Session = fmt.Sprintf("%s, life %d", cmp.Or(op.Session, strconv.Itoa(client)), s.lives)
 	}
 	step.Command.Token = s.token
 	op.Client, op.Node, op.Call = client, uint32(node), int64(c.world.Now())
@@ -163,7 +167,7 @@ func (c *clients) peek(node core.NodeID, key string) kv.Result {
 	}
 	for _, item := range items {
 		if string(item.Key) == key {
-			return kv.Result{Value: item.Value, Version: item.Version}
+			return kv.Result{Value: item.Value, Version: item.Version, Origin: item.Origin}
 		}
 	}
 	return kv.Result{Code: kv.NotFound}

@@ -80,20 +80,20 @@ func TestWhatALiveWorldCannotDoIsAnError(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := elsewhere.pick([]string{"crash"}); !errors.Is(err, lab.ErrCannot) {
+	if _, err := elsewhere.pick([]string{"crash"}, kv.Linearizable); !errors.Is(err, lab.ErrCannot) {
 		t.Errorf("to draw crashes of another's processes: %v", err)
 	}
-	if list, err := elsewhere.pick(nil); err != nil || slices.ContainsFunc(list, func(k *kind) bool { return k.process }) {
+	if list, err := elsewhere.pick(nil, kv.Linearizable); err != nil || slices.ContainsFunc(list, func(k *kind) bool { return k.process }) {
 		t.Errorf("what can be drawn for another's cluster: %v, %v", list, err)
 	}
-	if _, err := w.pick([]string{"crahs"}); err == nil || !strings.Contains(err.Error(), `there is no fault "crahs"`) {
+	if _, err := w.pick([]string{"crahs"}, kv.Linearizable); err == nil || !strings.Contains(err.Error(), `there are no faults called "crahs"`) {
 		t.Errorf("a misspelt fault: %v", err)
 	}
 }
 
 func TestPlanIsAFunctionOfItsSeed(t *testing.T) {
 	w := stoppedWorld(t)
-	all, err := w.pick(nil)
+	all, err := w.pick(nil, kv.Linearizable)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,12 +111,13 @@ func TestPlanIsAFunctionOfItsSeed(t *testing.T) {
 	if once == text(8) {
 		t.Error("two seeds, one plan")
 	}
+	several := text(7) + text(8) + text(9) + text(10)
 	for _, k := range all {
-		if !strings.Contains(text(7), " "+k.name+" ") {
-			t.Errorf("in a minute, no %s", k.name)
+		if !strings.Contains(several, " "+k.name+" ") {
+			t.Errorf("in four minutes, no %s", k.name)
 		}
 	}
-	few, err := w.pick([]string{"pause"})
+	few, err := w.pick([]string{"pause"}, kv.Linearizable)
 	if err != nil || len(plan(7, time.Minute, few)) == 0 {
 		t.Errorf("one kind alone never strikes, %v", err)
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/url"
 	"slices"
 	"strconv"
@@ -17,6 +18,7 @@ import (
 	"github.com/gamutdb/gamut/kv"
 	"github.com/gamutdb/gamut/lab"
 	"github.com/gamutdb/gamut/machine"
+	"github.com/gamutdb/gamut/referee"
 )
 
 // statusWithin is how long a node may take to describe itself.
@@ -111,7 +113,11 @@ func (w *World) hold(ctx context.Context, m *member, keyspace string) ([]lab.Ite
 			if core.NodeID(host) != m.id {
 				continue
 			}
-			items, err := w.groupState(ctx, m, g.Group)
+			read := w.groupState
+			if info.Consistency != kv.Linearizable && info.Consistency != kv.Sequential {
+				read = w.weakState
+			}
+			items, err := read(ctx, m, g.Group)
 			if err != nil {
 				return nil, err
 			}
@@ -155,6 +161,61 @@ func (w *World) groupState(ctx context.Context, m *member, group uint64) ([]lab.
 			return list, nil
 		}
 	}
+}
+
+// weakState is groupState where records have a form of their own.
+func (w *World) weakState(ctx context.Context, m *member, group uint64) (list []lab.Item, err error) {
+	items, err := w.inspect(ctx, m, group)
+	for _, item := range items {
+		if !item.Deleted && (item.ExpireAt == 0 || item.ExpireAt > time.Now().UnixMilli()) {
+			list = append(list, lab.Item{Key: item.Key, Value: item.Value, Version: item.Version, Origin: item.Origin, Flags: item.Flags, ExpireAt: item.ExpireAt})
+		}
+	}
+	return list, err
+}
+
+// inspect reads all that a node's replica of a group holds, tombstones included.
+func (w *World) inspect(ctx context.Context, m *member, group uint64) (list []kv.InspectItem, err error) {
+	const page = 4096
+	for from := []byte(nil); ; {
+		p, err := m.remote.Inspect(ctx, group, from, false, page)
+		if err != nil {
+			return nil, fmt.Errorf("node %d: %w", m.id, err)
+		}
+		list = append(list, p.Items...)
+		if from = p.Next; from == nil {
+			return list, nil
+		}
+	}
+}
+
+// records are what all replicas of a keyspace hold, for the referee. Those that end one day are left out: when they are
+// removed is each replica's affair.
+func (w *World) records(ctx context.Context, keyspace string) (list []referee.Replica, err error) {
+	info, err := w.describe(ctx, keyspace)
+	if err != nil {
+		return nil, err
+	}
+	for _, g := range info.Groups {
+		for _, node := range slices.Sorted(maps.Values(g.Replicas)) {
+			m, err := w.answering(core.NodeID(node))
+			if err != nil {
+				return nil, err
+			}
+			items, err := w.inspect(ctx, m, g.Group)
+			if err != nil {
+				return nil, err
+			}
+			p := referee.Replica{Node: node, Group: g.Group, Records: map[string]referee.Record{}}
+			for i := range items {
+				if items[i].ExpireAt == 0 {
+					p.Records[string(items[i].Key)] = lab.RecordOf(&items[i])
+				}
+			}
+			list = append(list, p)
+		}
+	}
+	return list, nil
 }
 
 // Blocks is lab.World's.

@@ -6,6 +6,9 @@ import (
 	"math/rand/v2"
 	"slices"
 	"time"
+
+	"github.com/gamutdb/gamut/kv"
+	"github.com/gamutdb/gamut/lab"
 )
 
 // strike is a fault that begins at a time and is taken back after another. What it hits is drawn from its own stream when
@@ -58,24 +61,43 @@ func wait(chance *rand.Rand, every time.Duration) time.Duration {
 	return time.Duration(chance.ExpFloat64() * float64(every))
 }
 
-// pick finds kinds by name; no names mean all that this world can inflict.
-func (w *World) pick(names []string) (list []*kind, err error) {
+// pick finds kinds by the words for faults; no names mean all that this world can inflict on a keyspace of that consistency.
+// A word for several means those of them that it can, and one that it cannot is an error.
+func (w *World) pick(names []string, c kv.Consistency) (list []*kind, err error) {
+	wanted, err := lab.ExpandFaults(names)
+	if err != nil {
+		return nil, err
+	}
 	for i := range kinds {
 		k := &kinds[i]
-		named := slices.Contains(names, k.name)
+		bad := w.cannot(k, c)
 		switch {
-		case named && k.process && w.processes == nil:
-			return nil, fmt.Errorf("fault %s: %w", k.name, errElsewhere)
-		case named || len(names) == 0 && (!k.process || w.processes != nil):
+		case slices.Contains(names, k.name) && bad != nil:
+			return nil, fmt.Errorf("fault %s: %w", k.name, bad)
+		case bad == nil && (len(names) == 0 || slices.Contains(wanted, k.name)):
 			list = append(list, k)
 		}
 	}
 	for _, name := range names {
-		if !slices.ContainsFunc(kinds, func(k kind) bool { return k.name == name }) {
-			return nil, fmt.Errorf("there is no fault %q; there are %v", name, KindNames())
+		if reason := beyond[name]; reason != "" {
+			return nil, fmt.Errorf("fault %s: %s: %w", name, reason, lab.ErrCannot)
 		}
 	}
+	if len(list) == 0 {
+		return nil, fmt.Errorf("faults %v: none of them can be inflicted here: %w", names, errElsewhere)
+	}
 	return list, nil
+}
+
+// cannot says why a fault cannot be inflicted; nil: it can.
+func (w *World) cannot(k *kind, c kv.Consistency) error {
+	switch {
+	case k.process && w.processes == nil:
+		return errElsewhere
+	case k.name == "bit-flip" && (c == kv.Causal || c == kv.Eventual):
+		return fmt.Errorf("what only one disk has is lost with it, and a %s keyspace does not promise otherwise: %w", c, lab.ErrCannot)
+	}
+	return nil
 }
 
 // KindNames are the faults that Fuzz can draw.

@@ -3,6 +3,7 @@ package live
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -31,15 +32,38 @@ type done struct {
 	undo  func(context.Context) error
 }
 
+// kinds are the faults by their words, which are those of the simulator.
 var kinds = []kind{
-	{"partition", 300 * time.Millisecond, 4 * time.Second, false, (*strikes).partition},
-	{"link", 300 * time.Millisecond, 3 * time.Second, false, (*strikes).link},
-	{"crash", 0, 2 * time.Second, true, (*strikes).crash},
+	{"halves", 300 * time.Millisecond, 4 * time.Second, false, (*strikes).halves},
+	{"one-way", 300 * time.Millisecond, 4 * time.Second, false, (*strikes).oneWay},
+	{"bridge", 300 * time.Millisecond, 4 * time.Second, false, (*strikes).bridge},
+	{"single-link", 300 * time.Millisecond, 4 * time.Second, false, (*strikes).singleLink},
+	{"flapping", 300 * time.Millisecond, 3 * time.Second, false, (*strikes).flapping},
+	{"delay", 300 * time.Millisecond, 3 * time.Second, false, (*strikes).delay},
+	{"loss", 300 * time.Millisecond, 3 * time.Second, false, (*strikes).loss},
+	{"duplication", 300 * time.Millisecond, 3 * time.Second, false, (*strikes).duplication},
+	{"reordering", 300 * time.Millisecond, 3 * time.Second, false, (*strikes).reordering},
+	{"kill", 0, 2 * time.Second, true, (*strikes).kill},
+	{"restart-all", 0, 500 * time.Millisecond, true, (*strikes).restartAll},
 	{"pause", 200 * time.Millisecond, 3 * time.Second, true, (*strikes).pause},
-	{"clock", 300 * time.Millisecond, 4 * time.Second, false, (*strikes).clock},
-	{"disk", 200 * time.Millisecond, 1500 * time.Millisecond, false, (*strikes).disk},
+	{"clock-jump", 300 * time.Millisecond, 4 * time.Second, false, (*strikes).clockJump},
+	{"clock-rate", 300 * time.Millisecond, 4 * time.Second, false, (*strikes).clockRate},
+	{"slow-disk", 200 * time.Millisecond, 1500 * time.Millisecond, false, (*strikes).slowDisk},
+	{"hung-disk", 200 * time.Millisecond, 1500 * time.Millisecond, false, (*strikes).hungDisk},
+	{"full-disk", 200 * time.Millisecond, 1500 * time.Millisecond, false, (*strikes).fullDisk},
 	{"sync-error", 200 * time.Millisecond, 2 * time.Second, true, (*strikes).syncError},
-	{"handoff", 0, 0, false, (*strikes).handoff},
+	{"bit-flip", 0, 2 * time.Second, true, (*strikes).bitFlip},
+	{"lead", 0, 0, false, (*strikes).handoff},
+}
+
+// beyond says why a world cannot inflict what the simulator can.
+var beyond = map[string]string{
+	"power-loss": "kill -9 leaves what was written, and to lose it a machine must lose its power",
+	"torn-write": "a machine must lose its power in the middle of a write",
+	"wipe":       "a node whose disk is lost comes back as another one (gamut node replace), not by itself",
+	"coup":       "leaders are not watched closely enough; kill and halves hit them, too",
+	"desertion":  "links are cut at once here; halves and single-link are near to it",
+	"members":    "members are changed by gamut node, not by chance",
 }
 
 // text is a fault as it travels.
@@ -102,38 +126,88 @@ func (s *strikes) leader(ctx context.Context) core.NodeID {
 	return 0
 }
 
-func (s *strikes) partition(ctx context.Context, chance *rand.Rand) (done, error) {
-	side := map[core.NodeID]bool{}
-	if victim, ok := s.victim(ctx, chance); ok && chance.IntN(2) == 0 {
-		side[victim] = true
-	} else {
-		for _, id := range s.nodes {
-			side[id] = chance.IntN(2) == 0
-		}
-	}
-	oneWay := chance.IntN(4) == 0
-	var here []core.NodeID
-	for _, id := range s.nodes {
-		if side[id] {
-			here = append(here, id)
-		}
-	}
-	if len(here) == 0 || len(here) == len(s.nodes) {
-		return done{}, nil
-	}
+// sever cuts the directions that cut names.
+func (s *strikes) sever(ctx context.Context, words string, nodes []core.NodeID, cut func(from, to core.NodeID) bool) (done, error) {
 	each := func(ctx context.Context, l lab.Link) error {
 		return s.eachLink(func(from, to core.NodeID) error {
-			if side[from] == side[to] || oneWay && side[to] {
+			if !cut(from, to) {
 				return nil
 			}
 			return s.SetLink(ctx, from, to, l)
 		})
 	}
-	words := fmt.Sprintf("cut %v off from the others", here)
-	if oneWay {
-		words = fmt.Sprintf("let nothing that %v say reach the others", here)
+	return done{"cut", words, nodes, func(ctx context.Context) error { return each(ctx, lab.Link{}) }}, each(ctx, lab.Link{Down: true})
+}
+
+// side draws some nodes, but not all: a victim, or any.
+func (s *strikes) side(ctx context.Context, chance *rand.Rand) (in map[core.NodeID]bool, list []core.NodeID) {
+	in = map[core.NodeID]bool{}
+	if victim, ok := s.victim(ctx, chance); ok && chance.IntN(2) == 0 {
+		in[victim] = true
+	} else {
+		order := chance.Perm(len(s.nodes))
+		for _, i := range order[:1+chance.IntN(len(order)-1)] {
+			in[s.nodes[i]] = true
+		}
 	}
-	return done{"cut", words, here, func(ctx context.Context) error { return each(ctx, lab.Link{}) }}, each(ctx, lab.Link{Down: true})
+	for _, id := range s.nodes {
+		if in[id] {
+			list = append(list, id)
+		}
+	}
+	return in, list
+}
+
+func (s *strikes) halves(ctx context.Context, chance *rand.Rand) (done, error) {
+	if len(s.nodes) < 2 {
+		return done{}, nil
+	}
+	in, list := s.side(ctx, chance)
+	return s.sever(ctx, fmt.Sprintf("cut %v off from the others", list), list, func(from, to core.NodeID) bool { return in[from] != in[to] })
+}
+
+func (s *strikes) oneWay(ctx context.Context, chance *rand.Rand) (done, error) {
+	if len(s.nodes) < 2 {
+		return done{}, nil
+	}
+	in, list := s.side(ctx, chance)
+	return s.sever(ctx, fmt.Sprintf("let nothing that %v say reach the others", list), list, func(from, to core.NodeID) bool { return in[from] && !in[to] })
+}
+
+// bridge leaves one node that both sides reach.
+func (s *strikes) bridge(ctx context.Context, chance *rand.Rand) (done, error) {
+	if len(s.nodes) < 3 {
+		return done{}, nil
+	}
+	order := chance.Perm(len(s.nodes))
+	bridge := s.nodes[order[0]]
+	in := map[core.NodeID]bool{}
+	var list []core.NodeID
+	for _, i := range order[1 : 2+chance.IntN(len(order)-2)] {
+		in[s.nodes[i]] = true
+		list = append(list, s.nodes[i])
+	}
+	slices.Sort(list)
+	return s.sever(ctx, fmt.Sprintf("cut %v off from all but node %d", list, bridge), list,
+		func(from, to core.NodeID) bool { return from != bridge && to != bridge && in[from] != in[to] })
+}
+
+// pair draws two nodes.
+func (s *strikes) pair(chance *rand.Rand) (a, b core.NodeID, ok bool) {
+	if len(s.nodes) < 2 {
+		return 0, 0, false
+	}
+	order := chance.Perm(len(s.nodes))
+	return s.nodes[order[0]], s.nodes[order[1]], true
+}
+
+func (s *strikes) singleLink(ctx context.Context, chance *rand.Rand) (done, error) {
+	a, b, ok := s.pair(chance)
+	if !ok {
+		return done{}, nil
+	}
+	return s.sever(ctx, fmt.Sprintf("cut the link of nodes %d and %d", a, b), []core.NodeID{a, b},
+		func(from, to core.NodeID) bool { return from == a && to == b || from == b && to == a })
 }
 
 func (s *strikes) eachLink(f func(from, to core.NodeID) error) error {
@@ -149,12 +223,8 @@ func (s *strikes) eachLink(f func(from, to core.NodeID) error) error {
 	return nil
 }
 
-func (s *strikes) link(ctx context.Context, chance *rand.Rand) (done, error) {
-	l := lab.Link{Delay: between(chance, 0, 60*time.Millisecond), Jitter: between(chance, 0, 100*time.Millisecond),
-		Loss: percent(chance, 0.5), Duplicate: percent(chance, 0.8), Reorder: percent(chance, 0.8)}
-	if chance.IntN(4) == 0 {
-		l = lab.Link{Down: true, Flap: between(chance, 20*time.Millisecond, 500*time.Millisecond)}
-	}
+// link hurts all links of a node, both ways.
+func (s *strikes) link(ctx context.Context, chance *rand.Rand, l lab.Link) (done, error) {
 	node := s.nodes[chance.IntN(len(s.nodes))]
 	each := func(ctx context.Context, l lab.Link) error {
 		return s.eachLink(func(from, to core.NodeID) error {
@@ -168,19 +238,66 @@ func (s *strikes) link(ctx context.Context, chance *rand.Rand) (done, error) {
 		func(ctx context.Context) error { return each(ctx, lab.Link{}) }}, each(ctx, l)
 }
 
-func (s *strikes) crash(ctx context.Context, chance *rand.Rand) (done, error) {
-	hit := s.running()
-	if chance.IntN(8) > 0 {
-		victim, ok := s.victim(ctx, chance)
-		if !ok {
-			return done{}, nil
-		}
-		hit = []core.NodeID{victim}
+func (s *strikes) flapping(ctx context.Context, chance *rand.Rand) (done, error) {
+	return s.link(ctx, chance, lab.Link{Down: true, Flap: between(chance, 20*time.Millisecond, 500*time.Millisecond)})
+}
+
+func (s *strikes) delay(ctx context.Context, chance *rand.Rand) (done, error) {
+	return s.link(ctx, chance, lab.Link{Delay: between(chance, time.Millisecond, 60*time.Millisecond), Jitter: between(chance, 0, 100*time.Millisecond)})
+}
+
+func (s *strikes) loss(ctx context.Context, chance *rand.Rand) (done, error) {
+	return s.link(ctx, chance, lab.Link{Loss: percent(chance, 0.5)})
+}
+
+func (s *strikes) duplication(ctx context.Context, chance *rand.Rand) (done, error) {
+	return s.link(ctx, chance, lab.Link{Duplicate: percent(chance, 0.8)})
+}
+
+func (s *strikes) reordering(ctx context.Context, chance *rand.Rand) (done, error) {
+	return s.link(ctx, chance, lab.Link{Reorder: percent(chance, 0.8)})
+}
+
+func (s *strikes) kill(ctx context.Context, chance *rand.Rand) (done, error) {
+	victim, ok := s.victim(ctx, chance)
+	if !ok {
+		return done{}, nil
 	}
+	return s.killAll(ctx, []core.NodeID{victim})
+}
+
+func (s *strikes) restartAll(ctx context.Context, _ *rand.Rand) (done, error) {
+	hit := s.running()
+	if len(hit) == 0 {
+		return done{}, nil
+	}
+	return s.killAll(ctx, hit)
+}
+
+func (s *strikes) killAll(ctx context.Context, hit []core.NodeID) (done, error) {
 	for _, id := range hit {
 		s.condemned[id] = true
 	}
 	return done{"crash", fmt.Sprintf("kill -9 %v", hit), hit, s.restart(hit)}, s.Crash(ctx, lab.TailKept, hit...)
+}
+
+// bitFlip alters the log of a node that was stopped in order: what the last batch of one that was killed held can be lost
+// without a trace, and is no promise of its disk. Only ever one node is hit, so that the others can make it good.
+func (s *strikes) bitFlip(ctx context.Context, chance *rand.Rand) (done, error) {
+	id := s.nodes[len(s.nodes)-1]
+	if !slices.Contains(s.running(), id) {
+		return done{}, nil
+	}
+	s.condemned[id] = true
+	hit := done{"disk", fmt.Sprintf("stop node %d and flip a bit in its log", id), []core.NodeID{id}, s.restart([]core.NodeID{id})}
+	if err := s.Stop(ctx, id); err != nil {
+		return hit, err
+	}
+	err := s.Damage(ctx, id, lab.Damage{Kind: lab.LogBitFlip, Seed: chance.Uint64()})
+	if errors.Is(err, errNothing) {
+		err = nil
+	}
+	return hit, err
 }
 
 // restart starts nodes again that have ended.
@@ -215,30 +332,38 @@ func (s *strikes) pause(ctx context.Context, chance *rand.Rand) (done, error) {
 // rateMax is by how many millionths a monotonic clock may be wrong: what leases allow for.
 const rateMax = 20_000
 
-func (s *strikes) clock(ctx context.Context, chance *rand.Rand) (done, error) {
-	id := s.nodes[chance.IntN(len(s.nodes))]
-	var c lab.Clock
-	switch chance.IntN(3) {
-	case 0:
-		c.Offset = between(chance, -time.Hour, time.Hour)
-	case 1:
-		c.Offset = between(chance, -time.Second, time.Second)
-	default:
-		c.Rate = chance.Int64N(2*rateMax) - rateMax
+func (s *strikes) clockJump(ctx context.Context, chance *rand.Rand) (done, error) {
+	most := time.Hour
+	if chance.IntN(2) == 0 {
+		most = time.Second
 	}
+	return s.clock(ctx, chance, lab.Clock{Offset: between(chance, -most, most)})
+}
+
+func (s *strikes) clockRate(ctx context.Context, chance *rand.Rand) (done, error) {
+	return s.clock(ctx, chance, lab.Clock{Rate: chance.Int64N(2*rateMax) - rateMax})
+}
+
+func (s *strikes) clock(ctx context.Context, chance *rand.Rand, c lab.Clock) (done, error) {
+	id := s.nodes[chance.IntN(len(s.nodes))]
 	undo := func(ctx context.Context) error { return s.SetClock(ctx, id, lab.Clock{}) }
 	return done{"clock", fmt.Sprintf("clock of node %d: %s", id, text(clockOf(c))), []core.NodeID{id}, undo}, s.SetClock(ctx, id, c)
 }
 
-func (s *strikes) disk(ctx context.Context, chance *rand.Rand) (done, error) {
+func (s *strikes) slowDisk(ctx context.Context, chance *rand.Rand) (done, error) {
+	return s.disk(ctx, chance, lab.Disk{SyncDelay: between(chance, 5*time.Millisecond, 100*time.Millisecond)})
+}
+
+func (s *strikes) hungDisk(ctx context.Context, chance *rand.Rand) (done, error) {
+	return s.disk(ctx, chance, lab.Disk{Hung: true})
+}
+
+func (s *strikes) fullDisk(ctx context.Context, chance *rand.Rand) (done, error) {
+	return s.disk(ctx, chance, lab.Disk{Full: true})
+}
+
+func (s *strikes) disk(ctx context.Context, chance *rand.Rand, d lab.Disk) (done, error) {
 	id := s.nodes[chance.IntN(len(s.nodes))]
-	d := lab.Disk{SyncDelay: between(chance, 0, 100*time.Millisecond)}
-	switch chance.IntN(4) {
-	case 0:
-		d.Hung = true
-	case 1:
-		d = lab.Disk{Full: true}
-	}
 	undo := func(ctx context.Context) error { return s.SetDisk(ctx, id, lab.Disk{}) }
 	return done{"disk", fmt.Sprintf("disk of node %d: %s", id, text(diskOf(d))), []core.NodeID{id}, undo}, s.SetDisk(ctx, id, d)
 }

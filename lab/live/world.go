@@ -18,6 +18,7 @@ import (
 	"math/rand/v2"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -159,9 +160,15 @@ func (w *World) CreateKeyspace(ctx context.Context, spec kv.CreateKeyspace) erro
 	if err := m.remote.CreateKeyspace(ctx, spec); err != nil {
 		return err
 	}
-	// Whoever asks another node next must not be told that there is no such keyspace.
-	_, err = w.Until(ctx, patience, func() bool { return w.everywhere(ctx, spec.Name) })
+	// Whoever asks another node next must not be told that there is no such keyspace, or that its replicas do not run yet.
+	_, err = w.Until(ctx, patience, func() bool { return w.everywhere(ctx, spec.Name) && w.begun(ctx, spec.Name) })
 	return err
+}
+
+// begun says whether all replicas of a keyspace run, as far as their nodes do.
+func (w *World) begun(ctx context.Context, keyspace string) bool {
+	list, err := w.Replicas(ctx, keyspace)
+	return err == nil && !slices.ContainsFunc(list, func(r lab.Replica) bool { return r.Up && !r.Paused && r.Status.Role == "" })
 }
 
 // everywhere says whether all nodes that can be asked know a keyspace.
@@ -296,6 +303,9 @@ func Opener(setup Setup) lab.Open {
 
 // Open starts a cluster and waits until the nodes that it begins with are ready.
 func Open(ctx context.Context, s lab.Setting, setup Setup) (*World, error) {
+	if s.Tie != "" {
+		return nil, fmt.Errorf("tie %s: real nodes stamp writes by their clocks: %w; use the simulator, or leave it out", s.Tie, lab.ErrCannot)
+	}
 	nodes := s.Nodes
 	if nodes == 0 {
 		nodes = 3

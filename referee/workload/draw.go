@@ -43,7 +43,7 @@ func start(rng *rand.Rand, o Options, prefix string, usual int) *draw {
 	}
 	d := &draw{rng: rng, options: o}
 	for i := range o.Keys {
-		d.keys = append(d.keys, fmt.Sprintf("%s%d", prefix, i))
+		d.keys = append(d.keys, fmt.Sprintf("%s%s%d", o.Prefix, prefix, i))
 	}
 	for range o.Clients {
 		d.seen = append(d.seen, map[string]string{})

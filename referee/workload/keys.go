@@ -78,7 +78,7 @@ func (w *lists) leave(key string) {
 func (w *lists) fresh(like string) string {
 	for {
 		w.count++
-		key := fmt.Sprintf("l.%d", w.count)
+		key := fmt.Sprintf("%sl.%d", w.options.Prefix, w.count)
 		if w.options.Shard == nil || w.options.Shard(key) == w.options.Shard(like) {
 			return key
 		}
@@ -139,7 +139,7 @@ func (w *sessions) Next(client int) Step {
 	}
 	w.left[client]--
 	s := w.single(w.sub(client, w.among("get get set"), w.key()))
-	s.Op.Session = fmt.Sprintf("session %d.%d", client, w.number[client])
+	s.Op.Session = fmt.Sprintf("session %s%d.%d", w.options.Prefix, client, w.number[client])
 	s.Move = w.rng.IntN(2) == 0
 	return s
 }

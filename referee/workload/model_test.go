@@ -45,8 +45,14 @@ const modelNodes = 3
 // play runs a workload and returns what is known of it, the end included.
 func play(seed uint64, d Definition, consistency string, s func(*rand.Rand) store, operations int) *referee.Run {
 	rng := rand.New(rand.NewPCG(seed, 7))
-	w := &world{rng: rng, store: s(rng), loss: 0.05}
-	w.workload = d.New(rng, Options{Kinds: Offers[consistency]})
+	r := playOn(rng, d.New(rng, Options{Kinds: Offers[consistency]}), s(rng), operations)
+	r.Consistency, r.Workload = consistency, d.Name
+	return r
+}
+
+// playOn runs a workload on a store.
+func playOn(rng *rand.Rand, workload Workload, s store, operations int) *referee.Run {
+	w := &world{rng: rng, store: s, loss: 0.05, workload: workload}
 	for c := range clientsUsual {
 		w.after(func() { w.next(c, rng.IntN(modelNodes), operations/clientsUsual) })
 	}
@@ -62,7 +68,7 @@ func play(seed uint64, d Definition, consistency string, s func(*rand.Rand) stor
 		w.now = e.at
 		e.do()
 	}
-	r := &referee.Run{Consistency: consistency, Workload: d.Name}
+	r := &referee.Run{}
 	w.workload.Describe(r)
 	r.Replicas = w.store.settle()
 	r.Final = referee.Final{}
@@ -263,6 +269,8 @@ type replica struct {
 type stampedWrite struct {
 	key   string
 	value string
+	// delta is what it adds; keys that are counted with are never set.
+	delta int64
 	gone  bool
 	stamp referee.Stamp
 }
@@ -324,7 +332,22 @@ func (s *stamped) newest(node int, key string) (best stampedWrite) {
 			best = s.logs[o][list[n-1]]
 		}
 	}
+	if best.delta != 0 {
+		best.value = strconv.FormatInt(s.sum(node, key), 10)
+	}
 	return best
+}
+
+// sum is what all additions to a key give that a replica holds.
+func (s *stamped) sum(node int, key string) (sum int64) {
+	for o, held := range s.nodes[node].held {
+		for _, place := range s.places[o][key] {
+			if place < held {
+				sum += s.logs[o][place].delta
+			}
+		}
+	}
+	return sum
 }
 
 func (s *stamped) one(node int, o *kv.Op) kv.Result {
@@ -337,14 +360,16 @@ func (s *stamped) one(node int, o *kv.Op) kv.Result {
 	}
 	n := &s.nodes[node]
 	n.clock++
-	w := stampedWrite{string(o.Key), string(o.Value), o.Kind == kv.OpDelete, referee.Stamp{Time: kv.HLC(n.clock), Origin: uint32(node + 1)}}
+	w := stampedWrite{string(o.Key), string(o.Value), o.Delta, o.Kind == kv.OpDelete, referee.Stamp{Time: kv.HLC(n.clock), Origin: uint32(node + 1)}}
 	if s.bug == "lose a write" && s.rng.IntN(15) == 0 {
 		return stampedResult(kv.OK, "", w.stamp)
 	}
 	s.places[node][w.key] = append(s.places[node][w.key], len(s.logs[node]))
 	s.logs[node] = append(s.logs[node], w)
 	n.held[node] = len(s.logs[node])
-	return stampedResult(kv.OK, "", w.stamp)
+	r := stampedResult(kv.OK, "", w.stamp)
+	r.Int = s.sum(node, w.key)
+	return r
 }
 
 func (s *stamped) settle() (list []referee.Replica) {
@@ -400,7 +425,7 @@ func (s *majority) do(node int, _ string, c *kv.Command) kv.Result {
 	asked := s.rng.Perm(modelNodes)[:2+s.rng.IntN(2)]
 	if o.Kind != kv.OpGet {
 		s.clock[node] += 1 + s.rng.Uint64N(20)
-		w := stampedWrite{string(o.Key), string(o.Value), o.Kind == kv.OpDelete, referee.Stamp{Time: kv.HLC(s.clock[node]), Origin: uint32(node + 1)}}
+		w := stampedWrite{string(o.Key), string(o.Value), 0, o.Kind == kv.OpDelete, referee.Stamp{Time: kv.HLC(s.clock[node]), Origin: uint32(node + 1)}}
 		if s.bug == "count a hint" {
 			asked = asked[:1]
 		}

@@ -27,9 +27,9 @@ var Table = []Definition{
 		[]string{"totals", "strict-serializable", "serializable", "atomic", "versions", "convergence", "durability"},
 		func(rng *rand.Rand, o Options) Workload { return &bank{start(rng, o, "b", 5)} }},
 	{"sessions", "writes, and answers what it read, in sessions that move from node to node", kinds("get set"), nil, registers, newSessions},
-	{"expiry", "lets keys end, by deletes and by themselves: finds what comes back", kinds("get set delete"), kinds("create"), writes,
+	{"delete-expiry", "lets keys end, by deletes and by themselves: finds what comes back", kinds("get set delete"), kinds("create"), writes,
 		func(rng *rand.Rand, o Options) Workload { return &expiry{start(rng, o, "e", 3)} }},
-	{"hotkey", "has all clients at one key without a pause", kinds("get set"), kinds("cas"), registers,
+	{"hot-key", "has all clients at one key without a pause", kinds("get set"), kinds("cas"), registers,
 		func(rng *rand.Rand, o Options) Workload {
 			o.Keys = 1
 			return &register{start(rng, o, "h", 1).hurried()}
@@ -46,8 +46,8 @@ var Offers = map[string][]referee.Kind{
 	"sequential":   kinds("get set create cas delete incr append txn"),
 	"atomic":       kinds("get set create cas delete incr append txn"),
 	"quorum":       kinds("get set delete"),
-	"causal":       kinds("get set delete"),
-	"eventual":     kinds("get set delete"),
+	"causal":       kinds("get set delete incr"),
+	"eventual":     kinds("get set delete incr"),
 }
 
 // Named finds a workload; ok is false if there is none of this name.

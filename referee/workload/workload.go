@@ -37,6 +37,8 @@ type Step struct {
 type Options struct {
 	// Clients is how many there are (0: 5); Keys is over how many keys a workload spreads (0: what suits it).
 	Clients, Keys int
+	// Prefix is what all keys, and all sessions that are named, begin with.
+	Prefix string
 	// Kinds are the operations that the keyspace offers (nil: all).
 	Kinds []referee.Kind
 	// Levels are the levels to ask for, drawn anew each time (nil: the keyspace's own).
@@ -58,16 +60,22 @@ type Definition struct {
 }
 
 // Suits reports whether a keyspace that offers these operations can run the workload.
-func (d *Definition) Suits(offered []referee.Kind) bool {
-	return !slices.ContainsFunc(d.Needs, func(k referee.Kind) bool { return !slices.Contains(offered, k) })
+func (d *Definition) Suits(offered []referee.Kind) bool { return len(d.lacks(offered)) == 0 }
+
+// lacks are the operations that the workload needs and that are not offered.
+func (d *Definition) lacks(offered []referee.Kind) []referee.Kind {
+	return slices.DeleteFunc(slices.Clone(d.Needs), func(k referee.Kind) bool { return slices.Contains(offered, k) })
 }
+
+// totals is the checker of banks, which needs no promise but that of the workload itself.
+const totals = "totals"
 
 // Judges are the names of the checkers that judge this workload on a keyspace of a consistency: those that it is made for
 // among what the keyspace promises.
 func (d *Definition) Judges(consistency string) (names []string) {
 	promised := referee.Promised[consistency]
 	for _, name := range d.Checkers {
-		if slices.Contains(promised, name) || name == "totals" {
+		if slices.Contains(promised, name) || name == totals {
 			names = append(names, name)
 		}
 	}

@@ -3,8 +3,11 @@
 
 function text(id, words) { document.getElementById(id).textContent = words; }
 
+// A value that is a sentence has lines of its own.
+const LONG = 24;
+
 function defined(id, list) {
-  document.getElementById(id).append(...list.map(({ name: title, value }) => element("div", {}, element("dt", { textContent: title }), element("dd", { textContent: value }))));
+  document.getElementById(id).append(...list.map(({ name: title, value }) => element("div", { className: value.length > LONG ? "long" : "" }, element("dt", { textContent: title }), element("dd", { textContent: value }))));
 }
 
 function fillVerdict() {
