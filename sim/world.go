@@ -113,7 +113,6 @@ func newWorld(o Options) *world {
 	w := bareWorld(o)
 	// Short leases let views change often.
 	w.lease = []core.Time{300 * Millisecond, Second, leaseLength}[stream(o.Seed, "catalog", 0).IntN(3)]
-	w.catalog.lease = []core.Time{300 * Millisecond, Second, 3 * Second}[stream(o.Seed, "catalog", 0).IntN(3)]
 	for g := range o.Groups {
 		w.addGroup(w.newGroup(g))
 	}
