@@ -49,6 +49,9 @@ type Terms struct {
 	// Atomic and ClientStamps are those of kv.CreateKeyspace.
 	Atomic       bool `json:"atomic,omitempty"`
 	ClientStamps bool `json:"clientStamps,omitempty"`
+	// MinMembers and Refuse are those of kv.CreateKeyspace: the least members of a view, and conflict refuse.
+	MinMembers int  `json:"minMembers,omitempty"`
+	Refuse     bool `json:"refuse,omitempty"`
 }
 
 // Shard is one part of the keys and the group that holds it.
@@ -185,7 +188,12 @@ func (d *Descriptor) Spec() kv.CreateKeyspace {
 	spec := kv.CreateKeyspace{Name: d.Name, Consistency: d.Consistency, Shards: len(d.Shards),
 		Replicas: len(d.Shards[0].Ends()), Partitioner: d.Terms.Partitioner, Atomic: d.Terms.Atomic, ClientStamps: d.Terms.ClientStamps}
 	switch {
-	case !Led(d.Consistency):
+	case Atomic(d.Consistency):
+		spec.MinMembers, spec.Conflict = d.Terms.MinMembers, "wait"
+		if d.Terms.Refuse {
+			spec.Conflict = "refuse"
+		}
+	case !onPaxos(d.Consistency):
 	case d.Terms.LeaseOff:
 		spec.Lease = "off"
 	default:

@@ -14,6 +14,8 @@ func (d *Descriptor) Explain() []string {
 	switch {
 	case d.Consistency == kv.Quorum:
 		lines = d.explainQuorum()
+	case Atomic(d.Consistency):
+		lines = d.explainAtomic()
 	case Causal(d.Consistency):
 		lines = d.explainCausal(replicas)
 	default:

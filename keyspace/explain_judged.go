@@ -15,7 +15,7 @@ func judged(line string, checkers ...string) string {
 // howJudged says what the words in brackets are and how to run them.
 func (d *Descriptor) howJudged() []string {
 	compare := "gamut verify compares the values of all its replicas at any time."
-	if Led(d.Consistency) {
+	if onPaxos(d.Consistency) {
 		compare = "gamut verify compares the values of all its replicas at any time, gamut audit the chains of their logs."
 	}
 	return []string{

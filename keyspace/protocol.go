@@ -11,6 +11,7 @@ import (
 	"github.com/gamutdb/gamut/kv"
 	"github.com/gamutdb/gamut/paxos"
 	"github.com/gamutdb/gamut/quorum"
+	"github.com/gamutdb/gamut/twophase"
 )
 
 // Options are the settings of a cluster that its protocols share.
@@ -37,6 +38,8 @@ func Offers(ks *kv.Keyspace, c *kv.Command) error {
 		return bayou.Offers(c)
 	case kv.Causal:
 		return bayou.Offers(c)
+	case kv.Atomic:
+		return offersAtomic(ks, c)
 	}
 	return offersOrdered(ks, c)
 }
@@ -69,12 +72,14 @@ func Read(ks *kv.Keyspace, view core.View, command *kv.Command, p Permit) (r kv.
 			return kv.Result{}, false, false
 		}
 		return readCausal(ks.Consistency, view, command, p.Now)
+	case kv.Atomic:
+		return readAtomic(view, command, p)
 	}
 	return readOrdered(ks, view, command, p)
 }
 
 // Led says whether the replicas of such a keyspace have a leader.
-func Led(c kv.Consistency) bool { return onPaxos(c) }
+func Led(c kv.Consistency) bool { return onPaxos(c) || Atomic(c) }
 
 // NewReplica makes a replica of a shard of a keyspace.
 func NewReplica(d *Descriptor, self core.ReplicaID, o Options) core.Replica {
@@ -86,6 +91,8 @@ func NewReplica(d *Descriptor, self core.ReplicaID, o Options) core.Replica {
 		return bayou.New(self, bayou.Options{})
 	case kv.Quorum:
 		return quorum.New(self, quorum.Options{})
+	case kv.Atomic:
+		return twophase.New(self, twophase.Options{Refuse: d.Terms.Refuse})
 	}
 	panic(fmt.Sprintf("keyspace: no protocol for consistency %q", d.Consistency))
 }
@@ -124,6 +131,8 @@ func DecodeMessage(c kv.Consistency, b []byte) (core.Message, error) {
 		return quorum.DecodeMessage(b)
 	case kv.Causal, kv.Eventual:
 		return bayou.DecodeMessage(b)
+	case kv.Atomic:
+		return twophase.DecodeMessage(b)
 	}
 	return nil, fmt.Errorf("no protocol for consistency %q", c)
 }
@@ -167,6 +176,9 @@ func (d *Descriptor) FirstConfig(cluster [16]byte, shard int, o Options) []byte 
 	if d.Consistency == kv.Quorum {
 		c := quorum.Config{Members: s.Voters(), Atomic: d.Terms.Atomic, ClientStamps: d.Terms.ClientStamps}
 		return c.AppendTo(nil)
+	}
+	if Atomic(d.Consistency) {
+		return twophase.Config{Epoch: 1, Coordinator: s.Preferred, Members: s.Voters(), MinMembers: d.Terms.MinMembers}.AppendTo(nil)
 	}
 	c := paxos.Config{Voters: s.Voters(), Preferred: s.Preferred,
 		Identity: binary.BigEndian.AppendUint64(cluster[:], uint64(s.Group))}

@@ -70,6 +70,11 @@ type CreateKeyspace struct {
 	Atomic bool `json:"atomic,omitempty"`
 	// ClientStamps lets clients of a quorum keyspace give their writes stamps of their own.
 	ClientStamps bool `json:"clientStamps,omitempty"`
+	// MinMembers is how many replicas an atomic keyspace's views keep: when fewer would be left, writes wait for those that are
+	// silent instead.
+	MinMembers int `json:"minMembers,omitempty"`
+	// Conflict says what a write to a key that is being written does in an atomic keyspace: wait, or be refused.
+	Conflict string `json:"conflict,omitempty"`
 }
 
 // Admin is what the doors and the command line ask of a node beside commands. All results are plain data for JSON.
@@ -242,6 +247,38 @@ type GroupStatus struct {
 	Causal *CausalStatus `json:"causal,omitempty"`
 	// Quorum is a replica of a group without a leader; nil in others.
 	Quorum *QuorumStatus `json:"quorum,omitempty"`
+	// Atomic is a replica of a group that writes to all of its members; nil in others.
+	Atomic *AtomicStatus `json:"atomic,omitempty"`
+}
+
+// AtomicStatus is a replica of an atomic keyspace, and the view of its group as far as it was told.
+type AtomicStatus struct {
+	// Epoch counts the views. Members are the nodes that hold every write, Joiners those that are being filled; this replica
+	// works for epoch Fenced.
+	Epoch   uint64   `json:"epoch"`
+	Fenced  uint64   `json:"fenced"`
+	Members []uint32 `json:"members"`
+	Joiners []uint32 `json:"joiners,omitempty"`
+	// InDoubt is how many batches of writes are known here whose outcome is not; the oldest of them has been waited for so long
+	// by the coordinator, which alone says so.
+	InDoubt       uint64 `json:"inDoubt"`
+	InDoubtMillis int64  `json:"inDoubtMillis,omitempty"`
+	// WaitingReads wait for keys that are being written, WaitingWrites for their turn or their votes.
+	WaitingReads  int `json:"waitingReads"`
+	WaitingWrites int `json:"waitingWrites"`
+	// Announced is the view that will follow when those whom it leaves out can no longer count themselves among the members.
+	Announced uint64 `json:"announced,omitempty"`
+	// History are the latest changes of the view, oldest first.
+	History []ViewChange `json:"history,omitempty"`
+}
+
+// ViewChange tells of a change of a view.
+type ViewChange struct {
+	Epoch uint64 `json:"epoch"`
+	// At is in Unix milliseconds, by the clock of the node that made the change.
+	At   int64  `json:"at"`
+	Node uint32 `json:"node"`
+	Text string `json:"text"`
 }
 
 // CausalStatus is what a replica of a causal or eventual keyspace holds and knows. A vector maps each replica to the stamp up

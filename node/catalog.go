@@ -34,6 +34,7 @@ func (n *Node) reconcile(now host.Now) {
 	if err != nil {
 		n.log.Error("the catalog cannot be read; keyspaces stay as they are", "error", err)
 		n.alarms.set(catalogAlarm, "the catalog cannot be read: "+err.Error())
+		n.tableCurrent = false
 		return
 	}
 	n.alarms.clear(catalogAlarm)
@@ -58,6 +59,8 @@ func (n *Node) reconcile(now host.Now) {
 		}
 	}
 	n.table.Store(t)
+	n.tableCurrent = true
+	n.followViews(now)
 	if s := t.byName[keyspace.SystemName]; old != nil && s != old.byName[keyspace.SystemName] {
 		// After a crash this node speaks with those nodes only that the durable copy has.
 		n.membersChanged.Store(true)
@@ -78,7 +81,7 @@ func (n *Node) startReplica(now host.Now, sh *shard) {
 	replica := keyspace.NewReplica(d, sh.self, options)
 	state := &replicaState{Group: sh.state, open: map[*lentSnapshot]struct{}{}}
 	if sh.group == keyspace.SystemGroup {
-		state.changed = &n.catalogChanged
+		state.changed, state.leasesChanged = &n.catalogChanged, &n.leases.changed
 	}
 	var first any = core.Start{Config: config}
 	records, suspect := n.recovered.Groups[sh.group], n.recovered.AllSuspect || n.recovered.Suspect[sh.group]
@@ -147,6 +150,7 @@ func (n *Node) endLeftovers(t *table) {
 func (n *Node) endReplica(now host.Now, r running) {
 	r.shard.readUntil.Store(0)
 	r.shard.safe.Store(0)
+	n.alarms.clear(outAlarm(r.shard.group))
 	n.host.Remove(now, r.shard.group)
 	r.state.closeLent()
 	n.dropState(r.shard.group)

@@ -69,6 +69,12 @@ func (n *Node) pass(now host.Now, got *arrivals) {
 		n.reconcile(now)
 		n.host.Settle(now)
 	}
+	// Not while there is more of the catalog than the table is made of: a lease counts when the table has come as far as it.
+	if n.leases.changed && !n.catalogChanged {
+		n.leases.changed = false
+		n.followLeases(now)
+		n.host.Settle(now)
+	}
 	n.heal(now)
 	n.write(now)
 	n.publish()
@@ -182,6 +188,8 @@ type running struct {
 	fresh  core.Fresh
 	// bounded is nil for a protocol that refuses nothing as busy.
 	bounded core.Bounded
+	// told is what the replica was told of its view.
+	told []byte
 }
 
 // unsent is a forwarded command that could not leave.

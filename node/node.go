@@ -41,6 +41,8 @@ type Node struct {
 	// serving is held for reading while a batch is submitted, so that Close can wait for those that read the state.
 	serving sync.RWMutex
 	closing bool
+	// silent says that nothing is submitted any more, not even by the node itself.
+	silent bool
 
 	// The loop's.
 	host           *host.Host
@@ -49,6 +51,7 @@ type Node struct {
 	hadState       map[core.GroupID]bool // groups that had state when the disk was opened
 	dropping       map[core.GroupID]bool // groups whose state is being removed
 	catalogChanged bool
+	tableCurrent   bool // the table is made of what the catalog's copy holds
 	removed        bool // the catalog says that this node was removed
 	healing        healing
 	writing        bool
@@ -76,6 +79,9 @@ type Node struct {
 	droppedMu      sync.Mutex
 	dropped        []core.GroupID
 	counters       counters
+	leases         leases
+	leaseWanted    chan struct{}
+	wishes         wishes
 
 	// ctx ends with the node.
 	ctx       context.Context
@@ -103,7 +109,8 @@ func Start(config Config) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{config: config, log: config.Logger.With("node", config.Node), started: time.Now(), batches: make(chan host.Batch, 1),
-		hadState: map[core.GroupID]bool{}, dropping: map[core.GroupID]bool{}, needsRoll: true, loopEnded: make(chan struct{})}
+		hadState: map[core.GroupID]bool{}, dropping: map[core.GroupID]bool{}, needsRoll: true, loopEnded: make(chan struct{}), leaseWanted: make(chan struct{}, 1),
+		wishes: wishes{list: map[core.GroupID]wish{}, wake: make(chan struct{}, 1), seen: map[core.GroupID]seenLease{}}}
 	mono, wall := monotonic, config.wall
 	if config.Faults != nil {
 		mono, wall = config.Faults.Clocks(mono, wall)
@@ -180,6 +187,7 @@ func (n *Node) prepare() {
 	seed := uint64(time.Now().UnixNano())
 	n.host = host.New(n, rand.New(rand.NewPCG(seed, uint64(n.config.Node))), n.recovered.HLCUpper, now, n.config.Host)
 	n.host.SetUnfit(len(n.config.Cluster) > 1) // until watch has compared the clocks
+	n.leases.changed = true                    // to see for the first time what the catalog's copy has
 	n.reconcileFirst(now)
 	n.heal(now)
 }
@@ -194,7 +202,7 @@ func (n *Node) begin() {
 	}()
 	n.workers.Add(1)
 	go n.loop()
-	work := []func(context.Context){n.accept, n.watch, n.tend, n.register, n.moveShards, n.steward}
+	work := []func(context.Context){n.accept, n.watch, n.tend, n.register, n.moveShards, n.steward, n.holdLease, n.changeViews}
 	for _, f := range work {
 		n.workers.Add(1)
 		go func() {
@@ -236,7 +244,12 @@ func (n *Node) close(ctx context.Context) error {
 	n.serving.Unlock()
 	if n.failed.Load() == nil {
 		n.handOver(ctx)
+		n.dropLease(ctx)
+		n.leaveViews(ctx)
 	}
+	n.serving.Lock()
+	n.silent = true
+	n.serving.Unlock()
 	n.inbox.call(func(host.Now) { n.stopped = true })
 	<-n.loopEnded
 	n.cancel()
@@ -289,7 +302,11 @@ func (n *Node) handOverGroup(now host.Now, r running) int {
 	if r.led == nil || r.led.Leader() != r.shard.self {
 		return 0
 	}
+	v := n.table.Load().views[r.shard.group]
 	for _, m := range r.shard.space.descriptor.Shards[r.shard.index].Replicas {
+		if v != nil && !v.holds(m.Replica) {
+			continue
+		}
 		if p := n.peer(m.Node); p != nil && p.connected.Load() {
 			n.host.Event(now, r.shard.group, core.Handoff{To: m.Replica})
 			return 1

@@ -83,7 +83,8 @@ func (n *Node) Submit(b *kv.Batch) {
 	n.counters.requests.Add(uint64(len(calls)))
 	n.serving.RLock()
 	defer n.serving.RUnlock()
-	if n.closing {
+	// While the node closes, its own business with the catalog goes on: others are to take over from it.
+	if n.silent || n.closing && calls[0].Keyspace.Name != keyspace.SystemName {
 		n.refuseAll(calls, kv.Result{Code: kv.Unavailable, Detail: "the node is shutting down; ask another one"})
 		return
 	}

@@ -17,6 +17,8 @@ type table struct {
 	byName  map[string]*space
 	byID    map[uint32]*space
 	groups  map[core.GroupID]*shard
+	// views are those of groups whose members the catalog decides on.
+	views map[core.GroupID]*view
 	// served are the keyspaces that clients may use, by name; ordered has the system keyspace first.
 	served  []*kv.Keyspace
 	ordered []*space
@@ -79,6 +81,7 @@ func (n *Node) newTable(c *keyspace.Catalog, old *table) *table {
 	for _, s := range t.ordered[1:] {
 		t.served = append(t.served, s.keyspace)
 	}
+	n.readViews(t, old)
 	return t
 }
 

@@ -14,7 +14,7 @@ const (
 	// answered: their clients are about to ask again, and a batch for each of the first few would keep the disks busy.
 	gather = core.Time(1e6)
 	// queueMax bounds the commands that wait for their turn or their votes, queueBytes the bytes of those that wait for their turn.
-	queueMax   = 4096
+	queueMax   = 16 << 10
 	queueBytes = 64 << 20
 )
 
@@ -148,10 +148,11 @@ func (r *Replica) proposeIfIdle() {
 	}
 }
 
-// propose makes batches of the commands that wait, while the window is open.
+// propose makes batches of the commands that wait, while the window is open. Not while this node should lead nothing: its stamps do
+// not follow its clock then, and a batch of 1970 would find every session too new.
 func (r *Replica) propose() {
 	l := r.lead
-	for l != nil && !l.opening && len(l.queue.list) > 0 && r.slots.last()-r.resolved < uint64(r.options.Window) && !r.gathers() {
+	for l != nil && !l.opening && !r.in.Unfit && len(l.queue.list) > 0 && r.slots.last()-r.resolved < uint64(r.options.Window) && !r.gathers() {
 		r.cutBatch()
 	}
 }

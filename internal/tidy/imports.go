@@ -19,7 +19,7 @@ var allowed = map[string][]string{
 	"twophase":         {"machine", "core/wire", "core", "kv"},
 	"bayou":            {"core/wire", "core", "kv"},
 	"quorum":           {"core/wire", "core", "kv"},
-	"keyspace":         {"bayou", "paxos", "quorum", "machine", "core", "kv"},
+	"keyspace":         {"bayou", "paxos", "quorum", "twophase", "machine", "core", "kv"},
 	"host":             {"core", "kv"},
 	"store":            {"core", "kv"},
 	"node":             {"keyspace", "machine", "host", "store", "core", "kv"},
