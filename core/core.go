@@ -124,7 +124,7 @@ type Freshness struct {
 // Bounded is a Replica that refuses commands as busy when too many wait, so that what it takes is answered soon (rule F2).
 type Bounded interface {
 	// Room is how many more commands that change something it would take now; 0 or less: none. It is of meaning only while
-	// this replica orders the commands.
+	// this replica orders the commands, or if none does.
 	Room() int
 }
 

@@ -2,6 +2,7 @@ package host
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 
 	"github.com/gamutdb/gamut/core"
@@ -417,6 +418,8 @@ func overdue(p *pending) kv.Result {
 
 // loseForwards gives up on what was forwarded to a node that cannot answer any more.
 func (h *Host) loseForwards(node core.NodeID) {
+	// Others are asked first from now on.
+	maps.DeleteFunc(h.ordering, func(_ core.GroupID, known core.NodeID) bool { return known == node })
 	for at := range h.requests.slab {
 		p := &h.requests.slab[at]
 		switch {

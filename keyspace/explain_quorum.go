@@ -8,7 +8,7 @@ import (
 
 // explainQuorum says what replicas without a leader give, and above all what they do not.
 func (d *Descriptor) explainQuorum() []string {
-	n := len(d.Shards[0].Replicas)
+	n := len(d.Shards[0].Ends())
 	majority := n/2 + 1
 	lines := []string{
 		fmt.Sprintf("Keyspace %s is quorum: any replica takes any request, and the newest stamp wins; each request says how many of %s must answer.", d.Name, count(n, "replica")),

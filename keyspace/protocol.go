@@ -98,7 +98,7 @@ func NewReplica(d *Descriptor, self core.ReplicaID, o Options) core.Replica {
 }
 
 // Resends reports whether a write of unknown fate may be sent to another replica: it will be executed once all the same.
-func (d *Descriptor) Resends() bool { return !Causal(d.Consistency) }
+func (d *Descriptor) Resends() bool { return onPaxos(d.Consistency) }
 
 // Causal reports whether every replica takes writes alone: a causal keyspace, or an eventual one.
 func Causal(c kv.Consistency) bool { return c == kv.Causal || c == kv.Eventual }
@@ -116,10 +116,13 @@ func Members(r core.Replica) (now core.Reconfigure, settled, ok bool) {
 
 // Writer is the replica that wrote the last of the records that say whose they are; 0: none does.
 func Writer(c kv.Consistency, records []core.Record) core.ReplicaID {
-	if !onPaxos(c) {
-		return 0
+	switch {
+	case onPaxos(c):
+		return paxos.Writer(records)
+	case c == kv.Quorum:
+		return quorum.Writer(records)
 	}
-	return paxos.Writer(records)
+	return 0
 }
 
 // DecodeMessage reads a message between the replicas of such a keyspace. The message may keep b.
@@ -167,7 +170,7 @@ func (d *Descriptor) binding(cluster [16]byte, shard int) uint64 {
 // FirstConfig is what the replicas of a shard are started with.
 func (d *Descriptor) FirstConfig(cluster [16]byte, shard int, o Options) []byte {
 	s := &d.Shards[shard]
-	if s.Founders != nil && d.Consistency != kv.Quorum {
+	if s.Founders != nil {
 		return s.Founders
 	}
 	if d.Consistency == kv.Causal || d.Consistency == kv.Eventual {

@@ -23,7 +23,7 @@ type Keyspace struct {
 	ID          uint32
 	Consistency Consistency
 	Shards      int
-	// Replicas is how many each shard has.
+	// Replicas is how many hold a key.
 	Replicas int
 	// ShardOf tells in which shard a key lies, 0 <= shard < Shards.
 	ShardOf func(key []byte) int
@@ -33,6 +33,19 @@ type Keyspace struct {
 	MergeTokens func(a, b []byte) []byte
 	// CheckToken tells what is wrong with a token that a client brings (BadToken); nil: the keyspace has no sessions.
 	CheckToken func(token []byte) error
+}
+
+// Weak reports whether a command of a level may miss what was acknowledged at the default level: so few replicas are asked, where
+// each request says how many, that they and a majority need not have one in common (rule Q8).
+func (k *Keyspace) Weak(l Level) bool {
+	few := 0
+	switch l {
+	case LevelOne, LevelEventual:
+		few = 1
+	case LevelTwo:
+		few = 2
+	}
+	return k.Consistency == Quorum && few > 0 && few+k.Replicas/2+1 <= k.Replicas
 }
 
 // Call is one command on its way and its result.

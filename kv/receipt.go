@@ -31,7 +31,7 @@ type Receipt struct {
 
 // NewReceipt is the receipt of an answer. Its position is there if the command asked for one.
 func NewReceipt(ks *Keyspace, c *Call, r *Result) Receipt {
-	receipt := Receipt{Keyspace: ks.Name, Asked: c.Command.Level.String(), Met: r.Met(ks), Weak: ks.weak(r.Level), Group: c.Group,
+	receipt := Receipt{Keyspace: ks.Name, Asked: c.Command.Level.String(), Met: r.Met(ks), Weak: ks.Weak(r.Level), Group: c.Group,
 		Version: r.Version, Position: r.Position}
 	if r.Origin != 0 {
 		at := HLC(r.Version)
@@ -52,24 +52,6 @@ func (r *Result) Met(ks *Keyspace) string {
 		return string(ks.Consistency)
 	}
 	return r.Level.String()
-}
-
-// weak says that so few replicas answered that an operation at the keyspace's default level need not have met any of them.
-func (ks *Keyspace) weak(met Level) bool {
-	if ks.Consistency != Quorum {
-		return false
-	}
-	majority := ks.Replicas/2 + 1
-	answered := majority
-	switch met {
-	case LevelOne, LevelEventual:
-		answered = 1
-	case LevelTwo:
-		answered = 2
-	case LevelAll:
-		answered = ks.Replicas
-	}
-	return answered+majority <= ks.Replicas
 }
 
 // ReceiptField is one thing that a receipt says, in words.

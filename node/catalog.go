@@ -90,6 +90,7 @@ func (n *Node) startReplica(now host.Now, sh *shard) {
 	}
 	delete(n.recovered.Groups, sh.group)
 	n.host.Add(now, host.Replica{Group: sh.group, Self: sh.self, Nodes: sh.where, Core: replica, State: state, First: first})
+	n.tellMembers(now, sh)
 	if suspect || keyspace.Suspect(replica) {
 		n.healing.under.Store(true)
 	}

@@ -68,7 +68,7 @@ func (r *Replica) applyCommands(b *Block, w *waiter) {
 	}
 	if w != nil {
 		r.pending.cohort = len(w.ids)
-		r.load.executed(len(w.ids), r.proposed+len(r.pending.list) > 0)
+		r.load.Executed(len(w.ids), r.proposed+len(r.pending.list) > 0)
 	}
 }
 

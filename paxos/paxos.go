@@ -18,6 +18,7 @@ import (
 	"slices"
 
 	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/core/load"
 	"github.com/gamutdb/gamut/kv"
 	"github.com/gamutdb/gamut/machine"
 )
@@ -125,7 +126,7 @@ type Replica struct {
 	// proposed counts the commands of waiting; gatherUntil is when the next block waits for company no longer (0: it does not).
 	proposed    int
 	gatherUntil core.Time
-	load        load
+	load        load.Meter
 	time        groupTime
 	fresh       freshness
 	staging     staging

@@ -63,10 +63,10 @@ func newChecks(w *world) *checks {
 // unwrapper is a replica around another one.
 type unwrapper interface{ Unwrap() core.Replica }
 
-func (c *checks) look(n *node, g *group) Inside { return g.protocol.Look(c.bare(n, g)) }
+func (c *checks) look(n *node, g *group) Inside { return g.protocol.Look(c.unwrap(n, g)) }
 
-// bare is a node's replica without what was put around it.
-func (c *checks) bare(n *node, g *group) core.Replica {
+// unwrap is the replica itself.
+func (c *checks) unwrap(n *node, g *group) core.Replica {
 	r := n.host.Replica(g.id)
 	for {
 		u, ok := r.(unwrapper)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/host"
+	"github.com/gamutdb/gamut/keyspace"
 	"github.com/gamutdb/gamut/kv"
 	"github.com/gamutdb/gamut/referee"
 )
@@ -49,6 +50,8 @@ type Protocol struct {
 	Bear func(*Faults)
 	// Sessionless says that a command that is sent again is executed again, so that no client sends one of unknown fate again.
 	Sessionless bool
+	// Describe is what the catalog says of a group, without its replicas, where it says who they are; nil: it does not.
+	Describe func() *keyspace.Descriptor
 	// Shards says that the groups are shards of one keyspace: a client carries one token for all of them.
 	Shards bool
 	// Judge is what the referee has to say of a run; nil: that it is linearizable and durable.

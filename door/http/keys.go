@@ -66,7 +66,7 @@ func (s *Server) keyCommand(w http.ResponseWriter, r *http.Request, keyspace, en
 		res := &c.Result
 		setSession(w.Header(), ks, token, res)
 		if res.Err() == nil {
-			w.Header().Set(HeaderLevel, res.Met(ks))
+			setLevel(w.Header(), ks, res)
 			setReceipt(w.Header(), ks, c)
 		}
 		answer(s, w, r, res)

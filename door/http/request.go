@@ -60,6 +60,14 @@ func (s *Server) noKeyspace(name string) error {
 	return kv.Errorf(kv.NoKeyspace, "there is no keyspace %q; GET /v1/keyspaces lists them", name)
 }
 
+// setLevel says which level was met, and whether it is so weak that what was acknowledged may be missed.
+func setLevel(h http.Header, ks *kv.Keyspace, r *kv.Result) {
+	h.Set(HeaderLevel, r.Met(ks))
+	if ks.Weak(r.Level) {
+		h.Set(HeaderWeak, "true")
+	}
+}
+
 // parseSession reads Gamut-Request: 32 hex digits that name the client, "-", the number of its request counted from 1,
 // and optionally "-" and the number up to which all answers have arrived.
 func parseSession(text string) (kv.Session, error) {

@@ -141,7 +141,7 @@ func (s *Server) answerTxn(w http.ResponseWriter, ks *kv.Keyspace, txn *Txn, res
 	for i := range items {
 		results = append(results, txnResult(&txn.Operations[i], &items[i]))
 	}
-	w.Header().Set(HeaderLevel, res.Met(ks))
+	setLevel(w.Header(), ks, res)
 	writeJSON(w, http.StatusOK, map[string]any{"results": results})
 }
 
