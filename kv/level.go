@@ -37,7 +37,7 @@ const (
 	// LevelBounded: everything that was acknowledged so long ago, or all but so many versions of its shard (rule R6). It is made by
 	// BoundedAge and BoundedVersions; alone it bounds nothing, and nothing gives it.
 	LevelBounded Level = 14
-	levels             = 15
+	levels       Level = 15
 )
 
 // LevelKinds is how many kinds of levels there are.
