@@ -12,6 +12,10 @@ import (
 // catalogRetry is how often a node looks for what its copy of the catalog lacks.
 const catalogRetry = 50 * Millisecond
 
+// leaseLength is how long a renewal is good after it was sent, by the clock of the node that sent it, less what clocks may run
+// apart; the catalog holds it good as long by a clock that may be as wrong.
+const leaseLength = 3 * Second
+
 // catalog stands for the cluster's catalog, as far as groups are concerned whose members it decides: one linearizable copy that a
 // node reaches while it is connected with a majority of nodes, and of which each node has a copy that may be behind.
 type catalog struct {
@@ -20,9 +24,6 @@ type catalog struct {
 	order []*view
 	// serves is the life in which each node follows the catalog and renews its lease.
 	serves []int
-	// lease is how long a renewal is good after it was sent, by the clock of the node that sent it, less what clocks may run apart;
-	// the catalog holds it good as long by a clock that may be as wrong. Short ones let views change often.
-	lease core.Time
 }
 
 // view is what the catalog says of a group.
@@ -40,9 +41,7 @@ type view struct {
 }
 
 func newCatalog(w *world) *catalog {
-	rng := stream(w.options.Seed, "catalog", 0)
-	return &catalog{w: w, views: map[core.GroupID]*view{}, serves: make([]int, w.options.Nodes),
-		lease: []core.Time{300 * Millisecond, Second, 3 * Second}[rng.IntN(3)]}
+	return &catalog{w: w, views: map[core.GroupID]*view{}, serves: make([]int, w.options.Nodes)}
 }
 
 // add begins with the configuration that a group was made with.
@@ -150,7 +149,7 @@ func (c *catalog) renew(n *node, life int) {
 	if c.reaches(n) {
 		c.w.after(c.travel(), func() { c.renewed(n, life, sent) })
 	}
-	c.w.after(c.lease/6+core.Time(n.rng.Int64N(int64(c.lease/3))), func() { c.renew(n, life) })
+	c.w.after(c.w.lease/6+core.Time(n.rng.Int64N(int64(c.w.lease/3))), func() { c.renew(n, life) })
 }
 
 // renewed renews a lease in the catalog. Its node counts on it once its copy of the catalog names its replica a member, too.
@@ -160,14 +159,14 @@ func (c *catalog) renewed(n *node, life int, sent core.Time) {
 		if config := decodeView(v.word()); !slices.Contains(config.Members, self) || slices.Contains(v.leaving, self) {
 			continue
 		}
-		v.leases[self] = max(v.leases[self], c.w.now+c.lease*975/1000)
+		v.leases[self] = max(v.leases[self], c.w.now+c.w.lease*975/1000)
 		c.w.after(c.travel(), func() {
 			if !n.up || n.life != life || v.told[n.index] < at || !c.reaches(n) {
 				return
 			}
 			n.arrive(func(now host.Now) {
 				if config := decodeView(v.words[v.told[n.index]]); slices.Contains(config.Members, self) {
-					n.host.SetLease(now, v.g.id, sent+c.lease*95/100)
+					n.host.SetLease(now, v.g.id, sent+c.w.lease*95/100)
 				}
 			})
 		})

@@ -61,6 +61,7 @@ var twophaseMutations = map[twophase.Mutation]struct {
 	twophase.IgnoreLease:     {[]Kind{Linearizability}, anyTwophase},
 	twophase.SkipMember:      {[]Kind{Divergence, Invariant, Linearizability}, anyTwophase},
 	twophase.ExecuteTwice:    {[]Kind{Durability, Linearizability}, anyTwophase},
+	twophase.AskFromOutside:  {[]Kind{Invariant}, anyTwophase},
 	twophase.CommitUnvoted:   {[]Kind{Invariant, Linearizability}, anyTwophase},
 	// The referee knows no times to live. Its script in package twophase shows it.
 	twophase.ExpireByLogTime: {nil, anyTwophase},

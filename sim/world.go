@@ -61,6 +61,8 @@ type world struct {
 	faults  *strikes
 	checks  *checks
 	catalog *catalog
+	// lease is how long the leases of nodes are.
+	lease core.Time
 	// crashed is told of each node that dies. Who has set it starts the node again.
 	crashed func(*node)
 	// eventsMax ends a run that does not come to rest; 0: it may go on.
@@ -112,6 +114,8 @@ func RunTold(o Options) Result {
 func newWorld(o Options) *world {
 	o = o.withDefaults(stream(o.Seed, "options", 0))
 	w := bareWorld(o)
+	// Short leases let views change often.
+	w.lease = []core.Time{300 * Millisecond, Second, leaseLength}[stream(o.Seed, "catalog", 0).IntN(3)]
 	for g := range o.Groups {
 		w.addGroup(w.newGroup(g))
 	}
@@ -124,7 +128,7 @@ func newWorld(o Options) *world {
 
 // bareWorld has nodes that have not been started, and neither groups nor clients.
 func bareWorld(o Options) *world {
-	w := &world{options: o, rng: stream(o.Seed, "world", 0), byID: map[core.GroupID]*group{}}
+	w := &world{options: o, rng: stream(o.Seed, "world", 0), lease: leaseLength, byID: map[core.GroupID]*group{}}
 	w.trace.start(w, o.Trace, o.TraceLines)
 	w.checks = newChecks(w)
 	w.network, w.catalog = newNetwork(w), newCatalog(w)

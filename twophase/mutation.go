@@ -22,6 +22,7 @@ const (
 	SkipMember               // W5: a new coordinator does not wait for every member
 	ExecuteTwice             // a command that is sent again is executed again
 	ExpireByLogTime          // reads take a key for ended because some other key's batch is late enough
+	AskFromOutside           // T2.13: who was left out asks to take over
 	CommitUnvoted            // W3: the coordinator does not wait for every member's vote
 	mutations
 )
@@ -37,7 +38,7 @@ func Mutations() []Mutation {
 
 var mutationNames = [...]string{"none", "fail at timeout", "commit if told", "vote before sync", "abort alone", "obey all",
 	"prepare anew", "forget at restart", "join early", "evaluate at once", "read in flight", "keep epoch", "ignore lease",
-	"skip member", "execute twice", "expire by log time", "commit unvoted"}
+	"skip member", "execute twice", "expire by log time", "ask from outside", "commit unvoted"}
 
 // String names the mutation.
 func (m Mutation) String() string { return mutationNames[m] }

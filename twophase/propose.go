@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"slices"
 
+	"github.com/cespare/xxhash/v2"
+
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/kv"
 	"github.com/gamutdb/gamut/machine"
@@ -26,6 +28,9 @@ type queue struct {
 	// (0: it does not).
 	since, until core.Time
 	cohort       int
+	// keys counts the commands of each key, wide those that may be about any, where conflicts are refused.
+	keys map[uint64]int
+	wide int
 }
 
 type queued struct {
@@ -65,6 +70,9 @@ func (r *Replica) enqueue(q core.Request) {
 		if len(l.queue.list) == 0 {
 			l.queue.since = r.in.Now
 		}
+		if r.options.Refuse {
+			l.queue.hold(q.Command, 1)
+		}
 		l.queue.list = append(l.queue.list, queued{q, r.in.Now})
 		l.queue.bytes += len(q.Command)
 	}
@@ -81,23 +89,30 @@ func (r *Replica) conflicts(q core.Request) (busy bool) {
 	if q.Read || kv.DecodeCommand(q.Command, &c) != nil {
 		return false
 	}
-	for _, w := range r.lead.queue.list {
-		busy = busy || overlap(&c, w.Command)
-	}
+	p := &r.lead.queue
+	busy = p.wide > 0 || (wide(&c) && len(p.keys) > 0)
+	c.Keys(func(key []byte) { busy = busy || p.keys[xxhash.Sum64(key)] > 0 })
 	return busy || r.inFlight(&c)
 }
 
-// overlap says whether two commands have a key in common.
-func overlap(c *kv.Command, other []byte) (found bool) {
-	var d kv.Command
-	if kv.DecodeCommand(other, &d) != nil {
-		return false
+// hold counts the keys of a command that waits (1), or waits no more (-1).
+func (p *queue) hold(command []byte, count int) {
+	var c kv.Command
+	if kv.DecodeCommand(command, &c) != nil {
+		return
 	}
-	found = wide(c) || wide(&d)
-	d.Keys(func(key []byte) {
-		c.Keys(func(mine []byte) { found = found || string(mine) == string(key) })
+	if p.keys == nil {
+		p.keys = map[uint64]int{}
+	}
+	if wide(&c) {
+		p.wide += count
+	}
+	c.Keys(func(key []byte) {
+		h := xxhash.Sum64(key)
+		if p.keys[h] += count; p.keys[h] == 0 {
+			delete(p.keys, h)
+		}
 	})
-	return found
 }
 
 // inFlight says whether a batch that is not applied may change what a command reads or writes.
@@ -136,6 +151,9 @@ func (r *Replica) refuseOverdue() {
 		r.refuse(p.list[0].ID, kv.Result{Code: kv.Unavailable,
 			Detail: "a member of the group does not answer; nothing was executed. It is left out when it stays silent; retry after some seconds"})
 		p.bytes -= len(p.list[0].Command)
+		if r.options.Refuse {
+			p.hold(p.list[0].Command, -1)
+		}
 		p.list[0] = queued{}
 		p.list = p.list[1:]
 	}
@@ -187,6 +205,9 @@ func (r *Replica) cutBatch() {
 		raw = append(raw, q.Command...)
 		ids[i] = q.ID
 		p.bytes -= len(q.Command)
+		if r.options.Refuse {
+			p.hold(q.Command, -1)
+		}
 	}
 	rest := copy(p.list, p.list[n:])
 	clear(p.list[rest:])

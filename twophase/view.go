@@ -67,6 +67,8 @@ func (r *Replica) ask() {
 func (r *Replica) wants() (Config, bool) {
 	c := r.told
 	switch {
+	case !c.has(r.self) && r.options.Mutation == AskFromOutside && r.in.Now-r.heard >= r.patience:
+		return Config{Coordinator: r.self, Members: []core.ReplicaID{r.self}, Joiners: c.Members}, true
 	case !c.has(r.self):
 		return c, false
 	case c.Coordinator != r.self:
