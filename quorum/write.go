@@ -70,7 +70,7 @@ type writeOp struct {
 }
 
 func (w *writes) deadline() core.Time {
-	if w.retryAt != 0 {
+	if w.retryAt != 0 && len(w.own) == 0 {
 		return w.retryAt
 	}
 	if len(w.order) > 0 {
@@ -141,7 +141,7 @@ func (r *Replica) flush() {
 func (r *Replica) refuseGathered(err error) {
 	w := &r.writes
 	ops := w.ops
-	w.gathered, w.ops, w.count = nil, nil, 0
+	w.gathered, w.ops, w.count, w.retryAt = nil, nil, 0, 0
 	for i := range ops {
 		r.answer(&ops[i], kv.Failed(err))
 		r.unlatch(ops[i].key, false)
