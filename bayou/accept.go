@@ -35,6 +35,8 @@ type flight struct {
 	reads  []*request
 	// done says that the writes are applied and only the reads are left.
 	done bool
+	// own says that the write is one of this replica, of which no client asked for.
+	own bool
 	// copied is a vector that is taken over with the writes: the bug that CopyVector plants.
 	copied Vector
 }
@@ -76,6 +78,10 @@ func (r *Replica) open(q *request, encoded []byte) (res kv.Result, ok bool) {
 	}
 	q.late = !q.read && q.command.ReadOnly() || barrier(&q.command)
 	switch {
+	case !r.joined():
+		return kv.Result{Code: kv.Unavailable, Detail: "this replica is joining the group and does not hold all of it yet; use another one"}, false
+	case r.leaving() && !q.read:
+		return kv.Result{Code: kv.Unavailable, Detail: "this replica is leaving the group; use another one"}, false
 	case r.suspect:
 		return kv.Result{Code: kv.Unavailable, Detail: "this replica's disk has lost something, and it asks its peers what it held; use another one"}, false
 	case !q.read && !q.late && r.in.Unfit:
@@ -149,9 +155,15 @@ func (r *Replica) answer(q *request) kv.Result {
 // judge is meta.judge, and one thing more: nobody can have seen a write of this replica that it has not made.
 func (r *Replica) judge(read, written Vector) (behind bool, err error) {
 	own := max(read.At(r.self), written.At(r.self))
-	if r.options.Mutation == IgnoreLost {
-		m := r.meta
+	switch m := r.meta; r.options.Mutation {
+	case IgnoreLost:
 		m.gaps = nil
+		return m.judge(read, written)
+	case IgnoreFormer:
+		m.formers = slices.Clone(m.formers)
+		for i := range m.formers {
+			m.formers[i].last = math.MaxUint64
+		}
 		return m.judge(read, written)
 	}
 	if own > r.held.At(r.self) {
@@ -163,7 +175,7 @@ func (r *Replica) judge(read, written Vector) (behind bool, err error) {
 // pullAll asks all peers for what they have; false: there is none to ask.
 func (r *Replica) pullAll() (any bool) {
 	for _, p := range r.peers {
-		if p.up {
+		if p.up && !p.gone {
 			any = true
 			r.pullSoon(p)
 		}
@@ -174,7 +186,7 @@ func (r *Replica) pullAll() (any bool) {
 // accept stamps what waits and writes it to the log, all for one sync. The next round waits until this one is applied: so
 // every command is judged by a state that holds all that was accepted before it.
 func (r *Replica) accept() {
-	if r.accepting || r.suspect || r.transfer.running() || len(r.queue) == 0 {
+	if r.accepting || r.suspect || r.transfer.running() || r.leaving() || len(r.queue) == 0 {
 		return
 	}
 	if len(r.out.State) > 0 || r.cells.changed() {
@@ -213,7 +225,7 @@ func (r *Replica) foresee() *cells {
 	for _, f := range r.flight {
 		for _, w := range f.writes {
 			for i := range w.Ops {
-				if !f.done && w.Ops[i].Kind != Lost {
+				if !f.done && w.Ops[i].onData() {
 					judged.applyOp(w, &w.Ops[i], false)
 				}
 			}

@@ -47,6 +47,10 @@ func (r *Replica) apply() {
 		}
 		r.flight = r.flight[1:]
 	}
+	if !r.met {
+		r.met = true
+		r.meet()
+	}
 	if r.accepting && !r.localInFlight() {
 		r.accepting = false
 		r.out.Again = r.out.Again || len(r.queue) > 0
@@ -63,12 +67,15 @@ func (r *Replica) localInFlight() bool {
 }
 
 // local reports whether the flight is of clients here.
-func (f *flight) local() bool { return len(f.calls)+len(f.reads) > 0 }
+func (f *flight) local() bool { return f.own || len(f.calls)+len(f.reads) > 0 }
 
 func (r *Replica) applyFlight(f *flight) {
-	if !f.local() {
+	if len(f.calls)+len(f.reads) == 0 {
 		for _, w := range f.writes {
 			r.applyWrite(w)
+			if f.own {
+				r.fresh = append(r.fresh, w)
+			}
 		}
 		if f.copied != nil {
 			r.meta.vector.Merge(f.copied)
@@ -90,11 +97,21 @@ func (r *Replica) applyWrite(w *Write) {
 }
 
 func (r *Replica) applyOp(w *Write, o *Op) {
-	if o.Kind == Lost {
+	switch o.Kind {
+	case Lost:
 		r.meta.gaps = append(r.meta.gaps, gap{w.Replica, o.Since, w.Stamp})
-		return
+	case Join:
+		r.meta.join(membership{o.Member, w.Dot})
+		r.met = false
+	case Retire:
+		r.meta.retire(former{o.Member, o.Since, []Dot{w.Dot}})
+		if r.options.Mutation == DropEntry {
+			r.meta.vector, r.held, r.meta.formers = r.meta.vector.without(o.Member), r.held.without(o.Member), nil
+		}
+		r.met = false
+	default:
+		r.cells.applyOp(w, o, true)
 	}
-	r.cells.applyOp(w, o, true)
 }
 
 // enter puts a write into the write log and into the vector.
@@ -136,7 +153,7 @@ func (r *Replica) applyCall(c *call) {
 		seen.Written = Vector{{r.self, c.write.Stamp}}
 	}
 	if !pure {
-		seen.Read = r.meta.vector
+		seen.Read = r.meta.brief(r.meta.vector)
 	}
 	res := kv.Result{Items: c.results}
 	if len(c.results) == 1 {

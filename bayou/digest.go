@@ -14,7 +14,7 @@ import (
 func Digest(view core.View) (sum uint64) {
 	if raw, ok := view.Get(metaKey); ok {
 		m := decodeMeta(raw)
-		sum = xxhash.Sum64(m.vector.AppendTo(nil))
+		sum = xxhash.Sum64(m.brief(m.vector).AppendTo(nil))
 	}
 	view.Scan([]byte{dataKind}, []byte{dataKind + 1}, func(k, v []byte) bool {
 		rec := mustDecodeRecord(k, v)

@@ -21,6 +21,10 @@ const (
 	DropUnsettled            // T4.13: it is forgotten although older writes of members are still on their way
 	IgnoreLost               // T4.14: a session that saw a lost write is served silently
 	CountConcurrent          // B4: an addition counts although a set that its writer had not seen has won
+	DropEntry                // T4.9: the vector entry of a retired replica is dropped, and its writes are taken again
+	RetireEarly              // B8: a replica is taken for retired before all that it wrote is here
+	ServeUnjoined            // B8: a replica serves before it has joined
+	IgnoreFormer             // T4.14: a session that saw a write which was lost with a retired replica is served silently
 	mutations
 )
 
@@ -34,7 +38,8 @@ func Mutations() []Mutation {
 }
 
 var mutationNames = [...]string{"none", "offer unsynced", "copy vector", "forget merge", "reads only", "smallest wins", "reuse stamps",
-	"truncate early", "replace state", "ignore base", "arrival order", "drop tombstones", "drop unsettled", "ignore lost", "count concurrent"}
+	"truncate early", "replace state", "ignore base", "arrival order", "drop tombstones", "drop unsettled", "ignore lost", "count concurrent",
+	"drop entry", "retire early", "serve unjoined", "ignore former"}
 
 // String names the mutation.
 func (m Mutation) String() string { return mutationNames[m] }

@@ -57,7 +57,7 @@ func readAt(view core.View, raw []byte, c *kv.Command, now kv.HLC) (res kv.Resul
 // answer reads; the session is served.
 func (m *meta) answer(view core.View, c *kv.Command, now kv.HLC) kv.Result {
 	res := readOps(view, c.Ops, now)
-	seen := Token{Binding: m.binding, Read: m.vector}
+	seen := Token{Binding: m.binding, Read: m.brief(m.vector)}
 	res.Token, res.Level, res.AsOf = seen.AppendTo(nil), met(c.Level), now.UnixMilli()
 	return res
 }

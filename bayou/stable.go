@@ -18,6 +18,9 @@ const choreMax = 2000
 func (r *Replica) stable() Vector {
 	v := slices.Clone(r.meta.vector)
 	for _, p := range r.peers {
+		if p.gone {
+			continue // it will never ask
+		}
 		if r.options.Mutation == TruncateEarly {
 			v.Merge(lowest(r.meta.vector, p.known))
 			continue
@@ -32,6 +35,9 @@ func (r *Replica) stable() Vector {
 func (r *Replica) settled() Vector {
 	v := slices.Clone(r.meta.vector)
 	for _, p := range r.peers {
+		if _, is := r.meta.member(p.id); !is {
+			continue // it has written nothing, and what it will write follows the write by which it joins
+		}
 		r.settle(p)
 		switch r.options.Mutation {
 		case DropTombstones:

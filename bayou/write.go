@@ -31,18 +31,25 @@ const (
 	// Lost says that the writes of this write's replica between Since and this one are lost with its disk, but for those
 	// up to Since (rule B8).
 	Lost OpKind = 4
+	// Join says that a replica is a member; Retire, that it is none any more and that its last write is that of stamp Since.
+	Join   OpKind = 5
+	Retire OpKind = 6
 )
 
 // Op is one operation of a write.
 type Op struct {
 	Kind     OpKind
 	Key      []byte
-	Value    []byte // Set
-	Flags    uint32 // Set
-	ExpireAt int64  // Set: Unix milliseconds; 0: never
-	Delta    int64  // Add
-	Since    kv.HLC // Lost
+	Value    []byte         // Set
+	Flags    uint32         // Set
+	ExpireAt int64          // Set: Unix milliseconds; 0: never
+	Delta    int64          // Add
+	Since    kv.HLC         // Lost, Retire
+	Member   core.ReplicaID // Join, Retire
 }
+
+// onData says that the operation changes a key.
+func (o *Op) onData() bool { return o.Kind <= Add }
 
 const writeVersion = 1
 
@@ -65,6 +72,8 @@ func (w *Write) seal() {
 			b = binary.AppendVarint(b, o.Delta)
 		case Lost:
 			b = binary.BigEndian.AppendUint64(b, uint64(o.Since))
+		case Join, Retire:
+			b = binary.BigEndian.AppendUint64(binary.AppendUvarint(b, uint64(o.Member)), uint64(o.Since))
 		}
 	}
 	w.raw = b
@@ -87,6 +96,9 @@ func decodeWrite(b []byte) (*Write, error) {
 			o.Delta = r.Int()
 		case Lost:
 			o.Since = r.stamp()
+		case Join, Retire:
+			o.Member, o.Since = r.replica(), r.stamp()
+			r.Bad = r.Bad || o.Member == 0
 		case Delete:
 		default:
 			r.Bad = true
@@ -121,6 +133,10 @@ func (w *Write) Changes() (text string) {
 			text += fmt.Sprintf(" add %d to %q", o.Delta, o.Key[:min(64, len(o.Key))])
 		case Lost:
 			text += fmt.Sprintf(" lost since %d.%d", o.Since.UnixMilli(), uint16(o.Since))
+		case Join:
+			text += fmt.Sprintf(" replica %d joins", o.Member)
+		case Retire:
+			text += fmt.Sprintf(" replica %d retires after %d.%d", o.Member, o.Since.UnixMilli(), uint16(o.Since))
 		}
 	}
 	return text
@@ -169,11 +185,14 @@ type meta struct {
 	// vector is what the state holds; dropped is what of it the write log lacks.
 	vector, dropped Vector
 	gaps            []gap
-	logCount        uint64
-	logBytes        uint64
+	// members are those who joined and have not retired, by id; formers those who have, in the order in which they did.
+	members  []membership
+	formers  []former
+	logCount uint64
+	logBytes uint64
 }
 
-const metaVersion = 1
+const metaVersion = 2
 
 func (m *meta) appendTo(b []byte) []byte {
 	b = binary.BigEndian.AppendUint64(append(b, metaVersion), m.binding)
@@ -183,6 +202,7 @@ func (m *meta) appendTo(b []byte) []byte {
 		b = appendDot(b, Dot{g.after, g.replica})
 		b = binary.BigEndian.AppendUint64(b, uint64(g.before))
 	}
+	b = m.appendMembers(b)
 	b = m.dropped.AppendTo(b)
 	b = binary.AppendUvarint(b, m.logCount)
 	return binary.AppendUvarint(b, m.logBytes)
@@ -205,6 +225,7 @@ func parseMeta(b []byte) (m meta, ok bool) {
 		d := r.dot()
 		m.gaps = append(m.gaps, gap{d.Replica, d.Stamp, r.stamp()})
 	}
+	r.members(&m)
 	m.dropped, m.logCount, m.logBytes = r.vector(), r.Uint(), r.Uint()
 	return m, !r.Bad && len(r.B) == 0 && version == metaVersion
 }
@@ -218,6 +239,12 @@ func (m *meta) judge(read, written Vector) (behind bool, err error) {
 				if g.replica == e.Replica && g.after < e.Stamp && e.Stamp < g.before {
 					return false, kv.Errorf(kv.SessionLost, "the session has seen writes of replica %d that were lost with its disk; begin a new session", g.replica)
 				}
+			}
+			if f, was := m.former(e.Replica); was {
+				if e.Stamp > f.last {
+					return false, kv.Errorf(kv.SessionLost, "the session has seen writes of replica %d that were lost with its disk; begin a new session", e.Replica)
+				}
+				continue
 			}
 			behind = behind || m.vector.At(e.Replica) < e.Stamp
 		}

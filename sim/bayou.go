@@ -17,26 +17,27 @@ func DrawBayou(seed uint64, mutation bayou.Mutation) Protocol {
 	rng := stream(seed, "bayou", 0)
 	o := bayou.Options{Mutation: mutation, Interval: core.Time(20+rng.Int64N(400)) * Millisecond, LogBytes: 300 << rng.IntN(14),
 		KeepWrites: 1 << rng.IntN(9), ChunkBytes: 100 << rng.IntN(12)}
-	return Bayou(o, rng.IntN(4) == 0)
+	return Bayou(o, rng.IntN(4) == 0, rng.IntN(2) == 0)
 }
 
-// Bayou runs causal groups.
-func Bayou(options bayou.Options, damage bool) Protocol {
+// Bayou runs causal groups. With damage, logs are damaged and disks are lost; with moves, members come and go.
+func Bayou(options bayou.Options, damage, moves bool) Protocol {
 	past := map[bayou.Dot]written{}
 	p := Protocol{
-		Name: fmt.Sprintf("bayou (asked every %s, logs of %d bytes and %d writes, messages of %d, damage %v)", clockText(options.Interval),
-			options.LogBytes, options.KeepWrites, options.ChunkBytes, damage),
+		Name: fmt.Sprintf("bayou (asked every %s, logs of %d bytes and %d writes, messages of %d, damage %v, moves %v)", clockText(options.Interval),
+			options.LogBytes, options.KeepWrites, options.ChunkBytes, damage, moves),
 		New: func(self core.ReplicaID) core.Replica {
 			return &causal{Replica: bayou.New(self, options), self: self, past: past}
 		},
 		Config: func(members []core.ReplicaID) []byte {
-			return bayou.Config{Members: members, Binding: uint64(members[0])}.AppendTo(nil)
+			c := bayou.Config{Members: members, Binding: uint64(members[0])}
+			return c.AppendTo(nil)
 		},
 		Decode: bayou.DecodeMessage,
 		Read: func(v core.View, c *kv.Command, wall int64) (kv.Result, bool) {
 			return bayou.Read(v, c, kv.HLCOf(wall))
 		},
-		Digest: bayou.Digest, MergeTokens: bayou.MergeTokens, Sessionless: true,
+		Digest: bayou.Digest, MergeTokens: bayou.MergeTokens, Sessionless: true, Rosters: moves,
 		Families: []Family{
 			{Letter: "r", Kinds: []referee.Kind{referee.Set, referee.Set, referee.Delete, referee.Get, referee.Get, referee.Get}},
 			{Letter: "s", Kinds: []referee.Kind{referee.Set, referee.Delete, referee.Delete, referee.Get, referee.Get}},
@@ -46,9 +47,15 @@ func Bayou(options bayou.Options, damage bool) Protocol {
 		},
 		// What only a lost disk had is lost: that is no bug.
 		Bear: func(f *Faults) {
-			f.Wipe, f.Change = 0, 0
+			f.Change = 0
+			if moves {
+				f.Change = 400 * Millisecond
+			}
 			if !damage {
 				f.Damage = 0
+			}
+			if !damage || !moves {
+				f.Wipe = 0
 			}
 		},
 		Judge: func(h referee.History, final referee.Final) []referee.Verdict {
@@ -103,8 +110,8 @@ func (c *causal) Step(in *core.Input, out *core.Effects) {
 			c.answered(c.asked[o.ID])
 		}
 	}
-	if s := c.Status(); !s.Vector.Equal(c.shown) {
-		panic(fmt.Sprintf("the vector is %v, but %v was applied", s.Vector, c.shown))
+	if s := c.Status(); !s.Held.Equal(c.shown) {
+		panic(fmt.Sprintf("the vector is %v, but %v was applied", s.Held, c.shown))
 	}
 }
 
