@@ -1,6 +1,7 @@
 package bayou
 
 import (
+	"cmp"
 	"math"
 	"slices"
 
@@ -256,9 +257,6 @@ func (r *Replica) stampCommand(q *request, judged *cells) call {
 		if c.results[i].Code = code; code != kv.OK || op.Kind == 0 {
 			continue
 		}
-		if op.Kind == Add && w.Seen == nil {
-			w.Seen = r.seen()
-		}
 		w.Ops = append(w.Ops, op)
 		judged.applyOp(w, &op, false)
 	}
@@ -269,13 +267,6 @@ func (r *Replica) stampCommand(q *request, judged *cells) call {
 	w.seal()
 	c.write = w
 	return c
-}
-
-// seen is all that the replica has accepted or applied.
-func (r *Replica) seen() Vector {
-	v := slices.Clone(r.base)
-	v.Raise(r.self, r.last)
-	return v
 }
 
 // nextStamp is later than all that this replica has seen, of which every session that it serves has seen no more (rule B1).
@@ -291,7 +282,7 @@ func (r *Replica) judgeOp(o *kv.Op, judged *cells, w *Write) (op Op, code kv.Cod
 	now := r.in.Stamp
 	switch o.Kind {
 	case kv.OpSet:
-		op = Op{Kind: Set, Key: o.Key, Value: o.Value, Flags: o.Flags}
+		op = Op{Kind: Set, Key: o.Key, Value: o.Value, Flags: o.Flags, Sums: judged.at(o.Key).sums()}
 		switch o.Expiry {
 		case kv.ExpireAt:
 			op.ExpireAt = max(o.Expire, 1)
@@ -300,34 +291,35 @@ func (r *Replica) judgeOp(o *kv.Op, judged *cells, w *Write) (op Op, code kv.Cod
 		}
 		return op, kv.OK
 	case kv.OpDelete:
-		if _, ok := judged.at(o.Key).show(now); !ok {
+		rec := judged.at(o.Key)
+		if _, ok := rec.show(now); !ok {
 			return op, kv.NotFound
 		}
-		return Op{Kind: Delete, Key: o.Key}, kv.OK
+		return Op{Kind: Delete, Key: o.Key, Sums: rec.sums()}, kv.OK
 	case kv.OpIncr:
-		code = judgeAdd(judged.at(o.Key), now, o.Delta)
-		return Op{Kind: Add, Key: o.Key, Delta: o.Delta}, code
+		return r.judgeAdd(judged.at(o.Key), w, o.Key, o.Delta)
 	case kv.OpCounter:
 		rec := judged.at(o.Key)
 		if _, ok := rec.show(now); !ok {
 			return op, kv.NotFound
 		}
-		return Op{Kind: Add, Key: o.Key, Delta: int64(o.Magnitude)}, judgeAdd(rec, now, int64(o.Magnitude))
+		return r.judgeAdd(rec, w, o.Key, int64(o.Magnitude))
 	}
 	return op, kv.OK
 }
 
 // judgeAdd says whether an addition can be made to a record as it is seen here.
-func judgeAdd(rec *record, now kv.HLC, delta int64) kv.Code {
-	if rec.live(now) && rec.expireAt != 0 {
-		return kv.Unsupported
+func (r *Replica) judgeAdd(rec *record, w *Write, key []byte, delta int64) (op Op, code kv.Code) {
+	now := r.in.Stamp
+	if rec.live(now) && rec.ends() != 0 {
+		return op, kv.Unsupported
 	}
 	n, ok := rec.number(now)
 	switch {
 	case !ok:
-		return kv.NotInteger
+		return op, kv.NotInteger
 	case delta > 0 && n > math.MaxInt64-delta, delta < 0 && n < math.MinInt64-delta:
-		return kv.Overflow
+		return op, kv.Overflow
 	}
-	return kv.OK
+	return Op{Kind: Add, Key: key, Delta: delta, Run: cmp.Or(rec.runOf(r.self), w.Stamp)}, kv.OK
 }

@@ -320,7 +320,7 @@ type PeerStatus struct {
 
 // Status reports on the replica.
 func (r *Replica) Status() Status {
-	s := Status{Vector: r.meta.brief(r.meta.vector), Held: slices.Clone(r.meta.vector), Dropped: slices.Clone(r.meta.dropped), Stable: r.stable(), LogCount: r.meta.logCount,
+	s := Status{Vector: r.meta.brief(r.meta.vector), Held: slices.Clone(r.meta.vector), Dropped: lowest(r.meta.brief(r.meta.vector), r.meta.dropped), Stable: lowest(r.meta.brief(r.meta.vector), r.stable()), LogCount: r.meta.logCount,
 		LogBytes: r.meta.logBytes, Applied: r.applied - r.firstPos(), Durable: r.durable - r.firstPos(), Waiting: len(r.behind), Suspect: r.suspect,
 		Joining: !r.joined(), Leaving: r.leaving()}
 	for _, m := range r.meta.members {

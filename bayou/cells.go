@@ -1,6 +1,8 @@
 package bayou
 
 import (
+	"slices"
+
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/kv"
 )
@@ -15,6 +17,8 @@ type cells struct {
 	touched bool
 	// mutation plants a bug in how records change.
 	mutation Mutation
+	// settled is what every write that is still to come follows.
+	settled func() Vector
 }
 
 type cell struct {
@@ -74,6 +78,7 @@ func (c *cells) applyOp(w *Write, o *Op, index bool) {
 		return
 	}
 	now := &one.rec
+	c.prune(now)
 	if now.gone && (!before.gone || before.base != now.base) {
 		c.put(dotKey(removedKind, now.base, o.Key), nil)
 	}
@@ -82,29 +87,38 @@ func (c *cells) applyOp(w *Write, o *Op, index bool) {
 	}
 }
 
+// prune drops what is overwritten for good (rule B10).
+func (c *cells) prune(rec *record) {
+	dead := slices.ContainsFunc(rec.runs, func(o run) bool { return !rec.counts(&o) })
+	if dead && c.settled != nil && c.settled().Has(rec.base) {
+		rec.prune()
+	}
+}
+
 func (c *cells) change(rec *record, w *Write, o *Op) bool {
 	switch o.Kind {
 	case Set:
-		return c.set(rec, w.Dot, record{expireAt: o.ExpireAt, flags: o.Flags, value: o.Value})
+		return c.set(rec, w.Dot, record{expireAt: o.ExpireAt, flags: o.Flags, value: o.Value}, o.Sums)
 	case Delete:
-		return c.set(rec, w.Dot, record{gone: true})
+		return c.set(rec, w.Dot, record{gone: true}, o.Sums)
 	case Add:
-		if c.mutation == CountConcurrent {
-			return rec.add(w.Dot, Vector{{rec.base.Replica, rec.base.Stamp}}, o.Delta)
-		}
-		return rec.add(w.Dot, w.Seen, o.Delta)
+		return rec.add(w.Dot, o.Run, o.Delta)
 	}
 	return false
 }
 
-func (c *cells) set(rec *record, d Dot, next record) bool {
+func (c *cells) set(rec *record, d Dot, next record, seen []Sum) bool {
 	switch {
 	case c.mutation == ArrivalOrder, c.mutation == SmallestWins && d.Stamp == rec.base.Stamp && d.Replica < rec.base.Replica:
 		*rec = next
 		rec.base = d
 		return true
 	}
-	return rec.set(d, next)
+	won := rec.set(d, next, seen)
+	if won && c.mutation == LoseAdditions {
+		rec.runs = nil
+	}
+	return won
 }
 
 // finish returns all that was changed.

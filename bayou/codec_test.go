@@ -12,8 +12,8 @@ import (
 var sampleVector = Vector{{1, 65536}, {7, 1 << 60}}
 
 func sampleWrite() *Write {
-	w := &Write{Dot: Dot{1 << 40, 7}, Seen: sampleVector, Ops: []Op{{Kind: Set, Key: []byte("k"), Value: []byte("v"), Flags: 3, ExpireAt: 99},
-		{Kind: Delete, Key: []byte("d")}, {Kind: Add, Key: []byte("n"), Delta: -5}, {Kind: Lost, Since: 12}, {Kind: Join, Member: 4}, {Kind: Retire, Member: 2, Since: 8}}}
+	w := &Write{Dot: Dot{1 << 40, 7}, Ops: []Op{{Kind: Set, Key: []byte("k"), Value: []byte("v"), Flags: 3, ExpireAt: 99, Sums: []Sum{{1, 5, -9}}},
+		{Kind: Delete, Key: []byte("d")}, {Kind: Add, Key: []byte("n"), Delta: -5, Run: 77}, {Kind: Lost, Since: 12}, {Kind: Join, Member: 4}, {Kind: Retire, Member: 2, Since: 8}}}
 	w.seal()
 	return w
 }
@@ -61,7 +61,7 @@ func FuzzToken(f *testing.F) {
 
 func FuzzMessage(f *testing.F) {
 	m := meta{binding: 7, vector: sampleVector, gaps: []gap{{1, 2, 3}}, members: []membership{{1, Dot{}}, {7, Dot{9, 1}}}, formers: []former{{2, 8, []Dot{{10, 7}}}}}
-	rec := record{base: Dot{5, 1}, value: []byte("v"), sums: []sum{{Dot{6, 2}, 7}}}
+	rec := record{base: Dot{5, 1}, value: []byte("v"), runs: []run{{2, 5, 6, 7, 1}}}
 	for _, message := range []interface{ AppendTo([]byte) []byte }{
 		Pull{Vector: sampleVector, Life: 9, Suspect: true, Page: []byte("dx"), At: sampleVector},
 		Writes{Base: sampleVector, Vector: sampleVector, Life: 1, Answer: 2, More: true, List: []*Write{sampleWrite()}},
@@ -79,7 +79,7 @@ func FuzzMessage(f *testing.F) {
 }
 
 func FuzzRecord(f *testing.F) {
-	rec := record{base: Dot{5, 1}, expireAt: 9, flags: 3, value: []byte("v"), sums: []sum{{Dot{6, 2}, -7}}}
+	rec := record{base: Dot{5, 1}, expireAt: 9, flags: 3, value: []byte("v"), runs: []run{{2, 5, 6, -7, 0}}}
 	f.Add(rec.appendTo(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if rec, err := decodeRecord(b); err == nil {

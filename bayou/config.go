@@ -22,6 +22,8 @@ type Config struct {
 	Leaving []core.ReplicaID
 	// Last is the highest id that was ever given: who has one up to it and is no member is gone for good.
 	Last core.ReplicaID
+	// Settled says that no change is under way: all members have joined.
+	Settled bool
 }
 
 const configVersion = 2
@@ -33,7 +35,7 @@ func (c *Config) AppendTo(b []byte) []byte {
 	b = binary.BigEndian.AppendUint64(append(b, configVersion), c.Binding)
 	b = wire.AppendBool(b, c.Eventual)
 	b = binary.AppendUvarint(b, c.Epoch)
-	b = binary.AppendUvarint(b, uint64(c.Last))
+	b = wire.AppendBool(binary.AppendUvarint(b, uint64(c.Last)), c.Settled)
 	for _, list := range [...][]core.ReplicaID{c.Members, c.Leaving} {
 		b = binary.AppendUvarint(b, uint64(len(list)))
 		for _, id := range list {
@@ -48,7 +50,7 @@ func DecodeConfig(b []byte) (c Config, err error) {
 	r := reader{wire.Reader{B: b}}
 	version := r.Byte()
 	c.Binding, c.Eventual, c.Epoch = uint64(r.stamp()), r.Bool(), r.Uint()
-	c.Last = r.replica()
+	c.Last, c.Settled = r.replica(), r.Bool()
 	for _, list := range [...]*[]core.ReplicaID{&c.Members, &c.Leaving} {
 		for n := r.Count(1); n > 0 && !r.Bad; n-- {
 			*list = append(*list, r.replica())

@@ -85,7 +85,7 @@ func (r *Replica) configure(config []byte) {
 	for _, id := range c.Members {
 		r.meta.members = append(r.meta.members, membership{id: id})
 	}
-	r.cells.mutation = r.options.Mutation
+	r.cells.mutation, r.cells.settled = r.options.Mutation, r.settled
 	// A number that grows from run to run, for the clock's bound does; and if the bound was lost, too, it is another one.
 	r.life = uint64(r.in.Stamp)&^0xffff | r.in.Rand.Uint64N(1<<16-1) + 1
 	r.nextChore = r.in.Now + r.options.Interval
@@ -260,7 +260,7 @@ func (r *Replica) refuseAll(why string) {
 // cure lets a suspect replica work again once it holds all that any other member has of it, and everything else that they
 // said they hold. Its next stamp is later than any that it can have given, and says what is lost in between (rule B8).
 func (r *Replica) cure() {
-	if !r.suspect || !r.joined() || len(r.flight) > 0 || r.cells.changed() || len(r.out.State) > 0 {
+	if !r.suspect || !r.joined() && !r.config.Settled || len(r.flight) > 0 || r.cells.changed() || len(r.out.State) > 0 {
 		return
 	}
 	for _, p := range r.peers {
@@ -273,6 +273,9 @@ func (r *Replica) cure() {
 	}
 	r.suspect = false
 	w := &Write{Dot: Dot{r.nextStamp(), r.self}, Ops: []Op{{Kind: Lost, Since: r.meta.vector.At(r.self)}}}
+	if !r.joined() { // it had, and nobody is left who knows
+		w.Ops = append(w.Ops, Op{Kind: Join, Member: r.self})
+	}
 	w.seal()
 	r.base = slices.Clone(r.meta.vector)
 	r.fly(&flight{writes: []*Write{w}})

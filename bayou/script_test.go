@@ -309,7 +309,7 @@ func (s *script) report(command string, args []string) {
 	}
 	rec := mustDecodeRecord(nil, b)
 	value, shown := rec.show(0)
-	c.say("%s: %s = %q %t, base %v gone %t, %d sums", args[0], args[1], value, shown, rec.base, rec.gone, len(rec.sums))
+	c.say("%s: %s = %q %t, base %v gone %t, %d runs", args[0], args[1], value, shown, rec.base, rec.gone, len(rec.runs))
 }
 
 func (s *script) at(word string) *member { return s.c.member(core.ReplicaID(number(word))) }

@@ -128,7 +128,7 @@ func (r *Replica) forgetExpired(settled Vector) {
 func (r *Replica) forget(key []byte, due func(*record) bool) {
 	one := r.cells.cell(key)
 	if due(&one.rec) {
-		one.rec = record{sums: one.rec.sums}
+		one.rec.forget()
 		one.touched, r.cells.touched = true, true
 	}
 }

@@ -13,9 +13,7 @@ import (
 // Write is what one command changed: the unit that replicas hand each other. Its operations are shown together or not at all.
 type Write struct {
 	Dot
-	// Seen is what its replica held when it accepted the write, if an operation needs to know: that of an addition.
-	Seen Vector
-	Ops  []Op
+	Ops []Op
 	// raw is the encoding, which the log and all messages share.
 	raw []byte
 }
@@ -44,6 +42,8 @@ type Op struct {
 	Flags    uint32         // Set
 	ExpireAt int64          // Set: Unix milliseconds; 0: never
 	Delta    int64          // Add
+	Run      kv.HLC         // Add: the run that it continues, or begins with its own stamp
+	Sums     []Sum          // Set, Delete: how much its writer had seen of what was added
 	Since    kv.HLC         // Lost, Retire
 	Member   core.ReplicaID // Join, Retire
 }
@@ -51,7 +51,7 @@ type Op struct {
 // onData says that the operation changes a key.
 func (o *Op) onData() bool { return o.Kind <= Add }
 
-const writeVersion = 1
+const writeVersion = 2
 
 var errWrite = errors.New("malformed write")
 
@@ -59,7 +59,6 @@ var errWrite = errors.New("malformed write")
 func (w *Write) seal() {
 	b := append(make([]byte, 0, 64), writeVersion)
 	b = appendDot(b, w.Dot)
-	b = w.Seen.AppendTo(b)
 	b = binary.AppendUvarint(b, uint64(len(w.Ops)))
 	for i := range w.Ops {
 		o := &w.Ops[i]
@@ -67,9 +66,11 @@ func (w *Write) seal() {
 		switch o.Kind {
 		case Set:
 			b = binary.AppendVarint(binary.AppendUvarint(b, uint64(o.Flags)), o.ExpireAt)
-			b = wire.AppendBytes(b, o.Value)
+			b = appendSums(wire.AppendBytes(b, o.Value), o.Sums)
+		case Delete:
+			b = appendSums(b, o.Sums)
 		case Add:
-			b = binary.AppendVarint(b, o.Delta)
+			b = binary.BigEndian.AppendUint64(binary.AppendVarint(b, o.Delta), uint64(o.Run))
 		case Lost:
 			b = binary.BigEndian.AppendUint64(b, uint64(o.Since))
 		case Join, Retire:
@@ -83,7 +84,7 @@ func (w *Write) seal() {
 func decodeWrite(b []byte) (*Write, error) {
 	r := reader{wire.Reader{B: b}}
 	version := r.Byte()
-	w := &Write{Dot: r.dot(), Seen: r.vector(), raw: b}
+	w := &Write{Dot: r.dot(), raw: b}
 	if version != writeVersion || w.Stamp == 0 || w.Replica == 0 {
 		return nil, errWrite
 	}
@@ -92,14 +93,16 @@ func decodeWrite(b []byte) (*Write, error) {
 		switch o.Kind {
 		case Set:
 			o.Flags, o.ExpireAt, o.Value = uint32(r.Uint()), r.Int(), r.Bytes()
+			o.Sums = r.sums()
 		case Add:
-			o.Delta = r.Int()
+			o.Delta, o.Run = r.Int(), r.stamp()
 		case Lost:
 			o.Since = r.stamp()
 		case Join, Retire:
 			o.Member, o.Since = r.replica(), r.stamp()
 			r.Bad = r.Bad || o.Member == 0
 		case Delete:
+			o.Sums = r.sums()
 		default:
 			r.Bad = true
 		}
@@ -109,6 +112,22 @@ func decodeWrite(b []byte) (*Write, error) {
 		return nil, errWrite
 	}
 	return w, nil
+}
+
+func appendSums(b []byte, sums []Sum) []byte {
+	b = binary.AppendUvarint(b, uint64(len(sums)))
+	for _, s := range sums {
+		b = binary.AppendVarint(appendDot(b, Dot{s.Run, s.Replica}), s.Total)
+	}
+	return b
+}
+
+func (r *reader) sums() (list []Sum) {
+	for n := r.Count(10); n > 0 && !r.Bad; n-- {
+		d := r.dot()
+		list = append(list, Sum{d.Replica, d.Stamp, r.Int()})
+	}
+	return list
 }
 
 // Size is the length of the encoding in bytes.

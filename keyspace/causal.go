@@ -64,7 +64,7 @@ func reportCausal(r *bayou.Replica, now core.Time) kv.GroupStatus {
 		}
 		c.Peers = append(c.Peers, peer)
 	}
-	return kv.GroupStatus{Role: "replica", Applied: st.Applied, Durable: st.Durable, Commit: st.Applied, Last: st.Durable, Suspect: st.Suspect, Causal: c}
+	return kv.GroupStatus{Role: causalRole(&st), Applied: st.Applied, Durable: st.Durable, Commit: st.Applied, Last: st.Durable, Suspect: st.Suspect, Causal: c}
 }
 
 func vectorText(v bayou.Vector) map[string]string {
@@ -73,4 +73,14 @@ func vectorText(v bayou.Vector) map[string]string {
 		m[fmt.Sprint(e.Replica)] = fmt.Sprintf("%d.%d", e.Stamp.UnixMilli(), uint16(e.Stamp))
 	}
 	return m
+}
+
+func causalRole(st *bayou.Status) string {
+	switch {
+	case st.Joining:
+		return "joining"
+	case st.Leaving:
+		return "leaving"
+	}
+	return "replica"
 }

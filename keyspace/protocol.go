@@ -202,7 +202,7 @@ func (d *Descriptor) GroupConfig(cluster [16]byte, shard int) []byte {
 		return d.Members(shard)
 	}
 	c := bayou.Config{Members: s.Voters(), Binding: d.binding(cluster, shard), Eventual: d.Consistency == kv.Eventual,
-		Epoch: s.Epoch, Last: s.lastReplica()}
+		Epoch: s.Epoch, Last: s.lastReplica(), Settled: len(s.Target) == 0}
 	for _, m := range s.Replicas {
 		if s.Leaves(m.Node) {
 			c.Leaving = append(c.Leaving, m.Replica)

@@ -150,6 +150,9 @@ func (c *causal) applied(w *bayou.Write) {
 		if w.Stamp <= c.shown.Last() {
 			panic(fmt.Sprintf("%v is stamped earlier than its replica's state %v", w, c.shown))
 		}
+		if !slices.Contains(c.Status().Members, c.self) {
+			panic(fmt.Sprintf("%v is accepted by a replica that has not joined", w))
+		}
 		c.past[w.Dot] = written{w.String(), slices.Clone(c.shown)}
 	case !known:
 		panic(fmt.Sprintf("%v comes from nowhere", w))
@@ -164,14 +167,11 @@ func (c *causal) applied(w *bayou.Write) {
 	}
 }
 
-// judgeCausal lets the referee look for cause and effect in each group, which is what a keyspace promises. Where deletions
-// compete with additions they win whatever the stamps, which the referee takes for a step back: those keys are left out.
+// judgeCausal lets the referee look for cause and effect in each group, which is what a keyspace promises.
 func judgeCausal(h referee.History, final referee.Final) (verdicts []referee.Verdict) {
 	groups := map[uint64]referee.History{}
 	for _, o := range h {
-		if o.Key[0] != 'd' {
-			groups[o.Group] = append(groups[o.Group], o)
-		}
+		groups[o.Group] = append(groups[o.Group], o)
 	}
 	for _, g := range slices.Sorted(maps.Keys(groups)) {
 		for _, v := range referee.CheckAll(&referee.Run{Consistency: string(kv.Causal), History: groups[g], Final: final}) {
@@ -195,7 +195,6 @@ func judgeCounters(h referee.History, final referee.Final) referee.Verdict {
 }
 
 // judgeSessions: no client sees less of a key than it has seen or written before, nor does what it writes come before that.
-// A deletion wins over the additions that it competes with, so keys of both may show an older stamp.
 func judgeSessions(h referee.History) referee.Verdict {
 	v := referee.Verdict{Check: "sessions", Decision: referee.Holds}
 	type place struct {
@@ -227,7 +226,7 @@ func judgeSessions(h referee.History) referee.Verdict {
 			return v
 		}
 		k := [2]string{fmt.Sprint(o.Client), o.Key}
-		if before, ok := key[k]; ok && !o.Kind.Writes() && o.Key[0] != 'd' && o.Version < before.Version {
+		if before, ok := key[k]; ok && !o.Kind.Writes() && o.Version < before.Version {
 			v.Decision, v.Key, v.Proof = referee.Broken, o.Key, []referee.Op{before, o}
 			v.Why = fmt.Sprintf("#%d saw an older state than #%d", o.ID, before.ID)
 			return v

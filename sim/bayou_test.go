@@ -64,11 +64,11 @@ var bayouMutations = map[bayou.Mutation]struct {
 	bayou.IgnoreLost: {[]Kind{Invariant}, directedBayou(true, func(f *Faults) {
 		f.Damage, f.Cut, f.Partition = 600*Millisecond, 300*Millisecond, 300*Millisecond
 	})},
-	bayou.CountConcurrent: {[]Kind{Liveness}, anyBayou},
-	bayou.DropEntry:       {[]Kind{Invariant}, movingBayou(false, func(f *Faults) { f.Cut = 300 * Millisecond })},
-	bayou.RetireEarly:     {[]Kind{Invariant, Liveness, Durability}, movingBayou(false, func(f *Faults) { f.Cut = 300 * Millisecond })},
-	bayou.ServeUnjoined:   {[]Kind{Invariant, Liveness, Durability}, movingBayou(false, func(f *Faults) { f.Cut = 300 * Millisecond })},
-	bayou.IgnoreFormer:    {[]Kind{Invariant}, movingBayou(true, func(f *Faults) { f.Wipe, f.Cut = 500*Millisecond, 300*Millisecond })},
+	bayou.LoseAdditions: {[]Kind{Liveness, Linearizability}, anyBayou},
+	bayou.DropEntry:     {[]Kind{Invariant}, movingBayou(false, func(f *Faults) { f.Cut = 300 * Millisecond })},
+	bayou.RetireEarly:   {[]Kind{Invariant, Liveness, Durability}, movingBayou(false, func(f *Faults) { f.Cut = 300 * Millisecond })},
+	bayou.ServeUnjoined: {[]Kind{Invariant}, movingBayou(false, func(f *Faults) { f.Cut = 300 * Millisecond })},
+	bayou.IgnoreFormer:  {[]Kind{Invariant}, movingBayou(true, func(f *Faults) { f.Wipe, f.Cut = 500*Millisecond, 300*Millisecond })},
 }
 
 // TestBayouMutations plants each bug that package bayou knows; a checker that lets one pass is broken.

@@ -19,12 +19,18 @@ type word struct {
 	leaving []core.ReplicaID
 	// moving says that a change is under way.
 	moving bool
+	// config is what a replica is told.
+	config []byte
 }
 
 // roster is the part of a catalog that speaks of one group: all its words, and which of them each node has heard last.
 type roster struct {
 	words []*word
 	told  []int // by node
+	// atOnce says that all nodes which run hear of a word at once, and the others when they start.
+	atOnce bool
+	// over makes the word that says that a change is over.
+	over func() *word
 }
 
 func (r *roster) latest() *word { return r.words[len(r.words)-1] }
@@ -52,12 +58,21 @@ func (w *word) stays() (list []core.NodeID) {
 	return list
 }
 
-func (w *word) config() bayou.Config {
-	return bayou.Config{Binding: rosterBinding, Epoch: w.epoch, Last: w.last, Members: slices.Sorted(maps.Keys(w.where)), Leaving: w.leaving}
+func (w *word) encode() []byte {
+	c := bayou.Config{Binding: 77, Epoch: w.epoch, Last: w.last, Members: slices.Sorted(maps.Keys(w.where)), Leaving: w.leaving, Settled: !w.moving}
+	return c.AppendTo(nil)
 }
 
-// rosterBinding is that of all groups here.
-const rosterBinding = 77
+// ended is the word that says that the change is over.
+func (w *word) ended() *word {
+	next := w.next()
+	for _, id := range next.leaving {
+		delete(next.where, id)
+	}
+	next.leaving, next.moving = nil, false
+	next.config = next.encode()
+	return next
+}
 
 // seat is what a node knows of a group: its replica there, where the replicas live, and whom to ask who has none.
 func (g *group) seat(n *node) (self core.ReplicaID, nodes map[core.ReplicaID]core.NodeID, homes []core.NodeID) {
@@ -83,8 +98,8 @@ func (w *world) found(g *group) {
 		first.where[first.last] = core.NodeID(i + 1)
 	}
 	g.roster = &roster{words: []*word{first}, told: make([]int, w.options.Nodes)}
-	config := first.config()
-	g.config = config.AppendTo(nil)
+	g.roster.over = func() *word { return g.roster.latest().ended() }
+	g.config = first.encode()
 	w.after(watchEvery, func() { w.watch(g) })
 }
 
@@ -99,12 +114,7 @@ func (w *world) watch(g *group) {
 			continue
 		}
 		if b := causalReplica(n.host.Replica(g.id)); b != nil && b.Moved(latest.epoch) {
-			next := latest.next()
-			for _, id := range next.leaving {
-				delete(next.where, id)
-			}
-			next.leaving, next.moving = nil, false
-			w.say(g, next)
+			w.say(g, g.roster.over())
 			break
 		}
 	}
@@ -130,7 +140,12 @@ func (w *world) say(g *group, next *word) {
 	w.trace.line("g%d: epoch %d: members %v, leaving %d", g.id, next.epoch, next.where, next.leaving)
 	g.roster.words = append(g.roster.words, next)
 	for _, n := range w.nodes {
-		n.learnLater(g)
+		if g.roster.atOnce && n.up {
+			n.learn(n.now(), g)
+			n.schedulePass()
+		} else {
+			n.learnLater(g)
+		}
 	}
 }
 
@@ -167,8 +182,7 @@ func (n *node) learn(now host.Now, g *group) {
 
 func (n *node) configure(now host.Now, g *group) {
 	if w := g.roster.words[g.roster.told[n.index]]; w.epoch > 0 {
-		config := w.config()
-		n.host.Event(now, g.id, core.Configured{Config: config.AppendTo(nil)})
+		n.host.Event(now, g.id, core.Configured{Config: w.config})
 	}
 }
 
@@ -184,7 +198,9 @@ func (n *node) erase(g *group) {
 // would bring back a replica that was dropped here; and what the disk still holds of one that was goes.
 func (n *node) reopen(g *group, r *store.Recovered) {
 	told := &g.roster.told[n.index]
-	if *told > 0 && g.roster.words[*told-1].on(n.id) == g.roster.words[*told].on(n.id) && n.rng.IntN(3) == 0 {
+	if g.roster.atOnce {
+		*told = len(g.roster.words) - 1
+	} else if *told > 0 && g.roster.words[*told-1].on(n.id) == g.roster.words[*told].on(n.id) && n.rng.IntN(3) == 0 {
 		*told--
 	}
 	self, _, _ := g.seat(n)
@@ -192,7 +208,9 @@ func (n *node) reopen(g *group, r *store.Recovered) {
 		delete(r.Groups, g.id)
 		n.erase(g)
 	}
-	n.learnLater(g)
+	if !g.roster.atOnce {
+		n.learnLater(g)
+	}
 }
 
 // reseat begins a change of a group's members: one may come, one may leave.
@@ -216,6 +234,7 @@ func (s *strikes) reseat(g *group) {
 		members := slices.Sorted(maps.Keys(latest.where))
 		next.leaving = []core.ReplicaID{members[s.rng.IntN(len(members))]}
 	}
+	next.config = next.encode()
 	s.w.say(g, next)
 }
 
@@ -241,6 +260,7 @@ func (s *strikes) lose(n *node) {
 		if id := next.on(n.id); id != 0 {
 			delete(next.where, id)
 			next.leaving = slices.DeleteFunc(next.leaving, func(o core.ReplicaID) bool { return o == id })
+			next.config = next.encode()
 			s.w.say(g, next)
 		}
 		g.roster.told[n.index] = len(g.roster.words) - 1
