@@ -221,7 +221,8 @@ func (r *Replica) accept() {
 
 // foresee is the state as it will be when all that is in the log is applied.
 func (r *Replica) foresee() *cells {
-	judged := &cells{mutation: r.options.Mutation}
+	judged := &r.judged
+	judged.mutation = r.options.Mutation
 	judged.begin(r.in.View)
 	for _, f := range r.flight {
 		for _, w := range f.writes {

@@ -1,6 +1,7 @@
 package bayou
 
 import (
+	"bytes"
 	"encoding/binary"
 	"strconv"
 
@@ -13,7 +14,11 @@ import (
 func (r *Replica) fly(f *flight) {
 	if len(f.writes) > 0 {
 		r.pos++
-		var body []byte
+		size := 0
+		for _, w := range f.writes {
+			size += len(w.raw) + binary.MaxVarintLen32
+		}
+		body := make([]byte, 0, size)
 		for _, w := range f.writes {
 			body = wire.AppendBytes(body, w.raw)
 			r.held.Raise(w.Replica, w.Stamp)
@@ -116,7 +121,11 @@ func (r *Replica) applyOp(w *Write, o *Op) {
 
 // enter puts a write into the write log and into the vector.
 func (r *Replica) enter(w *Write) {
-	r.cells.put(dotKey(logKind, w.Dot, nil), w.raw)
+	key := dotKey(logKind, w.Dot, nil)
+	if bytes.Compare(key, r.chores.logFrom) < 0 {
+		r.chores.logFrom = key
+	}
+	r.cells.put(key, w.raw)
 	r.meta.vector.Raise(w.Replica, w.Stamp)
 	r.held.Raise(w.Replica, w.Stamp)
 	r.last = max(r.last, w.Stamp)

@@ -90,6 +90,8 @@ type Replica struct {
 	// flight are the records that are not applied yet, in order.
 	flight []*flight
 	cells  cells
+	// judged are the records as they will be when all that is in the log is applied.
+	judged cells
 
 	// queue are commands that wait for the next Flush; behind wait until the replica has caught up with their sessions.
 	queue  []*request
@@ -254,7 +256,9 @@ func (r *Replica) tick() {
 	}
 	if r.in.Now >= r.nextChore {
 		r.nextChore = r.in.Now + r.options.Interval
-		r.doChores()
+		if r.doChores(); r.chores.behind {
+			r.nextChore = r.in.Now + r.options.Interval/16
+		}
 	}
 }
 

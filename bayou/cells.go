@@ -29,7 +29,8 @@ type cell struct {
 }
 
 func (c *cells) begin(view core.View) {
-	c.view, c.changes, c.touched = view, nil, false
+	clear(c.changes) // the host has taken them over
+	c.view, c.changes, c.touched = view, c.changes[:0], false
 	clear(c.order)
 	c.order = c.order[:0]
 	if len(c.byKey) > 0 {
@@ -60,6 +61,10 @@ func (c *cells) at(key []byte) *record { return &c.cell(key).rec }
 
 func (c *cells) put(key, value []byte) {
 	c.changes = append(c.changes, core.Change{Kind: core.Put, Key: key, Value: value})
+}
+
+func (c *cells) deleteRange(from, to []byte) {
+	c.changes = append(c.changes, core.Change{Kind: core.DeleteRange, Key: from, End: to})
 }
 
 func (c *cells) delete(key []byte) {
@@ -128,7 +133,7 @@ func (c *cells) finish() []core.Change {
 			continue
 		}
 		if !one.rec.empty() {
-			c.put(dataKey(one.key), one.rec.appendTo(nil))
+			c.put(dataKey(one.key), one.rec.appendTo(make([]byte, 0, one.rec.sizeMax())))
 		} else if one.present {
 			c.delete(dataKey(one.key))
 		}

@@ -41,6 +41,8 @@ func (s *memoryState) apply(changes []core.Change) {
 			s.pairs[string(c.Key)] = bytes.Clone(c.Value)
 		case core.Delete:
 			delete(s.pairs, string(c.Key))
+		case core.DeleteRange:
+			maps.DeleteFunc(s.pairs, func(k string, _ []byte) bool { return k >= string(c.Key) && k < string(c.End) })
 		case core.Stage:
 			if string(c.Key) <= last {
 				panic(fmt.Sprintf("staged %q after %q", c.Key, last))

@@ -87,7 +87,7 @@ func (m *meta) brief(v Vector) Vector { return m.briefFor(v, v) }
 // briefFor is a vector as it travels to a peer that is known to hold so much: without those of whom it knows that they have retired.
 func (m *meta) briefFor(v, known Vector) Vector {
 	if len(m.formers) == 0 {
-		return slices.Clone(v)
+		return slices.Clone(v) // whoever keeps it must not see it grow
 	}
 	short := make(Vector, 0, len(v))
 	for _, e := range v {

@@ -95,6 +95,9 @@ const (
 	recordBits
 )
 
+// sizeMax bounds the encoding in bytes.
+func (r *record) sizeMax() int { return 64 + len(r.value) + 50*len(r.runs) }
+
 var errRecord = errors.New("malformed record")
 
 func (r *record) appendTo(b []byte) []byte {

@@ -57,7 +57,12 @@ var errWrite = errors.New("malformed write")
 
 // seal encodes the write.
 func (w *Write) seal() {
-	b := append(make([]byte, 0, 64), writeVersion)
+	size := 32
+	for i := range w.Ops {
+		o := &w.Ops[i]
+		size += len(o.Key) + len(o.Value) + 32 + 24*len(o.Sums)
+	}
+	b := append(make([]byte, 0, size), writeVersion)
 	b = appendDot(b, w.Dot)
 	b = binary.AppendUvarint(b, uint64(len(w.Ops)))
 	for i := range w.Ops {
