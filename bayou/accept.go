@@ -224,11 +224,13 @@ func (r *Replica) foresee() *cells {
 	judged := &r.judged
 	judged.mutation = r.options.Mutation
 	judged.begin(r.in.View)
+	r.adds = r.meta.added
 	for _, f := range r.flight {
 		for _, w := range f.writes {
 			for i := range w.Ops {
-				if !f.done && w.Ops[i].onData() {
-					judged.applyOp(w, &w.Ops[i], false)
+				if o := &w.Ops[i]; !f.done && o.onData() {
+					judged.later(w, o)
+					r.adds = r.adds || o.Kind == Add
 				}
 			}
 		}
@@ -259,7 +261,8 @@ func (r *Replica) stampCommand(q *request, judged *cells) call {
 			continue
 		}
 		w.Ops = append(w.Ops, op)
-		judged.applyOp(w, &op, false)
+		judged.later(w, &w.Ops[len(w.Ops)-1])
+		r.adds = r.adds || op.Kind == Add
 	}
 	if len(w.Ops) == 0 {
 		return c
@@ -283,7 +286,10 @@ func (r *Replica) judgeOp(o *kv.Op, judged *cells, w *Write) (op Op, code kv.Cod
 	now := r.in.Stamp
 	switch o.Kind {
 	case kv.OpSet:
-		op = Op{Kind: Set, Key: o.Key, Value: o.Value, Flags: o.Flags, Sums: judged.at(o.Key).sums()}
+		op = Op{Kind: Set, Key: o.Key, Value: o.Value, Flags: o.Flags}
+		if r.adds {
+			op.Sums = judged.at(o.Key).sums()
+		}
 		switch o.Expiry {
 		case kv.ExpireAt:
 			op.ExpireAt = max(o.Expire, 1)

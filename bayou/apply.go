@@ -114,7 +114,15 @@ func (r *Replica) applyOp(w *Write, o *Op) {
 			r.meta.vector, r.held, r.meta.formers = r.meta.vector.without(o.Member), r.held.without(o.Member), nil
 		}
 		r.met = false
+	case Set:
+		// In a tie the replica decides, and a planted bug may decide otherwise.
+		if !r.meta.added && w.Stamp > r.meta.vector.Last() && r.options.Mutation == NoMutation {
+			r.cells.replace(w, o)
+			return
+		}
+		r.cells.applyOp(w, o, true)
 	default:
+		r.meta.added = r.meta.added || o.Kind == Add
 		r.cells.applyOp(w, o, true)
 	}
 }

@@ -92,6 +92,8 @@ type Replica struct {
 	cells  cells
 	// judged are the records as they will be when all that is in the log is applied.
 	judged cells
+	// adds says that additions were ever made, or are on their way: where there are none, a set need not look what it takes away.
+	adds bool
 
 	// queue are commands that wait for the next Flush; behind wait until the replica has caught up with their sessions.
 	queue  []*request

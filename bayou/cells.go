@@ -19,6 +19,16 @@ type cells struct {
 	mutation Mutation
 	// settled is what every write that is still to come follows.
 	settled func() Vector
+	// pending are operations that will have taken effect when a record is looked at, in their order, the first indexed of them by
+	// key: most commands look at nothing.
+	pending []pendingOp
+	indexed int
+	byAhead map[string][]pendingOp
+}
+
+type pendingOp struct {
+	write *Write
+	op    *Op
 }
 
 type cell struct {
@@ -36,6 +46,47 @@ func (c *cells) begin(view core.View) {
 	if len(c.byKey) > 0 {
 		clear(c.byKey)
 	}
+	clear(c.pending)
+	c.pending, c.indexed = c.pending[:0], 0
+	if len(c.byAhead) > 0 {
+		clear(c.byAhead)
+	}
+}
+
+// later lets an operation take effect for whoever looks at its record from now on.
+func (c *cells) later(w *Write, o *Op) {
+	if one, ok := c.byKey[string(o.Key)]; ok {
+		c.change(&one.rec, w, o)
+		return
+	}
+	c.pending = append(c.pending, pendingOp{w, o})
+}
+
+// ahead are the pending operations on a key.
+func (c *cells) ahead(key []byte) []pendingOp {
+	if c.byAhead == nil {
+		c.byAhead = map[string][]pendingOp{}
+	}
+	for _, p := range c.pending[c.indexed:] {
+		c.byAhead[string(p.op.Key)] = append(c.byAhead[string(p.op.Key)], p)
+	}
+	c.indexed = len(c.pending)
+	return c.byAhead[string(key)]
+}
+
+// replace lets a set take effect that is newer than all that was ever applied, where nothing was ever added: what it replaces need
+// not be read.
+func (c *cells) replace(w *Write, o *Op) {
+	one, ok := c.byKey[string(o.Key)]
+	if !ok {
+		one = c.enter(o.Key)
+		one.present = true // perhaps
+	}
+	one.rec = record{base: w.Dot, expireAt: o.ExpireAt, flags: o.Flags, value: o.Value}
+	one.touched, c.touched = true, true
+	if o.ExpireAt != 0 {
+		c.put(expiryKey(o.ExpireAt, o.Key), nil)
+	}
 }
 
 func (c *cells) changed() bool { return c.touched || len(c.changes) > 0 }
@@ -44,13 +95,23 @@ func (c *cells) cell(key []byte) *cell {
 	if one, ok := c.byKey[string(key)]; ok {
 		return one
 	}
+	one := c.enter(key)
+	if b, ok := c.view.Get(dataKey(key)); ok {
+		one.rec, one.present = mustDecodeRecord(key, b), true
+	}
+	if len(c.pending) > 0 {
+		for _, p := range c.ahead(key) {
+			c.change(&one.rec, p.write, p.op)
+		}
+	}
+	return one
+}
+
+func (c *cells) enter(key []byte) *cell {
 	if c.byKey == nil {
 		c.byKey = map[string]*cell{}
 	}
 	one := &cell{key: key}
-	if b, ok := c.view.Get(dataKey(key)); ok {
-		one.rec, one.present = mustDecodeRecord(key, b), true
-	}
 	c.byKey[string(key)] = one
 	c.order = append(c.order, one)
 	return one

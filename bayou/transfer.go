@@ -209,6 +209,7 @@ func (r *Replica) stageMeta() {
 			m.gaps = append(slices.Clone(m.gaps), g)
 		}
 	}
+	m.added = m.added || t.added
 	for _, o := range t.members {
 		m.join(o)
 	}

@@ -210,8 +210,10 @@ type meta struct {
 	vector, dropped Vector
 	gaps            []gap
 	// members are those who joined and have not retired, by id; formers those who have, in the order in which they did.
-	members  []membership
-	formers  []former
+	members []membership
+	formers []former
+	// added says that there may be runs somewhere in the state.
+	added    bool
 	logCount uint64
 	logBytes uint64
 }
@@ -226,7 +228,7 @@ func (m *meta) appendTo(b []byte) []byte {
 		b = appendDot(b, Dot{g.after, g.replica})
 		b = binary.BigEndian.AppendUint64(b, uint64(g.before))
 	}
-	b = m.appendMembers(b)
+	b = wire.AppendBool(m.appendMembers(b), m.added)
 	b = m.dropped.AppendTo(b)
 	b = binary.AppendUvarint(b, m.logCount)
 	return binary.AppendUvarint(b, m.logBytes)
@@ -250,6 +252,7 @@ func parseMeta(b []byte) (m meta, ok bool) {
 		m.gaps = append(m.gaps, gap{d.Replica, d.Stamp, r.stamp()})
 	}
 	r.members(&m)
+	m.added = r.Bool()
 	m.dropped, m.logCount, m.logBytes = r.vector(), r.Uint(), r.Uint()
 	return m, !r.Bad && len(r.B) == 0 && version == metaVersion
 }
