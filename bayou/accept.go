@@ -194,6 +194,9 @@ func (r *Replica) accept() {
 		r.out.Again = true
 		return
 	}
+	if r.gathers() {
+		return
+	}
 	r.base = slices.Clone(r.held)
 	judged := r.foresee()
 	f := &flight{}
@@ -217,6 +220,18 @@ func (r *Replica) accept() {
 	}
 	r.queue = append(r.queue[:0], r.queue[n:]...)
 	r.launch(f)
+}
+
+// gather is how long a record waits for company, and only while fewer commands are there than half of those that were just
+// answered: their clients are about to ask again, and a record for each of the first few would keep the disk busy.
+const gather = millisecond
+
+// gathers tells whether the next record waits for more commands, and until when.
+func (r *Replica) gathers() bool {
+	if r.gatherUntil = r.answeredAt + gather; 2*len(r.queue) >= r.answered || r.in.Now >= r.gatherUntil {
+		r.gatherUntil = 0
+	}
+	return r.gatherUntil != 0
 }
 
 // foresee is the state as it will be when all that is in the log is applied.

@@ -89,6 +89,9 @@ func (r *Replica) applyFlight(f *flight) {
 	for i := range f.calls {
 		r.applyCall(&f.calls[i])
 	}
+	if f.local() {
+		r.answered, r.answeredAt = len(f.calls), r.in.Now
+	}
 	r.applied = f.pos
 	r.metaChanged = r.metaChanged || len(f.writes) > 0
 }

@@ -102,6 +102,9 @@ type Replica struct {
 	accepting bool
 	base      Vector
 	fresh     []*Write // applied in this Step, to be offered
+	// answered is how many commands the latest record answered, and when; until gatherUntil the next waits for company (0: it does not).
+	answered                int
+	answeredAt, gatherUntil core.Time
 	// early are offers whose base is not there yet.
 	early    []earlyWrites
 	transfer transfer
@@ -247,10 +250,16 @@ func (r *Replica) Deadline() (core.Time, bool) {
 	for _, q := range r.behind {
 		at = min(at, q.until)
 	}
+	if r.gatherUntil != 0 {
+		at = min(at, r.gatherUntil)
+	}
 	return at, true
 }
 
 func (r *Replica) tick() {
+	if r.in.Now >= r.gatherUntil {
+		r.gatherUntil = 0
+	}
 	for _, p := range r.peers {
 		if p.up && !p.gone && r.in.Now >= p.nextPull {
 			r.pull(p)
