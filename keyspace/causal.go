@@ -20,7 +20,7 @@ func (d *Descriptor) explainCausal(replicas int) []string {
 	}
 	lines = append(lines,
 		"Of several writes to a key the one with the newest stamp wins, everywhere alike; the others are gone, and nobody is told.",
-		"Additions of all replicas are summed up; a set or a deletion that competes with additions wins over them.",
+		"Additions of all replicas are summed up; a set or a deletion that competes with additions takes away those that are older, unless their replica went on adding.",
 		"The operations of one command are shown together on every replica. Conditions, append, rename and the like are refused: they would need all replicas.",
 		"Keys end by the clock of the node that reads them, so two nodes may differ for as long as their clocks do.",
 		judged("A write is acknowledged when 1 replica has it on disk, synced; the others have it milliseconds later if they can be reached.", "durability"))
