@@ -1,6 +1,7 @@
 package bayou
 
 import (
+	"cmp"
 	"math"
 	"slices"
 
@@ -35,6 +36,8 @@ type flight struct {
 	reads  []*request
 	// done says that the writes are applied and only the reads are left.
 	done bool
+	// own says that the write is one of this replica, of which no client asked for.
+	own bool
 	// copied is a vector that is taken over with the writes: the bug that CopyVector plants.
 	copied Vector
 }
@@ -76,6 +79,10 @@ func (r *Replica) open(q *request, encoded []byte) (res kv.Result, ok bool) {
 	}
 	q.late = !q.read && q.command.ReadOnly() || barrier(&q.command)
 	switch {
+	case !r.joined():
+		return kv.Result{Code: kv.Unavailable, Detail: "this replica is joining the group and does not hold all of it yet; use another one"}, false
+	case r.leaving() && !q.read:
+		return kv.Result{Code: kv.Unavailable, Detail: "this replica is leaving the group; use another one"}, false
 	case r.suspect:
 		return kv.Result{Code: kv.Unavailable, Detail: "this replica's disk has lost something, and it asks its peers what it held; use another one"}, false
 	case !q.read && !q.late && r.in.Unfit:
@@ -149,9 +156,15 @@ func (r *Replica) answer(q *request) kv.Result {
 // judge is meta.judge, and one thing more: nobody can have seen a write of this replica that it has not made.
 func (r *Replica) judge(read, written Vector) (behind bool, err error) {
 	own := max(read.At(r.self), written.At(r.self))
-	if r.options.Mutation == IgnoreLost {
-		m := r.meta
+	switch m := r.meta; r.options.Mutation {
+	case IgnoreLost:
 		m.gaps = nil
+		return m.judge(read, written)
+	case IgnoreFormer:
+		m.formers = slices.Clone(m.formers)
+		for i := range m.formers {
+			m.formers[i].last = math.MaxUint64
+		}
 		return m.judge(read, written)
 	}
 	if own > r.held.At(r.self) {
@@ -163,7 +176,7 @@ func (r *Replica) judge(read, written Vector) (behind bool, err error) {
 // pullAll asks all peers for what they have; false: there is none to ask.
 func (r *Replica) pullAll() (any bool) {
 	for _, p := range r.peers {
-		if p.up {
+		if p.up && !p.gone {
 			any = true
 			r.pullSoon(p)
 		}
@@ -174,11 +187,14 @@ func (r *Replica) pullAll() (any bool) {
 // accept stamps what waits and writes it to the log, all for one sync. The next round waits until this one is applied: so
 // every command is judged by a state that holds all that was accepted before it.
 func (r *Replica) accept() {
-	if r.accepting || r.suspect || r.transfer.running() || len(r.queue) == 0 {
+	if r.accepting || r.suspect || r.transfer.running() || r.leaving() || len(r.queue) == 0 {
 		return
 	}
 	if len(r.out.State) > 0 || r.cells.changed() {
 		r.out.Again = true
+		return
+	}
+	if r.gathers() {
 		return
 	}
 	r.base = slices.Clone(r.held)
@@ -206,15 +222,30 @@ func (r *Replica) accept() {
 	r.launch(f)
 }
 
+// gather is how long a record waits for company, and only while fewer commands are there than half of those that were just
+// answered: their clients are about to ask again, and a record for each of the first few would keep the disk busy.
+const gather = millisecond
+
+// gathers tells whether the next record waits for more commands, and until when.
+func (r *Replica) gathers() bool {
+	if r.gatherUntil = r.answeredAt + gather; 2*len(r.queue) >= r.answered || r.in.Now >= r.gatherUntil {
+		r.gatherUntil = 0
+	}
+	return r.gatherUntil != 0
+}
+
 // foresee is the state as it will be when all that is in the log is applied.
 func (r *Replica) foresee() *cells {
-	judged := &cells{mutation: r.options.Mutation}
+	judged := &r.judged
+	judged.mutation = r.options.Mutation
 	judged.begin(r.in.View)
+	r.adds = r.meta.added
 	for _, f := range r.flight {
 		for _, w := range f.writes {
 			for i := range w.Ops {
-				if !f.done && w.Ops[i].Kind != Lost {
-					judged.applyOp(w, &w.Ops[i], false)
+				if o := &w.Ops[i]; !f.done && o.onData() {
+					judged.later(w, o)
+					r.adds = r.adds || o.Kind == Add
 				}
 			}
 		}
@@ -244,11 +275,9 @@ func (r *Replica) stampCommand(q *request, judged *cells) call {
 		if c.results[i].Code = code; code != kv.OK || op.Kind == 0 {
 			continue
 		}
-		if op.Kind == Add && w.Seen == nil {
-			w.Seen = r.seen()
-		}
 		w.Ops = append(w.Ops, op)
-		judged.applyOp(w, &op, false)
+		judged.later(w, &w.Ops[len(w.Ops)-1])
+		r.adds = r.adds || op.Kind == Add
 	}
 	if len(w.Ops) == 0 {
 		return c
@@ -257,13 +286,6 @@ func (r *Replica) stampCommand(q *request, judged *cells) call {
 	w.seal()
 	c.write = w
 	return c
-}
-
-// seen is all that the replica has accepted or applied.
-func (r *Replica) seen() Vector {
-	v := slices.Clone(r.base)
-	v.Raise(r.self, r.last)
-	return v
 }
 
 // nextStamp is later than all that this replica has seen, of which every session that it serves has seen no more (rule B1).
@@ -283,6 +305,9 @@ func (r *Replica) judgeOp(o *kv.Op, judged *cells, w *Write) (op Op, code kv.Cod
 	switch o.Kind {
 	case kv.OpSet:
 		op = Op{Kind: Set, Key: o.Key, Value: o.Value, Flags: o.Flags}
+		if r.adds {
+			op.Sums = judged.at(o.Key).sums()
+		}
 		switch o.Expiry {
 		case kv.ExpireAt:
 			op.ExpireAt = max(o.Expire, 1)
@@ -291,34 +316,35 @@ func (r *Replica) judgeOp(o *kv.Op, judged *cells, w *Write) (op Op, code kv.Cod
 		}
 		return op, kv.OK
 	case kv.OpDelete:
-		if _, ok := judged.at(o.Key).show(now); !ok {
+		rec := judged.at(o.Key)
+		if _, ok := rec.show(now); !ok {
 			return op, kv.NotFound
 		}
-		return Op{Kind: Delete, Key: o.Key}, kv.OK
+		return Op{Kind: Delete, Key: o.Key, Sums: rec.sums()}, kv.OK
 	case kv.OpIncr:
-		code = judgeAdd(judged.at(o.Key), now, o.Delta)
-		return Op{Kind: Add, Key: o.Key, Delta: o.Delta}, code
+		return r.judgeAdd(judged.at(o.Key), w, o.Key, o.Delta)
 	case kv.OpCounter:
 		rec := judged.at(o.Key)
 		if _, ok := rec.show(now); !ok {
 			return op, kv.NotFound
 		}
-		return Op{Kind: Add, Key: o.Key, Delta: int64(o.Magnitude)}, judgeAdd(rec, now, int64(o.Magnitude))
+		return r.judgeAdd(rec, w, o.Key, int64(o.Magnitude))
 	}
 	return op, kv.OK
 }
 
 // judgeAdd says whether an addition can be made to a record as it is seen here.
-func judgeAdd(rec *record, now kv.HLC, delta int64) kv.Code {
-	if rec.live(now) && rec.expireAt != 0 {
-		return kv.Unsupported
+func (r *Replica) judgeAdd(rec *record, w *Write, key []byte, delta int64) (op Op, code kv.Code) {
+	now := r.in.Stamp
+	if rec.live(now) && rec.ends() != 0 {
+		return op, kv.Unsupported
 	}
 	n, ok := rec.number(now)
 	switch {
 	case !ok:
-		return kv.NotInteger
+		return op, kv.NotInteger
 	case delta > 0 && n > math.MaxInt64-delta, delta < 0 && n < math.MinInt64-delta:
-		return kv.Overflow
+		return op, kv.Overflow
 	}
-	return kv.OK
+	return Op{Kind: Add, Key: key, Delta: delta, Run: cmp.Or(rec.runOf(r.self), w.Stamp)}, kv.OK
 }

@@ -1,6 +1,7 @@
 package bayou
 
 import (
+	"bytes"
 	"encoding/binary"
 	"strconv"
 
@@ -13,7 +14,11 @@ import (
 func (r *Replica) fly(f *flight) {
 	if len(f.writes) > 0 {
 		r.pos++
-		var body []byte
+		size := 0
+		for _, w := range f.writes {
+			size += len(w.raw) + binary.MaxVarintLen32
+		}
+		body := make([]byte, 0, size)
 		for _, w := range f.writes {
 			body = wire.AppendBytes(body, w.raw)
 			r.held.Raise(w.Replica, w.Stamp)
@@ -47,6 +52,10 @@ func (r *Replica) apply() {
 		}
 		r.flight = r.flight[1:]
 	}
+	if !r.met {
+		r.met = true
+		r.meet()
+	}
 	if r.accepting && !r.localInFlight() {
 		r.accepting = false
 		r.out.Again = r.out.Again || len(r.queue) > 0
@@ -63,12 +72,15 @@ func (r *Replica) localInFlight() bool {
 }
 
 // local reports whether the flight is of clients here.
-func (f *flight) local() bool { return len(f.calls)+len(f.reads) > 0 }
+func (f *flight) local() bool { return f.own || len(f.calls)+len(f.reads) > 0 }
 
 func (r *Replica) applyFlight(f *flight) {
-	if !f.local() {
+	if len(f.calls)+len(f.reads) == 0 {
 		for _, w := range f.writes {
 			r.applyWrite(w)
+			if f.own {
+				r.fresh = append(r.fresh, w)
+			}
 		}
 		if f.copied != nil {
 			r.meta.vector.Merge(f.copied)
@@ -76,6 +88,9 @@ func (r *Replica) applyFlight(f *flight) {
 	}
 	for i := range f.calls {
 		r.applyCall(&f.calls[i])
+	}
+	if f.local() {
+		r.answered, r.answeredAt = len(f.calls), r.in.Now
 	}
 	r.applied = f.pos
 	r.metaChanged = r.metaChanged || len(f.writes) > 0
@@ -90,16 +105,38 @@ func (r *Replica) applyWrite(w *Write) {
 }
 
 func (r *Replica) applyOp(w *Write, o *Op) {
-	if o.Kind == Lost {
+	switch o.Kind {
+	case Lost:
 		r.meta.gaps = append(r.meta.gaps, gap{w.Replica, o.Since, w.Stamp})
-		return
+	case Join:
+		r.meta.join(membership{o.Member, w.Dot})
+		r.met = false
+	case Retire:
+		r.meta.retire(former{o.Member, o.Since, []Dot{w.Dot}})
+		if r.options.Mutation == DropEntry {
+			r.meta.vector, r.held, r.meta.formers = r.meta.vector.without(o.Member), r.held.without(o.Member), nil
+		}
+		r.met = false
+	case Set:
+		// In a tie the replica decides, and a planted bug may decide otherwise.
+		if !r.meta.added && w.Stamp > r.meta.vector.Last() && r.options.Mutation == NoMutation {
+			r.cells.replace(w, o)
+			return
+		}
+		r.cells.applyOp(w, o, true)
+	default:
+		r.meta.added = r.meta.added || o.Kind == Add
+		r.cells.applyOp(w, o, true)
 	}
-	r.cells.applyOp(w, o, true)
 }
 
 // enter puts a write into the write log and into the vector.
 func (r *Replica) enter(w *Write) {
-	r.cells.put(dotKey(logKind, w.Dot, nil), w.raw)
+	key := dotKey(logKind, w.Dot, nil)
+	if bytes.Compare(key, r.chores.logFrom) < 0 {
+		r.chores.logFrom = key
+	}
+	r.cells.put(key, w.raw)
 	r.meta.vector.Raise(w.Replica, w.Stamp)
 	r.held.Raise(w.Replica, w.Stamp)
 	r.last = max(r.last, w.Stamp)
@@ -136,7 +173,7 @@ func (r *Replica) applyCall(c *call) {
 		seen.Written = Vector{{r.self, c.write.Stamp}}
 	}
 	if !pure {
-		seen.Read = r.meta.vector
+		seen.Read = r.meta.brief(r.meta.vector)
 	}
 	res := kv.Result{Items: c.results}
 	if len(c.results) == 1 {

@@ -68,6 +68,13 @@ type Replica struct {
 	options Options
 	config  Config
 	peers   []*peer // by id
+	// up are the replicas to which there are connections, peers or not.
+	up []core.ReplicaID
+	// told is the epoch of the configuration that is durable here, configPos the end of the log when it came; obeyed is the
+	// epoch of which this replica has told that it goes by it.
+	told, obeyed, configPos uint64
+	// sealed: this replica leaves and gives no stamps any more; whatever the catalog says later, that remains.
+	sealed bool
 	// life numbers this run of the replica.
 	life uint64
 	// suspect: its disk has lost something, and it must not give a stamp that it may have given before (rule B8).
@@ -86,20 +93,29 @@ type Replica struct {
 	// flight are the records that are not applied yet, in order.
 	flight []*flight
 	cells  cells
+	// judged are the records as they will be when all that is in the log is applied.
+	judged cells
+	// adds says that additions were ever made, or are on their way: where there are none, a set need not look what it takes away.
+	adds bool
 
 	// queue are commands that wait for the next Flush; behind wait until the replica has caught up with their sessions.
 	queue  []*request
 	behind []*request
-	// accepting: what was accepted is not applied yet. Base is what the replica held when it was.
+	// accepting: what was accepted, or begun here otherwise, is not applied yet. Base is what the replica held when it was.
 	accepting bool
 	base      Vector
 	fresh     []*Write // applied in this Step, to be offered
+	// answered is how many commands the latest record answered, and when; until gatherUntil the next waits for company (0: it does not).
+	answered                int
+	answeredAt, gatherUntil core.Time
 	// early are offers whose base is not there yet.
 	early    []earlyWrites
 	transfer transfer
 
 	nextChore core.Time
 	chores    chores
+	// met: the peers are those of the log.
+	met bool
 	// metaChanged: the meta record has to be written with this Step.
 	metaChanged bool
 
@@ -111,6 +127,11 @@ type Replica struct {
 type peer struct {
 	id core.ReplicaID
 	up bool
+	// gone: it is no member any more, and nothing is taken from it. asks: it wants to join.
+	gone, asks bool
+	// obeyed is the epoch of the configuration that it goes by, vow what it held when it first said so.
+	obeyed uint64
+	vow    Vector
 	// known is what it holds for certain; settled is the latest report of it whose own writes have all arrived here: what it
 	// accepts from then on follows what that report covers.
 	known, settled, reported Vector
@@ -159,6 +180,8 @@ func (r *Replica) handle(event any) {
 		r.tick()
 	case core.Roll:
 		r.writeMark()
+	case core.Configured:
+		r.learn(e.Config)
 	case core.PeerUp:
 		r.peerUp(e.Peer)
 	case core.PeerDown:
@@ -170,18 +193,24 @@ func (r *Replica) handle(event any) {
 }
 
 func (r *Replica) receive(from core.ReplicaID, message core.Message) {
-	if m, ok := message.(stored); ok {
+	switch m := message.(type) {
+	case stored:
 		r.durable = max(r.durable, m.Pos)
+		return
+	case configured:
+		r.told = max(r.told, m.Epoch)
 		return
 	}
 	p := r.peer(from)
-	if p == nil {
+	if p == nil || p.gone {
 		return
 	}
 	switch m := message.(type) {
 	case Pull:
+		m.Vector, m.At = r.meta.full(m.Vector), r.meta.full(m.At)
 		r.onPull(p, m)
 	case Writes:
+		m.Base, m.Vector = r.meta.full(m.Base), r.meta.full(m.Vector)
 		r.onWrites(p, m)
 	case Page:
 		r.onPage(p, m)
@@ -199,7 +228,9 @@ func (r *Replica) proceed() {
 	r.offer()
 	r.retryEarly()
 	r.cure()
+	r.obey()
 	r.serveBehind()
+	r.lookAfterMembers()
 	r.accept()
 }
 
@@ -215,32 +246,40 @@ func (r *Replica) peer(id core.ReplicaID) *peer {
 func (r *Replica) Deadline() (core.Time, bool) {
 	at := r.nextChore
 	for _, p := range r.peers {
-		if p.up {
+		if p.up && !p.gone {
 			at = min(at, p.nextPull)
 		}
 	}
 	for _, q := range r.behind {
 		at = min(at, q.until)
 	}
+	if r.gatherUntil != 0 {
+		at = min(at, r.gatherUntil)
+	}
 	return at, true
 }
 
 func (r *Replica) tick() {
+	if r.in.Now >= r.gatherUntil {
+		r.gatherUntil = 0
+	}
 	for _, p := range r.peers {
-		if p.up && r.in.Now >= p.nextPull {
+		if p.up && !p.gone && r.in.Now >= p.nextPull {
 			r.pull(p)
 		}
 	}
 	if r.in.Now >= r.nextChore {
 		r.nextChore = r.in.Now + r.options.Interval
-		r.doChores()
+		if r.doChores(); r.chores.behind {
+			r.nextChore = r.in.Now + r.options.Interval/16
+		}
 	}
 }
 
 // ReadUntil lets connections read the state themselves: what it shows at any moment is an answer (rule B2). Whether it has
 // what the session has seen, Read finds out.
 func (r *Replica) ReadUntil() core.Time {
-	if r.suspect {
+	if r.suspect || !r.joined() {
 		return 0
 	}
 	return math.MaxInt64
@@ -272,7 +311,8 @@ func (n AppliedNote) String() string { return "applied " + n.Write.String() }
 
 // Status is a replica as operators see it.
 type Status struct {
-	Vector, Dropped Vector
+	// Vector is what the state holds, as peers are told it; Held has the replicas that have retired, too.
+	Vector, Held, Dropped Vector
 	// Stable is what every member is known to hold.
 	Stable             Vector
 	LogCount, LogBytes uint64
@@ -280,6 +320,10 @@ type Status struct {
 	// Waiting is how many commands wait for writes that their sessions have seen.
 	Waiting int
 	Suspect bool
+	// Joining: it serves nobody yet. Leaving: it takes no writes any more.
+	Joining, Leaving bool
+	// Members are those who joined and have not retired.
+	Members []core.ReplicaID
 	Peers   []PeerStatus
 }
 
@@ -294,10 +338,14 @@ type PeerStatus struct {
 
 // Status reports on the replica.
 func (r *Replica) Status() Status {
-	s := Status{Vector: slices.Clone(r.meta.vector), Dropped: slices.Clone(r.meta.dropped), Stable: r.stable(), LogCount: r.meta.logCount,
-		LogBytes: r.meta.logBytes, Applied: r.applied, Durable: r.durable, Waiting: len(r.behind), Suspect: r.suspect}
+	s := Status{Vector: r.meta.brief(r.meta.vector), Held: slices.Clone(r.meta.vector), Dropped: lowest(r.meta.brief(r.meta.vector), r.meta.dropped), Stable: lowest(r.meta.brief(r.meta.vector), r.stable()), LogCount: r.meta.logCount,
+		LogBytes: r.meta.logBytes, Applied: r.applied - r.firstPos(), Durable: r.durable - r.firstPos(), Waiting: len(r.behind), Suspect: r.suspect,
+		Joining: !r.joined(), Leaving: r.leaving()}
+	for _, m := range r.meta.members {
+		s.Members = append(s.Members, m.id)
+	}
 	for _, p := range r.peers {
-		s.Peers = append(s.Peers, PeerStatus{p.id, p.up, slices.Clone(p.known), p.heard})
+		s.Peers = append(s.Peers, PeerStatus{p.id, p.up, r.meta.brief(p.known), p.heard})
 	}
 	return s
 }

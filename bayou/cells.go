@@ -1,6 +1,8 @@
 package bayou
 
 import (
+	"slices"
+
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/kv"
 )
@@ -15,6 +17,18 @@ type cells struct {
 	touched bool
 	// mutation plants a bug in how records change.
 	mutation Mutation
+	// settled is what every write that is still to come follows.
+	settled func() Vector
+	// pending are operations that will have taken effect when a record is looked at, in their order, the first indexed of them by
+	// key: most commands look at nothing.
+	pending []pendingOp
+	indexed int
+	byAhead map[string][]pendingOp
+}
+
+type pendingOp struct {
+	write *Write
+	op    *Op
 }
 
 type cell struct {
@@ -25,11 +39,53 @@ type cell struct {
 }
 
 func (c *cells) begin(view core.View) {
-	c.view, c.changes, c.touched = view, nil, false
+	clear(c.changes) // the host has taken them over
+	c.view, c.changes, c.touched = view, c.changes[:0], false
 	clear(c.order)
 	c.order = c.order[:0]
 	if len(c.byKey) > 0 {
 		clear(c.byKey)
+	}
+	clear(c.pending)
+	c.pending, c.indexed = c.pending[:0], 0
+	if len(c.byAhead) > 0 {
+		clear(c.byAhead)
+	}
+}
+
+// later lets an operation take effect for whoever looks at its record from now on.
+func (c *cells) later(w *Write, o *Op) {
+	if one, ok := c.byKey[string(o.Key)]; ok {
+		c.change(&one.rec, w, o)
+		return
+	}
+	c.pending = append(c.pending, pendingOp{w, o})
+}
+
+// ahead are the pending operations on a key.
+func (c *cells) ahead(key []byte) []pendingOp {
+	if c.byAhead == nil {
+		c.byAhead = map[string][]pendingOp{}
+	}
+	for _, p := range c.pending[c.indexed:] {
+		c.byAhead[string(p.op.Key)] = append(c.byAhead[string(p.op.Key)], p)
+	}
+	c.indexed = len(c.pending)
+	return c.byAhead[string(key)]
+}
+
+// replace lets a set take effect that is newer than all that was ever applied, where nothing was ever added: what it replaces need
+// not be read.
+func (c *cells) replace(w *Write, o *Op) {
+	one, ok := c.byKey[string(o.Key)]
+	if !ok {
+		one = c.enter(o.Key)
+		one.present = true // perhaps
+	}
+	one.rec = record{base: w.Dot, expireAt: o.ExpireAt, flags: o.Flags, value: o.Value}
+	one.touched, c.touched = true, true
+	if o.ExpireAt != 0 {
+		c.put(expiryKey(o.ExpireAt, o.Key), nil)
 	}
 }
 
@@ -39,13 +95,23 @@ func (c *cells) cell(key []byte) *cell {
 	if one, ok := c.byKey[string(key)]; ok {
 		return one
 	}
+	one := c.enter(key)
+	if b, ok := c.view.Get(dataKey(key)); ok {
+		one.rec, one.present = mustDecodeRecord(key, b), true
+	}
+	if len(c.pending) > 0 {
+		for _, p := range c.ahead(key) {
+			c.change(&one.rec, p.write, p.op)
+		}
+	}
+	return one
+}
+
+func (c *cells) enter(key []byte) *cell {
 	if c.byKey == nil {
 		c.byKey = map[string]*cell{}
 	}
 	one := &cell{key: key}
-	if b, ok := c.view.Get(dataKey(key)); ok {
-		one.rec, one.present = mustDecodeRecord(key, b), true
-	}
 	c.byKey[string(key)] = one
 	c.order = append(c.order, one)
 	return one
@@ -56,6 +122,10 @@ func (c *cells) at(key []byte) *record { return &c.cell(key).rec }
 
 func (c *cells) put(key, value []byte) {
 	c.changes = append(c.changes, core.Change{Kind: core.Put, Key: key, Value: value})
+}
+
+func (c *cells) deleteRange(from, to []byte) {
+	c.changes = append(c.changes, core.Change{Kind: core.DeleteRange, Key: from, End: to})
 }
 
 func (c *cells) delete(key []byte) {
@@ -74,6 +144,7 @@ func (c *cells) applyOp(w *Write, o *Op, index bool) {
 		return
 	}
 	now := &one.rec
+	c.prune(now)
 	if now.gone && (!before.gone || before.base != now.base) {
 		c.put(dotKey(removedKind, now.base, o.Key), nil)
 	}
@@ -82,29 +153,38 @@ func (c *cells) applyOp(w *Write, o *Op, index bool) {
 	}
 }
 
+// prune drops what is overwritten for good (rule B10).
+func (c *cells) prune(rec *record) {
+	dead := slices.ContainsFunc(rec.runs, func(o run) bool { return !rec.counts(&o) })
+	if dead && c.settled != nil && c.settled().Has(rec.base) {
+		rec.prune()
+	}
+}
+
 func (c *cells) change(rec *record, w *Write, o *Op) bool {
 	switch o.Kind {
 	case Set:
-		return c.set(rec, w.Dot, record{expireAt: o.ExpireAt, flags: o.Flags, value: o.Value})
+		return c.set(rec, w.Dot, record{expireAt: o.ExpireAt, flags: o.Flags, value: o.Value}, o.Sums)
 	case Delete:
-		return c.set(rec, w.Dot, record{gone: true})
+		return c.set(rec, w.Dot, record{gone: true}, o.Sums)
 	case Add:
-		if c.mutation == CountConcurrent {
-			return rec.add(w.Dot, Vector{{rec.base.Replica, rec.base.Stamp}}, o.Delta)
-		}
-		return rec.add(w.Dot, w.Seen, o.Delta)
+		return rec.add(w.Dot, o.Run, o.Delta)
 	}
 	return false
 }
 
-func (c *cells) set(rec *record, d Dot, next record) bool {
+func (c *cells) set(rec *record, d Dot, next record, seen []Sum) bool {
 	switch {
 	case c.mutation == ArrivalOrder, c.mutation == SmallestWins && d.Stamp == rec.base.Stamp && d.Replica < rec.base.Replica:
 		*rec = next
 		rec.base = d
 		return true
 	}
-	return rec.set(d, next)
+	won := rec.set(d, next, seen)
+	if won && c.mutation == LoseAdditions {
+		rec.runs = nil
+	}
+	return won
 }
 
 // finish returns all that was changed.
@@ -114,7 +194,7 @@ func (c *cells) finish() []core.Change {
 			continue
 		}
 		if !one.rec.empty() {
-			c.put(dataKey(one.key), one.rec.appendTo(nil))
+			c.put(dataKey(one.key), one.rec.appendTo(make([]byte, 0, one.rec.sizeMax())))
 		} else if one.present {
 			c.delete(dataKey(one.key))
 		}

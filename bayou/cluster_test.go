@@ -41,6 +41,8 @@ func (s *memoryState) apply(changes []core.Change) {
 			s.pairs[string(c.Key)] = bytes.Clone(c.Value)
 		case core.Delete:
 			delete(s.pairs, string(c.Key))
+		case core.DeleteRange:
+			maps.DeleteFunc(s.pairs, func(k string, _ []byte) bool { return k >= string(c.Key) && k < string(c.End) })
 		case core.Stage:
 			if string(c.Key) <= last {
 				panic(fmt.Sprintf("staged %q after %q", c.Key, last))
@@ -76,6 +78,7 @@ type member struct {
 	stamp                kv.HLC
 	skew                 core.Time // of its clock
 	damaged              bool
+	word                 *Config // the catalog's, as this one was told
 }
 
 type heldOutput struct {
@@ -88,6 +91,9 @@ type cluster struct {
 	options  Options
 	now      core.Time
 	members  []*member
+	founders []core.ReplicaID
+	// word is the latest of the catalog.
+	word     *Config
 	network  []packet
 	cut      map[[2]core.ReplicaID]bool
 	requests core.RequestID
@@ -100,7 +106,8 @@ func newCluster(n int, options Options) *cluster {
 	c := &cluster{options: options, now: 1000 * millisecond, cut: map[[2]core.ReplicaID]bool{}, asked: map[core.RequestID]string{}, sessions: map[string][]byte{}}
 	for i := range n {
 		id := core.ReplicaID(i + 1)
-		c.members = append(c.members, &member{id: id, rand: rand.New(rand.NewPCG(uint64(id), 7)), state: newMemoryState(), flushed: newMemoryState(), batch: 1})
+		c.members = append(c.members, newMember(id))
+		c.founders = append(c.founders, id)
 	}
 	for _, m := range c.members {
 		c.boot(m, core.Start{Config: c.config()})
@@ -110,11 +117,36 @@ func newCluster(n int, options Options) *cluster {
 	return c
 }
 
-func (c *cluster) config() []byte {
-	config := Config{Binding: 77}
-	for _, m := range c.members {
-		config.Members = append(config.Members, m.id)
+func newMember(id core.ReplicaID) *member {
+	return &member{id: id, rand: rand.New(rand.NewPCG(uint64(id), 7)), state: newMemoryState(), flushed: newMemoryState(), batch: 1}
+}
+
+// tell lets replicas know what the catalog says now; those that it names for the first time are started.
+func (c *cluster) tell(word *Config, to []core.ReplicaID) {
+	c.word = word
+	for _, id := range word.Members {
+		if int(id) > len(c.members) {
+			m := newMember(id)
+			c.members = append(c.members, m)
+			c.boot(m, core.Start{Config: c.config()})
+			for _, o := range c.members {
+				if o != m && o.replica != nil && !c.cut[[2]core.ReplicaID{id, o.id}] {
+					c.step(m, core.PeerUp{Peer: o.id})
+					c.step(o, core.PeerUp{Peer: id})
+				}
+			}
+		}
 	}
+	for _, m := range c.members {
+		if m.replica != nil && slices.Contains(to, m.id) {
+			m.word = word
+			c.step(m, core.Configured{Config: word.AppendTo(nil)})
+		}
+	}
+}
+
+func (c *cluster) config() []byte {
+	config := Config{Binding: 77, Members: c.founders}
 	return config.AppendTo(nil)
 }
 
@@ -237,6 +269,9 @@ func (c *cluster) crash(m *member) {
 func (c *cluster) restart(m *member) {
 	c.boot(m, core.Recover{Config: c.config(), Records: m.durable, Suspect: m.damaged})
 	m.damaged = false
+	if m.word != nil {
+		c.step(m, core.Configured{Config: m.word.AppendTo(nil)})
+	}
 	c.sync(m)
 	for _, o := range c.members {
 		if o != m && o.replica != nil && !c.cut[[2]core.ReplicaID{m.id, o.id}] {
@@ -287,3 +322,5 @@ func (c *cluster) submit(m *member, session string, command kv.Command) {
 		Deadline: c.now + 1000*millisecond}}})
 	c.step(m, core.Flush{})
 }
+
+func (m *member) replicaFirst() uint64 { return New(m.id, Options{}).firstPos() }

@@ -2,17 +2,18 @@ package bayou
 
 import (
 	"bytes"
-	"github.com/gamutdb/gamut/core/wire"
 	"testing"
 
+	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/core/wire"
 	"github.com/gamutdb/gamut/kv"
 )
 
 var sampleVector = Vector{{1, 65536}, {7, 1 << 60}}
 
 func sampleWrite() *Write {
-	w := &Write{Dot: Dot{1 << 40, 7}, Seen: sampleVector, Ops: []Op{{Kind: Set, Key: []byte("k"), Value: []byte("v"), Flags: 3, ExpireAt: 99},
-		{Kind: Delete, Key: []byte("d")}, {Kind: Add, Key: []byte("n"), Delta: -5}, {Kind: Lost, Since: 12}}}
+	w := &Write{Dot: Dot{1 << 40, 7}, Ops: []Op{{Kind: Set, Key: []byte("k"), Value: []byte("v"), Flags: 3, ExpireAt: 99, Sums: []Sum{{1, 5, -9}}},
+		{Kind: Delete, Key: []byte("d")}, {Kind: Add, Key: []byte("n"), Delta: -5, Run: 77}, {Kind: Lost, Since: 12}, {Kind: Join, Member: 4}, {Kind: Retire, Member: 2, Since: 8}}}
 	w.seal()
 	return w
 }
@@ -59,8 +60,8 @@ func FuzzToken(f *testing.F) {
 }
 
 func FuzzMessage(f *testing.F) {
-	m := meta{binding: 7, vector: sampleVector, gaps: []gap{{1, 2, 3}}}
-	rec := record{base: Dot{5, 1}, value: []byte("v"), sums: []sum{{Dot{6, 2}, 7}}}
+	m := meta{binding: 7, vector: sampleVector, gaps: []gap{{1, 2, 3}}, members: []membership{{1, Dot{}}, {7, Dot{9, 1}}}, formers: []former{{2, 8, []Dot{{10, 7}}}}}
+	rec := record{base: Dot{5, 1}, value: []byte("v"), runs: []run{{2, 5, 6, 7, 1}}}
 	for _, message := range []interface{ AppendTo([]byte) []byte }{
 		Pull{Vector: sampleVector, Life: 9, Suspect: true, Page: []byte("dx"), At: sampleVector},
 		Writes{Base: sampleVector, Vector: sampleVector, Life: 1, Answer: 2, More: true, List: []*Write{sampleWrite()}},
@@ -78,7 +79,7 @@ func FuzzMessage(f *testing.F) {
 }
 
 func FuzzRecord(f *testing.F) {
-	rec := record{base: Dot{5, 1}, expireAt: 9, flags: 3, value: []byte("v"), sums: []sum{{Dot{6, 2}, -7}}}
+	rec := record{base: Dot{5, 1}, expireAt: 9, flags: 3, value: []byte("v"), runs: []run{{2, 5, 6, -7, 0}}}
 	f.Add(rec.appendTo(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if rec, err := decodeRecord(b); err == nil {
@@ -92,8 +93,10 @@ func FuzzRecord(f *testing.F) {
 
 func FuzzLog(f *testing.F) {
 	f.Add(wire.AppendBytes(nil, sampleWrite().raw))
-	m := mark{1, true, []void{{1, 2}}}
+	c := Config{Members: []core.ReplicaID{1, 2}, Epoch: 3, Leaving: []core.ReplicaID{2}}
+	m := mark{self: 1, suspect: true, voids: []void{{1, 2}}, config: c.AppendTo(nil), sealed: true}
 	f.Add(m.appendTo(nil))
+	f.Add(c.AppendTo(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		decodeRecordWrites(b)
 		_, _ = decodeMark(b)

@@ -14,19 +14,21 @@ import (
 func Digest(view core.View) (sum uint64) {
 	if raw, ok := view.Get(metaKey); ok {
 		m := decodeMeta(raw)
-		sum = xxhash.Sum64(m.vector.AppendTo(nil))
+		sum = xxhash.Sum64(m.brief(m.vector).AppendTo(nil))
 	}
 	view.Scan([]byte{dataKind}, []byte{dataKind + 1}, func(k, v []byte) bool {
 		rec := mustDecodeRecord(k, v)
 		value, ok := rec.show(0)
-		if !ok || rec.expireAt != 0 {
+		if !ok || rec.ends() != 0 {
 			return true
 		}
 		var head [16]byte
 		d := rec.dot()
 		binary.BigEndian.PutUint64(head[:], uint64(d.Stamp))
 		binary.BigEndian.PutUint32(head[8:], uint32(d.Replica))
-		binary.BigEndian.PutUint32(head[12:], rec.flags)
+		if !rec.counter() {
+			binary.BigEndian.PutUint32(head[12:], rec.flags)
+		}
 		sum += xxhash.Sum64(k)*31 ^ bits.RotateLeft64(xxhash.Sum64(value), 17) + xxhash.Sum64(head[:])
 		return true
 	})
@@ -65,7 +67,7 @@ func Inspect(raw []byte) (Record, error) {
 		return Record{}, err
 	}
 	value, ok := rec.show(0)
-	return Record{Dot: rec.dot(), Deleted: !ok, ExpireAt: rec.expireAt, Flags: rec.flags, Value: value}, nil
+	return Record{Dot: rec.dot(), Deleted: !ok, ExpireAt: rec.ends(), Flags: rec.flags, Value: value}, nil
 }
 
 // VectorOf is what a state holds.

@@ -17,13 +17,17 @@ type earlyWrites struct {
 }
 
 func (r *Replica) peerUp(id core.ReplicaID) {
-	if p := r.peer(id); p != nil {
+	if !slices.Contains(r.up, id) {
+		r.up = append(r.up, id)
+	}
+	if p := r.peer(id); p != nil && !p.gone {
 		p.up = true
 		r.pull(p)
 	}
 }
 
 func (r *Replica) peerDown(id core.ReplicaID) {
+	r.up = slices.DeleteFunc(r.up, func(one core.ReplicaID) bool { return one == id })
 	if p := r.peer(id); p != nil {
 		p.up = false
 		p.stopSending()
@@ -43,7 +47,7 @@ func (r *Replica) pull(p *peer) {
 	}
 	p.pulled = r.in.Now
 	// Early: the vector tells only what is durable here.
-	r.out.SendEarly(p.id, Pull{Vector: slices.Clone(r.meta.vector), Life: r.life, Suspect: r.suspect})
+	r.out.SendEarly(p.id, Pull{Vector: r.meta.briefFor(r.meta.vector, p.known), Life: r.life, Suspect: r.suspect, Epoch: r.obeyed})
 }
 
 // pullSoon pulls now, or a little after the last time.
@@ -94,7 +98,7 @@ func (p *peer) over(life uint64, suspect bool) bool {
 			}
 		}
 		p.former = p.former[max(0, len(p.former)-formerMax):]
-		p.life, p.known, p.settled, p.reported = life, nil, nil, nil
+		p.life, p.known, p.settled, p.reported, p.obeyed, p.vow = life, nil, nil, nil, 0, nil
 		p.stopSending()
 	}
 	p.latest = life
@@ -107,6 +111,10 @@ func (p *peer) ended(life uint64) bool { return slices.Contains(p.former, life) 
 func (r *Replica) onPull(p *peer, m Pull) {
 	if p.over(m.Life, m.Suspect) {
 		return
+	}
+	_, member := r.meta.member(p.id)
+	if p.asks = !member; p.obeyed != m.Epoch {
+		p.obeyed, p.vow = m.Epoch, m.Vector
 	}
 	r.hear(p, m.Vector)
 	if !r.meta.vector.Covers(m.Vector) {
@@ -125,7 +133,7 @@ func (r *Replica) onPull(p *peer, m Pull) {
 }
 
 func (r *Replica) sendWrites(p *peer, m Pull) {
-	answer := Writes{Base: m.Vector, Vector: slices.Clone(r.meta.vector), Life: r.life, Answer: m.Life}
+	answer := Writes{Base: r.meta.briefFor(m.Vector, p.known), Vector: r.meta.briefFor(r.meta.vector, p.known), Life: r.life, Answer: m.Life}
 	from := Dot{Stamp: ^kv.HLC(0)}
 	for _, e := range r.meta.vector {
 		if has := m.Vector.At(e.Replica); has < e.Stamp {
@@ -180,7 +188,7 @@ func (r *Replica) onWrites(p *peer, m Writes) {
 func (r *Replica) takeWrites(m Writes) {
 	f := &flight{}
 	for _, w := range m.List {
-		if r.held.Has(w.Dot) {
+		if r.has(w.Dot) {
 			continue
 		}
 		if w.Replica == r.self && !r.suspect {
@@ -199,6 +207,14 @@ func (r *Replica) takeWrites(m Writes) {
 		r.held.Merge(m.Vector)
 	}
 	r.fly(f)
+}
+
+// has says that a write is here already, or will never be: its replica has retired, and all that counts of it is here.
+func (r *Replica) has(d Dot) bool {
+	if _, was := r.meta.former(d.Replica); was {
+		return true
+	}
+	return r.held.Has(d)
 }
 
 // retryEarly takes the offers whose base has come.
@@ -224,9 +240,9 @@ func (r *Replica) retryEarly() {
 // offer sends the peers what was just accepted here, and goes on asking those that had more than they could send.
 func (r *Replica) offer() {
 	if len(r.fresh) > 0 {
-		m := Writes{Base: r.base, Vector: slices.Clone(r.meta.vector), Life: r.life, List: r.fresh}
 		for _, p := range r.peers {
-			if p.up && r.options.Mutation != OfferUnsynced {
+			m := Writes{Base: r.meta.briefFor(r.base, p.known), Vector: r.meta.briefFor(r.meta.vector, p.known), Life: r.life, List: r.fresh}
+			if p.up && !p.gone && r.options.Mutation != OfferUnsynced {
 				// Early: the writes are durable here.
 				r.out.SendEarly(p.id, m)
 			}
@@ -235,7 +251,7 @@ func (r *Replica) offer() {
 		r.base = slices.Clone(r.meta.vector)
 	}
 	for _, p := range r.peers {
-		if p.more && len(r.flight) == 0 {
+		if p.more && len(r.flight) == 0 && !p.gone {
 			p.more = false
 			r.pull(p)
 		}

@@ -26,6 +26,8 @@ type Pull struct {
 	// Suspect says that the sender's disk has lost something: it wants an answer in any case, and the peer shall take no
 	// writes any more that an earlier run sent.
 	Suspect bool
+	// Epoch is that of the configuration that the sender goes by: nothing that it did before is under way any more.
+	Epoch uint64
 	// Page asks for the part of the state that begins at that key, of the state whose vector is At; empty: for writes, if
 	// the peer still has them, or else for the first part of its state.
 	Page []byte
@@ -70,6 +72,7 @@ func (m Pull) AppendTo(b []byte) []byte {
 	b = m.Vector.AppendTo(append(b, kindPull))
 	b = binary.AppendUvarint(b, m.Life)
 	b = wire.AppendBool(b, m.Suspect)
+	b = binary.AppendUvarint(b, m.Epoch)
 	b = wire.AppendBytes(b, m.Page)
 	return m.At.AppendTo(b)
 }
@@ -111,7 +114,7 @@ func DecodeMessage(b []byte) (m core.Message, err error) {
 	r := &reader{wire.Reader{B: b[1:]}}
 	switch b[0] {
 	case kindPull:
-		m = Pull{Vector: r.vector(), Life: r.Uint(), Suspect: r.Bool(), Page: r.Bytes(), At: r.vector()}
+		m = Pull{Vector: r.vector(), Life: r.Uint(), Suspect: r.Bool(), Epoch: r.Uint(), Page: r.Bytes(), At: r.vector()}
 	case kindWrites:
 		w := Writes{Base: r.vector(), Vector: r.vector(), Life: r.Uint(), Answer: r.Uint(), More: r.Bool()}
 		w.List = r.writes()
@@ -178,6 +181,9 @@ func (m Pull) String() string {
 	text := "pull " + m.Vector.String()
 	if m.Suspect {
 		text += " suspect"
+	}
+	if m.Epoch > 0 {
+		text += fmt.Sprintf(" epoch %d", m.Epoch)
 	}
 	if len(m.Page) > 0 {
 		text += fmt.Sprintf(" state from %q", m.Page)

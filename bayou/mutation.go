@@ -6,21 +6,25 @@ type Mutation uint8
 
 // Mutations, with the trap that each one falls into.
 const (
-	NoMutation      Mutation = iota
-	OfferUnsynced            // T4.2: a write is offered to peers before it is durable
-	CopyVector               // T4.3: the sender's vector is taken over although the stream was cut
-	ForgetMerge              // T4.4: a stamp does not follow what the replica and the session have seen
-	ReadsOnly                // T4.5: the token is checked on reads and not on writes
-	SmallestWins             // T4.6: of two writes with one stamp the lower replica wins where they arrive, the higher one elsewhere
-	ReuseStamps              // T4.7: a replica that lost its log goes on where its disk ends
-	TruncateEarly            // T4.8: a write leaves the log when one peer has it
-	ReplaceState             // T4.8: a state that is received replaces newer records
-	IgnoreBase               // T5.1: writes are taken although what precedes them is not there
-	ArrivalOrder             // T4.10: of two writes the one that arrives last wins
-	DropTombstones           // T4.13: a deletion is forgotten before every member has it
-	DropUnsettled            // T4.13: it is forgotten although older writes of members are still on their way
-	IgnoreLost               // T4.14: a session that saw a lost write is served silently
-	CountConcurrent          // B4: an addition counts although a set that its writer had not seen has won
+	NoMutation     Mutation = iota
+	OfferUnsynced           // T4.2: a write is offered to peers before it is durable
+	CopyVector              // T4.3: the sender's vector is taken over although the stream was cut
+	ForgetMerge             // T4.4: a stamp does not follow what the replica and the session have seen
+	ReadsOnly               // T4.5: the token is checked on reads and not on writes
+	SmallestWins            // T4.6: of two writes with one stamp the lower replica wins where they arrive, the higher one elsewhere
+	ReuseStamps             // T4.7: a replica that lost its log goes on where its disk ends
+	TruncateEarly           // T4.8: a write leaves the log when one peer has it
+	ReplaceState            // T4.8: a state that is received replaces newer records
+	IgnoreBase              // T5.1: writes are taken although what precedes them is not there
+	ArrivalOrder            // T4.10: of two writes the one that arrives last wins
+	DropTombstones          // T4.13: a deletion is forgotten before every member has it
+	DropUnsettled           // T4.13: it is forgotten although older writes of members are still on their way
+	IgnoreLost              // T4.14: a session that saw a lost write is served silently
+	LoseAdditions           // B4: a set takes away additions that are newer than it and that its writer had not seen
+	DropEntry               // T4.9: the vector entry of a retired replica is dropped, and its writes are taken again
+	RetireEarly             // B8: a replica is taken for retired before all that it wrote is here
+	ServeUnjoined           // B8: a replica serves before it has joined
+	IgnoreFormer            // T4.14: a session that saw a write which was lost with a retired replica is served silently
 	mutations
 )
 
@@ -34,7 +38,8 @@ func Mutations() []Mutation {
 }
 
 var mutationNames = [...]string{"none", "offer unsynced", "copy vector", "forget merge", "reads only", "smallest wins", "reuse stamps",
-	"truncate early", "replace state", "ignore base", "arrival order", "drop tombstones", "drop unsettled", "ignore lost", "count concurrent"}
+	"truncate early", "replace state", "ignore base", "arrival order", "drop tombstones", "drop unsettled", "ignore lost", "lose additions",
+	"drop entry", "retire early", "serve unjoined", "ignore former"}
 
 // String names the mutation.
 func (m Mutation) String() string { return mutationNames[m] }

@@ -18,8 +18,9 @@ func Read(view core.View, c *kv.Command, now kv.HLC) (res kv.Result, needsStep b
 	if len(c.Ops) == 1 && c.Ops[0].Kind == kv.OpGet {
 		// A view moves on between two looks at it, but never back. Nothing changed in between: that was one moment.
 		for range 3 {
-			if res, needsStep = readAt(view, raw, c, now); needsStep {
-				return res, true
+			var whole bool
+			if res, whole, needsStep = readAt(view, raw, c, now); needsStep || whole {
+				return res, needsStep
 			}
 			after, _ := view.Get(metaKey)
 			if bytes.Equal(raw, after) {
@@ -33,33 +34,51 @@ func Read(view core.View, c *kv.Command, now kv.HLC) (res kv.Result, needsStep b
 	if raw, ok = s.Get(metaKey); !ok {
 		return res, true
 	}
-	return readAt(s, raw, c, now)
+	res, _, needsStep = readAt(s, raw, c, now)
+	return res, needsStep
 }
 
-// readAt answers from a state that stands still, with its meta record at hand.
-func readAt(view core.View, raw []byte, c *kv.Command, now kv.HLC) (res kv.Result, needsStep bool) {
+// readAt answers from a state with its meta record at hand. whole says that the answer shows nothing that the meta record does not
+// speak of, though the state may have moved on in between: what is shown is one write, and that is among those.
+func readAt(view core.View, raw []byte, c *kv.Command, now kv.HLC) (res kv.Result, whole, needsStep bool) {
 	m := decodeMeta(raw)
 	token, err := openToken(m.binding, c.Token)
 	if err != nil {
-		return kv.Failed(err), false
+		return kv.Failed(err), true, false
 	}
 	read, written := token.needs(c.Level, false)
 	behind, err := m.judge(read, written)
 	switch {
 	case err != nil:
-		return kv.Failed(err), false
+		return kv.Failed(err), true, false
 	case behind:
-		return res, true
+		return res, true, true
 	}
-	return m.answer(view, c, now), false
+	if len(c.Ops) != 1 || c.Ops[0].Kind != kv.OpGet {
+		return m.answer(view, c, now), false, false
+	}
+	res = kv.Result{Code: kv.NotFound}
+	if b, ok := view.Get(dataKey(c.Ops[0].Key)); ok {
+		rec := mustDecodeRecord(c.Ops[0].Key, b)
+		res = rec.result(&c.Ops[0], now)
+		// What was forgotten leaves no trace, and of runs one may hide behind another.
+		whole = len(rec.runs) == 0 && m.vector.Has(rec.base)
+	}
+	m.sign(&res, c, now)
+	return res, whole, false
 }
 
 // answer reads; the session is served.
 func (m *meta) answer(view core.View, c *kv.Command, now kv.HLC) kv.Result {
 	res := readOps(view, c.Ops, now)
-	seen := Token{Binding: m.binding, Read: m.vector}
-	res.Token, res.Level, res.AsOf = seen.AppendTo(nil), met(c.Level), now.UnixMilli()
+	m.sign(&res, c, now)
 	return res
+}
+
+// sign says in an answer what its session has seen with it.
+func (m *meta) sign(res *kv.Result, c *kv.Command, now kv.HLC) {
+	seen := Token{Binding: m.binding, Read: m.brief(m.vector)}
+	res.Token, res.Level, res.AsOf = seen.AppendTo(make([]byte, 0, 16+10*len(seen.Read))), met(c.Level), now.UnixMilli()
 }
 
 // met is the level that was given: what was asked for, the session's four guarantees if nothing was.

@@ -15,34 +15,88 @@ import (
 	"github.com/gamutdb/gamut/kv"
 )
 
-// record is what the state holds for a key: the newest of its sets and deletions, its base, and what was added since, a sum
-// for each replica that added. What was added without knowledge of the base is overwritten by it: so the record is the same
-// whatever the order in which writes arrive, as long as each arrives after those that its writer had seen (rule B4).
+// record is what the state holds for a key: the newest of its sets and deletions, its base, and what replicas have added, in runs.
+// It is the same whatever the order in which writes arrive, as long as each arrives after those that its writer had seen (rule B4).
 type record struct {
 	base     Dot  // zero: the key was never set, or what removed it is forgotten everywhere
 	gone     bool // the base says that there is no value
 	expireAt int64
 	flags    uint32
 	value    []byte
-	sums     []sum // by replica
+	runs     []run // by replica, then id
 }
 
-// sum is all that one replica has added, and its last addition.
-type sum struct {
-	last  Dot
-	total int64
+// run is what one replica has added to a key between two bases that it saw. A base that comes later takes away what its writer
+// had seen of the run. If the run's last addition is older than that base, the rest of it is overwritten, too; if it is newer,
+// the rest counts: so no session loses an addition of its own to something older. Runs that do not count are kept as long as
+// they may grow.
+type run struct {
+	replica core.ReplicaID
+	// id is the stamp of the first addition, last that of the last.
+	id, last kv.HLC
+	// total is all of it, less what the writer of the base had seen.
+	total, less int64
 }
 
-const recordVersion = 1
+// Sum says how much of a run the writer of a set or a deletion had seen.
+type Sum struct {
+	Replica core.ReplicaID
+	Run     kv.HLC
+	Total   int64
+}
+
+func (r *run) compare(o *run) int {
+	return cmp.Or(cmp.Compare(r.replica, o.replica), cmp.Compare(r.id, o.id))
+}
+
+// counts says that a run is shown.
+func (r *record) counts(o *run) bool { return Dot{o.last, o.replica}.Compare(r.base) > 0 }
+
+// counter says that additions are shown.
+func (r *record) counter() bool {
+	return slices.ContainsFunc(r.runs, func(o run) bool { return r.counts(&o) })
+}
+
+// ends is when the value ends; 0: never.
+func (r *record) ends() int64 {
+	if r.expireAt != 0 && r.counter() {
+		return 0
+	}
+	return r.expireAt
+}
+
+// sums are what a set or a deletion of now would have seen.
+func (r *record) sums() (list []Sum) {
+	for i := range r.runs {
+		o := &r.runs[i]
+		list = append(list, Sum{o.replica, o.id, o.total})
+	}
+	return list
+}
+
+// runOf is the run that an addition of a replica continues; 0: none.
+func (r *record) runOf(self core.ReplicaID) (id kv.HLC) {
+	for i := range r.runs {
+		if o := &r.runs[i]; o.replica == self && (Dot{o.id, self}).Compare(r.base) > 0 {
+			id = o.id
+		}
+	}
+	return id
+}
+
+const recordVersion = 2
 
 const (
 	recordBase = 1 << iota
 	recordGone
 	recordExpires
 	recordFlagged
-	recordSums
+	recordRuns
 	recordBits
 )
+
+// sizeMax bounds the encoding in bytes.
+func (r *record) sizeMax() int { return 64 + len(r.value) + 50*len(r.runs) }
 
 var errRecord = errors.New("malformed record")
 
@@ -57,7 +111,7 @@ func (r *record) appendTo(b []byte) []byte {
 	set(recordGone, r.gone)
 	set(recordExpires, r.expireAt != 0)
 	set(recordFlagged, r.flags != 0)
-	set(recordSums, len(r.sums) > 0)
+	set(recordRuns, len(r.runs) > 0)
 	b = append(b, recordVersion, bit)
 	if bit&recordBase != 0 {
 		b = appendDot(b, r.base)
@@ -68,10 +122,13 @@ func (r *record) appendTo(b []byte) []byte {
 	if bit&recordFlagged != 0 {
 		b = binary.AppendUvarint(b, uint64(r.flags))
 	}
-	if bit&recordSums != 0 {
-		b = binary.AppendUvarint(b, uint64(len(r.sums)))
-		for _, s := range r.sums {
-			b = binary.AppendVarint(appendDot(b, s.last), s.total)
+	if bit&recordRuns != 0 {
+		b = binary.AppendUvarint(b, uint64(len(r.runs)))
+		for i := range r.runs {
+			o := &r.runs[i]
+			b = appendDot(b, Dot{o.id, o.replica})
+			b = binary.BigEndian.AppendUint64(b, uint64(o.last))
+			b = binary.AppendVarint(binary.AppendVarint(b, o.total), o.less)
 		}
 	}
 	return append(b, r.value...)
@@ -94,9 +151,10 @@ func decodeRecord(b []byte) (rec record, err error) {
 	if bit&recordFlagged != 0 {
 		rec.flags = uint32(r.Uint())
 	}
-	if bit&recordSums != 0 {
-		for n := r.Count(10); n > 0 && !r.Bad; n-- {
-			rec.sums = append(rec.sums, sum{r.dot(), r.Int()})
+	if bit&recordRuns != 0 {
+		for n := r.Count(19); n > 0 && !r.Bad; n-- {
+			d := r.dot()
+			rec.runs = append(rec.runs, run{d.Replica, d.Stamp, r.stamp(), r.Int(), r.Int()})
 		}
 	}
 	rec.value = r.B
@@ -117,40 +175,48 @@ func mustDecodeRecord(key, b []byte) record {
 // dot is the newest write of those that the record shows.
 func (r *record) dot() Dot {
 	d := r.base
-	for _, s := range r.sums {
-		if s.last.Compare(d) > 0 {
-			d = s.last
+	for i := range r.runs {
+		if last := (Dot{r.runs[i].last, r.runs[i].replica}); last.Compare(d) > 0 {
+			d = last
 		}
 	}
 	return d
 }
 
-// set lets a set or a deletion take effect if no newer one has. The one that wins clears the sums: had any addition seen
-// it, that would have come later.
-func (r *record) set(d Dot, next record) bool {
+// set lets a set or a deletion take effect if no newer one has. Its writer had seen so much of the runs.
+func (r *record) set(d Dot, next record, seen []Sum) bool {
 	if d.Compare(r.base) < 0 {
 		return false
 	}
+	next.base, next.runs = d, slices.Clone(r.runs)
+	for i := range next.runs {
+		o := &next.runs[i]
+		o.less = 0
+		for _, s := range seen {
+			if s.Replica == o.replica && s.Run == o.id {
+				o.less = s.Total
+			}
+		}
+	}
 	*r = next
-	r.base = d
 	return true
 }
 
-// add lets an addition of somebody who had seen so much take effect.
-func (r *record) add(d Dot, seen Vector, delta int64) bool {
-	if !r.base.IsZero() && r.base != d && !seen.Has(r.base) {
-		return false
-	}
-	if r.expireAt != 0 {
-		// Its writer had seen the value end: nobody adds to one that still has a time to live.
-		r.gone, r.expireAt, r.flags, r.value = true, 0, 0, nil
-	}
-	i, ok := slices.BinarySearchFunc(r.sums, d.Replica, func(s sum, id core.ReplicaID) int { return cmp.Compare(s.last.Replica, id) })
+// add lets an addition to a run take effect.
+func (r *record) add(d Dot, id kv.HLC, delta int64) bool {
+	one := run{replica: d.Replica, id: id}
+	i, ok := slices.BinarySearchFunc(r.runs, one, func(a, b run) int { return a.compare(&b) })
+	r.runs = slices.Clone(r.runs)
 	if !ok {
-		r.sums = slices.Insert(r.sums, i, sum{last: d})
+		r.runs = slices.Insert(r.runs, i, one)
 	}
-	r.sums[i].last, r.sums[i].total = d, saturate(r.sums[i].total, delta)
+	r.runs[i].last, r.runs[i].total = d.Stamp, saturate(r.runs[i].total, delta)
 	return true
+}
+
+// prune drops runs that are overwritten for good: their replicas have seen the base, and none of them will grow.
+func (r *record) prune() {
+	r.runs = slices.DeleteFunc(slices.Clone(r.runs), func(o run) bool { return !r.counts(&o) })
 }
 
 // saturate adds and stops at the ends.
@@ -171,25 +237,35 @@ func (r *record) live(now kv.HLC) bool {
 
 // show is the value that readers get; false: the key is missing.
 func (r *record) show(now kv.HLC) (value []byte, ok bool) {
-	if len(r.sums) == 0 {
+	if !r.counter() {
 		return r.value, r.live(now)
 	}
 	n, _ := r.number(now)
 	return strconv.AppendInt(nil, n, 10), true
 }
 
-// number is the value as a counter: 0 if the key is missing; false: it is no integer.
+// number is the value as a counter: 0 if the key is missing; false: it is no integer. What additions compete with counts as
+// nothing if it is no integer, or has a time to live.
 func (r *record) number(now kv.HLC) (int64, bool) {
 	base, ok := int64(0), true
-	if r.live(now) {
-		base, ok = parseInteger(r.value)
+	counter := r.counter()
+	if r.live(now) && (!counter || r.expireAt == 0) {
+		if base, ok = parseInteger(r.value); !ok {
+			base, ok = 0, counter
+		}
 	}
 	// The sum is exact in 128 bits, and stops at the ends of 64.
 	hi, lo := uint64(base>>63), uint64(base)
-	for _, s := range r.sums {
+	plus := func(v int64) {
 		var carry uint64
-		lo, carry = bits.Add64(lo, uint64(s.total), 0)
-		hi, _ = bits.Add64(hi, uint64(s.total>>63), carry)
+		lo, carry = bits.Add64(lo, uint64(v), 0)
+		hi, _ = bits.Add64(hi, uint64(v>>63), carry)
+	}
+	for i := range r.runs {
+		if o := &r.runs[i]; r.counts(o) {
+			plus(o.total)
+			plus(-o.less)
+		}
 	}
 	switch n := int64(lo); {
 	case int64(hi) == n>>63:
@@ -216,8 +292,10 @@ func (r *record) result(o *kv.Op, now kv.HLC) kv.Result {
 		return kv.Result{Code: kv.NotFound}
 	}
 	d := r.dot()
-	out := kv.Result{Existed: true, Flags: r.flags, Version: uint64(d.Stamp), Origin: uint32(d.Replica), ExpireAt: r.expireAt,
-		Int: int64(len(value))}
+	out := kv.Result{Existed: true, Version: uint64(d.Stamp), Origin: uint32(d.Replica), ExpireAt: r.ends(), Int: int64(len(value))}
+	if !r.counter() {
+		out.Flags = r.flags
+	}
 	if !o.Quiet {
 		out.Value = value
 	}
@@ -227,51 +305,57 @@ func (r *record) result(o *kv.Op, now kv.HLC) kv.Result {
 // merge joins the records that two replicas hold for a key, each with what it has seen. A part that one lacks although it
 // had seen it was removed there for good (rule B7).
 func (r *record) merge(seen Vector, other *record, otherSeen Vector) {
-	mine, theirs := r.forgotten(other, otherSeen), other.forgotten(r, seen)
-	if c := mine.base.Compare(theirs.base); c < 0 {
+	mine, theirs := r.without(other, otherSeen), other.without(r, seen)
+	// Whose base is shown knows best how much of each run that takes away; so does who has forgotten the base of the other.
+	first := cmp.Or(mine.base.Compare(theirs.base), mine.base.Compare(r.base), other.base.Compare(theirs.base))
+	if first < 0 {
 		mine, theirs = theirs, mine
-	} else if c > 0 {
-		*r = mine
-		return
 	}
-	if mine.base == theirs.base {
-		mine.sums = mergeSums(mine.sums, theirs.sums)
-		if theirs.gone && !mine.gone {
-			mine.gone, mine.expireAt, mine.flags, mine.value = true, 0, 0, nil
-		}
-	}
+	mine.runs = mergeRuns(mine.runs, theirs.runs, first != 0)
 	*r = mine
 }
 
-// forgotten is the record without what the other side has seen and has no more.
-func (r *record) forgotten(other *record, otherSeen Vector) record {
+// without is the record without what the other side has seen and has no more.
+func (r *record) without(other *record, otherSeen Vector) record {
 	c := *r
-	c.sums = slices.DeleteFunc(slices.Clone(r.sums), func(s sum) bool { return otherSeen.Has(s.last) && !other.sumOf(s.last.Replica) })
+	c.runs = slices.DeleteFunc(slices.Clone(r.runs), func(o run) bool {
+		has := slices.ContainsFunc(other.runs, func(p run) bool { return o.compare(&p) == 0 })
+		return !has && otherSeen.Has(Dot{o.last, o.replica})
+	})
 	if !r.base.IsZero() && other.base.IsZero() && otherSeen.Has(r.base) {
-		c.base, c.gone, c.expireAt, c.flags, c.value = Dot{}, false, 0, 0, nil
+		c.forget()
 	}
 	return c
 }
 
-func (r *record) sumOf(id core.ReplicaID) bool {
-	return slices.ContainsFunc(r.sums, func(s sum) bool { return s.last.Replica == id })
+// forget takes the base away, with the runs that it overwrites.
+func (r *record) forget() {
+	r.prune()
+	*r = record{runs: r.runs}
 }
 
-func mergeSums(a, b []sum) (all []sum) {
+// mergeRuns joins the runs of two records. rule says that what the base takes away of each is as the first ones have it.
+func mergeRuns(a, b []run, rule bool) (all []run) {
 	for len(a) > 0 || len(b) > 0 {
 		switch {
-		case len(b) == 0 || len(a) > 0 && a[0].last.Replica < b[0].last.Replica:
+		case len(b) == 0 || len(a) > 0 && a[0].compare(&b[0]) < 0:
 			all, a = append(all, a[0]), a[1:]
-		case len(a) == 0 || b[0].last.Replica < a[0].last.Replica:
-			all, b = append(all, b[0]), b[1:]
-		case a[0].last.Compare(b[0].last) >= 0:
-			all, a, b = append(all, a[0]), a[1:], b[1:]
+		case len(a) == 0 || b[0].compare(&a[0]) < 0:
+			o := b[0]
+			if rule {
+				o.less = 0
+			}
+			all, b = append(all, o), b[1:]
 		default:
-			all, a, b = append(all, b[0]), a[1:], b[1:]
+			o := a[0]
+			if b[0].last > o.last {
+				o.last, o.total = b[0].last, b[0].total
+			}
+			all, a, b = append(all, o), a[1:], b[1:]
 		}
 	}
 	return all
 }
 
 // empty reports whether the record says nothing: nobody need keep it.
-func (r *record) empty() bool { return r.base.IsZero() && len(r.sums) == 0 }
+func (r *record) empty() bool { return r.base.IsZero() && len(r.runs) == 0 }

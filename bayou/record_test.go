@@ -1,6 +1,7 @@
 package bayou
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"testing"
@@ -43,7 +44,7 @@ func TestRecordsAreEqualInWhateverOrderWritesArrive(t *testing.T) {
 		for i := range replicas {
 			replicas[i] = &replicaOf{}
 		}
-		var all []*Write
+		var all []pastWrite
 		for range rapid.IntRange(1, 25).Draw(t, "steps") {
 			at := rapid.IntRange(0, 2).Draw(t, "at")
 			r := replicas[at]
@@ -57,12 +58,12 @@ func TestRecordsAreEqualInWhateverOrderWritesArrive(t *testing.T) {
 				r.seen.Merge(other.seen)
 				r.last = max(r.last, other.last)
 			default:
-				w := &Write{Dot: Dot{r.last + kv.HLC(rapid.IntRange(1, 5).Draw(t, "later")), core.ReplicaID(at + 1)}, Seen: append(Vector{}, r.seen...)}
-				w.Seen.Raise(w.Replica, w.Stamp-1)
+				w := &Write{Dot: Dot{r.last + kv.HLC(rapid.IntRange(1, 5).Draw(t, "later")), core.ReplicaID(at + 1)}}
 				op := Op{Kind: OpKind(rapid.IntRange(1, 3).Draw(t, "kind")), Key: []byte("k"), Value: []byte("7"), Delta: 1}
+				op.Run, op.Sums = cmp.Or(r.rec.runOf(w.Replica), w.Stamp), r.rec.sums()
 				w.Ops = []Op{op}
+				all = append(all, pastWrite{w, append(Vector{}, r.seen...)})
 				r.apply(w)
-				all = append(all, w)
 			}
 		}
 		for _, r := range replicas {
@@ -76,32 +77,32 @@ func TestRecordsAreEqualInWhateverOrderWritesArrive(t *testing.T) {
 	})
 }
 
+// pastWrite is a write and what its writer had seen.
+type pastWrite struct {
+	*Write
+	past Vector
+}
+
 // handOver applies up to count writes that a replica lacks, each after all that its writer had seen.
-func handOver(r *replicaOf, all []*Write, count int) {
+func handOver(r *replicaOf, all []pastWrite, count int) {
 	for _, w := range all {
-		past := append(Vector{}, w.Seen...)
-		for i := range past {
-			if past[i].Replica == w.Replica {
-				past[i].Stamp = 0
-			}
-		}
-		if count > 0 && !r.seen.Has(w.Dot) && r.seen.Covers(past) {
-			r.apply(w)
+		if count > 0 && !r.seen.Has(w.Dot) && r.seen.Covers(w.past) {
+			r.apply(w.Write)
 			count--
 		}
 	}
 }
 
 func TestASumStopsAtItsEnds(t *testing.T) {
-	rec := record{base: Dot{1, 1}, value: []byte("9223372036854775800"), sums: []sum{{Dot{2, 1}, math.MaxInt64}, {Dot{2, 2}, 100}}}
+	rec := record{base: Dot{1, 1}, value: []byte("9223372036854775800"), runs: []run{{1, 2, 2, math.MaxInt64, 0}, {2, 2, 2, 100, 0}}}
 	if n, ok := rec.number(1); n != math.MaxInt64 || !ok {
 		t.Error(n, ok)
 	}
-	rec.sums[0].total, rec.sums[1].total = math.MinInt64, math.MinInt64
+	rec.runs[0].total, rec.runs[1].total = math.MinInt64, math.MinInt64
 	if n, _ := rec.number(1); n != math.MinInt64 {
 		t.Error(n)
 	}
-	rec.sums[0].total, rec.sums[1].total = -math.MaxInt64, -1
+	rec.runs[0].total, rec.runs[1].total = -math.MaxInt64, -1
 	if n, _ := rec.number(1); n != -8 {
 		t.Error(n)
 	}
@@ -109,7 +110,7 @@ func TestASumStopsAtItsEnds(t *testing.T) {
 
 func TestACounterThatEndedBeginsAnew(t *testing.T) {
 	r := replicaOf{rec: record{base: Dot{kv.HLCOf(1), 1}, value: []byte("5"), expireAt: 10}}
-	r.apply(&Write{Dot: Dot{kv.HLCOf(20), 2}, Seen: Vector{{1, kv.HLCOf(1)}}, Ops: []Op{{Kind: Add, Key: []byte("k"), Delta: 3}}})
+	r.apply(&Write{Dot: Dot{kv.HLCOf(20), 2}, Ops: []Op{{Kind: Add, Key: []byte("k"), Delta: 3, Run: kv.HLCOf(20)}}})
 	if got := r.shown(); got != `"3" true` {
 		t.Error(got)
 	}

@@ -16,7 +16,14 @@ const (
 	recordWrites = 2
 )
 
-const markVersion = 1
+const markVersion = 2
+
+// posBits is how much of a log position counts; above are those of the replica's id. So the records of two replicas that
+// lived on one disk one after the other are not taken for each other's.
+const posBits = 40
+
+// firstPos precedes the positions of this replica's records.
+func (r *Replica) firstPos() uint64 { return uint64(r.self) << posBits }
 
 // void is a stretch of the log's positions that a damaged disk made useless: after <= pos < before is as if never written.
 type void struct{ after, before uint64 }
@@ -29,6 +36,9 @@ type mark struct {
 	self    core.ReplicaID
 	suspect bool
 	voids   []void
+	// config is the latest word of the catalog; empty: none came yet.
+	config []byte
+	sealed bool
 }
 
 func (m *mark) appendTo(b []byte) []byte {
@@ -38,7 +48,7 @@ func (m *mark) appendTo(b []byte) []byte {
 	for _, v := range m.voids {
 		b = binary.AppendUvarint(binary.AppendUvarint(b, v.after), v.before)
 	}
-	return b
+	return wire.AppendBool(wire.AppendBytes(b, m.config), m.sealed)
 }
 
 var errMark = errors.New("malformed mark")
@@ -50,6 +60,7 @@ func decodeMark(b []byte) (m mark, err error) {
 	for n := r.Count(2); n > 0 && !r.Bad; n-- {
 		m.voids = append(m.voids, void{r.Uint(), r.Uint()})
 	}
+	m.config, m.sealed = r.Bytes(), r.Bool()
 	if r.Bad || len(r.B) > 0 || version != markVersion {
 		return mark{}, errMark
 	}
@@ -57,7 +68,10 @@ func decodeMark(b []byte) (m mark, err error) {
 }
 
 func (r *Replica) writeMark() {
-	m := mark{r.self, r.suspect, r.voids}
+	m := mark{self: r.self, suspect: r.suspect, voids: r.voids, sealed: r.sealed}
+	if r.config.Epoch > 0 {
+		m.config = r.config.AppendTo(nil)
+	}
 	r.out.Write(core.Record{Kind: recordMark, Body: m.appendTo(nil)})
 }
 
@@ -68,13 +82,10 @@ func (r *Replica) configure(config []byte) {
 		panic("bayou: " + err.Error())
 	}
 	r.config = c
-	slices.Sort(r.config.Members)
-	for _, id := range r.config.Members {
-		if id != r.self {
-			r.peers = append(r.peers, &peer{id: id})
-		}
+	for _, id := range c.Members {
+		r.meta.members = append(r.meta.members, membership{id: id})
 	}
-	r.cells.mutation = r.options.Mutation
+	r.cells.mutation, r.cells.settled = r.options.Mutation, r.settled
 	// A number that grows from run to run, for the clock's bound does; and if the bound was lost, too, it is another one.
 	r.life = uint64(r.in.Stamp)&^0xffff | r.in.Rand.Uint64N(1<<16-1) + 1
 	r.nextChore = r.in.Now + r.options.Interval
@@ -84,6 +95,9 @@ func (r *Replica) configure(config []byte) {
 
 func (r *Replica) start(config []byte) {
 	r.configure(config)
+	r.pos, r.applied, r.durable = r.firstPos(), r.firstPos(), r.firstPos()
+	r.met = true
+	r.meet()
 	r.writeMark()
 }
 
@@ -96,6 +110,7 @@ func (r *Replica) recover(e core.Recover) {
 	if b, ok := r.in.View.Get(core.AppliedKey); ok {
 		r.applied = binary.BigEndian.Uint64(b)
 	}
+	r.applied = max(r.applied, r.firstPos())
 	r.held, r.last = slices.Clone(r.meta.vector), r.meta.vector.Last()
 	r.pos, r.durable = r.applied, r.applied
 	records, end := r.ownRecords(e.Records)
@@ -112,15 +127,19 @@ func (r *Replica) recover(e core.Recover) {
 		r.out.Note(SuspectNote{true})
 	}
 	r.durable, r.ownLast = r.pos, r.held.At(r.self)
+	r.told, r.configPos = r.config.Epoch, r.pos
+	r.met = true
+	r.meet()
 	r.writeMark()
 }
 
 // ownRecords are the records of writes that count, with the highest position that was ever given.
 func (r *Replica) ownRecords(all []core.Record) (list []core.Record, end uint64) {
 	for _, rec := range all {
-		end = max(end, rec.Pos)
 		if rec.Kind != recordMark {
-			list = append(list, rec)
+			if rec.Pos>>posBits == uint64(r.self) { // another replica of the group may have lived on this disk before
+				list, end = append(list, rec), max(end, rec.Pos)
+			}
 			continue
 		}
 		m, err := decodeMark(rec.Body)
@@ -128,16 +147,44 @@ func (r *Replica) ownRecords(all []core.Record) (list []core.Record, end uint64)
 		case err != nil:
 			panic("bayou: " + err.Error())
 		case m.self != r.self:
-			// Another replica of the group lived on this disk before.
-			list, r.suspect, r.voids = nil, false, nil
+			r.suspect, r.voids, r.sealed = false, nil, false
 		default:
 			r.suspect, r.voids = m.suspect, m.voids
+			r.sealed = m.sealed
+			r.recall(m.config)
 		}
 	}
 	list = slices.DeleteFunc(list, func(rec core.Record) bool {
 		return slices.ContainsFunc(r.voids, func(v void) bool { return v.after <= rec.Pos && rec.Pos < v.before })
 	})
 	return list, end
+}
+
+// Writer is the replica that wrote the last of the records that say whose they are; 0: none does.
+func Writer(records []core.Record) (self core.ReplicaID) {
+	for _, rec := range records {
+		if rec.Kind != recordMark {
+			continue
+		}
+		if m, err := decodeMark(rec.Body); err == nil {
+			self = m.self
+		}
+	}
+	return self
+}
+
+// recall takes the configuration that this replica went by before.
+func (r *Replica) recall(config []byte) {
+	if len(config) == 0 {
+		return
+	}
+	c, err := DecodeConfig(config)
+	if err != nil {
+		panic("bayou: " + err.Error())
+	}
+	if c.Epoch > r.config.Epoch {
+		r.config = c
+	}
 }
 
 // replay applies the records that the state does not hold, as far as there is no hole; whole is false if there is one.
@@ -192,32 +239,43 @@ func (r *Replica) becomeSuspect() {
 	r.life = max(r.life+1, uint64(r.in.Stamp))
 	r.out.Note(SuspectNote{true})
 	r.writeMark()
-	for _, q := range append(r.queue, r.behind...) {
-		// Early: nothing was done.
-		r.out.ReplyEarly(q.id, kv.Result{Code: kv.Unavailable, Detail: "this replica's disk has lost something; use another one"})
-	}
-	r.queue, r.behind = nil, nil
+	r.refuseAll("this replica's disk has lost something; use another one")
 	for _, p := range r.peers {
 		p.surveyed = false
-		if p.up {
+		if p.up && !p.gone {
 			r.pull(p)
 		}
 	}
 }
 
+// refuseAll ends the commands that wait.
+func (r *Replica) refuseAll(why string) {
+	for _, q := range append(r.queue, r.behind...) {
+		// Early: nothing was done.
+		r.out.ReplyEarly(q.id, kv.Result{Code: kv.Unavailable, Detail: why})
+	}
+	r.queue, r.behind = nil, nil
+}
+
 // cure lets a suspect replica work again once it holds all that any other member has of it, and everything else that they
 // said they hold. Its next stamp is later than any that it can have given, and says what is lost in between (rule B8).
 func (r *Replica) cure() {
-	if !r.suspect || len(r.flight) > 0 || r.cells.changed() || len(r.out.State) > 0 {
+	if !r.suspect || !r.joined() && !r.config.Settled || len(r.flight) > 0 || r.cells.changed() || len(r.out.State) > 0 {
 		return
 	}
 	for _, p := range r.peers {
+		if p.gone {
+			continue // it is gone, and what it held is with the others
+		}
 		if !p.surveyed || !r.meta.vector.Covers(p.known) {
 			return
 		}
 	}
 	r.suspect = false
 	w := &Write{Dot: Dot{r.nextStamp(&Token{}), r.self}, Ops: []Op{{Kind: Lost, Since: r.meta.vector.At(r.self)}}}
+	if !r.joined() { // it had, and nobody is left who knows
+		w.Ops = append(w.Ops, Op{Kind: Join, Member: r.self})
+	}
 	w.seal()
 	r.base = slices.Clone(r.meta.vector)
 	r.fly(&flight{writes: []*Write{w}})

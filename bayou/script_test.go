@@ -30,7 +30,8 @@ import (
 //	tick R [D]           pass D, then tick R                     around [D]   tick all and settle, three times
 //	clock R D            set the clock of R by D
 //	crash R, restart R, flush R (the state, to disk)             damage R from POS   lose the records from POS on
-//	status, state R K
+//	catalog EPOCH R,... [leaving=R,...] [to=R,...]   the catalog's word on the members, to all or some; new ones are started
+//	status, state R K, moved R EPOCH
 func TestScripts(t *testing.T) {
 	paths, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(paths) == 0 {
@@ -149,10 +150,14 @@ func (s *script) run(command string, args []string) {
 	case "flush":
 		s.at(args[0]).flush()
 	case "damage":
-		from := uint64(number(args[2]))
 		m := s.at(args[0])
+		from := m.replicaFirst() + uint64(number(args[2]))
 		m.damaged = true
 		m.durable = slices.DeleteFunc(m.durable, func(r core.Record) bool { return r.Pos >= from })
+	case "catalog":
+		s.catalog(args)
+	case "moved":
+		c.say("%s: %t", args[0], s.at(args[0]).replica.Moved(uint64(number(args[1]))))
 	case "status", "state":
 		s.report(command, args)
 	default:
@@ -176,6 +181,31 @@ func (s *script) start(args []string) {
 		}
 	}
 	s.c = newCluster(number(args[0]), options)
+}
+
+func (s *script) catalog(args []string) {
+	word := &Config{Binding: 77, Epoch: uint64(number(args[0])), Members: ids(args[1]), Last: core.ReplicaID(len(s.c.members))}
+	word.Last = max(word.Last, slices.Max(word.Members))
+	to := make([]core.ReplicaID, word.Last)
+	for i := range to {
+		to[i] = core.ReplicaID(i + 1)
+	}
+	for _, a := range args[2:] {
+		switch name, value, _ := strings.Cut(a, "="); name {
+		case "leaving":
+			word.Leaving = ids(value)
+		case "to":
+			to = ids(value)
+		}
+	}
+	s.c.tell(word, to)
+}
+
+func ids(list string) (all []core.ReplicaID) {
+	for _, word := range strings.Split(list, ",") {
+		all = append(all, core.ReplicaID(number(word)))
+	}
+	return all
 }
 
 func (s *script) submit(command string, args []string) {
@@ -259,6 +289,15 @@ func (s *script) report(command string, args []string) {
 			if st.Suspect {
 				text += ", suspect"
 			}
+			if st.Joining {
+				text += ", joining"
+			}
+			if st.Leaving {
+				text += ", leaving"
+			}
+			if len(st.Members) != len(s.c.founders) || !slices.Equal(st.Members, s.c.founders) {
+				text += fmt.Sprintf(", members %d", st.Members)
+			}
 			c.say("%s", text)
 		}
 		return
@@ -270,7 +309,7 @@ func (s *script) report(command string, args []string) {
 	}
 	rec := mustDecodeRecord(nil, b)
 	value, shown := rec.show(0)
-	c.say("%s: %s = %q %t, base %v gone %t, %d sums", args[0], args[1], value, shown, rec.base, rec.gone, len(rec.sums))
+	c.say("%s: %s = %q %t, base %v gone %t, %d runs", args[0], args[1], value, shown, rec.base, rec.gone, len(rec.runs))
 }
 
 func (s *script) at(word string) *member { return s.c.member(core.ReplicaID(number(word))) }

@@ -9,7 +9,14 @@ import (
 type chores struct {
 	// truncated is what was stable when the write log was last looked through to the end.
 	truncated Vector
+	// logFrom is a key that precedes all of the write log: what lies before it is deleted, and costs to walk over.
+	logFrom []byte
+	// behind says that there is more to do than was done.
+	behind bool
 }
+
+// truncateMax bounds the writes that are dropped from the log in a Step.
+const truncateMax = 4000
 
 // choreMax bounds what one chore looks at in a Step.
 const choreMax = 2000
@@ -18,6 +25,9 @@ const choreMax = 2000
 func (r *Replica) stable() Vector {
 	v := slices.Clone(r.meta.vector)
 	for _, p := range r.peers {
+		if p.gone {
+			continue // it will never ask
+		}
 		if r.options.Mutation == TruncateEarly {
 			v.Merge(lowest(r.meta.vector, p.known))
 			continue
@@ -32,6 +42,9 @@ func (r *Replica) stable() Vector {
 func (r *Replica) settled() Vector {
 	v := slices.Clone(r.meta.vector)
 	for _, p := range r.peers {
+		if _, is := r.meta.member(p.id); !is {
+			continue // it has written nothing, and what it will write follows the write by which it joins
+		}
 		r.settle(p)
 		switch r.options.Mutation {
 		case DropTombstones:
@@ -64,24 +77,47 @@ func (r *Replica) truncate() {
 		return
 	}
 	looked := 0
-	r.in.View.Scan([]byte{logKind}, []byte{logKind + 1}, func(key, raw []byte) bool {
+	var run, end []byte // from the beginning of the log to a write that stays
+	unbroken := true
+	r.in.View.Scan(r.logFrom(), []byte{logKind + 1}, func(key, raw []byte) bool {
 		d := dotOfKey(key)
 		full = r.meta.logBytes > r.options.LogBytes
-		if looked++; looked > choreMax || r.meta.logCount <= r.options.KeepWrites {
+		if looked++; looked > truncateMax || r.meta.logCount <= r.options.KeepWrites {
 			return false
 		}
-		if full || stable.Has(d) {
-			r.cells.delete(slices.Clone(key))
-			r.meta.dropped.Raise(d.Replica, d.Stamp)
-			r.meta.logCount--
-			r.meta.logBytes -= uint64(len(raw))
-			r.metaChanged = true
+		if !full && !stable.Has(d) {
+			unbroken = false
+			return true
 		}
+		if unbroken {
+			if run == nil {
+				run = slices.Clone(key)
+			}
+			end = append(append(end[:0], key...), 0)
+		} else {
+			r.cells.delete(slices.Clone(key))
+		}
+		r.meta.dropped.Raise(d.Replica, d.Stamp)
+		r.meta.logCount--
+		r.meta.logBytes -= uint64(len(raw))
+		r.metaChanged = true
 		return true
 	})
-	if looked <= choreMax {
+	if run != nil {
+		r.cells.deleteRange(run, end)
+		r.chores.logFrom = end
+	}
+	if r.chores.behind = looked > truncateMax; !r.chores.behind {
 		r.chores.truncated = stable
 	}
+}
+
+// logFrom is where the write log begins.
+func (r *Replica) logFrom() []byte {
+	if r.chores.logFrom == nil {
+		return []byte{logKind}
+	}
+	return r.chores.logFrom
 }
 
 // forgetRemoved drops deletions that nothing to come can be older than (trap T4.13).
@@ -122,7 +158,7 @@ func (r *Replica) forgetExpired(settled Vector) {
 func (r *Replica) forget(key []byte, due func(*record) bool) {
 	one := r.cells.cell(key)
 	if due(&one.rec) {
-		one.rec = record{sums: one.rec.sums}
+		one.rec.forget()
 		one.touched, r.cells.touched = true, true
 	}
 }

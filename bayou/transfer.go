@@ -134,7 +134,7 @@ func (r *Replica) askPage() {
 	t := &r.transfer
 	t.from.pulled = r.in.Now
 	// Early: the vector tells only what is durable here.
-	r.out.SendEarly(t.from.id, Pull{Vector: slices.Clone(r.meta.vector), Life: r.life, Suspect: r.suspect, Page: t.next, At: t.meta.vector})
+	r.out.SendEarly(t.from.id, Pull{Vector: r.meta.briefFor(r.meta.vector, t.from.known), Life: r.life, Suspect: r.suspect, Epoch: r.obeyed, Page: t.next, At: t.meta.briefFor(t.meta.vector, t.from.known)})
 }
 
 // stage puts the merged pairs of a part beside the state, in the order of their keys.
@@ -209,6 +209,13 @@ func (r *Replica) stageMeta() {
 			m.gaps = append(slices.Clone(m.gaps), g)
 		}
 	}
+	m.added = m.added || t.added
+	for _, o := range t.members {
+		m.join(o)
+	}
+	for _, o := range t.formers {
+		m.retire(o)
+	}
 	stage := func(key, value []byte) {
 		r.out.State = append(r.out.State, core.Change{Kind: core.Stage, Key: key, Value: value})
 	}
@@ -273,5 +280,6 @@ func (r *Replica) finishTransfer() {
 	r.out.Note(MergedNote{r.transfer.from.id, r.transfer.meta.vector})
 	r.transfer.from.nextPull = r.in.Now
 	r.transfer = transfer{}
+	r.meet()
 	r.out.Again = r.out.Again || len(r.queue) > 0
 }

@@ -86,6 +86,10 @@ func (v *Vector) Merge(w Vector) {
 	}
 }
 
+func (v Vector) without(id core.ReplicaID) Vector {
+	return slices.DeleteFunc(slices.Clone(v), func(e Entry) bool { return e.Replica == id })
+}
+
 // Last is the highest stamp of all.
 func (v Vector) Last() (last kv.HLC) {
 	for _, e := range v {

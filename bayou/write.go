@@ -13,9 +13,7 @@ import (
 // Write is what one command changed: the unit that replicas hand each other. Its operations are shown together or not at all.
 type Write struct {
 	Dot
-	// Seen is what its replica held when it accepted the write, if an operation needs to know: that of an addition.
-	Seen Vector
-	Ops  []Op
+	Ops []Op
 	// raw is the encoding, which the log and all messages share.
 	raw []byte
 }
@@ -31,28 +29,41 @@ const (
 	// Lost says that the writes of this write's replica between Since and this one are lost with its disk, but for those
 	// up to Since (rule B8).
 	Lost OpKind = 4
+	// Join says that a replica is a member; Retire, that it is none any more and that its last write is that of stamp Since.
+	Join   OpKind = 5
+	Retire OpKind = 6
 )
 
 // Op is one operation of a write.
 type Op struct {
 	Kind     OpKind
 	Key      []byte
-	Value    []byte // Set
-	Flags    uint32 // Set
-	ExpireAt int64  // Set: Unix milliseconds; 0: never
-	Delta    int64  // Add
-	Since    kv.HLC // Lost
+	Value    []byte         // Set
+	Flags    uint32         // Set
+	ExpireAt int64          // Set: Unix milliseconds; 0: never
+	Delta    int64          // Add
+	Run      kv.HLC         // Add: the run that it continues, or begins with its own stamp
+	Sums     []Sum          // Set, Delete: how much its writer had seen of what was added
+	Since    kv.HLC         // Lost, Retire
+	Member   core.ReplicaID // Join, Retire
 }
 
-const writeVersion = 1
+// onData says that the operation changes a key.
+func (o *Op) onData() bool { return o.Kind <= Add }
+
+const writeVersion = 2
 
 var errWrite = errors.New("malformed write")
 
 // seal encodes the write.
 func (w *Write) seal() {
-	b := append(make([]byte, 0, 64), writeVersion)
+	size := 32
+	for i := range w.Ops {
+		o := &w.Ops[i]
+		size += len(o.Key) + len(o.Value) + 32 + 24*len(o.Sums)
+	}
+	b := append(make([]byte, 0, size), writeVersion)
 	b = appendDot(b, w.Dot)
-	b = w.Seen.AppendTo(b)
 	b = binary.AppendUvarint(b, uint64(len(w.Ops)))
 	for i := range w.Ops {
 		o := &w.Ops[i]
@@ -60,11 +71,15 @@ func (w *Write) seal() {
 		switch o.Kind {
 		case Set:
 			b = binary.AppendVarint(binary.AppendUvarint(b, uint64(o.Flags)), o.ExpireAt)
-			b = wire.AppendBytes(b, o.Value)
+			b = appendSums(wire.AppendBytes(b, o.Value), o.Sums)
+		case Delete:
+			b = appendSums(b, o.Sums)
 		case Add:
-			b = binary.AppendVarint(b, o.Delta)
+			b = binary.BigEndian.AppendUint64(binary.AppendVarint(b, o.Delta), uint64(o.Run))
 		case Lost:
 			b = binary.BigEndian.AppendUint64(b, uint64(o.Since))
+		case Join, Retire:
+			b = binary.BigEndian.AppendUint64(binary.AppendUvarint(b, uint64(o.Member)), uint64(o.Since))
 		}
 	}
 	w.raw = b
@@ -74,7 +89,7 @@ func (w *Write) seal() {
 func decodeWrite(b []byte) (*Write, error) {
 	r := reader{wire.Reader{B: b}}
 	version := r.Byte()
-	w := &Write{Dot: r.dot(), Seen: r.vector(), raw: b}
+	w := &Write{Dot: r.dot(), raw: b}
 	if version != writeVersion || w.Stamp == 0 || w.Replica == 0 {
 		return nil, errWrite
 	}
@@ -83,11 +98,16 @@ func decodeWrite(b []byte) (*Write, error) {
 		switch o.Kind {
 		case Set:
 			o.Flags, o.ExpireAt, o.Value = uint32(r.Uint()), r.Int(), r.Bytes()
+			o.Sums = r.sums()
 		case Add:
-			o.Delta = r.Int()
+			o.Delta, o.Run = r.Int(), r.stamp()
 		case Lost:
 			o.Since = r.stamp()
+		case Join, Retire:
+			o.Member, o.Since = r.replica(), r.stamp()
+			r.Bad = r.Bad || o.Member == 0
 		case Delete:
+			o.Sums = r.sums()
 		default:
 			r.Bad = true
 		}
@@ -97,6 +117,22 @@ func decodeWrite(b []byte) (*Write, error) {
 		return nil, errWrite
 	}
 	return w, nil
+}
+
+func appendSums(b []byte, sums []Sum) []byte {
+	b = binary.AppendUvarint(b, uint64(len(sums)))
+	for _, s := range sums {
+		b = binary.AppendVarint(appendDot(b, Dot{s.Run, s.Replica}), s.Total)
+	}
+	return b
+}
+
+func (r *reader) sums() (list []Sum) {
+	for n := r.Count(10); n > 0 && !r.Bad; n-- {
+		d := r.dot()
+		list = append(list, Sum{d.Replica, d.Stamp, r.Int()})
+	}
+	return list
 }
 
 // Size is the length of the encoding in bytes.
@@ -121,6 +157,10 @@ func (w *Write) Changes() (text string) {
 			text += fmt.Sprintf(" add %d to %q", o.Delta, o.Key[:min(64, len(o.Key))])
 		case Lost:
 			text += fmt.Sprintf(" lost since %d.%d", o.Since.UnixMilli(), uint16(o.Since))
+		case Join:
+			text += fmt.Sprintf(" replica %d joins", o.Member)
+		case Retire:
+			text += fmt.Sprintf(" replica %d retires after %d.%d", o.Member, o.Since.UnixMilli(), uint16(o.Since))
 		}
 	}
 	return text
@@ -169,11 +209,16 @@ type meta struct {
 	// vector is what the state holds; dropped is what of it the write log lacks.
 	vector, dropped Vector
 	gaps            []gap
-	logCount        uint64
-	logBytes        uint64
+	// members are those who joined and have not retired, by id; formers those who have, in the order in which they did.
+	members []membership
+	formers []former
+	// added says that there may be runs somewhere in the state.
+	added    bool
+	logCount uint64
+	logBytes uint64
 }
 
-const metaVersion = 1
+const metaVersion = 2
 
 func (m *meta) appendTo(b []byte) []byte {
 	b = binary.BigEndian.AppendUint64(append(b, metaVersion), m.binding)
@@ -183,6 +228,7 @@ func (m *meta) appendTo(b []byte) []byte {
 		b = appendDot(b, Dot{g.after, g.replica})
 		b = binary.BigEndian.AppendUint64(b, uint64(g.before))
 	}
+	b = wire.AppendBool(m.appendMembers(b), m.added)
 	b = m.dropped.AppendTo(b)
 	b = binary.AppendUvarint(b, m.logCount)
 	return binary.AppendUvarint(b, m.logBytes)
@@ -205,6 +251,8 @@ func parseMeta(b []byte) (m meta, ok bool) {
 		d := r.dot()
 		m.gaps = append(m.gaps, gap{d.Replica, d.Stamp, r.stamp()})
 	}
+	r.members(&m)
+	m.added = r.Bool()
 	m.dropped, m.logCount, m.logBytes = r.vector(), r.Uint(), r.Uint()
 	return m, !r.Bad && len(r.B) == 0 && version == metaVersion
 }
@@ -218,6 +266,12 @@ func (m *meta) judge(read, written Vector) (behind bool, err error) {
 				if g.replica == e.Replica && g.after < e.Stamp && e.Stamp < g.before {
 					return false, kv.Errorf(kv.SessionLost, "the session has seen writes of replica %d that were lost with its disk; begin a new session", g.replica)
 				}
+			}
+			if f, was := m.former(e.Replica); was {
+				if e.Stamp > f.last {
+					return false, kv.Errorf(kv.SessionLost, "the session has seen writes of replica %d that were lost with its disk; begin a new session", e.Replica)
+				}
+				continue
 			}
 			behind = behind || m.vector.At(e.Replica) < e.Stamp
 		}

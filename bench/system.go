@@ -23,7 +23,7 @@ const (
 )
 
 // systemNames are all that can take part, in the order of their turns.
-var systemNames = []string{"gamut", "gamut-quorum", "gamut-one", "etcd", "redis", "redis-wait", "redis-async", "memcached"}
+var systemNames = []string{"gamut", "gamut-quorum", "gamut-one", "gamut-causal", "etcd", "redis", "redis-wait", "redis-async", "memcached"}
 
 // system is one contender: servers, a client for them, and what the servers promise for an acknowledged write.
 type system struct {
@@ -153,6 +153,8 @@ func plan(o *options, dir string) ([]*system, error) {
 			s.servers = leaderless
 			err = planGamutQuorum(s, o, dir)
 			leaderless = s.servers
+		case "gamut-causal":
+			err = planGamutCausal(s, o, dir)
 		case "etcd":
 			err = planEtcd(s, o, dir)
 		case "redis":

@@ -55,6 +55,22 @@ func planGamutQuorum(s *system, o *options, dir string) error {
 	return err
 }
 
+// planGamutCausal lays out three nodes with a keyspace in which each takes reads and writes alone; clients use all of them.
+func planGamutCausal(s *system, o *options, dir string) error {
+	binary, err := filepath.Abs(o.gamut)
+	if err != nil {
+		return err
+	}
+	s.title, s.promise = "Gamut, 3 nodes, causal keyspace", "synced by one of three nodes; the others follow at once; sessions never go back"
+	s.dialer = &lineDialer{codec: resp{}, greeting: "SELECT causal\r\n", welcomes: 1}
+	doors, err := planGamutNodes(s, o, filepath.Join(dir, "causal"), binary, o.basePort+60, "default,causal")
+	if err != nil {
+		return err
+	}
+	s.servers.ready = func(ctx context.Context) error { return gamutReady(ctx, doors) }
+	return nil
+}
+
 // planGamutNodes lays out three nodes with default settings, and returns where they serve HTTP.
 func planGamutNodes(s *system, o *options, dir, binary string, basePort int, keyspaces string) (doors []string, err error) {
 	s.servers = &servers{version: firstLine(binary, "version")}

@@ -68,7 +68,9 @@ func newBalance(c *Catalog, nodes []core.NodeID, up func(core.NodeID) bool, budg
 }
 
 // Movable says whether the members of a keyspace's shards can change.
-func Movable(d *Descriptor) bool { return onPaxos(d.Consistency) || byCatalog(d.Consistency) }
+func Movable(d *Descriptor) bool {
+	return onPaxos(d.Consistency) || byCatalog(d.Consistency) || Causal(d.Consistency)
+}
 
 // empty plans moves away from the nodes that leave.
 func (b *balance) empty(d *Descriptor) {

@@ -42,6 +42,8 @@ type Node struct {
 	State     NodeState         `json:"state,omitempty"`
 	// Zone is what may fail at once with others in it.
 	Zone string `json:"zone,omitempty"`
+	// Lost says that the disk of a node that leaves is gone: nobody waits for what only that held.
+	Lost bool `json:"lost,omitempty"`
 	// Ticket is what the node asked to join with: asked twice, it is given one id. Its disk is known when it first serves.
 	Ticket string `json:"ticket,omitempty"`
 }

@@ -20,7 +20,7 @@ func (d *Descriptor) explainCausal(replicas int) []string {
 	}
 	lines = append(lines,
 		"Of several writes to a key the one with the newest stamp wins, everywhere alike; the others are gone, and nobody is told.",
-		"Additions of all replicas are summed up; a set or a deletion that competes with additions wins over them.",
+		"Additions of all replicas are summed up; a set or a deletion that competes with additions takes away those that are older, unless their replica went on adding.",
 		"The operations of one command are shown together on every replica. Conditions, append, rename and the like are refused: they would need all replicas.",
 		"Keys end by the clock of the node that reads them, so two nodes may differ for as long as their clocks do.",
 		judged("A write is acknowledged when 1 replica has it on disk, synced; the others have it milliseconds later if they can be reached.", "durability"))
@@ -64,7 +64,7 @@ func reportCausal(r *bayou.Replica, now core.Time) kv.GroupStatus {
 		}
 		c.Peers = append(c.Peers, peer)
 	}
-	return kv.GroupStatus{Role: "replica", Applied: st.Applied, Durable: st.Durable, Commit: st.Applied, Last: st.Durable, Suspect: st.Suspect, Causal: c}
+	return kv.GroupStatus{Role: causalRole(&st), Applied: st.Applied, Durable: st.Durable, Commit: st.Applied, Last: st.Durable, Suspect: st.Suspect, Causal: c}
 }
 
 func vectorText(v bayou.Vector) map[string]string {
@@ -73,4 +73,14 @@ func vectorText(v bayou.Vector) map[string]string {
 		m[fmt.Sprint(e.Replica)] = fmt.Sprintf("%d.%d", e.Stamp.UnixMilli(), uint16(e.Stamp))
 	}
 	return m
+}
+
+func causalRole(st *bayou.Status) string {
+	switch {
+	case st.Joining:
+		return "joining"
+	case st.Leaving:
+		return "leaving"
+	}
+	return "replica"
 }

@@ -3,6 +3,7 @@ package keyspace
 import (
 	"slices"
 
+	"github.com/gamutdb/gamut/bayou"
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/kv"
 	"github.com/gamutdb/gamut/quorum"
@@ -20,8 +21,6 @@ import (
 func (d *Descriptor) Move(shard int, nodes []core.NodeID, founders []byte) (*Descriptor, error) {
 	s := &d.Shards[shard]
 	switch {
-	case Causal(d.Consistency):
-		return nil, kv.Errorf(kv.Unsupported, "the replicas of %s, which is %s, stay where they were created; drop the keyspace, or move its keys to another one", d.Name, d.Consistency)
 	case len(s.Target) > 0:
 		return nil, kv.Errorf(kv.Busy, "shard %d of %s is being moved already; retry when that is over", shard, d.Name)
 	case len(nodes) < 1 || len(nodes) > ReplicasMax:
@@ -71,7 +70,7 @@ func byCatalog(c kv.Consistency) bool { return c == kv.Quorum }
 
 // Advanced is the descriptor with the next step taken of the change of one shard under way.
 func (d *Descriptor) Advanced(shard int) *Descriptor {
-	if d.Shards[shard].Filled {
+	if d.Shards[shard].Filled || Causal(d.Consistency) {
 		return d.Moved(shard)
 	}
 	filled := d.withShard(shard)
@@ -99,7 +98,7 @@ func (s *Shard) without(ids []core.ReplicaID) []Member {
 	return slices.DeleteFunc(slices.Clone(s.Replicas), func(r Member) bool { return slices.Contains(ids, r.Replica) })
 }
 
-// Members is what the replicas of a shard are told of who they are; nil: nothing, for their own log says it.
+// Members is what the replicas of a quorum shard are told of who they are; nil: nothing.
 func (d *Descriptor) Members(shard int) []byte {
 	if !byCatalog(d.Consistency) {
 		return nil
@@ -114,12 +113,35 @@ func (d *Descriptor) Members(shard int) []byte {
 
 // Ready says that the replicas are ready for the next step of the change of their shard that the descriptor tells of.
 func (s *Shard) Ready(replica core.Replica) bool {
+	if b, ok := replica.(*bayou.Replica); ok {
+		return len(s.Target) > 0 && b.Moved(s.Epoch)
+	}
 	q, ok := replica.(*quorum.Replica)
 	if !ok {
 		return false
 	}
 	epoch, ready := q.Ready()
 	return ready && epoch == s.Epoch
+}
+
+// Leaves says that the shard has a replica on the node which the change under way takes away.
+func (s *Shard) Leaves(node core.NodeID) bool {
+	id := s.On(node)
+	return id != 0 && len(s.Target) > 0 && !slices.Contains(s.Target, id)
+}
+
+// Lose is the descriptor without a replica whose disk is gone, while its shard is being moved away from there: what only that
+// replica held is lost, and nobody waits for it any more.
+func (d *Descriptor) Lose(shard int, node core.NodeID) *Descriptor {
+	lost := d.withShard(shard)
+	m := &lost.Shards[shard]
+	m.Epoch++
+	m.Last = m.lastReplica()
+	m.Replicas = slices.DeleteFunc(m.Replicas, func(r Member) bool { return r.Node == node })
+	if m.Preferred = m.Target[0]; slices.Contains(m.Target, d.Shards[shard].Preferred) {
+		m.Preferred = d.Shards[shard].Preferred
+	}
+	return lost
 }
 
 // Moved is the descriptor with the change of one shard over.

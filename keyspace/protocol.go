@@ -123,6 +123,8 @@ func Writer(c kv.Consistency, records []core.Record) core.ReplicaID {
 		return paxos.Writer(records)
 	case c == kv.Quorum:
 		return quorum.Writer(records)
+	case Causal(c):
+		return bayou.Writer(records)
 	}
 	return 0
 }
@@ -176,7 +178,8 @@ func (d *Descriptor) FirstConfig(cluster [16]byte, shard int, o Options) []byte 
 		return s.Founders
 	}
 	if d.Consistency == kv.Causal || d.Consistency == kv.Eventual {
-		return bayou.Config{Members: s.Voters(), Binding: d.binding(cluster, shard), Eventual: d.Consistency == kv.Eventual}.AppendTo(nil)
+		c := bayou.Config{Members: s.Voters(), Binding: d.binding(cluster, shard), Eventual: d.Consistency == kv.Eventual}
+		return c.AppendTo(nil)
 	}
 	if d.Consistency == kv.Quorum {
 		c := quorum.Config{Members: s.Voters(), Atomic: d.Terms.Atomic, ClientStamps: d.Terms.ClientStamps}
@@ -189,6 +192,23 @@ func (d *Descriptor) FirstConfig(cluster [16]byte, shard int, o Options) []byte 
 		Identity: binary.BigEndian.AppendUint64(cluster[:], uint64(s.Group))}
 	if !d.Terms.LeaseOff {
 		c.LeaseMillis = o.LeaseMillis
+	}
+	return c.AppendTo(nil)
+}
+
+// GroupConfig is what the catalog says of a shard's members now, for a protocol whose members do not change by its own log;
+// nil: nothing but what they were started with.
+func (d *Descriptor) GroupConfig(cluster [16]byte, shard int) []byte {
+	s := &d.Shards[shard]
+	if !Causal(d.Consistency) || s.Epoch == 0 {
+		return d.Members(shard)
+	}
+	c := bayou.Config{Members: s.Voters(), Binding: d.binding(cluster, shard), Eventual: d.Consistency == kv.Eventual,
+		Epoch: s.Epoch, Last: s.lastReplica(), Settled: len(s.Target) == 0}
+	for _, m := range s.Replicas {
+		if s.Leaves(m.Node) {
+			c.Leaving = append(c.Leaving, m.Replica)
+		}
 	}
 	return c.AppendTo(nil)
 }

@@ -105,6 +105,8 @@ type Admin interface {
 	MoveShard(ctx context.Context, keyspace string, shard int, nodes []uint32) error
 	// DrainNode lets a node leave: it is given nothing new, and its replicas are moved away.
 	DrainNode(ctx context.Context, node uint32) error
+	// ReplaceNode is DrainNode for a node whose disk is gone: nobody waits for what only that held.
+	ReplaceNode(ctx context.Context, node uint32) error
 	// RemoveNode ends the membership of a node that was drained and is empty. Its id is never given again.
 	RemoveNode(ctx context.Context, node uint32) error
 	// UnsafeRecover makes this node's replica of a group, and those on the other nodes named, all that the group has: its other

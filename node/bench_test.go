@@ -9,6 +9,21 @@ import (
 	"github.com/gamutdb/gamut/kv"
 )
 
+// BenchmarkCausal lets clients of one node write and read a causal keyspace whose replicas are on three.
+func BenchmarkCausal(b *testing.B) {
+	c := newCluster(b, 3)
+	c.start(1, 2, 3)
+	c.ready()
+	c.create(1, kv.CreateKeyspace{Name: "default", Consistency: kv.Causal})
+	c.hasKeyspace("default")
+	mustSet(b, c.nodes[1], "default", "key", string(make([]byte, 100)))
+	for name, command := range map[string]kv.Command{"get": get("key"), "set": set("key", string(make([]byte, 100)))} {
+		for _, clients := range []int{1, 50, 256} {
+			b.Run(fmt.Sprintf("%s/clients=%d", name, clients), func(b *testing.B) { load(b, c.nodes[1], clients, 1, command) })
+		}
+	}
+}
+
 // benchmarkCluster is three nodes with a keyspace of one shard, and the node that leads it.
 func benchmarkCluster(b *testing.B) (leader, other *Node) {
 	c := newCluster(b, 3)

@@ -37,7 +37,7 @@ func (n *Node) followMembers(now host.Now, t *table) {
 
 // tellMembers tells a replica here what the catalog says of its group's members, if that is the catalog's to say.
 func (n *Node) tellMembers(now host.Now, sh *shard) {
-	if config := sh.space.descriptor.Members(sh.index); config != nil {
+	if config := sh.space.descriptor.GroupConfig(n.identity.Cluster, sh.index); config != nil {
 		n.host.Event(now, sh.group, core.Configured{Config: config})
 	}
 }
@@ -211,6 +211,11 @@ func (n *Node) MoveShard(ctx context.Context, name string, shard int, nodes []ui
 			return nil, kv.Errorf(kv.Unsupported, "the members of %s keyspaces cannot change yet", d.Consistency)
 		case shard < 0 || shard >= len(d.Shards):
 			return nil, kv.Errorf(kv.Invalid, "keyspace %s has shards 0 to %d, not %d", name, len(d.Shards)-1, shard)
+		}
+		for _, id := range ids {
+			if keyspace.Causal(d.Consistency) && d.Shards[shard].Leaves(id) {
+				return nil, kv.Errorf(kv.Busy, "the replica on node %d is leaving shard %d of %s for good; retry when it is gone", id, shard, name)
+			}
 		}
 		if n.inVain(&d.Shards[shard]) {
 			d = d.Halted(shard)

@@ -33,6 +33,7 @@ func (n *Node) steward(ctx context.Context) {
 		if core.NodeID(t.groups[keyspace.SystemGroup].leader.Load()) != n.config.Node {
 			continue
 		}
+		n.loseReplicas(ctx, t.catalog)
 		moves, stuck := t.catalog.Balance(n.nodes(), n.isUp, movesMax)
 		n.judgeAlarm(stuckAlarm, len(stuck) > 0, fmt.Sprintf("%d shards cannot be moved: %s", len(stuck), first(stuck)))
 		for _, m := range moves {
@@ -41,6 +42,27 @@ func (n *Node) steward(ctx context.Context) {
 				break
 			}
 			n.log.Info("a replica moves", "keyspace", m.Keyspace, "shard", m.Shard, "from", m.From, "to", m.To, "why", m.Why)
+		}
+	}
+}
+
+// loseReplicas gives up the replicas of causal and eventual keyspaces on nodes whose disks are gone: what only they held is
+// lost, and the others need not wait for it.
+func (n *Node) loseReplicas(ctx context.Context, c *keyspace.Catalog) {
+	for _, name := range slices.Sorted(maps.Keys(c.Keyspaces)) {
+		d := c.Keyspaces[name]
+		for _, m := range d.Shards[0].Replicas {
+			at := c.Nodes[m.Node]
+			if gone := at.Lost || at.State == keyspace.NodeRemoved; !gone || !keyspace.Causal(d.Consistency) || !d.Shards[0].Leaves(m.Node) {
+				continue
+			}
+			err := n.alter(ctx, name, func(d *keyspace.Descriptor) (*keyspace.Descriptor, error) {
+				if !d.Shards[0].Leaves(m.Node) {
+					return nil, kv.Errorf(kv.Busy, "the shard has changed meanwhile")
+				}
+				return d.Lose(0, m.Node), nil
+			})
+			n.log.Info("a replica is given up: its disk is gone", "keyspace", name, "replica", m.Replica, "node", m.Node, "error", err)
 		}
 	}
 }
@@ -83,9 +105,20 @@ func (n *Node) Balance(context.Context) (plan kv.BalancePlan, err error) {
 }
 
 // DrainNode lets a node leave, unless a keyspace would be left with fewer nodes than replicas.
-func (n *Node) DrainNode(ctx context.Context, node uint32) error {
+func (n *Node) DrainNode(ctx context.Context, node uint32) error { return n.letGo(ctx, node, false) }
+
+// ReplaceNode lets a node leave whose disk is gone. One that runs is refused: it may hold what nobody else has.
+func (n *Node) ReplaceNode(ctx context.Context, node uint32) error {
+	if p := n.peer(core.NodeID(node)); core.NodeID(node) == n.config.Node || p != nil && p.connected.Load() {
+		return kv.Errorf(kv.Invalid, "node %d runs; drain it, or stop it first if its disk is lost", node)
+	}
+	return n.letGo(ctx, node, true)
+}
+
+func (n *Node) letGo(ctx context.Context, node uint32, lost bool) error {
 	return n.changeNode(ctx, core.NodeID(node), func(c *keyspace.Catalog, record *keyspace.Node) error {
 		if record.State != "" {
+			record.Lost = record.Lost || lost
 			return nil
 		}
 		if err := n.readKeyspaces(ctx, c); err != nil {
@@ -112,7 +145,7 @@ func (n *Node) DrainNode(ctx context.Context, node uint32) error {
 		if left == 0 {
 			return kv.Errorf(kv.Invalid, "node %d is the last one", node)
 		}
-		record.State = keyspace.NodeLeaving
+		record.State, record.Lost = keyspace.NodeLeaving, lost
 		return nil
 	})
 }

@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"slices"
 
 	"github.com/gamutdb/gamut/bayou"
@@ -14,27 +15,34 @@ import (
 // DrawBayou draws the settings of a run: peers that are asked often or seldom, logs that are cut at once or hardly ever,
 // messages that hold a few writes or many; a disk may be damaged, or stay whole, so that nothing may be lost.
 func DrawBayou(seed uint64, mutation bayou.Mutation) Protocol {
-	return Bayou(drawBayou(seed, mutation))
+	o, damage, moves, rng := drawBayou(seed, mutation)
+	p := Bayou(o, damage, moves)
+	if rng.IntN(3) == 0 { // where nothing is ever added, sets take a shorter way
+		p.Families = slices.DeleteFunc(p.Families, func(f Family) bool { return slices.Contains(f.Kinds, referee.Incr) })
+	}
+	return p
 }
 
-func drawBayou(seed uint64, mutation bayou.Mutation) (o bayou.Options, damage bool) {
-	rng := stream(seed, "bayou", 0)
+func drawBayou(seed uint64, mutation bayou.Mutation) (o bayou.Options, damage, moves bool, rng *rand.Rand) {
+	rng = stream(seed, "bayou", 0)
 	o = bayou.Options{Mutation: mutation, Interval: core.Time(20+rng.Int64N(400)) * Millisecond, LogBytes: 300 << rng.IntN(14),
 		KeepWrites: 1 << rng.IntN(9), ChunkBytes: 100 << rng.IntN(12)}
-	return o, rng.IntN(4) == 0
+	return o, rng.IntN(4) == 0, rng.IntN(2) == 0, rng
 }
 
 // DrawEventual draws the settings of a run of eventual groups.
 func DrawEventual(seed uint64, mutation bayou.Mutation) Protocol {
-	return Eventual(drawBayou(seed, mutation))
+	o, damage, moves, _ := drawBayou(seed, mutation)
+	return Eventual(o, damage, moves)
 }
 
 // Eventual runs groups without sessions: replicas converge, and what was acknowledged is kept or surpassed.
-func Eventual(options bayou.Options, damage bool) Protocol {
-	p := Bayou(options, damage)
+func Eventual(options bayou.Options, damage, moves bool) Protocol {
+	p := Bayou(options, damage, moves)
 	p.Name = "eventual, " + p.Name
 	p.Config = func(members []core.ReplicaID) []byte {
-		return bayou.Config{Members: members, Binding: uint64(members[0]), Eventual: true}.AppendTo(nil)
+		c := bayou.Config{Members: members, Binding: uint64(members[0]), Eventual: true}
+		return c.AppendTo(nil)
 	}
 	p.MergeTokens = nil
 	p.Judge = func(h referee.History, final referee.Final) []referee.Verdict {
@@ -46,23 +54,24 @@ func Eventual(options bayou.Options, damage bool) Protocol {
 	return p
 }
 
-// Bayou runs causal groups.
-func Bayou(options bayou.Options, damage bool) Protocol {
+// Bayou runs causal groups. With damage, logs are damaged and disks are lost; with moves, members come and go.
+func Bayou(options bayou.Options, damage, moves bool) Protocol {
 	past := map[bayou.Dot]written{}
 	p := Protocol{
-		Name: fmt.Sprintf("bayou (asked every %s, logs of %d bytes and %d writes, messages of %d, damage %v)", clockText(options.Interval),
-			options.LogBytes, options.KeepWrites, options.ChunkBytes, damage),
+		Name: fmt.Sprintf("bayou (asked every %s, logs of %d bytes and %d writes, messages of %d, damage %v, moves %v)", clockText(options.Interval),
+			options.LogBytes, options.KeepWrites, options.ChunkBytes, damage, moves),
 		New: func(self core.ReplicaID) core.Replica {
 			return &causal{Replica: bayou.New(self, options), self: self, past: past}
 		},
 		Config: func(members []core.ReplicaID) []byte {
-			return bayou.Config{Members: members, Binding: uint64(members[0])}.AppendTo(nil)
+			c := bayou.Config{Members: members, Binding: uint64(members[0])}
+			return c.AppendTo(nil)
 		},
 		Decode: bayou.DecodeMessage,
 		Read: func(v core.View, c *kv.Command, wall int64) (kv.Result, bool) {
 			return bayou.Read(v, c, kv.HLCOf(wall))
 		},
-		Digest: bayou.Digest, MergeTokens: bayou.MergeTokens, Sessionless: true,
+		Digest: bayou.Digest, MergeTokens: bayou.MergeTokens, Sessionless: true, Rosters: moves,
 		Families: []Family{
 			{Letter: "r", Kinds: []referee.Kind{referee.Set, referee.Set, referee.Delete, referee.Get, referee.Get, referee.Get}},
 			{Letter: "s", Kinds: []referee.Kind{referee.Set, referee.Delete, referee.Delete, referee.Get, referee.Get}},
@@ -72,9 +81,15 @@ func Bayou(options bayou.Options, damage bool) Protocol {
 		},
 		// What only a lost disk had is lost: that is no bug.
 		Bear: func(f *Faults) {
-			f.Wipe, f.Change = 0, 0
+			f.Change = 0
+			if moves {
+				f.Change = 400 * Millisecond
+			}
 			if !damage {
 				f.Damage = 0
+			}
+			if !damage || !moves {
+				f.Wipe = 0
 			}
 		},
 		Judge: func(h referee.History, final referee.Final) []referee.Verdict {
@@ -129,8 +144,8 @@ func (c *causal) Step(in *core.Input, out *core.Effects) {
 			c.answered(c.asked[o.ID])
 		}
 	}
-	if s := c.Status(); !s.Vector.Equal(c.shown) {
-		panic(fmt.Sprintf("the vector is %v, but %v was applied", s.Vector, c.shown))
+	if s := c.Status(); !s.Held.Equal(c.shown) {
+		panic(fmt.Sprintf("the vector is %v, but %v was applied", s.Held, c.shown))
 	}
 }
 
@@ -169,6 +184,9 @@ func (c *causal) applied(w *bayou.Write) {
 		if w.Stamp <= c.shown.Last() {
 			panic(fmt.Sprintf("%v is stamped earlier than its replica's state %v", w, c.shown))
 		}
+		if !slices.Contains(c.Status().Members, c.self) {
+			panic(fmt.Sprintf("%v is accepted by a replica that has not joined", w))
+		}
 		c.past[w.Dot] = written{w.String(), slices.Clone(c.shown)}
 	case !known:
 		panic(fmt.Sprintf("%v comes from nowhere", w))
@@ -183,14 +201,11 @@ func (c *causal) applied(w *bayou.Write) {
 	}
 }
 
-// judgeCausal lets the referee look for cause and effect in each group, which is what a keyspace promises. Where deletions
-// compete with additions they win whatever the stamps, which the referee takes for a step back: those keys are left out.
+// judgeCausal lets the referee look for cause and effect in each group, which is what a keyspace promises.
 func judgeCausal(h referee.History, final referee.Final) (verdicts []referee.Verdict) {
 	groups := map[uint64]referee.History{}
 	for _, o := range h {
-		if o.Key[0] != 'd' {
-			groups[o.Group] = append(groups[o.Group], o)
-		}
+		groups[o.Group] = append(groups[o.Group], o)
 	}
 	for _, g := range slices.Sorted(maps.Keys(groups)) {
 		for _, v := range referee.CheckAll(&referee.Run{Consistency: string(kv.Causal), History: groups[g], Final: final}) {
@@ -221,7 +236,6 @@ func judgeCounters(h referee.History, final referee.Final) referee.Verdict {
 }
 
 // judgeSessions: no client sees less of a key than it has seen or written before, nor does what it writes come before that.
-// A deletion wins over the additions that it competes with, so keys of both may show an older stamp.
 func judgeSessions(h referee.History) referee.Verdict {
 	v := referee.Verdict{Check: "sessions", Decision: referee.Holds}
 	type place struct {
@@ -253,7 +267,7 @@ func judgeSessions(h referee.History) referee.Verdict {
 			return v
 		}
 		k := [2]string{fmt.Sprint(o.Client), o.Key}
-		if before, ok := key[k]; ok && !o.Kind.Writes() && o.Key[0] != 'd' && o.Version < before.Version {
+		if before, ok := key[k]; ok && !o.Kind.Writes() && o.Version < before.Version {
 			v.Decision, v.Key, v.Proof = referee.Broken, o.Key, []referee.Op{before, o}
 			v.Why = fmt.Sprintf("#%d saw an older state than #%d", o.ID, before.ID)
 			return v

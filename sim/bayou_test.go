@@ -24,7 +24,18 @@ func directedBayou(damage bool, needs func(*Faults)) bayouSwarm {
 	return func(seed uint64, planted bayou.Mutation) Options {
 		f := Calm()
 		needs(f)
-		return Options{Seed: seed, Protocol: Bayou(bayou.Options{Mutation: planted}, damage), Nodes: 3, Groups: 1, Clients: 8, Faults: f}
+		return Options{Seed: seed, Protocol: Bayou(bayou.Options{Mutation: planted}, damage, false), Nodes: 3, Groups: 1, Clients: 8, Faults: f}
+	}
+}
+
+// movingBayou is a world in which members come and go all the time.
+func movingBayou(damage bool, needs func(*Faults)) bayouSwarm {
+	return func(seed uint64, planted bayou.Mutation) Options {
+		f := Calm()
+		f.Change = 200 * Millisecond
+		needs(f)
+		o := bayou.Options{Mutation: planted, Interval: 50 * Millisecond, KeepWrites: 1, LogBytes: 2000}
+		return Options{Seed: seed, Protocol: Bayou(o, damage, true), Nodes: 5, Groups: 1, Clients: 8, Faults: f}
 	}
 }
 
@@ -53,7 +64,11 @@ var bayouMutations = map[bayou.Mutation]struct {
 	bayou.IgnoreLost: {[]Kind{Invariant}, directedBayou(true, func(f *Faults) {
 		f.Damage, f.Cut, f.Partition = 600*Millisecond, 300*Millisecond, 300*Millisecond
 	})},
-	bayou.CountConcurrent: {[]Kind{Liveness}, anyBayou},
+	bayou.LoseAdditions: {[]Kind{Liveness, Linearizability}, anyBayou},
+	bayou.DropEntry:     {[]Kind{Invariant}, movingBayou(false, func(f *Faults) { f.Cut = 300 * Millisecond })},
+	bayou.RetireEarly:   {[]Kind{Invariant, Liveness, Durability}, movingBayou(false, func(f *Faults) { f.Cut = 300 * Millisecond })},
+	bayou.ServeUnjoined: {[]Kind{Invariant}, movingBayou(false, func(f *Faults) { f.Cut = 300 * Millisecond })},
+	bayou.IgnoreFormer:  {[]Kind{Invariant}, movingBayou(true, func(f *Faults) { f.Wipe, f.Cut = 500*Millisecond, 300*Millisecond })},
 }
 
 // TestBayouMutations plants each bug that package bayou knows; a checker that lets one pass is broken.

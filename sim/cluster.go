@@ -27,6 +27,8 @@ type Cluster struct {
 	options   ClusterOptions
 	keyspaces map[string]*keyspace.Descriptor
 	next      keyspace.Next
+	// said makes what is said of the members of a keyspace, of those whose members change.
+	said map[string]func() *word
 	// open are operations without an answer.
 	open []*asked
 	// reached is when the latest operation will have reached each node: what clients send at once keeps its order, as on
@@ -77,7 +79,7 @@ func NewCluster(o ClusterOptions) (*Cluster, error) {
 		o.Protocols.LeaseMillis = leaseMillis
 	}
 	c := &Cluster{options: o, keyspaces: map[string]*keyspace.Descriptor{}, next: keyspace.FirstNext(),
-		reached: map[core.NodeID]core.Time{}}
+		reached: map[core.NodeID]core.Time{}, said: map[string]func() *word{}}
 	c.w = bareWorld(Options{Seed: o.Seed, Nodes: o.Nodes, Faults: Calm(), Trace: o.Trace, TraceLines: max(o.TraceLines, 400)})
 	c.w.crashed = c.crashed
 	for _, n := range c.w.nodes {
@@ -192,12 +194,15 @@ func (c *Cluster) Keyspace(name string) *keyspace.Descriptor { return c.keyspace
 
 func (c *Cluster) newGroup(d *keyspace.Descriptor, shard int, p *Protocol) *group {
 	s := &d.Shards[shard]
-	g := &group{id: s.Group, protocol: p, nodes: s.Nodes(), config: d.FirstConfig([16]byte{1}, shard, c.options.Protocols)}
+	g := &group{id: s.Group, protocol: p, nodes: s.Nodes(), config: d.FirstConfig(clusterID, shard, c.options.Protocols)}
 	for _, n := range c.w.nodes {
 		g.members = append(g.members, s.On(n.id))
 	}
 	for _, m := range s.Replicas {
 		g.homes = append(g.homes, m.Node)
+	}
+	if keyspace.Causal(d.Consistency) {
+		c.followMembers(g, d.Name)
 	}
 	return g
 }
@@ -206,7 +211,7 @@ func (c *Cluster) newGroup(d *keyspace.Descriptor, shard int, p *Protocol) *grou
 func (c *Cluster) runGroup(g *group) {
 	c.w.addGroup(g)
 	for _, n := range c.w.nodes {
-		if n.up && g.members[n.index] != 0 {
+		if self, _, _ := g.seat(n); n.up && self != 0 {
 			n.run(n.now(), g, n.nothing())
 			c.w.catalog.begin(n, g)
 			n.arrive(func(host.Now) {})

@@ -286,3 +286,53 @@ func TestTies(t *testing.T) {
 		}
 	}
 }
+
+// TestReplicasJoinAndAreLostUnderOneNumber kills and joins the same server again and again, as scripts of Bayou do.
+func TestReplicasJoinAndAreLostUnderOneNumber(t *testing.T) {
+	c := newCausalCluster(t)
+	for i := range 8 {
+		value := fmt.Sprint("v", i)
+		mustPut(t, c, 1, value)
+		if err := c.LoseReplica("c", 3); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.JoinReplica("c", 3); err != nil {
+			t.Fatal(err)
+		}
+		met, err := c.Until(20*Second, func() bool { return shows(c, 3, value) })
+		if err != nil || !met {
+			t.Fatalf("round %d: %v; %+v", i, err, c.Status(3, c.Keyspace("c"), 0))
+		}
+	}
+	if err := c.LoseReplica("c", 9); err == nil {
+		t.Error("what is not there is lost")
+	}
+}
+
+func newCausalCluster(t *testing.T) *Cluster {
+	c, err := NewCluster(ClusterOptions{Nodes: 3, Seed: 1})
+	if err == nil {
+		_, err = c.CreateKeyspace(kv.CreateKeyspace{Name: "c", Consistency: kv.Causal})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func mustPut(t *testing.T, c *Cluster, at core.NodeID, value string) {
+	t.Helper()
+	done := false
+	c.Submit(at, c.Keyspace("c"), 0, &kv.Command{Ops: []kv.Op{{Kind: kv.OpSet, Key: []byte("k"), Value: []byte(value)}}}, Second, func(r kv.Result) { done = r.Code == kv.OK })
+	if met, err := c.Until(2*Second, func() bool { return done }); err != nil || !met {
+		t.Fatal("put", value, err)
+	}
+}
+
+func shows(c *Cluster, at core.NodeID, value string) (same bool) {
+	if c.Status(at, c.Keyspace("c"), 0).Role != "replica" {
+		return false
+	}
+	err := c.State(at, c.Keyspace("c"), 0, func(r kv.Result) { same = same || string(r.Value) == value })
+	return same && err == nil
+}

@@ -91,7 +91,10 @@ func (n *node) boot() {
 	}
 	n.recovered = r
 	for _, g := range w.groups {
-		if n.self(g) != 0 {
+		if g.roster != nil {
+			n.reopen(g, &r)
+		}
+		if self, _, _ := g.seat(n); self != 0 {
 			n.run(now, g, &r)
 			delete(n.recovered.Groups, g.id)
 		}
@@ -111,14 +114,17 @@ func (n *node) boot() {
 
 // run lets the host run the replica of a group on what the disk holds of it.
 func (n *node) run(now host.Now, g *group, r *store.Recovered) {
-	w, self := n.w, n.self(g)
-	nodes, _ := n.where(g)
+	w := n.w
+	self, nodes, _ := g.seat(n)
 	w.checks.opened(n, g, r.Groups[g.id], n.suspect(g.id, r))
 	replica := g.protocol.New(self)
 	if w.options.Mutate != nil {
 		replica = w.options.Mutate(replica)
 	}
 	n.host.Add(now, host.Replica{Group: g.id, Self: self, Nodes: nodes, Core: replica, State: n.newState(g), First: n.first(g, r)})
+	if g.roster != nil {
+		n.configure(now, g)
+	}
 	w.checks.recovered(n, g)
 	n.tell(now, g)
 }
@@ -350,8 +356,8 @@ func (n *node) submit(g *group, encoded []byte, read, again bool, timeout core.T
 	n.arrive(func(now host.Now) {
 		n.token++
 		n.tokens[n.token] = answer
-		_, homes := n.where(g)
+		_, _, homes := g.seat(n)
 		n.host.Submit(now, host.Command{Token: n.token, Group: g.id, Encoded: encoded, Read: read, Again: again,
-			Once: g.protocol.Describe != nil, Nodes: homes, Deadline: now.Mono + timeout})
+			Once: g.protocol.Describe != nil || g.roster != nil, Nodes: homes, Deadline: now.Mono + timeout})
 	})
 }

@@ -53,6 +53,8 @@ type Protocol struct {
 	Sessionless bool
 	// Describe is what the catalog says of a group, without its replicas, where it says who they are; nil: it does not.
 	Describe func() *keyspace.Descriptor
+	// Rosters says that the members of the groups change by a catalog's word, as those of package bayou do.
+	Rosters bool
 	// Shards says that the groups are shards of one keyspace: a client carries one token for all of them.
 	Shards bool
 	// Judge is what the referee has to say of a run; nil: that it is linearizable and durable.

@@ -73,7 +73,7 @@ func (s *strikes) heal() {
 	switch {
 	case s.f.Change > 0 && s.w.options.Protocol.Describe != nil:
 		s.replace()
-	case s.f.Change > 0:
+	case s.f.Change > 0 && !s.w.options.Protocol.Rosters:
 		s.gather()
 	}
 }
@@ -95,6 +95,10 @@ func (s *strikes) change() {
 			s.wipe() // one disk may be lost; its node is replaced
 		}
 		s.move(g)
+		return
+	}
+	if g.roster != nil {
+		s.reseat(g)
 		return
 	}
 	s.reconfigure(g, votersOf(g, s.rng.Perm(len(s.w.nodes))[:3+s.rng.IntN(len(s.w.nodes)-2)]))
@@ -567,6 +571,10 @@ func (s *strikes) damage() {
 // wipe replaces a disk by a blank one. Nobody may speak under its old replicas' names any more (rule M5), and members do not
 // change yet, so the node never comes back.
 func (s *strikes) wipe() {
+	if s.w.options.Protocol.Rosters {
+		s.lose(s.anyNode())
+		return
+	}
 	n := s.w.nodes[s.frail[s.rng.IntN(len(s.frail))]]
 	if n.gone {
 		return

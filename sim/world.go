@@ -100,6 +100,8 @@ type group struct {
 	config  []byte
 	// truth is the catalog's word, if it says who the members are, and they change.
 	truth *keyspace.Descriptor
+	// roster is what a catalog says of the members, for protocols that go by that; nil: they are these.
+	roster *roster
 }
 
 // Run runs one seed.
@@ -161,6 +163,10 @@ func (w *world) newGroup(g int) *group {
 		id := core.ReplicaID(10*(g+1) + (i+g)%w.options.Nodes + 1)
 		gr.members = append(gr.members, id)
 		gr.nodes[id] = core.NodeID(i + 1)
+	}
+	if w.options.Protocol.Rosters {
+		w.found(gr)
+		return gr
 	}
 	voters := gr.members
 	if w.options.Faults.Change > 0 && gr.protocol.Describe != nil {
@@ -320,12 +326,12 @@ func (w *world) converged() bool {
 		}
 	}
 	for _, g := range w.groups {
-		if !w.rests(living, g) || !w.moved(g) {
+		if !w.rests(living, g) || !w.rested(g) {
 			return false
 		}
-		holds := w.resident(g)
-		for _, n := range holds[1:] {
-			if !w.equal(n.disk, holds[0].disk, g.id) {
+		seated := w.seatedNodes(g)
+		for _, n := range seated[1:] {
+			if !w.equal(n.disk, seated[0].disk, g.id) {
 				return false
 			}
 		}

@@ -82,7 +82,7 @@ func nodeDrain(g *global) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := g.drain(c, id); err != nil {
+			if err := g.drain(c, id, g.cluster().DrainNode); err != nil {
 				return err
 			}
 			return g.only(c, []string{"DRAINED"}, map[string]uint32{"drained": id}, args[0])
@@ -113,8 +113,9 @@ func nodeRemove(g *global) *cobra.Command {
 func nodeReplace(g *global) *cobra.Command {
 	return &cobra.Command{
 		Use:   "replace NODE",
-		Short: "Give up a node whose disk is lost: drain it, then remove it",
-		Long: "Give up a node whose disk is lost: what it held is made anew on other nodes from their replicas, then it is removed. A\n" +
+		Short: "Give up a stopped node whose disk is lost: drain it, then remove it",
+		Long: "Give up a node whose disk is lost: what it held is made anew on other nodes from their replicas, then it is removed.\n" +
+			"The node must not run. What a causal or eventual keyspace had on that disk only is gone, and sessions that saw it are told. A\n" +
 			"blank disk must not speak under an old number, so the machine joins again as a new node: gamut start --join ... --dir D,\n" +
 			"before this command if there is no other node to hold what it held.",
 		Args: cobra.ExactArgs(1),
@@ -123,7 +124,7 @@ func nodeReplace(g *global) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := g.drain(c, id); err != nil {
+			if err := g.drain(c, id, g.cluster().ReplaceNode); err != nil {
 				return err
 			}
 			ctx, cancel := bounded(c)
@@ -147,9 +148,9 @@ func nodeNumber(text string) (uint32, error) {
 // lookAgain is between two looks at how far the cluster is.
 const lookAgain = 500 * time.Millisecond
 
-// drain lets a node leave and tells how far it is until it is empty.
-func (g *global) drain(c *cobra.Command, id uint32) error {
-	if err := g.cluster().DrainNode(c.Context(), id); err != nil {
+// drain lets a node leave, by letGo, and tells how far it is until it is empty.
+func (g *global) drain(c *cobra.Command, id uint32, letGo func(context.Context, uint32) error) error {
+	if err := letGo(c.Context(), id); err != nil {
 		return err
 	}
 	told := ""

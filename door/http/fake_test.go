@@ -174,11 +174,13 @@ func (f *fake) MoveShard(_ context.Context, name string, shard int, nodes []uint
 	return nil
 }
 
-func (f *fake) LoseNode(_ context.Context, node uint32) error { return nil }
+func (f *fake) ReplaceNode(_ context.Context, node uint32) error { return nil }
 func (f *fake) UnsafeRecover(_ context.Context, group uint64, nodes []uint32) error {
 	return kv.Errorf(kv.Invalid, "group %d, nodes %d", group, nodes)
 }
 func (f *fake) DrainNode(_ context.Context, node uint32) error { return nil }
+
+func (f *fake) LoseNode(_ context.Context, node uint32) error { return nil }
 
 func (f *fake) RemoveNode(_ context.Context, node uint32) error {
 	return kv.Errorf(kv.Busy, "node %d is not empty", node)

@@ -160,6 +160,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("POST /v1/keyspaces/{keyspace}/shards/{shard}/move", s.moveShard)
 	mux.HandleFunc("GET /v1/balance", s.balance)
 	mux.HandleFunc("POST /v1/nodes/{node}/drain", s.node(kv.Admin.DrainNode))
+	mux.HandleFunc("POST /v1/nodes/{node}/replace", s.node(kv.Admin.ReplaceNode))
 	mux.HandleFunc("POST /v1/nodes/{node}/remove", s.node(kv.Admin.RemoveNode))
 	mux.HandleFunc("GET /livez", s.live)
 	mux.HandleFunc("GET /readyz", s.ready)

@@ -199,6 +199,11 @@ func (c *Cluster) DrainNode(ctx context.Context, node uint32) error {
 	return c.JSON(ctx, Request{Method: "POST", Path: fmt.Sprintf("/v1/nodes/%d/drain", node)}, new(any))
 }
 
+// ReplaceNode lets a node leave whose disk is gone.
+func (c *Cluster) ReplaceNode(ctx context.Context, node uint32) error {
+	return c.JSON(ctx, Request{Method: "POST", Path: fmt.Sprintf("/v1/nodes/%d/replace", node)}, new(any))
+}
+
 // RemoveNode ends the membership of a drained and empty node.
 func (c *Cluster) RemoveNode(ctx context.Context, node uint32) error {
 	return c.JSON(ctx, Request{Method: "POST", Path: fmt.Sprintf("/v1/nodes/%d/remove", node)}, new(any))
