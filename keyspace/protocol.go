@@ -48,6 +48,8 @@ type Permit struct {
 	Safe kv.HLC
 	// Now is the reader's clock.
 	Now kv.HLC
+	// Unlocked: no transaction held a lock when the read arrived (core.Locking).
+	Unlocked bool
 }
 
 // Read answers a read-only command from a replica's state, as far as the permit goes. ok is false if this read has to be a

@@ -44,6 +44,7 @@ const (
 	commandConds
 	commandLevel
 	commandToken
+	commandTx
 	commandBits
 )
 
@@ -62,6 +63,9 @@ func AppendCommand(b []byte, c *Command) []byte {
 	if len(c.Token) > 0 {
 		flags |= commandToken
 	}
+	if c.Tx != nil {
+		flags |= commandTx
+	}
 	b = append(b, codecVersion, flags)
 	if flags&commandSession != 0 {
 		b = append(b, c.Session.Client[:]...)
@@ -73,6 +77,9 @@ func AppendCommand(b []byte, c *Command) []byte {
 	}
 	if flags&commandToken != 0 {
 		b = appendBytes(b, c.Token)
+	}
+	if flags&commandTx != 0 {
+		b = appendTx(b, c.Tx)
 	}
 	if flags&commandConds != 0 {
 		b = binary.AppendUvarint(b, uint64(len(c.Conds)))
@@ -282,7 +289,7 @@ func DecodeCommand(b []byte, c *Command) error {
 	return nil
 }
 
-// DecodeHead reads a command's session, level and token alone; like DecodeCommand, it keeps b.
+// DecodeHead reads a command's session, level, token and step of a transaction alone; like DecodeCommand, it keeps b.
 func DecodeHead(b []byte) (c Command, err error) {
 	r := reader{b: b}
 	if r.head(&c); r.bad {
@@ -295,7 +302,7 @@ func DecodeHead(b []byte) (c Command, err error) {
 func (r *reader) head(c *Command) (flags byte) {
 	r.bad = r.byte() != codecVersion || r.bad
 	flags = r.byte()
-	c.Session, c.Level, c.Token = Session{}, 0, nil
+	c.Session, c.Level, c.Token, c.Tx = Session{}, 0, nil, nil
 	if flags&commandSession != 0 {
 		r.bad = r.bad || len(r.b) < len(c.Session.Client)
 		r.b = r.b[copy(c.Session.Client[:], r.b):]
@@ -307,6 +314,9 @@ func (r *reader) head(c *Command) (flags byte) {
 	}
 	if flags&commandToken != 0 {
 		c.Token = r.bytes()
+	}
+	if flags&commandTx != 0 {
+		c.Tx = r.tx()
 	}
 	return flags
 }
@@ -353,6 +363,7 @@ const (
 	resultOrigin
 	resultLevel
 	resultToken
+	resultTx
 	resultBits
 )
 
@@ -380,6 +391,7 @@ func resultMask(r *Result) (mask uint64) {
 	set(resultOrigin, r.Origin != 0)
 	set(resultLevel, r.Level != 0)
 	set(resultToken, len(r.Token) > 0)
+	set(resultTx, r.Tx != nil)
 	return mask
 }
 
@@ -419,6 +431,9 @@ func AppendResult(b []byte, r *Result) []byte {
 	}
 	if mask&resultToken != 0 {
 		b = appendBytes(b, r.Token)
+	}
+	if mask&resultTx != 0 {
+		b = appendTxAnswer(b, r.Tx)
 	}
 	if mask&resultItems != 0 {
 		b = binary.AppendUvarint(b, uint64(len(r.Items)))
@@ -470,6 +485,9 @@ func (r *reader) result(out *Result, depth int) {
 	}
 	if mask&resultToken != 0 {
 		out.Token = r.bytes()
+	}
+	if mask&resultTx != 0 {
+		out.Tx = r.txAnswer()
 	}
 	if mask&resultItems != 0 {
 		n := r.count(2)

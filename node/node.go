@@ -76,6 +76,8 @@ type Node struct {
 	droppedMu      sync.Mutex
 	dropped        []core.GroupID
 	counters       counters
+	// transactions are those over several shards that are under way here.
+	transactions atomic.Int64
 
 	// ctx ends with the node.
 	ctx       context.Context
@@ -94,7 +96,7 @@ var (
 )
 
 type counters struct {
-	requests, refused, unknown, syncs, syncBytes, blocks atomic.Uint64
+	requests, refused, unknown, syncs, syncBytes, blocks, recovered atomic.Uint64
 }
 
 // Start opens the node's folder and joins the cluster. It returns as soon as the node works; Ready tells when it serves.
@@ -194,7 +196,7 @@ func (n *Node) begin() {
 	}()
 	n.workers.Add(1)
 	go n.loop()
-	work := []func(context.Context){n.accept, n.watch, n.tend, n.register, n.moveShards, n.steward}
+	work := []func(context.Context){n.accept, n.watch, n.tend, n.register, n.moveShards, n.steward, n.sweep}
 	for _, f := range work {
 		n.workers.Add(1)
 		go func() {

@@ -122,7 +122,7 @@ func (n *Node) post(s *submission) {
 		e.from = len(s.arena)
 		s.arena = kv.AppendCommand(s.arena, &e.call.Command)
 		e.to = len(s.arena)
-		e.again = !e.call.Command.Session.IsZero()
+		e.again = !e.call.Command.Session.IsZero() || e.call.Command.Tx != nil
 	}
 	s.left = len(s.entries)
 	if !n.inbox.submit(s) {
@@ -145,7 +145,7 @@ func (n *Node) sort(s *submission, calls []*kv.Call, now core.Time) {
 		read := c.Command.ReadOnly()
 		// What the loop has to do comes first, a read that found no permit included: one that comes after may see no less.
 		if read && !slices.Contains(s.asked, sh) {
-			p := keyspace.Permit{Lease: sh.readUntil.Load() > int64(now), Safe: kv.HLC(sh.safe.Load()), Now: stamp}
+			p := keyspace.Permit{Lease: sh.readUntil.Load() > int64(now), Safe: kv.HLC(sh.safe.Load()), Now: stamp, Unlocked: !sh.locked.Load()}
 			r, ok, needsLog := n.read(sh, c, p)
 			if ok {
 				s.fit(&r, true)

@@ -27,6 +27,9 @@ type leadership struct {
 	preferSince  core.Time
 	expiryIndex  uint64 // the latest Expiry block
 	safe         SafeTime
+	// waits are requests that transactions are in the way of; unlocked says that locks have changed since they were looked at.
+	waits    []lockWait
+	unlocked bool
 	// target are the members that were asked for; nil: no change is wanted.
 	target *members
 }
@@ -112,6 +115,7 @@ func (r *Replica) stepDown(reason string) {
 	for _, w := range r.lead.reads {
 		r.refuse(w.request.ID)
 	}
+	r.refuseWaits()
 	r.lead = leadership{}
 	r.refusePending()
 	r.resetDeadline()
@@ -327,6 +331,7 @@ func (r *Replica) handoff(to core.ReplicaID) {
 	}
 	r.lead.handoffTo, r.lead.handoffUntil = to, r.in.Now+r.options.ElectionMin
 	r.refusePending()
+	r.refuseWaits()
 	for _, w := range r.lead.reads {
 		r.refuse(w.request.ID)
 	}

@@ -59,6 +59,14 @@ func (r *Replica) enqueue(q core.Request) {
 	if r.options.GroupTime && !r.orderAfter(q) {
 		return
 	}
+	if !r.waits(q, lockWait{}) {
+		r.queue(q)
+	}
+}
+
+// queue lets a command wait for a block.
+func (r *Replica) queue(q core.Request) {
+	p := &r.pending
 	if len(p.list) == 0 {
 		p.since = r.in.Now
 	}
@@ -85,7 +93,9 @@ func (r *Replica) orderAfter(q core.Request) bool {
 }
 
 // Room is how many more commands may wait here (rule F2).
-func (r *Replica) Room() int { return r.load.limit() - len(r.pending.list) - r.proposed }
+func (r *Replica) Room() int {
+	return r.load.limit() - len(r.pending.list) - r.proposed - len(r.lead.waits)
+}
 
 func (r *Replica) refusePending() {
 	for _, q := range r.pending.list {

@@ -6,7 +6,7 @@ import (
 )
 
 // pure are the rooms that a simulator replays: the same inputs must give the same outputs, byte for byte.
-var pure = []string{"kv", "core", "machine", "paxos", "quorum", "bayou", "host", "keyspace"}
+var pure = []string{"kv", "core", "machine", "paxos", "quorum", "bayou", "txn", "host", "keyspace"}
 
 // allowed says which rooms of ours a room may import, tests excepted. A room that is missing here must be added, with its
 // place on the map, before it can be built.
@@ -21,7 +21,8 @@ var allowed = map[string][]string{
 	"keyspace":         {"bayou", "paxos", "quorum", "machine", "core", "kv"},
 	"host":             {"core", "kv"},
 	"store":            {"core", "kv"},
-	"node":             {"keyspace", "machine", "host", "store", "core", "kv"},
+	"txn":              {"kv"},
+	"node":             {"txn", "keyspace", "machine", "host", "store", "core", "kv"},
 	"door/redis":       {"kv"},
 	"door/memcached":   {"kv"},
 	"door/http":        {"kv"},
@@ -30,7 +31,7 @@ var allowed = map[string][]string{
 	"referee/report":   {"referee", "kv"},
 	"referee/workload": {"referee", "kv"},
 	"audit":            {"machine", "kv"},
-	"sim":              {"keyspace", "bayou", "quorum", "paxos", "machine", "host", "store", "referee", "core", "kv"},
+	"sim":              {"txn", "keyspace", "bayou", "quorum", "paxos", "machine", "host", "store", "referee", "core", "kv"},
 	"lab":              {"sim", "referee", "keyspace", "core", "kv"},
 	"lab/inject":       {"door/http", "core", "kv"},
 	"lab/live":         {"lab", "lab/inject", "door/http/remote", "machine", "referee", "referee/workload", "core", "kv"},

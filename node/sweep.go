@@ -1,0 +1,138 @@
+package node
+
+import (
+	"context"
+	"time"
+
+	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/kv"
+	"github.com/gamutdb/gamut/machine"
+	"github.com/gamutdb/gamut/txn"
+)
+
+const (
+	// sweepEvery is how often a leader looks for transactions whose coordinators may be gone.
+	sweepEvery = 250 * time.Millisecond
+	// sweepAfter is how old the vote of one must be that the first participant's leader brings to its end (rule V3); the others
+	// wait a little longer, one after the other.
+	sweepAfter = core.Time(1e9)
+	sweepStep  = core.Time(250e6)
+	// sweepLimit bounds how many are looked at in a group, sweepMax how many are brought to their ends at once.
+	sweepLimit = 1024
+	sweepMax   = 64
+)
+
+// openSeen is a transaction that a sweep has met.
+type openSeen struct {
+	group     core.GroupID
+	id        kv.TxID
+	committed bool
+}
+
+// sweep brings transactions to their ends whose coordinators did not: else their locks would stay for ever.
+func (n *Node) sweep(ctx context.Context) {
+	ticker := time.NewTicker(sweepEvery)
+	defer ticker.Stop()
+	var since map[openSeen]core.Time
+	room := make(chan struct{}, sweepMax)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		since = n.sweepOnce(since, room)
+	}
+}
+
+// sweepOnce looks at all groups that this node leads. since says when each open transaction was first met; it returns what
+// is still open.
+func (n *Node) sweepOnce(since map[openSeen]core.Time, room chan struct{}) map[openSeen]core.Time {
+	now := n.clocks.mono()
+	seen := map[openSeen]core.Time{}
+	n.eachOpen(func(sh *shard, o *machine.OpenTx) {
+		key := openSeen{sh.group, o.ID, o.Committed}
+		first, known := since[key]
+		if !known {
+			first = now
+		}
+		seen[key] = first
+		if now-first < patience(sh.group, o) {
+			return
+		}
+		select {
+		case room <- struct{}{}:
+			seen[key] = now // another time only if this one fails
+			n.recoverTx(o, room)
+		default:
+		}
+	})
+	return seen
+}
+
+// patience is how long a participant lets others end a transaction.
+func patience(g core.GroupID, o *machine.OpenTx) core.Time {
+	wait := sweepAfter
+	for _, p := range o.Participants {
+		if p == uint64(g) {
+			break
+		}
+		wait += sweepStep
+	}
+	return wait
+}
+
+// eachOpen calls f with the open transactions of the groups that this node leads.
+func (n *Node) eachOpen(f func(*shard, *machine.OpenTx)) {
+	t := n.table.Load()
+	for _, s := range t.ordered {
+		if s.keyspace.Consistency != kv.Linearizable {
+			continue
+		}
+		for _, sh := range s.shards {
+			if sh.self == 0 || sh.leader.Load() != uint32(n.config.Node) {
+				continue
+			}
+			var list []machine.OpenTx
+			if err := guarded(func() { list = machine.OpenTxs(sh.state, sweepLimit) }); err != nil {
+				n.fail(err)
+				return
+			}
+			for i := range list {
+				f(sh, &list[i])
+			}
+		}
+	}
+}
+
+// recoverTx finds out the outcome of a transaction and carries it to all participants.
+func (n *Node) recoverTx(o *machine.OpenTx, room chan struct{}) {
+	c, sends := txn.Recover(o.ID, o.Participants, txn.NoMutation)
+	n.counters.recovered.Add(1)
+	n.serving.RLock()
+	defer n.serving.RUnlock()
+	if n.closing {
+		<-room
+		return
+	}
+	n.workers.Add(1)
+	go func() {
+		defer n.workers.Done()
+		defer func() { <-room }()
+		n.finish(c, sends)
+	}()
+}
+
+// openTransactions are those of the groups that this node leads, for operators.
+func (n *Node) openTransactions() (list []kv.OpenTxn) {
+	now := n.clocks.millis(n.clocks.mono())
+	n.eachOpen(func(sh *shard, o *machine.OpenTx) {
+		state := kv.TxYes
+		if o.Committed {
+			state = kv.TxCommitted
+		}
+		list = append(list, kv.OpenTxn{ID: o.ID.String(), Group: uint64(sh.group), Keyspace: sh.space.keyspace.Name, Shard: sh.index,
+			State: state.String(), AgeMillis: max(0, now-o.At.UnixMilli()), Participants: o.Participants})
+	})
+	return list
+}
