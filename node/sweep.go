@@ -57,7 +57,7 @@ func (n *Node) sweepOnce(since map[openSeen]core.Time, room chan struct{}) map[o
 			first = now
 		}
 		seen[key] = first
-		if now-first < patience(sh.group, o) {
+		if now-first < sweepPatience(sh.group, o) {
 			return
 		}
 		select {
@@ -70,8 +70,8 @@ func (n *Node) sweepOnce(since map[openSeen]core.Time, room chan struct{}) map[o
 	return seen
 }
 
-// patience is how long a participant lets others end a transaction.
-func patience(g core.GroupID, o *machine.OpenTx) core.Time {
+// sweepPatience is how long a participant lets others end a transaction.
+func sweepPatience(g core.GroupID, o *machine.OpenTx) core.Time {
 	wait := sweepAfter
 	for _, p := range o.Participants {
 		if p == uint64(g) {

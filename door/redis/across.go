@@ -19,7 +19,8 @@ func (c *conn) across(watched []watch) bool {
 		one = one && w.keyspace == ks.Name
 	}
 	for i := range c.scratch.Ops {
-		if k := c.scratch.Ops[i].Kind; k == kv.OpClear || k == kv.OpScan {
+		o := &c.scratch.Ops[i]
+		if o.Kind == kv.OpClear || o.Kind == kv.OpScan || len(o.Key2) > 0 && ks.ShardOf(o.Key) != ks.ShardOf(o.Key2) {
 			return false
 		}
 	}
