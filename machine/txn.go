@@ -286,6 +286,21 @@ func OpenTxs(view core.View, limit int) (list []OpenTx) {
 	return list
 }
 
+// Transactions calls f with each transaction that a state knows of and how it stands there.
+func Transactions(view core.View, f func(id kv.TxID, state kv.TxState)) {
+	for _, o := range OpenTxs(view, int(^uint(0)>>1)) {
+		state := kv.TxYes
+		if o.Committed {
+			state = kv.TxCommitted
+		}
+		f(o.ID, state)
+	}
+	view.Scan([]byte{closedKind}, []byte{closedKind + 1}, func(k, b []byte) bool {
+		f(kv.TxIDOf(k[1:]), kv.TxState(b[1]))
+		return true
+	})
+}
+
 // mustDecodeCommand is for commands that this replica has decoded before.
 func mustDecodeCommand(b []byte, c *kv.Command) {
 	if err := kv.DecodeCommand(b, c); err != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/kv"
 	"github.com/gamutdb/gamut/machine"
 	"github.com/gamutdb/gamut/txn"
@@ -13,27 +12,16 @@ import (
 const (
 	// sweepEvery is how often a leader looks for transactions whose coordinators may be gone.
 	sweepEvery = 250 * time.Millisecond
-	// sweepAfter is how old the vote of one must be that the first participant's leader brings to its end (rule V3); the others
-	// wait a little longer, one after the other.
-	sweepAfter = core.Time(1e9)
-	sweepStep  = core.Time(250e6)
 	// sweepLimit bounds how many are looked at in a group, sweepMax how many are brought to their ends at once.
 	sweepLimit = 1024
 	sweepMax   = 64
 )
 
-// openSeen is a transaction that a sweep has met.
-type openSeen struct {
-	group     core.GroupID
-	id        kv.TxID
-	committed bool
-}
-
 // sweep brings transactions to their ends whose coordinators did not: else their locks would stay for ever.
 func (n *Node) sweep(ctx context.Context) {
 	ticker := time.NewTicker(sweepEvery)
 	defer ticker.Stop()
-	var since map[openSeen]core.Time
+	var s txn.Sweep
 	room := make(chan struct{}, sweepMax)
 	for {
 		select {
@@ -41,45 +29,19 @@ func (n *Node) sweep(ctx context.Context) {
 			return
 		case <-ticker.C:
 		}
-		since = n.sweepOnce(since, room)
+		s.Begin()
+		now := n.clocks.mono()
+		n.eachOpen(func(sh *shard, o *machine.OpenTx) {
+			if !s.Due(int64(now), &txn.Unfinished{Group: uint64(sh.group), ID: o.ID, Committed: o.Committed, Participants: o.Participants}) {
+				return
+			}
+			select {
+			case room <- struct{}{}:
+				n.recoverTx(o, room)
+			default: // it is due again soon
+			}
+		})
 	}
-}
-
-// sweepOnce looks at all groups that this node leads. since says when each open transaction was first met; it returns what
-// is still open.
-func (n *Node) sweepOnce(since map[openSeen]core.Time, room chan struct{}) map[openSeen]core.Time {
-	now := n.clocks.mono()
-	seen := map[openSeen]core.Time{}
-	n.eachOpen(func(sh *shard, o *machine.OpenTx) {
-		key := openSeen{sh.group, o.ID, o.Committed}
-		first, known := since[key]
-		if !known {
-			first = now
-		}
-		seen[key] = first
-		if now-first < sweepPatience(sh.group, o) {
-			return
-		}
-		select {
-		case room <- struct{}{}:
-			seen[key] = now // another time only if this one fails
-			n.recoverTx(o, room)
-		default:
-		}
-	})
-	return seen
-}
-
-// sweepPatience is how long a participant lets others end a transaction.
-func sweepPatience(g core.GroupID, o *machine.OpenTx) core.Time {
-	wait := sweepAfter
-	for _, p := range o.Participants {
-		if p == uint64(g) {
-			break
-		}
-		wait += sweepStep
-	}
-	return wait
 }
 
 // eachOpen calls f with the open transactions of the groups that this node leads.

@@ -14,8 +14,6 @@ import (
 const (
 	// transactionsMax bounds the transactions over several shards that are under way on this node.
 	transactionsMax = 4096
-	// snapshotTries is how often a snapshot is read without locks; then it takes some (rule V7).
-	snapshotTries = 3
 	// againMin and againMax bound the pause before the next attempt of a transaction that lost against others.
 	againMin, againMax = time.Millisecond, 32 * time.Millisecond
 )
@@ -173,6 +171,18 @@ func (n *Node) attempt(a *txn.Attempts, deadline time.Time) kv.TxnResult {
 	}
 }
 
+// snapshot reads without locks, if that will do.
+func (n *Node) snapshot(t *kv.Txn, deadline time.Time) (res kv.TxnResult, ok bool) {
+	s, err := txn.NewSnapshot(t, n.groupOf, txn.NoMutation)
+	if err != nil {
+		return failedTxn(err), true
+	}
+	for done := false; !done; done = s.Round() {
+		n.ask(s.Reads(), deadline, func(at *txn.Send, r *kv.Result) { s.Answer(at.Group, r) })
+	}
+	return s.Result()
+}
+
 // finishLater carries the outcome to the participants after the client has its answer. What does not arrive is found by the
 // sweeps of their leaders.
 func (n *Node) finishLater(c *txn.Coordinator, sends []txn.Send) {
@@ -196,6 +206,14 @@ func (n *Node) finish(c *txn.Coordinator, sends []txn.Send) {
 
 // round sends commands to groups, waits for all answers, and returns what the coordinator wants to send next.
 func (n *Node) round(c *txn.Coordinator, sends []txn.Send, deadline time.Time) (next []txn.Send) {
+	n.ask(sends, deadline, func(s *txn.Send, r *kv.Result) {
+		next = append(next, c.Answer(s.Group, s.Command.Tx.Step, r)...)
+	})
+	return next
+}
+
+// ask sends commands to groups together and calls answered with each answer, in order.
+func (n *Node) ask(sends []txn.Send, deadline time.Time, answered func(s *txn.Send, r *kv.Result)) {
 	t := n.table.Load()
 	var b kv.Batch
 	b.Reset(deadline)
@@ -214,18 +232,17 @@ func (n *Node) round(c *txn.Coordinator, sends []txn.Send, deadline time.Time) (
 		if calls[i] != nil {
 			r = calls[i].Result
 		}
-		next = append(next, c.Answer(s.Group, s.Command.Tx.Step, &r)...)
+		answered(s, &r)
 	}
-	return next
 }
 
 // absent answers for a group that the catalog does not have. One that was dropped can hold nothing back; of one that this
 // node has not heard of yet nothing is known.
 func absent(t *table, s *txn.Send) kv.Result {
-	step := s.Command.Tx.Step
-	switch {
-	case step == kv.TxPrepare:
+	if s.Command.Tx == nil || s.Command.Tx.Step == kv.TxPrepare {
 		return kv.Result{Code: kv.NoKeyspace, Detail: "a keyspace of the transaction was dropped"}
+	}
+	switch step := s.Command.Tx.Step; {
 	case !t.catalog.Gone(core.GroupID(s.Group)):
 		return kv.Result{Code: kv.Unavailable, Detail: "a group of the transaction is not known here yet"}
 	case step == kv.TxForget || s.Command.Tx.Commit:

@@ -15,6 +15,8 @@ const (
 	CommitWithoutAll
 	// ForgetEarly: T2.7: participants forget before all of them know the outcome.
 	ForgetEarly
+	// ReadOnce: T2.10: a snapshot is whatever one reading of each key finds.
+	ReadOnce
 	mutations
 )
 
@@ -26,7 +28,7 @@ func Mutations() (list []Mutation) {
 	return list
 }
 
-var mutationNames = [...]string{"none", "abort when unknown", "commit only what is committed", "commit without all", "forget early"}
+var mutationNames = [...]string{"none", "abort when unknown", "commit only what is committed", "commit without all", "forget early", "read once"}
 
 // String names the mutation.
 func (m Mutation) String() string { return mutationNames[m] }

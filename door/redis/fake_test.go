@@ -15,11 +15,11 @@ import (
 // fail. It answers before Submit returns.
 type fakeDatabase struct {
 	transactions int // over several shards
-	mu        sync.Mutex
-	keyspaces []*kv.Keyspace
-	shards    map[shardName]*fakeShard
-	version   uint64
-	now       func() int64
+	mu           sync.Mutex
+	keyspaces    []*kv.Keyspace
+	shards       map[shardName]*fakeShard
+	version      uint64
+	now          func() int64
 	// fail, if it returns a code other than OK, answers a call in place of its execution.
 	fail func(*kv.Call) kv.Result
 	// calls counts what was submitted; hold, if not nil, is called before each batch is executed.
