@@ -32,6 +32,9 @@ func (n *Node) Transact(t *kv.Txn, deadline time.Time) kv.TxnResult {
 	if err := txn.Check(t); err != nil {
 		return failedTxn(err)
 	}
+	if n.skewed.Load() {
+		return kv.TxnResult{Code: kv.ClockSkew, Detail: "this node's clock is far from the others', which would take its transactions for old ones; ask another node"}
+	}
 	if n.transactions.Add(1) > transactionsMax {
 		n.transactions.Add(-1)
 		return kv.TxnResult{Code: kv.Busy, Detail: "too many transactions under way on this node; retry after a pause"}
@@ -259,10 +262,10 @@ func (n *Node) Outcome(id kv.TxID, deadline time.Time) (kv.TxnOutcome, error) {
 	}
 	n.finishLater(c, sends)
 	switch {
+	case c.Outcome() == txn.Open && c.TooOld():
+		return kv.TxnOutcome{}, kv.Errorf(kv.TooOld, "nobody remembers transaction %s: outcomes are kept for 10 minutes", id)
 	case c.Outcome() == txn.Open:
 		return kv.TxnOutcome{}, kv.Errorf(kv.Unavailable, "a shard of transaction %s did not answer, so it is not decided; ask again", id)
-	case c.Outcome() == txn.Aborted && c.Refusal().TooOld:
-		return kv.TxnOutcome{}, kv.Errorf(kv.TooOld, "nobody remembers transaction %s: outcomes are kept for 10 minutes", id)
 	}
 	return kv.TxnOutcome{ID: id.String(), Outcome: c.Outcome().String(), Participants: c.Groups()}, nil
 }

@@ -44,6 +44,8 @@ func (a *Attempts) Parts() []Part { return a.division.Parts }
 func (a *Attempts) Next(r Refusal) (res kv.TxnResult, again bool) {
 	a.id.Attempt++
 	switch {
+	case r.Group == 0:
+		return kv.TxnResult{Code: kv.ClockSkew, ID: a.id, Detail: "a shard takes the transaction for one of 10 minutes ago; nothing was executed"}, false
 	case r.Reason == kv.TxCondition:
 		return a.conditionFailed(a.division.Cond(r.Group, r.Cond))
 	case r.Reason == kv.TxConflict, r.Reason == kv.TxRecovered:

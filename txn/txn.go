@@ -58,6 +58,8 @@ type participant struct {
 	asked kv.TxStep
 	// results are those of its operations, with a vote of yes.
 	results []kv.Result
+	// none says that the group remembers nothing of so old a transaction.
+	none bool
 	// told the outcome; forgotten says that the group keeps no more than a mark, or was asked to.
 	told, forgotten bool
 }
@@ -69,8 +71,10 @@ type Coordinator struct {
 	outcome Outcome
 	// recovering: the participants are asked to refuse if they have not voted (rule V3).
 	recovering bool
-	refusal    Refusal
-	mutation   Mutation
+	// doubt: a group remembers nothing. What the others had said before is not counted any more.
+	doubt    bool
+	refusal  Refusal
+	mutation Mutation
 }
 
 // Refusal says why an attempt was aborted.
@@ -81,8 +85,6 @@ type Refusal struct {
 	// Cond is the place in the group's part of a condition that does not hold.
 	Cond   int
 	Result kv.Result
-	// TooOld says that the group keeps no record of transactions of this age any more.
-	TooOld bool
 }
 
 // Begin begins an attempt.
@@ -148,7 +150,7 @@ func (c *Coordinator) Groups() (groups []uint64) {
 // Outcome is what is known of the end.
 func (c *Coordinator) Outcome() Outcome { return c.outcome }
 
-// Refusal says why the attempt was aborted.
+// Refusal says why the attempt was aborted; zero if nobody said so.
 func (c *Coordinator) Refusal() Refusal { return c.refusal }
 
 // Done reports whether nothing more is awaited.
@@ -192,10 +194,12 @@ func (c *Coordinator) learn(p *participant, step kv.TxStep, r *kv.Result) []Send
 		}
 	}
 	switch r.Tx.State {
-	case kv.TxRefused, kv.TxAborted, kv.TxNone:
+	case kv.TxNone:
+		p.none, p.forgotten = true, true
+		return c.askAgain()
+	case kv.TxRefused, kv.TxAborted:
 		p.never = true
-		c.refuse(Refusal{Group: p.part.Group, Reason: r.Tx.Reason, Cond: int(r.Tx.Cond),
-			Result: kv.Result{Code: kv.Aborted}, TooOld: r.Tx.State == kv.TxNone})
+		c.refuse(Refusal{Group: p.part.Group, Reason: r.Tx.Reason, Cond: int(r.Tx.Cond), Result: kv.Result{Code: kv.Aborted}})
 	case kv.TxCommitted:
 		p.forgotten = len(r.Tx.Participants) == 0
 	}
@@ -203,6 +207,28 @@ func (c *Coordinator) learn(p *participant, step kv.TxStep, r *kv.Result) []Send
 		return c.meet(r.Tx.Participants)
 	}
 	return nil
+}
+
+// askAgain asks the others when a group remembers nothing. What is committed is remembered until it is forgotten, and that is
+// not before all know of it: so either the group has forgotten, or it never voted yes, and a vote that another one still has
+// without knowing an outcome tells which. A vote that was told earlier does not: it may have been forgotten since.
+func (c *Coordinator) askAgain() (out []Send) {
+	if c.doubt || c.outcome != Open {
+		return nil
+	}
+	c.doubt, c.recovering = true, true
+	for _, p := range c.list {
+		if !p.none && !p.never && p.vote != kv.TxCommitted {
+			p.vote = kv.TxNone
+			out = append(out, c.step(p, kv.TxRefuse))
+		}
+	}
+	return out
+}
+
+// TooOld reports whether no participant remembers anything.
+func (c *Coordinator) TooOld() bool {
+	return !slices.ContainsFunc(c.list, func(p *participant) bool { return !p.none })
 }
 
 // refuse keeps the first reason for an abort, and one that is the client's own doing before others.
@@ -239,12 +265,12 @@ func (c *Coordinator) decide() {
 			return
 		case p.never:
 			known = true
-		case p.vote != kv.TxYes:
+		case p.vote != kv.TxYes, p.none:
 			yes = false
 		}
 	}
 	switch {
-	case known, c.mutation == AbortWhenUnknown && !yes && c.Done():
+	case known, c.doubt && c.votes() > 0, c.mutation == AbortWhenUnknown && !yes && c.Done():
 		c.outcome = Aborted
 	case c.recovering && c.mutation == CommitOnlyWhatIsCommitted && c.Done():
 		c.outcome = Aborted
@@ -268,7 +294,7 @@ func (c *Coordinator) votes() (yes int) {
 func (c *Coordinator) finish() (out []Send) {
 	all := true
 	for _, p := range c.list {
-		all = all && p.vote == kv.TxCommitted
+		all = all && (p.vote == kv.TxCommitted || p.forgotten)
 		if p.vote == kv.TxYes && p.asked == 0 && !p.told {
 			p.told = true // once: a group that does not hear it is found by the sweep of its leader
 			out = append(out, c.step(p, kv.TxResolve))
@@ -286,7 +312,7 @@ func (c *Coordinator) finish() (out []Send) {
 // abandon releases what was locked. One that is still asked for its vote is told as well, for it may vote yes.
 func (c *Coordinator) abandon() (out []Send) {
 	for _, p := range c.list {
-		if p.never || p.told || (p.asked != 0 && p.asked != kv.TxPrepare) {
+		if p.never || p.none || p.told || (p.asked != 0 && p.asked != kv.TxPrepare) {
 			continue
 		}
 		p.told = true
@@ -302,7 +328,7 @@ func (c *Coordinator) StopWaiting() (out []Send) {
 	}
 	c.recovering = true
 	for _, p := range c.list {
-		if !p.never && p.asked != kv.TxRefuse {
+		if !p.never && !p.none && p.asked != kv.TxRefuse {
 			out = append(out, c.step(p, kv.TxRefuse))
 		}
 	}
