@@ -210,7 +210,7 @@ func (n *Node) finish(c *txn.Coordinator, sends []txn.Send) {
 // round sends commands to groups, waits for all answers, and returns what the coordinator wants to send next.
 func (n *Node) round(c *txn.Coordinator, sends []txn.Send, deadline time.Time) (next []txn.Send) {
 	n.ask(sends, deadline, func(s *txn.Send, r *kv.Result) {
-		next = append(next, c.Answer(s.Group, s.Command.Tx.Step, r)...)
+		next = append(next, c.Answer(s, r)...)
 	})
 	return next
 }

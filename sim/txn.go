@@ -120,11 +120,11 @@ func (w *txnWorld) settle() {
 	w.draining = true
 	from := w.now
 	w.runUntil(from+2*w.options.HealMax, w.settled)
+	w.agreed() // first: groups that do not agree may never settle, and that is not what is wrong
 	if w.failure == "" && !w.settled() {
 		w.fail(Liveness, "not live: %s after the heal clients wait, locks are held or replicas differ: %s%s", clockText(w.now-from), w.describeTxns(), w.describe())
 	}
 	w.stats.Converged = w.now - from
-	w.agreed()
 }
 
 func (w *txnWorld) settled() bool {
@@ -273,17 +273,17 @@ func (r *txnRun) send(sends []txn.Send) {
 		c, step := r.c, s.Command.Tx.Step
 		r.w.trace.tellf("n%d txn %s: step %d to g%d, commit %t", r.node.id, r.c.ID(), step, s.Group, s.Command.Tx.Commit)
 		r.node.submit(r.w.byID[core.GroupID(s.Group)], kv.AppendCommand(nil, &s.Command), false, true, r.timeout, func(res kv.Result) {
-			r.answer(c, s.Group, step, res)
+			r.answer(c, s, res)
 		})
 	}
 }
 
-func (r *txnRun) answer(c *txn.Coordinator, group uint64, step kv.TxStep, res kv.Result) {
+func (r *txnRun) answer(c *txn.Coordinator, s *txn.Send, res kv.Result) {
 	if r.node.life != r.life || !r.node.up {
 		return
 	}
-	r.w.trace.mix('T', group, uint64(step)<<8|uint64(res.Code), nil)
-	next := c.Answer(group, step, &res)
+	r.w.trace.mix('T', s.Group, uint64(s.Command.Tx.Step)<<8|uint64(res.Code), nil)
+	next := c.Answer(s, &res)
 	if r.w.options.step != nil {
 		r.w.options.step(r)
 		if r.node.life != r.life || !r.node.up {

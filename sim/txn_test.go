@@ -5,7 +5,6 @@ import (
 	"testing"
 
 	"github.com/gamutdb/gamut/machine"
-	"github.com/gamutdb/gamut/txn"
 )
 
 // anyTxn is the swarm of transactions under every fault.
@@ -54,4 +53,3 @@ func TestTransactionRunsAreFunctionsOfTheirSeeds(t *testing.T) {
 	}
 }
 
-var _ = txn.NoMutation

@@ -34,7 +34,7 @@ func (s *Snapshot) Reads() (out []Send) {
 			o.Quiet = o.Quiet || s.first != nil // the second time it is the versions that count
 			c.Ops = append(c.Ops, o)
 		}
-		out = append(out, Send{p.Group, c})
+		out = append(out, Send{Group: p.Group, Command: c})
 	}
 	return out
 }

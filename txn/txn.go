@@ -30,6 +30,8 @@ type Part struct {
 type Send struct {
 	Group   uint64
 	Command kv.Command
+	// ask tells the answer apart from those to earlier commands.
+	ask int
 }
 
 // Outcome is what is known of the end of a transaction.
@@ -54,8 +56,9 @@ type participant struct {
 	// vote is what the group said last; never says that it certainly will not vote, for it did not take the command.
 	vote  kv.TxState
 	never bool
-	// asked is the step that it has not answered; 0: none.
+	// asked is the step that it has not answered, ask the number of the command; 0: none.
 	asked kv.TxStep
+	ask   int
 	// results are those of its operations, with a vote of yes.
 	results []kv.Result
 	// none says that the group remembers nothing of so old a transaction.
@@ -75,6 +78,7 @@ type Coordinator struct {
 	doubt    bool
 	refusal  Refusal
 	mutation Mutation
+	asks     int
 }
 
 // Refusal says why an attempt was aborted.
@@ -121,8 +125,9 @@ func (c *Coordinator) meet(groups []uint64) (out []Send) {
 }
 
 func (c *Coordinator) ask(p *participant, command kv.Command) Send {
-	p.asked = command.Tx.Step
-	return Send{p.part.Group, command}
+	c.asks++
+	p.asked, p.ask = command.Tx.Step, c.asks
+	return Send{p.part.Group, command, c.asks}
 }
 
 func (c *Coordinator) step(p *participant, step kv.TxStep) Send {
@@ -166,14 +171,14 @@ func (c *Coordinator) Results(group uint64) []kv.Result {
 	return nil
 }
 
-// Answer takes a group's answer to the command that it was sent last, and says what follows.
-func (c *Coordinator) Answer(group uint64, step kv.TxStep, r *kv.Result) []Send {
-	p := c.participant(group)
-	if p == nil || p.asked != step {
-		return nil // of an earlier step
+// Answer takes a group's answer to a command, and says what follows. An answer counts only if nothing was sent since.
+func (c *Coordinator) Answer(s *Send, r *kv.Result) []Send {
+	p := c.participant(s.Group)
+	if p == nil || p.ask != s.ask {
+		return nil
 	}
-	p.asked = 0
-	out := c.learn(p, step, r)
+	p.asked, p.ask = 0, 0
+	out := c.learn(p, s.Command.Tx.Step, r)
 	return append(out, c.proceed()...)
 }
 
