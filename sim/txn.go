@@ -59,7 +59,10 @@ type txnWorld struct {
 }
 
 // RunTxn runs one seed of transactions over three groups or more.
-func RunTxn(o TxnOptions) Result {
+func RunTxn(o TxnOptions) Result { return runTxnOf(o, nil) }
+
+// runTxnOf runs a workload; nil: one that is drawn.
+func runTxnOf(o TxnOptions, workload txnWorkload) Result {
 	if o.Groups == 0 {
 		o.Groups = 3 + int(o.Seed%2)
 	}
@@ -76,7 +79,9 @@ func RunTxn(o TxnOptions) Result {
 	for g := range o.Groups {
 		w.addGroup(w.newGroup(g))
 	}
-	w.workload = drawTxnWorkload(o.Workload, w.rng)
+	if w.workload = workload; workload == nil {
+		w.workload = drawTxnWorkload(o.Workload, w.rng)
+	}
 	for i := range o.Clients {
 		w.clients = append(w.clients, newTxnClient(w, i))
 	}

@@ -98,4 +98,3 @@ func TestTransactionsUnharmed(t *testing.T) {
 		}
 	}
 }
-

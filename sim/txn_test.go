@@ -52,4 +52,3 @@ func TestTransactionRunsAreFunctionsOfTheirSeeds(t *testing.T) {
 		}
 	}
 }
-
