@@ -12,7 +12,7 @@ import (
 )
 
 func statusCommand(g *global) *cobra.Command {
-	var groups, quorum, vectors bool
+	var groups, quorum, vectors, txns bool
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Show every node as it sees itself; --groups shows every replica, --quorum and --vectors those without a leader",
@@ -26,6 +26,9 @@ func statusCommand(g *global) *cobra.Command {
 			if vectors {
 				return g.vectorStatus(c, members)
 			}
+			if txns {
+				return g.txnStatus(c, members)
+			}
 			if quorum {
 				return g.quorumStatus(c, members)
 			}
@@ -38,7 +41,8 @@ func statusCommand(g *global) *cobra.Command {
 	cmd.Flags().BoolVar(&quorum, "quorum", false, "one row for each replica of a quorum keyspace: hints, repairs, deleted keys that are kept")
 	cmd.Flags().BoolVar(&groups, "groups", false, "one row for each replica")
 	cmd.Flags().BoolVar(&vectors, "vectors", false, "what each replica of the causal and eventual keyspaces holds, and knows of each other one")
-	cmd.MarkFlagsMutuallyExclusive("groups", "vectors")
+	cmd.Flags().BoolVar(&txns, "txns", false, "one row for each group that has voted for a transaction that has not ended")
+	cmd.MarkFlagsMutuallyExclusive("groups", "vectors", "txns")
 	return cmd
 }
 

@@ -12,7 +12,7 @@ import (
 // Txn is the body of POST /v1/txn: all operations happen at one instant if all conditions hold, otherwise none does.
 // Its keys may lie in any shards of any linearizable keyspaces, and in one shard of any keyspace that orders its writes.
 type Txn struct {
-	Keyspace   string         `json:"keyspace"`
+	Keyspace   string         `json:"keyspace,omitempty"`
 	Conditions []TxnCondition `json:"conditions"`
 	Operations []TxnOperation `json:"operations"`
 	// Else happens, all of it, if a condition does not hold.
@@ -22,7 +22,7 @@ type Txn struct {
 // TxnCondition holds exactly one test of its key: absent, present, version or value.
 type TxnCondition struct {
 	// Keyspace is that of the transaction unless it is named.
-	Keyspace string `json:"keyspace"`
+	Keyspace string `json:"keyspace,omitempty"`
 
 	Key     string  `json:"key"`
 	Key64   string  `json:"key64"`
@@ -36,7 +36,7 @@ type TxnCondition struct {
 // TxnOperation is one of get, put, delete, incr, append, prepend, expire and persist.
 type TxnOperation struct {
 	// Keyspace is that of the transaction unless it is named.
-	Keyspace string `json:"keyspace"`
+	Keyspace string `json:"keyspace,omitempty"`
 
 	Op      string  `json:"op"`
 	Key     string  `json:"key"`
