@@ -1,13 +1,13 @@
 package node
 
 import (
-	"context"
 	"fmt"
 	"strconv"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/kv"
 	"github.com/gamutdb/gamut/machine"
 	"github.com/gamutdb/gamut/txn"
@@ -17,25 +17,15 @@ import (
 func newBank(t *testing.T) (*cluster, *kv.Keyspace) {
 	t.Helper()
 	c := newCluster(t, 3)
-	c.startAll()
+	c.start(1, 2, 3)
 	c.ready()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	if err := c.nodes[1].CreateKeyspace(ctx, kv.CreateKeyspace{Name: "bank", Consistency: kv.Linearizable, Shards: 6}); err != nil {
-		t.Fatal(err)
-	}
-	for _, n := range c.nodes {
-		c.eventually("the keyspace is known everywhere", func() bool { return n.Keyspace("bank") != nil })
-	}
+	c.create(1, kv.CreateKeyspace{Name: "bank", Consistency: kv.Linearizable, Shards: 6})
+	c.hasKeyspace("bank")
 	return c, c.nodes[1].Keyspace("bank")
 }
 
-func incr(ks *kv.Keyspace, key string, by int64) kv.TxnOp {
+func addTo(ks *kv.Keyspace, key string, by int64) kv.TxnOp {
 	return kv.TxnOp{Keyspace: ks, Op: kv.Op{Kind: kv.OpIncr, Key: []byte(key), Delta: by}}
-}
-
-func get(ks *kv.Keyspace, key string) kv.TxnOp {
-	return kv.TxnOp{Keyspace: ks, Op: kv.Op{Kind: kv.OpGet, Key: []byte(key)}}
 }
 
 // locksGone waits until no group of a keyspace has a lock or a transaction that is not over.
@@ -43,8 +33,11 @@ func locksGone(c *cluster, ks *kv.Keyspace) {
 	c.t.Helper()
 	for _, n := range c.nodes {
 		for _, sh := range n.table.Load().byID[ks.ID].shards {
-			c.eventually("locks are gone", func() bool {
-				return machine.Locks(sh.state) == 0 && len(machine.OpenTxs(sh.state, 1)) == 0
+			eventually(c.t, "locks are gone", func() error {
+				if locks, open := machine.Locks(sh.state), machine.OpenTxs(sh.state, 1); locks > 0 || len(open) > 0 {
+					return fmt.Errorf("%d keys are locked, open is %v", locks, open)
+				}
+				return nil
 			})
 		}
 	}
@@ -59,13 +52,13 @@ func TestTransfers(t *testing.T) {
 		clients.Add(1)
 		go func() {
 			defer clients.Done()
-			n := c.nodes[1+nodeID(i%3)]
+			n := c.nodes[core.NodeID(1+i%3)]
 			for j := range 25 {
 				from, to := fmt.Sprint("a", (i+j)%accounts), fmt.Sprint("a", (i+3*j+1)%accounts)
 				if from == to {
 					continue
 				}
-				r := n.Transact(&kv.Txn{Then: []kv.TxnOp{incr(ks, from, -1), incr(ks, to, 1)}}, time.Now().Add(patience))
+				r := n.Transact(&kv.Txn{Then: []kv.TxnOp{addTo(ks, from, -1), addTo(ks, to, 1)}}, time.Now().Add(patience))
 				if r.Code != kv.OK && r.Code != kv.Aborted {
 					t.Errorf("transfer: %v %s", r.Code, r.Detail)
 				}
@@ -82,7 +75,7 @@ func TestTransfers(t *testing.T) {
 func readAll(t *testing.T, n *Node, ks *kv.Keyspace, accounts int) (total int64) {
 	all := &kv.Txn{}
 	for i := range accounts {
-		all.Then = append(all.Then, get(ks, fmt.Sprint("a", i)))
+		all.Then = append(all.Then, kv.TxnOp{Keyspace: ks, Op: get(fmt.Sprint("a", i)).Ops[0]})
 	}
 	r := n.Transact(all, time.Now().Add(patience))
 	if r.Code == kv.Aborted {
@@ -104,7 +97,7 @@ func TestLocksOfACoordinatorThatIsGone(t *testing.T) {
 	c, ks := newBank(t)
 	n := c.nodes[1]
 	for name, votes := range map[string]int{"committed": 2, "aborted": 1} {
-		a, err := txn.NewAttempts(&kv.Txn{Then: []kv.TxnOp{incr(ks, name+"1", 7), incr(ks, name+"3", 7)}}, n.newTxID(), n.groupOf)
+		a, err := txn.NewAttempts(&kv.Txn{Then: []kv.TxnOp{addTo(ks, name+"1", 7), addTo(ks, name+"3", 7)}}, n.newTxID(), n.groupOf)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -118,12 +111,12 @@ func TestLocksOfACoordinatorThatIsGone(t *testing.T) {
 			}
 		})
 		var text string
-		c.eventually("the key can be written", func() bool {
-			r := c.nodes[2].Transact(&kv.Txn{Then: []kv.TxnOp{incr(ks, name+"1", 0)}}, time.Now().Add(patience))
+		eventually(t, "the key can be written", func() error {
+			r := c.nodes[2].Transact(&kv.Txn{Then: []kv.TxnOp{addTo(ks, name+"1", 0)}}, time.Now().Add(patience))
 			if r.Code == kv.OK {
 				text = strconv.FormatInt(r.Items[0].Int, 10)
 			}
-			return r.Code == kv.OK
+			return r.Err()
 		})
 		o, err := c.nodes[3].Outcome(a.ID(), time.Now().Add(patience))
 		if err != nil || o.Outcome != name || text != map[string]string{"committed": "7", "aborted": "0"}[name] {
@@ -137,7 +130,7 @@ func TestLocksOfACoordinatorThatIsGone(t *testing.T) {
 func TestOutcomeOfATransactionThatNeverBegan(t *testing.T) {
 	c, ks := newBank(t)
 	n := c.nodes[1]
-	a, err := txn.NewAttempts(&kv.Txn{Then: []kv.TxnOp{incr(ks, "x", 1), incr(ks, "y", 1)}}, n.newTxID(), n.groupOf)
+	a, err := txn.NewAttempts(&kv.Txn{Then: []kv.TxnOp{addTo(ks, "x", 1), addTo(ks, "y", 1)}}, n.newTxID(), n.groupOf)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,13 +150,13 @@ func TestElse(t *testing.T) {
 	n := c.nodes[2]
 	absent := kv.TxnCond{Keyspace: ks, Cond: kv.Cond{Key: []byte("flag"), Kind: kv.CondAbsent}}
 	for i, keys := range [][]string{{"flag", "flag"}, {"one", "two"}} {
-		t2 := &kv.Txn{Conds: []kv.TxnCond{absent}, Then: []kv.TxnOp{incr(ks, keys[0], 1)}, Else: []kv.TxnOp{incr(ks, keys[1], 10)}}
+		t2 := &kv.Txn{Conds: []kv.TxnCond{absent}, Then: []kv.TxnOp{addTo(ks, keys[0], 1)}, Else: []kv.TxnOp{addTo(ks, keys[1], 10)}}
 		r := n.Transact(t2, time.Now().Add(patience))
 		if r.Code != kv.OK || r.Else != (i == 1) {
 			t.Errorf("%v: %+v", keys, r)
 		}
 	}
-	r := n.Transact(&kv.Txn{Conds: []kv.TxnCond{absent}, Then: []kv.TxnOp{incr(ks, "one", 1), incr(ks, "two", 1)}}, time.Now().Add(patience))
+	r := n.Transact(&kv.Txn{Conds: []kv.TxnCond{absent}, Then: []kv.TxnOp{addTo(ks, "one", 1), addTo(ks, "two", 1)}}, time.Now().Add(patience))
 	if r.Code != kv.ConditionFailed || r.Cond != 0 {
 		t.Errorf("%+v", r)
 	}
