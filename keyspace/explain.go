@@ -20,12 +20,18 @@ func (d *Descriptor) Explain() []string {
 }
 
 func (d *Descriptor) promise() []string {
-	lines := append(d.word(),
-		"Several operations in one command happen together or not at all, if their keys lie in one shard.",
+	together := "Several operations in one command happen together or not at all, if their keys lie in one shard."
+	if d.Consistency == kv.Linearizable {
+		together = "Several operations in one transaction happen together or not at all, whatever shards and linearizable keyspaces their keys lie in."
+	}
+	lines := append(d.word(), together,
 		"Versions of a record grow with every change and never repeat; expiry follows the time in the log, the same on all replicas.")
-	if n := len(d.Shards); n > 1 {
+	switch n := len(d.Shards); {
+	case n > 1 && d.Consistency == kv.Linearizable:
+		lines = append(lines, fmt.Sprintf("Its keys are spread by hash over %d shards; a transaction over several costs one round of messages and a sync in each at the same time, and two more rounds behind the answer.", n))
+	case n > 1:
 		lines = append(lines, fmt.Sprintf("Its keys are spread by hash over %d shards; a command whose keys lie in several is refused.", n))
-	} else {
+	default:
 		lines = append(lines, "All its keys lie in one shard, so a command may touch any of them.")
 	}
 	return lines
