@@ -249,6 +249,9 @@ func (m *Machine) close(id kv.TxID, a kv.TxAnswer) kv.Result {
 
 // expireMarks drops the marks of transactions that would be refused for their age.
 func (m *Machine) expireMarks() {
+	if m.now.UnixMilli() <= floorMillis {
+		return
+	}
 	until := uint64(kv.HLCOf(m.now.UnixMilli() - floorMillis))
 	left := expireBatch
 	m.view.Scan([]byte{closedKind}, m.stateKey(closedKind, binary.BigEndian.AppendUint64(nil, until)), func(k, _ []byte) bool {

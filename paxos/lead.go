@@ -239,6 +239,7 @@ func (r *Replica) leaderTick() {
 	r.resend()
 	r.markSuspects()
 	r.expireDue()
+	r.endWaits()
 	r.yield()
 }
 

@@ -13,6 +13,9 @@ import (
 // prepareWait is how long a transaction waits for younger ones at most; then it is refused (rule V5).
 const prepareWait = core.Time(1e9)
 
+// waitMax bounds how long anything waits for a lock: a participant without a majority can hold one for long.
+const waitMax = core.Time(10e9)
+
 // lockWait is a request that waits for transactions.
 type lockWait struct {
 	request core.Request
@@ -59,9 +62,32 @@ func (r *Replica) waits(q core.Request, at lockWait) bool {
 		blocked = machine.Blocked(r.in.View, &c, r.stamp())
 	}
 	if blocked {
-		r.lead.waits = append(r.lead.waits, at)
+		r.keep(at)
 	}
 	return blocked
+}
+
+// keep lets a request wait. What waits takes no room from what goes on (rule F2), or nothing could come in that ends the waiting.
+func (r *Replica) keep(w lockWait) {
+	if len(r.lead.waits) >= r.load.limit() {
+		// Early: nothing was recorded of the request.
+		r.out.ReplyEarly(w.request.ID, kv.Result{Code: kv.Busy, Detail: "too many requests wait for a transaction on their keys; retry after a pause"})
+		return
+	}
+	if w.request.Deadline == 0 {
+		w.request.Deadline = r.in.Now + waitMax
+	}
+	r.lead.waits = append(r.lead.waits, w)
+}
+
+// endWaits lets go of what its node has answered already, for its deadline has passed.
+func (r *Replica) endWaits() {
+	for i := range r.lead.waits {
+		if r.lead.waits[i].request.Deadline <= r.in.Now {
+			r.lead.unlocked = true
+			return
+		}
+	}
 }
 
 // awaits judges a transaction that asks for a vote.
@@ -90,7 +116,7 @@ func (r *Replica) waitAgain(id core.RequestID, command []byte) {
 		r.refuse(id)
 		return
 	}
-	r.lead.waits = append(r.lead.waits, lockWait{request: core.Request{ID: id, Command: command}})
+	r.keep(lockWait{request: core.Request{ID: id, Command: command}})
 	r.lead.unlocked = true
 }
 
@@ -110,7 +136,7 @@ func (r *Replica) retryWaits() {
 	for _, w := range list {
 		q := w.request
 		switch {
-		case q.Deadline != 0 && q.Deadline <= r.in.Now:
+		case q.Deadline <= r.in.Now:
 			r.refuse(q.ID) // its node has answered for us
 		case r.waits(q, w):
 		case q.Read:

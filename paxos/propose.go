@@ -93,9 +93,7 @@ func (r *Replica) orderAfter(q core.Request) bool {
 }
 
 // Room is how many more commands may wait here (rule F2).
-func (r *Replica) Room() int {
-	return r.load.limit() - len(r.pending.list) - r.proposed - len(r.lead.waits)
-}
+func (r *Replica) Room() int { return r.load.limit() - len(r.pending.list) - r.proposed }
 
 func (r *Replica) refusePending() {
 	for _, q := range r.pending.list {
