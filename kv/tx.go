@@ -80,6 +80,9 @@ type Tx struct {
 	Commit bool
 }
 
+// Ends reports whether the step can but end what is under way, so that it needs no room beside it.
+func (t *Tx) Ends() bool { return t != nil && t.Step != TxPrepare }
+
 // TxState is what a group's table says of a transaction. The numbers are on disk and on the wire.
 type TxState uint8
 

@@ -46,8 +46,8 @@ type entry struct {
 	from, to int // in the arena
 	read     bool
 	again    bool
-	// write says that the command went through the gate of its shard.
-	write bool
+	// write says that the command went through the gate of its shard; ends, that it needed none, for it ends a transaction.
+	write, ends bool
 }
 
 func (s *submission) reset() {
@@ -155,7 +155,8 @@ func (n *Node) sort(s *submission, calls []*kv.Call, now core.Time) {
 			// The rest of the batch must see what this one will do to the log.
 			read = !needsLog
 		}
-		if !n.enters(s, sh, !read) {
+		ends := c.Command.Tx.Ends()
+		if !ends && !n.enters(s, sh, !read) {
 			n.refuse(c, kv.Result{Code: kv.Busy, Detail: "there is more to do than can be done soon; retry after a pause"})
 			continue
 		}
@@ -165,7 +166,7 @@ func (n *Node) sort(s *submission, calls []*kv.Call, now core.Time) {
 		if !slices.Contains(s.asked, sh) {
 			s.asked = append(s.asked, sh)
 		}
-		s.entries = append(s.entries, entry{call: c, shard: sh, read: read, write: !read})
+		s.entries = append(s.entries, entry{call: c, shard: sh, read: read, write: !read, ends: ends})
 	}
 }
 
@@ -215,7 +216,11 @@ type waiting struct {
 func (n *Node) admit(now host.Now, s *submission) {
 	for i := range s.entries {
 		e := &s.entries[i]
-		n.took(e.shard, e.write)
+		if e.ends {
+			e.shard.window.sent()
+		} else {
+			n.took(e.shard, e.write)
+		}
 		token := n.newToken(waiting{e.call, e.shard, s})
 		n.host.Submit(now, host.Command{Token: token, Group: e.shard.group, Encoded: s.arena[e.from:e.to:e.to], Read: e.read,
 			Again: e.again, Once: !e.shard.space.descriptor.Resends(), Nodes: e.shard.nodes, Deadline: s.deadline})

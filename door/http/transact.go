@@ -24,6 +24,9 @@ func (s *Server) transactAcross(w http.ResponseWriter, r *http.Request, ks *kv.K
 	if r.Header.Get(HeaderRequest) != "" {
 		return kv.Errorf(kv.Unsupported, "a transaction over several shards takes no %s header: when its outcome is unknown, the answer names it, and GET /v1/txn/ID tells", HeaderRequest)
 	}
+	if ks.MergeTokens != nil && r.Header.Get(HeaderSession) != "" {
+		return kv.Errorf(kv.Unsupported, "a transaction with else, or over several keyspaces, is part of no session; leave the header %s out", HeaderSession)
+	}
 	across, err := s.txnOf(ks, t)
 	if err != nil {
 		return err
