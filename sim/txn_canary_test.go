@@ -47,6 +47,27 @@ func TestTransactionCanaries(t *testing.T) {
 	pausing := func(workload string) txnSwarm {
 		return busyTxns(workload, 0, func(f *Faults) { f.Pause, f.Handoff = 700*Millisecond, 700*Millisecond })
 	}
+	cutOff := func(workload string) txnSwarm {
+		return busyTxns(workload, 0, func(f *Faults) { f.Pause, f.Cut = 500*Millisecond, 400*Millisecond })
+	}
+	// Coordinators that die when their clients have been told, and nobody else.
+	told := func(workload string) txnSwarm {
+		return func(seed uint64) TxnOptions {
+			o := calm(workload)(seed)
+			rng := stream(seed, "told", 0)
+			o.step = func(r *txnRun) {
+				if r.c.Outcome() == txn.Committed && rng.IntN(60) == 0 {
+					n := r.node
+					r.life = -1
+					r.w.after(0, func() {
+						n.crash(false, "the client has its answer")
+						r.w.after(300*Millisecond, n.start)
+					})
+				}
+			}
+			return o
+		}
+	}
 	wrong := []Kind{Linearizability, Durability, Invariant}
 	inGroups := map[machine.Mutation]txnSwarm{
 		machine.RefuseOverYes:      pausing("bank"),
@@ -70,8 +91,8 @@ func TestTransactionCanaries(t *testing.T) {
 		})
 	}
 	inCoordinators := map[txn.Mutation]txnSwarm{
-		txn.AbortWhenUnknown:          pausing("bank"),
-		txn.CommitOnlyWhatIsCommitted: crashing("bank"),
+		txn.AbortWhenUnknown:          cutOff("bank"),
+		txn.CommitOnlyWhatIsCommitted: told("bank"),
 		txn.CommitWithoutAll:          calm("bank"),
 		txn.ReadOnce:                  calm("bank"),
 	}
