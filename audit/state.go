@@ -99,15 +99,7 @@ func witnessed(index uint64, problem string, digests []kv.StateDigest, has func(
 func checkpoint(ctx context.Context, group uint64, replicas []Replica) (index uint64, err error) {
 	refused := errors.New("no replica can be asked")
 	leadersFirst := slices.Clone(replicas)
-	slices.SortStableFunc(leadersFirst, func(a, b Replica) int {
-		switch {
-		case a.Leads == b.Leads:
-			return 0
-		case a.Leads:
-			return -1
-		}
-		return 1
-	})
+	slices.SortStableFunc(leadersFirst, leads)
 	for _, r := range leadersFirst {
 		if index, err = r.Reader.Checkpoint(ctx, group); err == nil {
 			return index, nil
@@ -115,6 +107,17 @@ func checkpoint(ctx context.Context, group uint64, replicas []Replica) (index ui
 		refused = fmt.Errorf("node %d: %w", r.Node, err)
 	}
 	return 0, refused
+}
+
+// leads orders replicas that lead before the others.
+func leads(a, b Replica) int {
+	switch {
+	case a.Leads == b.Leads:
+		return 0
+	case a.Leads:
+		return -1
+	}
+	return 1
 }
 
 // digestOf waits for a replica that has yet to reach the checkpoint.

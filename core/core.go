@@ -88,6 +88,13 @@ type Led interface {
 	Leader() ReplicaID
 }
 
+// Reader is a Replica of a led protocol that answers commands which change nothing by itself, although another one leads.
+type Reader interface {
+	// Reads says that this replica takes such commands now. One that it cannot answer after all it answers NotLeader, and
+	// then the command is the leader's.
+	Reads() bool
+}
+
 // Leased is a Replica whose state may, for a while, be read without a Step.
 type Leased interface {
 	// ReadUntil says: until that time, what the group's state shows at the moment of reading is as good an answer to a
@@ -108,10 +115,22 @@ type Timed interface {
 	SafeTime() kv.HLC
 }
 
+// Fresh is a Replica that knows how old its state may be.
+type Fresh interface{ Freshness() Freshness }
+
+// Freshness is how old a state may be, by the clock of its own node. What it says of a state stays true of all later ones.
+type Freshness struct {
+	// Whole: the state holds all that was acknowledged by then. 0: not known.
+	Whole Time
+	// Recent is later than Whole, or 0: of what was acknowledged by then, the state lacks the last Lacking entries of the log.
+	Recent  Time
+	Lacking uint64
+}
+
 // Bounded is a Replica that refuses commands as busy when too many wait, so that what it takes is answered soon (rule F2).
 type Bounded interface {
 	// Room is how many more commands that change something it would take now; 0 or less: none. It is of meaning only while
-	// this replica orders the commands.
+	// this replica orders the commands, or if none does.
 	Room() int
 }
 

@@ -3,9 +3,11 @@ package host
 import "github.com/gamutdb/gamut/kv"
 
 const (
-	// upperAhead is how far the durable bound runs ahead of the clock, in milliseconds; upperLow is when it is renewed.
-	upperAhead = 3000
-	upperLow   = 2000
+	// upperAhead is how far the durable bound runs ahead of the clock, in milliseconds; upperLow is when it is renewed. After a
+	// restart the clock stands at the bound, so it must not be further ahead than clocks may be apart (rule H2): the others would
+	// refuse the stamps of the node until then, and its own writes would win over later ones of others.
+	upperAhead = 500
+	upperLow   = 300
 	// countAhead and countLow are the same while the clock is ahead of the wall, as after a restart, and only counts: a
 	// process that is started again and again must not run ahead by seconds each time.
 	countAhead = 100
@@ -24,7 +26,7 @@ func (c *clock) start(upper kv.HLC) { c.last, c.upper = upper, upper }
 
 // aheadLimit is how far stamps may be ahead of the clock, in milliseconds, before the node leads only what nobody else can.
 // After each start they are ahead by up to upperAhead.
-const aheadLimit = 2 * upperAhead
+const aheadLimit = 6000
 
 // ahead says that the stamps are far ahead of the clock.
 func (c *clock) ahead(wall int64) bool { return c.last.UnixMilli() > wall+aheadLimit }

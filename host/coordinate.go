@@ -2,6 +2,7 @@ package host
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 
 	"github.com/gamutdb/gamut/core"
@@ -178,6 +179,8 @@ func (h *Host) route(id core.RequestID) {
 		return
 	}
 	switch leader := led.Leader(); {
+	case p.command.Read && p.retries == 0 && reads(s.replica):
+		h.hand(s, id)
 	case leader == 0:
 		p.handed, p.sentTo = false, 0
 		s.parked = append(s.parked, id)
@@ -186,6 +189,12 @@ func (h *Host) route(id core.RequestID) {
 	default:
 		h.forward(id, p, s.nodes[leader])
 	}
+}
+
+// reads says that a replica takes commands that change nothing, although another one may lead.
+func reads(r core.Replica) bool {
+	reader, ok := r.(core.Reader)
+	return ok && reader.Reads()
 }
 
 // routeAway sends a command of a group that has no replica here to one member after the other, the one that could order
@@ -409,6 +418,8 @@ func overdue(p *pending) kv.Result {
 
 // loseForwards gives up on what was forwarded to a node that cannot answer any more.
 func (h *Host) loseForwards(node core.NodeID) {
+	// Others are asked first from now on.
+	maps.DeleteFunc(h.ordering, func(_ core.GroupID, known core.NodeID) bool { return known == node })
 	for at := range h.requests.slab {
 		p := &h.requests.slab[at]
 		switch {

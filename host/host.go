@@ -64,8 +64,16 @@ type Port interface {
 	Return(to core.NodeID, id core.RequestID, r kv.Result, read bool)
 	// Reply answers a command of this node's own client, once.
 	Reply(token uint64, r kv.Result)
+	// Configure carries a replica's wish for another configuration of its group to the catalog. It may be lost.
+	Configure(g core.GroupID, w Wish)
 	// Note reports what a replica told of itself, after the state of that Step was applied.
 	Note(g core.GroupID, n core.Note)
+}
+
+// Wish is what a replica wants the catalog to say of its group (see core.Effects.Configure).
+type Wish struct {
+	// Told is what the replica went by: the wish is void once the catalog says something else.
+	Told, Wanted []byte
 }
 
 // Envelope is a protocol message with its addresses within the group.
@@ -145,7 +153,10 @@ type slot struct {
 	replica core.Replica
 	state   State
 	// wrote is the batch that holds the replica's latest record.
-	wrote    uint64
+	wrote uint64
+	// told is what the catalog says of the group as far as the replica was told; lease is core.Input.LeaseUntil.
+	told     []byte
+	lease    core.Time
 	deadline core.Time
 	hasTimer bool
 	touched  bool
@@ -157,9 +168,11 @@ type slot struct {
 	pause   core.Time
 }
 
+// held is an output that waits, or a wish if that is not nil.
 type held struct {
 	slot *slot
 	out  core.Output
+	wish *Wish
 }
 
 // New makes an empty host. upper is the highest HLCUpper found in the log.
@@ -289,13 +302,31 @@ func (h *Host) wall() int64 {
 	return h.now.Wall
 }
 
+// Configure tells a replica what the catalog says of its group now.
+func (h *Host) Configure(now Now, g core.GroupID, config []byte) {
+	h.now = now
+	if s := h.index[g]; s != nil {
+		s.told = config
+		h.step(s, core.Configured{Config: config})
+	}
+}
+
+// SetLease says until when this node may count itself among the members of a group (core.Input.LeaseUntil).
+func (h *Host) SetLease(now Now, g core.GroupID, until core.Time) {
+	h.now = now
+	if s := h.index[g]; s != nil && s.lease != until {
+		s.lease = until
+		h.step(s, core.Tick{})
+	}
+}
+
 // step lets a replica handle one event, and then all that it asked itself.
 func (h *Host) step(s *slot, event any) {
 	again := true
 	for again {
 		h.effects.Reset()
 		h.input = core.Input{Now: h.now.Mono, Stamp: h.clock.read(h.wall()), StampMax: h.clock.upper, Wall: h.now.Wall, Rand: h.rand, View: s.state,
-			Unfit: h.unfit || h.Stalled(), Reluctant: h.clock.ahead(h.now.Wall), Event: event}
+			Unfit: h.unfit || h.Stalled(), Reluctant: h.clock.ahead(h.now.Wall), LeaseUntil: s.lease, Event: event}
 		s.replica.Step(&h.input, &h.effects)
 		again = h.effects.Again
 		h.emit(s)
@@ -322,7 +353,7 @@ func (h *Host) emit(s *slot) {
 	}
 	for i := range e.Early {
 		if h.Stalled() {
-			h.stalled = append(h.stalled, held{s, e.Early[i]})
+			h.stalled = append(h.stalled, held{slot: s, out: e.Early[i]})
 		} else {
 			h.release(s, &e.Early[i])
 		}
@@ -332,10 +363,25 @@ func (h *Host) emit(s *slot) {
 		case s.wrote <= h.durable:
 			h.release(s, &e.Held[i])
 		case s.wrote == h.open.Seq:
-			h.heldOpen = append(h.heldOpen, held{s, e.Held[i]})
+			h.heldOpen = append(h.heldOpen, held{slot: s, out: e.Held[i]})
 		default:
-			h.heldSyncing = append(h.heldSyncing, held{s, e.Held[i]})
+			h.heldSyncing = append(h.heldSyncing, held{slot: s, out: e.Held[i]})
 		}
+	}
+	if e.Configure != nil {
+		h.wish(s, &Wish{Told: s.told, Wanted: e.Configure})
+	}
+}
+
+// wish lets a replica's wish leave under the one rule: what is asked of the catalog is as binding as what is said to a peer.
+func (h *Host) wish(s *slot, w *Wish) {
+	switch {
+	case s.wrote <= h.durable:
+		h.port.Configure(s.group, *w)
+	case s.wrote == h.open.Seq:
+		h.heldOpen = append(h.heldOpen, held{slot: s, wish: w})
+	default:
+		h.heldSyncing = append(h.heldSyncing, held{slot: s, wish: w})
 	}
 }
 
@@ -345,7 +391,7 @@ func (h *Host) release(s *slot, out *core.Output) {
 	case out.To == 0:
 		h.answer(s, out.ID, &out.Result)
 	case out.To == s.self:
-		h.selfQueue = append(h.selfQueue, held{s, *out})
+		h.selfQueue = append(h.selfQueue, held{slot: s, out: *out})
 	default:
 		if node, ok := s.nodes[out.To]; ok {
 			h.port.Message(node, Envelope{Group: s.group, From: s.self, To: out.To, Message: out.Message})
@@ -498,7 +544,12 @@ func (h *Host) releaseAll(list *[]held) {
 	queue := *list
 	*list = nil
 	for i := range queue {
-		h.release(queue[i].slot, &queue[i].out)
+		switch q := &queue[i]; {
+		case q.wish == nil:
+			h.release(q.slot, &q.out)
+		case h.index[q.slot.group] == q.slot:
+			h.port.Configure(q.slot.group, *q.wish)
+		}
 	}
 	clear(queue)
 	*list = append(queue[:0], *list...)

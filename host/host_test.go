@@ -11,7 +11,7 @@ import (
 )
 
 // speaker does what the message says: "write X" writes, "send X" and "early X" send to replica 2, "self X" to itself,
-// joined by commas.
+// joined by commas; "wish X" wishes for a configuration.
 func speaker() *puppet {
 	return &puppet{leader: 1, on: func(in *core.Input, out *core.Effects) {
 		e, ok := in.Event.(core.Received)
@@ -29,6 +29,8 @@ func speaker() *puppet {
 				out.SendEarly(2, text(word))
 			case "self":
 				out.Send(1, text(word))
+			case "wish":
+				out.Configure = []byte(word)
 			}
 		}
 	}}
@@ -65,6 +67,38 @@ func TestHeldOutputsWaitForTheirBatch(t *testing.T) {
 	b.wantLeft()
 	b.host.Synced(b.now, second)
 	b.wantLeft("e to 2", "f to 2")
+}
+
+func TestWishesWaitForTheirBatchAndSayWhatTheyGoBy(t *testing.T) {
+	b := newBench(t, Options{})
+	b.add(1, speaker())
+	b.receive(1, "wish a")
+	b.wantLeft("a for ")
+	b.host.Configure(b.now, 1, []byte("first"))
+	b.receive(1, "write x,wish b")
+	b.host.Configure(b.now, 1, []byte("second"))
+	b.wantLeft()
+	b.sync()
+	b.wantLeft("b for first")
+	b.receive(1, "write y,wish c")
+	b.host.Remove(b.now, 1)
+	b.sync()
+	b.wantLeft() // nobody speaks for a replica that has ended
+}
+
+func TestALeaseIsTheGroupsOwnAndIsTold(t *testing.T) {
+	b := newBench(t, Options{})
+	until := map[core.GroupID]core.Time{}
+	add := func(g core.GroupID) {
+		b.add(g, &puppet{on: func(in *core.Input, _ *core.Effects) { until[g] = in.LeaseUntil }})
+	}
+	add(1)
+	add(2)
+	b.host.SetLease(b.now, 2, b.now.Mono+ms)
+	b.host.Event(b.now, 1, core.Tick{})
+	if until[1] != 0 || until[2] != b.now.Mono+ms {
+		t.Errorf("leases %v", until)
+	}
 }
 
 func TestGroupsWaitOnlyForTheirOwnRecords(t *testing.T) {

@@ -85,6 +85,10 @@ func (b *bench) Return(to core.NodeID, id core.RequestID, r kv.Result, _ bool) {
 
 func (b *bench) Reply(token uint64, r kv.Result) { b.answers[token] = append(b.answers[token], r) }
 
+func (b *bench) Configure(_ core.GroupID, w Wish) {
+	b.left = append(b.left, fmt.Sprintf("%s for %s", w.Wanted, w.Told))
+}
+
 func (b *bench) Note(_ core.GroupID, n core.Note) { b.left = append(b.left, n.String()) }
 
 // add runs a puppet as replica 1 of three.

@@ -56,7 +56,7 @@ func newBalance(c *Catalog, nodes []core.NodeID, up func(core.NodeID) bool, budg
 			for _, m := range d.Shards[i].Ends() {
 				b.held[m.Node]++
 			}
-			if Led(d.Consistency) {
+			if onPaxos(d.Consistency) {
 				b.led[d.Shards[i].leads()]++
 			}
 			if len(d.Shards[i].Target) > 0 {
@@ -68,7 +68,7 @@ func newBalance(c *Catalog, nodes []core.NodeID, up func(core.NodeID) bool, budg
 }
 
 // Movable says whether the members of a keyspace's shards can change.
-func Movable(d *Descriptor) bool { return onPaxos(d.Consistency) }
+func Movable(d *Descriptor) bool { return onPaxos(d.Consistency) || byCatalog(d.Consistency) }
 
 // empty plans moves away from the nodes that leave.
 func (b *balance) empty(d *Descriptor) {
@@ -219,7 +219,7 @@ func (b *balance) evenLeaders(ready []core.NodeID) bool {
 				to = n
 			}
 		}
-		if Led(d.Consistency) && b.led[from]-b.led[to] >= 2 {
+		if onPaxos(d.Consistency) && b.led[from]-b.led[to] >= 2 {
 			b.leadBy(d, i, to, fmt.Sprintf("node %d should lead %d shards, node %d only %d", from, b.led[from], to, b.led[to]))
 			return true
 		}
@@ -257,7 +257,7 @@ func (b *balance) propose(d *Descriptor, shard int, move kv.Move, nodes []core.N
 			}
 		}
 	}
-	if Led(d.Consistency) {
+	if onPaxos(d.Consistency) {
 		b.led[old]--
 		b.led[nodes[first]]++
 	}

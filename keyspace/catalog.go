@@ -84,13 +84,15 @@ type Catalog struct {
 	Next      Next
 	Nodes     map[core.NodeID]Node
 	Keyspaces map[string]*Descriptor
+	// Views are the members of the groups that do not decide on them themselves.
+	Views map[core.GroupID]*View
 	// System are the catalog's own members; nil: those of the nodes' lists.
 	System *Descriptor
 }
 
 // NewCatalog is the catalog of a cluster that has nothing yet.
 func NewCatalog() *Catalog {
-	return &Catalog{Next: FirstNext(), Nodes: map[core.NodeID]Node{}, Keyspaces: map[string]*Descriptor{}}
+	return &Catalog{Next: FirstNext(), Nodes: map[core.NodeID]Node{}, Keyspaces: map[string]*Descriptor{}, Views: map[core.GroupID]*View{}}
 }
 
 // Put adds one record of the system keyspace. Keys that it does not know are left to newer programs.
@@ -115,6 +117,18 @@ func (c *Catalog) Put(key, value []byte) error {
 			c.Keyspaces[name] = d
 		}
 		return err
+	}
+	if digits, ok := strings.CutPrefix(k, viewPrefix); ok {
+		id, err := strconv.ParseUint(digits, 10, 64)
+		var v *View
+		if err == nil {
+			v, err = DecodeView(value)
+		}
+		if err != nil {
+			return fmt.Errorf("catalog record %s: %w", k, err)
+		}
+		c.Views[core.GroupID(id)] = v
+		return nil
 	}
 	if digits, ok := strings.CutPrefix(k, nodePrefix); ok {
 		id, err := strconv.ParseUint(digits, 10, 32)

@@ -10,10 +10,10 @@ import (
 
 // explainCausal is Explain for keyspaces in which every replica takes writes.
 func (d *Descriptor) explainCausal(replicas int) []string {
-	lines := []string{fmt.Sprintf("Keyspace %s is %s: every replica takes reads and writes on its own, cut off from all others if need be, and replicas that can reach each other become equal.", d.Name, d.Consistency)}
+	lines := []string{judged(fmt.Sprintf("Keyspace %s is %s: every replica takes reads and writes on its own, cut off from all others if need be, and replicas that can reach each other become equal.", d.Name, d.Consistency), "convergence")}
 	if d.Consistency == kv.Causal {
 		lines = append(lines,
-			"A session sees its own writes, never sees less than it has seen, and its writes are shown behind all that it had seen and written, on any replica; it carries a token for that.",
+			judged("A session sees its own writes, never sees less than it has seen, and its writes are shown behind all that it had seen and written, on any replica; it carries a token for that.", append([]string{"causal"}, sessionCheckers...)...),
 			"A replica that is behind a session asks the others and waits; if nobody can help in time, it answers \"behind session\" and does nothing.")
 	} else {
 		lines = append(lines, "Nothing is promised about what a client sees next: another replica may be behind the one before.")
@@ -23,7 +23,7 @@ func (d *Descriptor) explainCausal(replicas int) []string {
 		"Additions of all replicas are summed up; a set or a deletion that competes with additions wins over them.",
 		"The operations of one command are shown together on every replica. Conditions, append, rename and the like are refused: they would need all replicas.",
 		"Keys end by the clock of the node that reads them, so two nodes may differ for as long as their clocks do.",
-		"A write is acknowledged when 1 replica has it on disk, synced; the others have it milliseconds later if they can be reached.")
+		judged("A write is acknowledged when 1 replica has it on disk, synced; the others have it milliseconds later if they can be reached.", "durability"))
 	if replicas == 1 {
 		lines = append(lines, "What was acknowledged is lost only with the disk: there is no other replica.")
 	} else {

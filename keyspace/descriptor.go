@@ -27,6 +27,8 @@ const (
 const (
 	descriptorFormat = 1
 	descriptorTerms  = 2
+	// descriptorMoving is that of a descriptor in which the catalog says how far a change of members is.
+	descriptorMoving = 3
 )
 
 // Descriptor is a keyspace as the catalog holds it.
@@ -49,6 +51,9 @@ type Terms struct {
 	// Atomic and ClientStamps are those of kv.CreateKeyspace.
 	Atomic       bool `json:"atomic,omitempty"`
 	ClientStamps bool `json:"clientStamps,omitempty"`
+	// MinMembers and Refuse are those of kv.CreateKeyspace: the least members of a view, and conflict refuse.
+	MinMembers int  `json:"minMembers,omitempty"`
+	Refuse     bool `json:"refuse,omitempty"`
 }
 
 // Shard is one part of the keys and the group that holds it.
@@ -62,6 +67,10 @@ type Shard struct {
 	// Target are the members that are left when the change under way is over; none: there is none. Until then Replicas are
 	// those of before and these.
 	Target []core.ReplicaID `json:"target,omitempty"`
+	// Joining are those of Target that were no replicas before the change began, where the catalog brings it about: in a quorum
+	// keyspace. Filled says that they have what the others have.
+	Joining []core.ReplicaID `json:"joining,omitempty"`
+	Filled  bool             `json:"filled,omitempty"`
 	// Last is the highest replica id that was ever given, once members have changed: none is given twice (rule M5).
 	Last core.ReplicaID `json:"last,omitempty"`
 	// Founders is what the first members were started with, once they have changed: the group's chain begins with it.
@@ -121,7 +130,7 @@ func DecodeDescriptor(b []byte) (*Descriptor, error) {
 		return nil, fmt.Errorf("decode keyspace descriptor: %w", err)
 	}
 	if d.Format != d.format() {
-		return nil, fmt.Errorf("keyspace %q has descriptor format %d, this program knows up to %d; start a newer program", d.Name, d.Format, descriptorTerms)
+		return nil, fmt.Errorf("keyspace %q has descriptor format %d, this program knows up to %d; start a newer program", d.Name, d.Format, descriptorMoving)
 	}
 	if err := d.check(); err != nil {
 		return nil, fmt.Errorf("keyspace %q: %w", d.Name, err)
@@ -131,6 +140,9 @@ func DecodeDescriptor(b []byte) (*Descriptor, error) {
 
 // format is the encoding that the descriptor needs.
 func (d *Descriptor) format() int {
+	if byCatalog(d.Consistency) && slices.ContainsFunc(d.Shards, func(s Shard) bool { return s.Epoch > 0 }) {
+		return descriptorMoving
+	}
 	if d.Consistency == kv.Linearizable && d.Terms.Partitioner == "" {
 		return descriptorFormat
 	}
@@ -158,7 +170,7 @@ func (d *Descriptor) check() error {
 				return fmt.Errorf("shard %d names replica %d on node %d, which is zero or twice there", i, m.Replica, m.Node)
 			}
 		}
-		for _, id := range s.Target {
+		for _, id := range slices.Concat(s.Target, s.Joining) {
 			if !slices.Contains(s.Voters(), id) {
 				return fmt.Errorf("shard %d is to have replica %d, which it does not name", i, id)
 			}
@@ -175,7 +187,8 @@ func ShardOf(key []byte, shards int) int {
 
 // Keyspace is what the doors see of the descriptor.
 func (d *Descriptor) Keyspace() *kv.Keyspace {
-	return &kv.Keyspace{Name: d.Name, ID: d.ID, Consistency: d.Consistency, Shards: len(d.Shards), ShardOf: d.shardOf(),
+	return &kv.Keyspace{Name: d.Name, ID: d.ID, Consistency: d.Consistency, Shards: len(d.Shards),
+		Replicas: len(d.Shards[0].Ends()), ShardOf: d.shardOf(), Binding: d.binding([16]byte{}, 0),
 		MergeTokens: MergeTokens(d.Consistency)}
 }
 
@@ -184,7 +197,12 @@ func (d *Descriptor) Spec() kv.CreateKeyspace {
 	spec := kv.CreateKeyspace{Name: d.Name, Consistency: d.Consistency, Shards: len(d.Shards),
 		Replicas: len(d.Shards[0].Ends()), Partitioner: d.Terms.Partitioner, Atomic: d.Terms.Atomic, ClientStamps: d.Terms.ClientStamps}
 	switch {
-	case !Led(d.Consistency):
+	case Atomic(d.Consistency):
+		spec.MinMembers, spec.Conflict = d.Terms.MinMembers, "wait"
+		if d.Terms.Refuse {
+			spec.Conflict = "refuse"
+		}
+	case !onPaxos(d.Consistency):
 	case d.Terms.LeaseOff:
 		spec.Lease = "off"
 	default:

@@ -8,6 +8,6 @@
 // group, keyspace, node and replica ids are given once and never again; and where a key lies among the shards is a function
 // of the key and the descriptor alone, the same on every node for ever.
 //
-// Start with Descriptor (descriptor.go) and Plan (plan.go), then protocol.go; catalog.go holds the records around them, move.go
-// and balance.go say which replicas go where.
+// Start with Descriptor (descriptor.go) and Plan (plan.go), then protocol.go; catalog.go holds the records around them, view.go
+// those of groups whose members the catalog decides; move.go and balance.go say which replicas go where.
 package keyspace

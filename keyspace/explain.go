@@ -9,23 +9,33 @@ import (
 // Explain says in plain sentences what the keyspace promises, what it survives, what can be lost when, and what each
 // operation costs.
 func (d *Descriptor) Explain() []string {
-	if d.Consistency == kv.Quorum {
-		return d.explainQuorum()
-	}
 	replicas := len(d.Shards[0].Ends())
-	if Causal(d.Consistency) {
-		return d.explainCausal(replicas)
+	var lines []string
+	switch {
+	case d.Consistency == kv.Quorum:
+		lines = d.explainQuorum()
+	case Atomic(d.Consistency):
+		lines = d.explainAtomic()
+	case Causal(d.Consistency):
+		lines = d.explainCausal(replicas)
+	default:
+		lines = append(append(d.promise(), survival(replicas)...), d.costs(replicas)...)
 	}
-	return append(append(d.promise(), survival(replicas)...), d.costs(replicas)...)
+	return append(lines, d.howJudged()...)
 }
 
 func (d *Descriptor) promise() []string {
-	together := "Several operations in one command happen together or not at all, if their keys lie in one shard."
-	if d.Consistency == kv.Linearizable {
-		together = "Several operations in one transaction happen together or not at all, whatever shards and linearizable keyspaces their keys lie in."
+	scope, together := "in one command happen together or not at all, if their keys lie in one shard.", "strict-serializable"
+	switch d.Consistency {
+	case kv.Sequential:
+		together = "serializable"
+	case kv.Linearizable:
+		scope = "in one transaction happen together or not at all, whatever shards and linearizable keyspaces their keys lie in."
 	}
-	lines := append(d.word(), together,
-		"Versions of a record grow with every change and never repeat; expiry follows the time in the log, the same on all replicas.")
+	lines := append(d.word(),
+		judged("Several operations "+scope, together),
+		judged("Versions of a record grow with every change and never repeat.", "versions"),
+		"Expiry follows the time in the log, the same on all replicas.")
 	switch n := len(d.Shards); {
 	case n > 1 && d.Consistency == kv.Linearizable:
 		lines = append(lines, fmt.Sprintf("Its keys are spread by hash over %d shards; a transaction over several costs one round of messages and a sync in each at the same time, and two more rounds behind the answer.", n))
@@ -40,11 +50,11 @@ func (d *Descriptor) promise() []string {
 // word says what the keyspace's one word means.
 func (d *Descriptor) word() []string {
 	if d.Consistency != kv.Sequential {
-		return []string{fmt.Sprintf("Keyspace %s is %s: every operation takes effect at one instant between its call and its reply.", d.Name, d.Consistency)}
+		return []string{judged(fmt.Sprintf("Keyspace %s is %s: every operation takes effect at one instant between its call and its reply.", d.Name, d.Consistency), "linearizable")}
 	}
 	return []string{
-		fmt.Sprintf("Keyspace %s is %s: there is one order of all operations, over all keys and shards, and each session goes through it without ever going back.", d.Name, d.Consistency),
-		"A session sees its own writes at every node that it asks, as long as it carries its token along; what others write may reach it late.",
+		judged(fmt.Sprintf("Keyspace %s is %s: there is one order of all operations, over all keys and shards, and each session goes through it without ever going back.", d.Name, d.Consistency), "sequential"),
+		judged("A session sees its own writes at every node that it asks, as long as it carries its token along; what others write may reach it late.", sessionCheckers...),
 		"Asked without a token, a node answers from some moment of the past, whole within a shard: each such request begins a session of its own.",
 	}
 }
@@ -53,7 +63,7 @@ func survival(replicas int) []string {
 	majority := replicas/2 + 1
 	spare := replicas - majority
 	lines := []string{
-		fmt.Sprintf("A write is acknowledged when %s of %d have it on disk, synced.", count(majority, "replica"), replicas),
+		judged(fmt.Sprintf("A write is acknowledged when %s of %d have it on disk, synced.", count(majority, "replica"), replicas), "durability"),
 	}
 	if spare == 0 {
 		return append(lines,
@@ -62,8 +72,8 @@ func survival(replicas int) []string {
 	}
 	return append(lines,
 		fmt.Sprintf("It works while any %d of %d replicas can reach each other; %s may be down or cut off.", majority, replicas, count(spare, "replica")),
-		fmt.Sprintf("Crashes and power cuts lose nothing that was acknowledged, even of all nodes at once; it takes the disks of %d nodes to lose a write.", majority),
-		"A request that ended as unknown may have happened, or may happen yet; one that was refused never will.")
+		judged(fmt.Sprintf("Crashes and power cuts lose nothing that was acknowledged, even of all nodes at once; it takes the disks of %d nodes to lose a write.", majority), "durability"),
+		judged("A request that ended as unknown may have happened, or may happen yet; one that was refused never will.", "durability"))
 }
 
 func (d *Descriptor) costs(replicas int) []string {
@@ -83,6 +93,7 @@ func (d *Descriptor) costs(replicas int) []string {
 	default:
 		lines = append(lines, "A read costs the leader neither messages nor a sync while its lease holds, and one round of messages otherwise; the lease trusts that clocks run equally fast within 5 %.")
 	}
+	lines = append(lines, boundedLine())
 	if d.Consistency == kv.Sequential {
 		return append(lines,
 			"A replica is behind by less than a quarter of a second while nothing fails; each shard's leader tells the others the time with every heartbeat, also while nobody writes.",

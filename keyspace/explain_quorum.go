@@ -8,22 +8,22 @@ import (
 
 // explainQuorum says what replicas without a leader give, and above all what they do not.
 func (d *Descriptor) explainQuorum() []string {
-	n := len(d.Shards[0].Replicas)
+	n := len(d.Shards[0].Ends())
 	majority := n/2 + 1
 	lines := []string{
 		fmt.Sprintf("Keyspace %s is quorum: any replica takes any request, and the newest stamp wins; each request says how many of %s must answer.", d.Name, count(n, "replica")),
 		d.spread(),
 	}
 	if d.Terms.Atomic {
-		lines = append(lines, "It is atomic: every get, put and deletion of a key takes effect at one instant between its call and its reply; there is still no cas and no increment.")
+		lines = append(lines, judged("It is atomic: every get, put and deletion of a key takes effect at one instant between its call and its reply; there is still no cas and no increment.", "linearizable"))
 	}
 	lines = append(lines,
-		fmt.Sprintf("A write goes to all %d and is acknowledged when as many as its level asks for have it on disk, synced; quorum, the default, is %d.", n, majority),
-		fmt.Sprintf("A read at quorum asks %d, returns the newest of their records, and first has it written to those of them that lack it; so reads at quorum never go back.", majority),
+		judged(fmt.Sprintf("A write goes to all %d and is acknowledged when as many as its level asks for have it on disk, synced; quorum, the default, is %d.", n, majority), "durability"),
+		judged(fmt.Sprintf("A read at quorum asks %d, returns the newest of their records, and first has it written to those of them that lack it; so reads at quorum never go back.", majority), "quorum"),
 		fmt.Sprintf("Reads and writes at quorum work while any %d of %d replicas can be reached; level one while any one can, level all only while all can.", majority, n))
 	lines = append(lines, levelLines(n)...)
 	return append(append(lines, d.limits(n)...),
-		"What a replica missed it gets from a hint within 3 hours or 1 GiB, from a read that finds it behind, or from comparisons every 10 minutes; all replicas are made equal every 24 hours, and after that deleted keys are forgotten: nothing deleted comes back, and nobody has to run anything.",
+		"What a replica missed it gets from a hint within 3 hours or 1 GiB, from a read that finds it behind, or from comparisons every 10 minutes; all replicas are made equal every 24 hours, and after that deleted keys are forgotten: nothing deleted comes back, and nobody has to run anything. [convergence]",
 		"A write costs one round of messages and one sync on each replica, shared by all that are written at that moment"+d.atomicCost()+". A read at one costs neither messages nor a sync on a node with a replica; at quorum it costs one round of messages.",
 		"Crashes and power cuts lose nothing that was acknowledged, at any level; a disk that is lost takes with it what only it had: with level one that may be a write that was just acknowledged.",
 		fmt.Sprintf("Level table: default quorum; one, two, quorum, all as asked; linearizable %s; sequential, session and prefix %s.", d.linearizableLevel(), kv.Unsupported))

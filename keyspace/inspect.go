@@ -12,6 +12,7 @@ import (
 	"github.com/gamutdb/gamut/machine"
 	"github.com/gamutdb/gamut/paxos"
 	"github.com/gamutdb/gamut/quorum"
+	"github.com/gamutdb/gamut/twophase"
 )
 
 // Report tells operators of a replica. Who it is and where its leader lives is for the caller to fill in; nodes says where
@@ -22,6 +23,9 @@ func Report(replica core.Replica, nodes map[core.ReplicaID]core.NodeID, now core
 	}
 	if b, ok := replica.(*bayou.Replica); ok {
 		return reportCausal(b, now)
+	}
+	if a, ok := replica.(*twophase.Replica); ok {
+		return reportAtomic(a.Status(), nodes, now)
 	}
 	r, ok := replica.(*paxos.Replica)
 	if !ok {
@@ -43,13 +47,16 @@ func Report(replica core.Replica, nodes map[core.ReplicaID]core.NodeID, now core
 	return s
 }
 
-func reportQuorum(st quorum.Status, nodes map[core.ReplicaID]core.NodeID) kv.GroupStatus {
-	on := func(list []core.ReplicaID) (ids []uint32) {
-		for _, id := range list {
-			ids = append(ids, uint32(nodes[id]))
-		}
-		return ids
+// nodesOf are where replicas live.
+func nodesOf(list []core.ReplicaID, nodes map[core.ReplicaID]core.NodeID) (ids []uint32) {
+	for _, id := range list {
+		ids = append(ids, uint32(nodes[id]))
 	}
+	return ids
+}
+
+func reportQuorum(st quorum.Status, nodes map[core.ReplicaID]core.NodeID) kv.GroupStatus {
+	on := func(list []core.ReplicaID) []uint32 { return nodesOf(list, nodes) }
 	at := func(h kv.HLC) (t time.Time) {
 		if h != 0 {
 			t = h.Time()
@@ -123,6 +130,8 @@ func Suspect(replica core.Replica) bool {
 		return r.Status().Suspect
 	case *quorum.Replica:
 		return r.Suspect()
+	case *twophase.Replica:
+		return r.Status().Suspect
 	}
 	return false
 }
@@ -211,7 +220,7 @@ func shorten(key []byte) []byte { return key[:min(len(key), 64)] }
 // IsApplied reports whether a note tells of an applied block and no more.
 func IsApplied(note core.Note) bool {
 	switch note.(type) {
-	case paxos.AppliedNote, bayou.AppliedNote:
+	case paxos.AppliedNote, bayou.AppliedNote, twophase.AppliedNote:
 		return true
 	}
 	return false

@@ -5,11 +5,15 @@ import (
 
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/kv"
+	"github.com/gamutdb/gamut/quorum"
 )
 
 // A shard's members change in two steps of the catalog, each under the condition that the descriptor is still as it was
 // read: Move names the new members beside the old ones, so that their nodes start replicas; then the group's leader makes
 // them its voters, by the group's own log; then Moved forgets the old ones, whose nodes drop what they hold.
+//
+// A quorum group has neither leader nor common log: there the catalog itself says how far the change is. Between the two, Advanced
+// says once that who joins is filled, and each step is taken when the replicas say that they are ready for it.
 
 // Move is the descriptor with a change of one shard begun: in the end its replicas live on these nodes, of which the first
 // should lead, if the protocol has leaders. Those that are there stay, others get new ids. founders is what the first members were started with.
@@ -27,6 +31,7 @@ func (d *Descriptor) Move(shard int, nodes []core.NodeID, founders []byte) (*Des
 	m := &moved.Shards[shard]
 	m.Epoch++
 	m.Last = s.lastReplica()
+	m.Joining, m.Filled = nil, false
 	if m.Founders == nil {
 		m.Founders = founders
 	}
@@ -36,6 +41,9 @@ func (d *Descriptor) Move(shard int, nodes []core.NodeID, founders []byte) (*Des
 			m.Last++
 			id = m.Last
 			m.Replicas = append(m.Replicas, Member{id, n})
+			if byCatalog(d.Consistency) {
+				m.Joining = append(m.Joining, id)
+			}
 		}
 		if slices.Contains(m.Target, id) {
 			return nil, kv.Errorf(kv.Invalid, "node %d is named twice", n)
@@ -43,18 +51,75 @@ func (d *Descriptor) Move(shard int, nodes []core.NodeID, founders []byte) (*Des
 		m.Target = append(m.Target, id)
 	}
 	m.Preferred = m.Target[0]
-	if len(m.Replicas) > 2*ReplicasMax {
-		return nil, kv.Errorf(kv.Busy, "shard %d of %s would have %d replicas meanwhile; retry when a move is over", shard, d.Name, len(m.Replicas))
+	if most := moveMax(d.Consistency); len(m.Replicas) > most {
+		return nil, kv.Errorf(kv.Busy, "shard %d of %s would have %d replicas meanwhile, and %d are the most; retry when a move is over, or move fewer at a time", shard, d.Name, len(m.Replicas), most)
 	}
+	moved.Format = moved.format()
 	return moved, nil
 }
 
+// moveMax is how many replicas a shard may have while its members change.
+func moveMax(c kv.Consistency) int {
+	if byCatalog(c) {
+		return quorum.MembersMax
+	}
+	return 2 * ReplicasMax
+}
+
+// byCatalog says that the catalog says how far a change of members is.
+func byCatalog(c kv.Consistency) bool { return c == kv.Quorum }
+
+// Advanced is the descriptor with the next step taken of the change of one shard under way.
+func (d *Descriptor) Advanced(shard int) *Descriptor {
+	if d.Shards[shard].Filled {
+		return d.Moved(shard)
+	}
+	filled := d.withShard(shard)
+	filled.Shards[shard].Epoch++
+	filled.Shards[shard].Filled = true
+	return filled
+}
+
 // Halted is the descriptor with the change of one shard under way given up, so that another one can begin instead: nobody
-// knows yet who votes in the group, so all that were to stay, come or go are named still.
+// knows yet who votes in the group, so all that were to stay, come or go are named still. In a quorum group those that were there
+// count until the last step, so that the others can go at once.
 func (d *Descriptor) Halted(shard int) *Descriptor {
 	halted := d.withShard(shard)
-	halted.Shards[shard].Target = nil
+	h := &halted.Shards[shard]
+	h.Last = h.lastReplica()
+	h.Replicas = h.without(h.Joining)
+	h.Target, h.Joining, h.Filled = nil, nil, false
+	if !slices.Contains(h.Voters(), h.Preferred) {
+		h.Preferred = h.Replicas[0].Replica
+	}
 	return halted
+}
+
+func (s *Shard) without(ids []core.ReplicaID) []Member {
+	return slices.DeleteFunc(slices.Clone(s.Replicas), func(r Member) bool { return slices.Contains(ids, r.Replica) })
+}
+
+// Members is what the replicas of a shard are told of who they are; nil: nothing, for their own log says it.
+func (d *Descriptor) Members(shard int) []byte {
+	if !byCatalog(d.Consistency) {
+		return nil
+	}
+	s := &d.Shards[shard]
+	c := quorum.Config{Epoch: s.Epoch, Next: s.Target, Both: s.Filled, Atomic: d.Terms.Atomic, ClientStamps: d.Terms.ClientStamps}
+	for _, m := range s.without(s.Joining) {
+		c.Members = append(c.Members, m.Replica)
+	}
+	return c.AppendTo(nil)
+}
+
+// Ready says that the replicas are ready for the next step of the change of their shard that the descriptor tells of.
+func (s *Shard) Ready(replica core.Replica) bool {
+	q, ok := replica.(*quorum.Replica)
+	if !ok {
+		return false
+	}
+	epoch, ready := q.Ready()
+	return ready && epoch == s.Epoch
 }
 
 // Moved is the descriptor with the change of one shard over.
@@ -63,7 +128,7 @@ func (d *Descriptor) Moved(shard int) *Descriptor {
 	m := &moved.Shards[shard]
 	m.Epoch++
 	m.Replicas = slices.DeleteFunc(m.Replicas, func(r Member) bool { return !slices.Contains(m.Target, r.Replica) })
-	m.Target = nil
+	m.Target, m.Joining, m.Filled = nil, nil, false
 	return moved
 }
 
@@ -121,7 +186,7 @@ func (d *Descriptor) withShard(shard int) *Descriptor {
 	c := *d
 	c.Shards = slices.Clone(d.Shards)
 	s := &c.Shards[shard]
-	s.Replicas, s.Target = slices.Clone(s.Replicas), slices.Clone(s.Target)
+	s.Replicas, s.Target, s.Joining = slices.Clone(s.Replicas), slices.Clone(s.Target), slices.Clone(s.Joining)
 	return &c
 }
 

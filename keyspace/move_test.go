@@ -9,6 +9,7 @@ import (
 
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/kv"
+	"github.com/gamutdb/gamut/quorum"
 )
 
 func TestAMoveGivesNewIdsAndForgetsOldMembers(t *testing.T) {
@@ -85,5 +86,69 @@ func TestOnlyWhoWasAMemberHasLeft(t *testing.T) {
 	}
 	if s := began.Moved(0).Shards[0]; s.Left(1) || !s.Left(2) || !s.Left(3) || s.Left(4) || s.Left(5) {
 		t.Errorf("then: %+v", s)
+	}
+}
+
+func membersOf(t *testing.T, d *Descriptor) quorum.Config {
+	t.Helper()
+	again, err := DecodeDescriptor(d.Encode())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := quorum.DecodeConfig(again.Members(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestTheCatalogMovesAQuorumShardStepByStep(t *testing.T) {
+	d, _, err := Plan(kv.CreateKeyspace{Name: "a", Consistency: kv.Quorum, Atomic: true}, three, FirstNext())
+	if err != nil {
+		t.Fatal(err)
+	}
+	founders := d.FirstConfig([16]byte{1}, 0, Options{})
+	stay := d.Shards[0].Replicas[0].Node
+	check := func(d *Descriptor, want quorum.Config) {
+		t.Helper()
+		want.Atomic = true
+		if diff := cmp.Diff(want, membersOf(t, d)); diff != "" {
+			t.Error(diff)
+		}
+	}
+	old := []core.ReplicaID{1, 2, 3}
+	check(d, quorum.Config{Members: old})
+	began, err := d.Move(0, []core.NodeID{stay, 7, 8}, founders)
+	if err != nil {
+		t.Fatal(err)
+	}
+	check(began, quorum.Config{Epoch: 1, Members: old, Next: []core.ReplicaID{1, 4, 5}})
+	if !slices.Equal(began.FirstConfig([16]byte{1}, 0, Options{}), founders) {
+		t.Error("who joins is not started with what the first were")
+	}
+	filled := began.Advanced(0)
+	check(filled, quorum.Config{Epoch: 2, Members: old, Next: []core.ReplicaID{1, 4, 5}, Both: true})
+	check(filled.Advanced(0), quorum.Config{Epoch: 3, Members: []core.ReplicaID{1, 4, 5}})
+	// Until the last step it can be turned elsewhere: who was to join goes, and its id with it.
+	elsewhere, err := filled.Halted(0).Move(0, []core.NodeID{stay, 8, 9}, founders)
+	if err != nil {
+		t.Fatal(err)
+	}
+	check(elsewhere, quorum.Config{Epoch: 3, Members: old, Next: []core.ReplicaID{1, 6, 7}})
+	if s := elsewhere.Shards[0]; !s.Left(4) || !s.Left(5) || s.Left(6) || s.On(7) != 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestAQuorumShardHasNoMoreReplicasThanItsMessagesCount(t *testing.T) {
+	d, _, err := Plan(kv.CreateKeyspace{Name: "a", Consistency: kv.Quorum, Replicas: 5}, []core.NodeID{1, 2, 3, 4, 5}, FirstNext())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Move(0, []core.NodeID{1, 6, 7, 8, 9}, nil); !isCode(err, kv.Busy) {
+		t.Errorf("nine at a time: %v", err)
+	}
+	if _, err := d.Move(0, []core.NodeID{1, 2, 6, 7, 8}, nil); err != nil {
+		t.Errorf("eight at a time: %v", err)
 	}
 }

@@ -20,8 +20,8 @@ func offersOrdered(ks *kv.Keyspace, c *kv.Command) error {
 	timed := ks.Consistency == kv.Sequential
 	switch l := c.Level; {
 	case l <= kv.LevelLinearizable:
-	case paxos.Weak(l) && c.ReadOnly():
-	case paxos.Weak(l):
+	case (paxos.Weak(l) || l.Kind() == kv.LevelBounded) && c.ReadOnly():
+	case paxos.Weak(l) || l.Kind() == kv.LevelBounded:
 		return kv.Errorf(kv.Unsupported, "level %s is for reads: keyspace %s orders all its writes alike; leave the level out", l, ks.Name)
 	case timed && slices.Contains(sessionLevels, l):
 	case slices.Contains(sessionLevels, l):
@@ -33,24 +33,24 @@ func offersOrdered(ks *kv.Keyspace, c *kv.Command) error {
 	if !timed {
 		return nil
 	}
-	return paxos.CheckToken(ks.ID, c.Token)
+	return paxos.CheckToken(ks.Binding, c.Token)
 }
 
 // given are the levels of a keyspace on paxos groups.
 func given(timed bool) string {
 	if timed {
-		return "default, sequential, session, each guarantee of a session, and linearizable, and to reads prefix and eventual"
+		return "default, sequential, session, each guarantee of a session, and linearizable, and to reads bounded, prefix and eventual"
 	}
-	return "default and linearizable, and to reads prefix and eventual"
+	return "default and linearizable, and to reads bounded, prefix and eventual"
 }
 
 // readOrdered is Read for keyspaces on paxos groups.
 func readOrdered(ks *kv.Keyspace, view core.View, command *kv.Command, p Permit) (r kv.Result, ok, needsLog bool) {
-	permit := paxos.Permit{Lease: p.Lease, Safe: p.Safe, Now: p.Now, Unlocked: p.Unlocked}
+	permit := paxos.Permit{Lease: p.Lease, Safe: p.Safe, Now: p.Now, Fresh: p.Fresh, Mono: p.Mono, Unlocked: p.Unlocked}
 	switch ks.Consistency {
 	case kv.Linearizable:
 	case kv.Sequential:
-		permit.Keyspace = ks.ID
+		permit.Binding = ks.Binding
 	default:
 		return kv.Result{}, false, false
 	}

@@ -48,12 +48,37 @@ func checkSpec(spec *kv.CreateKeyspace, nodes int) error {
 		return kv.Errorf(kv.Invalid, "%d replicas need as many nodes; the cluster has %d", spec.Replicas, nodes)
 	case spec.Lease != "" && spec.Lease != "on" && spec.Lease != "off":
 		return kv.Errorf(kv.Invalid, "lease %q is not known; give on or off", spec.Lease)
-	case spec.Lease != "" && !Led(spec.Consistency):
+	case spec.Lease != "" && Atomic(spec.Consistency):
+		return kv.Errorf(kv.Invalid, "lease is not a term of an atomic keyspace: its replicas are read under the leases of their nodes")
+	case spec.Lease != "" && !onPaxos(spec.Consistency):
 		return kv.Errorf(kv.Invalid, "a keyspace of consistency %s has no leader, and so no lease", spec.Consistency)
 	case (spec.Atomic || spec.ClientStamps) && spec.Consistency != kv.Quorum:
 		return kv.Errorf(kv.Invalid, "atomic and client stamps are terms of a quorum keyspace, not of a %s one", spec.Consistency)
 	case spec.Atomic && spec.ClientStamps:
 		return kv.Errorf(kv.Invalid, "an atomic keyspace must give its stamps itself; leave out atomic or client stamps")
+	}
+	return checkAtomic(spec)
+}
+
+// checkAtomic checks the terms of atomic keyspaces and fills in their defaults.
+func checkAtomic(spec *kv.CreateKeyspace) error {
+	if !Atomic(spec.Consistency) {
+		if spec.MinMembers != 0 || spec.Conflict != "" {
+			return kv.Errorf(kv.Invalid, "min members and conflict are terms of an atomic keyspace, not of a %s one", spec.Consistency)
+		}
+		return nil
+	}
+	if spec.MinMembers == 0 {
+		spec.MinMembers = 1
+	}
+	if spec.Conflict == "" {
+		spec.Conflict = "wait"
+	}
+	switch {
+	case spec.MinMembers < 1 || spec.MinMembers > spec.Replicas:
+		return kv.Errorf(kv.Invalid, "a minimum of %d members; give 1 to %d, the number of replicas", spec.MinMembers, spec.Replicas)
+	case spec.Conflict != "wait" && spec.Conflict != "refuse":
+		return kv.Errorf(kv.Invalid, "conflict %q is not known; give wait or refuse", spec.Conflict)
 	}
 	return nil
 }
@@ -77,20 +102,14 @@ func CheckName(name string) error {
 }
 
 func checkConsistency(c kv.Consistency) error {
-	if slices.Contains(built, c) {
+	if Known(c) {
 		return nil
 	}
-	if slices.Contains(kv.Consistencies, c) {
-		return kv.Errorf(kv.Unsupported, "consistency %q is known but not built yet; today there are %q", c, built)
-	}
-	return kv.Errorf(kv.Invalid, "consistency %q is not known; today there are %q", c, built)
+	return kv.Errorf(kv.Invalid, "consistency %q is not known; there are %q", c, kv.Consistencies)
 }
 
-// built are the consistencies that exist.
-var built = []kv.Consistency{kv.Linearizable, kv.Sequential, kv.Quorum, kv.Causal, kv.Eventual}
-
-// Built reports whether keyspaces of a consistency can be made.
-func Built(c kv.Consistency) bool { return slices.Contains(built, c) }
+// Known reports whether keyspaces of a consistency can be made.
+func Known(c kv.Consistency) bool { return slices.Contains(kv.Consistencies, c) }
 
 // Next are the lowest ids that were never given. They only grow, so that what is left of a dropped keyspace on some disk
 // is never taken for a part of a new one.

@@ -11,11 +11,14 @@ import (
 	"github.com/gamutdb/gamut/kv"
 	"github.com/gamutdb/gamut/paxos"
 	"github.com/gamutdb/gamut/quorum"
+	"github.com/gamutdb/gamut/twophase"
 )
 
 // Options are the settings of a cluster that its protocols share.
 type Options struct {
 	Heartbeat, ElectionMin, ElectionMax core.Time
+	// Cluster is its identity, which tokens of sessions are bound to.
+	Cluster [16]byte
 	// LeaseMillis is how long a leader may read without asking. It must be shorter than ElectionMin.
 	LeaseMillis uint32
 }
@@ -35,6 +38,8 @@ func Offers(ks *kv.Keyspace, c *kv.Command) error {
 		return bayou.Offers(c)
 	case kv.Causal:
 		return bayou.Offers(c)
+	case kv.Atomic:
+		return offersAtomic(ks, c)
 	}
 	return offersOrdered(ks, c)
 }
@@ -50,6 +55,9 @@ type Permit struct {
 	Now kv.HLC
 	// Unlocked: no transaction held a lock when the read arrived (core.Locking).
 	Unlocked bool
+	// Fresh is how old the state may be (core.Fresh), known before the state is looked at; Mono is the reader's clock for it.
+	Fresh core.Freshness
+	Mono  core.Time
 }
 
 // Read answers a read-only command from a replica's state, as far as the permit goes. ok is false if this read has to be a
@@ -66,29 +74,33 @@ func Read(ks *kv.Keyspace, view core.View, command *kv.Command, p Permit) (r kv.
 			return kv.Result{}, false, false
 		}
 		return readCausal(ks.Consistency, view, command, p.Now)
+	case kv.Atomic:
+		return readAtomic(view, command, p)
 	}
 	return readOrdered(ks, view, command, p)
 }
 
 // Led says whether the replicas of such a keyspace have a leader.
-func Led(c kv.Consistency) bool { return onPaxos(c) }
+func Led(c kv.Consistency) bool { return onPaxos(c) || Atomic(c) }
 
 // NewReplica makes a replica of a shard of a keyspace.
 func NewReplica(d *Descriptor, self core.ReplicaID, o Options) core.Replica {
 	switch d.Consistency {
 	case kv.Linearizable, kv.Sequential:
 		return paxos.New(self, paxos.Options{Heartbeat: o.Heartbeat, ElectionMin: o.ElectionMin, ElectionMax: o.ElectionMax,
-			GroupTime: d.Consistency == kv.Sequential, Keyspace: d.ID})
+			GroupTime: d.Consistency == kv.Sequential, Binding: d.binding(o.Cluster, 0)})
 	case kv.Causal, kv.Eventual:
 		return bayou.New(self, bayou.Options{})
 	case kv.Quorum:
 		return quorum.New(self, quorum.Options{})
+	case kv.Atomic:
+		return twophase.New(self, twophase.Options{Refuse: d.Terms.Refuse})
 	}
 	panic(fmt.Sprintf("keyspace: no protocol for consistency %q", d.Consistency))
 }
 
 // Resends reports whether a write of unknown fate may be sent to another replica: it will be executed once all the same.
-func (d *Descriptor) Resends() bool { return !Causal(d.Consistency) }
+func (d *Descriptor) Resends() bool { return onPaxos(d.Consistency) }
 
 // Causal reports whether every replica takes writes alone: a causal keyspace, or an eventual one.
 func Causal(c kv.Consistency) bool { return c == kv.Causal || c == kv.Eventual }
@@ -106,10 +118,13 @@ func Members(r core.Replica) (now core.Reconfigure, settled, ok bool) {
 
 // Writer is the replica that wrote the last of the records that say whose they are; 0: none does.
 func Writer(c kv.Consistency, records []core.Record) core.ReplicaID {
-	if !onPaxos(c) {
-		return 0
+	switch {
+	case onPaxos(c):
+		return paxos.Writer(records)
+	case c == kv.Quorum:
+		return quorum.Writer(records)
 	}
-	return paxos.Writer(records)
+	return 0
 }
 
 // DecodeMessage reads a message between the replicas of such a keyspace. The message may keep b.
@@ -121,6 +136,8 @@ func DecodeMessage(c kv.Consistency, b []byte) (core.Message, error) {
 		return quorum.DecodeMessage(b)
 	case kv.Causal, kv.Eventual:
 		return bayou.DecodeMessage(b)
+	case kv.Atomic:
+		return twophase.DecodeMessage(b)
 	}
 	return nil, fmt.Errorf("no protocol for consistency %q", c)
 }
@@ -138,13 +155,12 @@ func MergeTokens(c kv.Consistency) func(a, b []byte) []byte {
 
 // Tokens lets a keyspace's clients carry what they have seen, if its promise has sessions.
 func (d *Descriptor) Tokens(cluster [16]byte, ks *kv.Keyspace) {
-	ks.MergeTokens = MergeTokens(d.Consistency)
+	ks.MergeTokens, ks.Binding = MergeTokens(d.Consistency), d.binding(cluster, 0)
 	switch d.Consistency {
 	case kv.Causal:
-		binding := d.binding(cluster, 0)
-		ks.CheckToken = func(token []byte) error { return bayou.CheckToken(binding, token) }
+		ks.CheckToken = func(token []byte) error { return bayou.CheckToken(ks.Binding, token) }
 	case kv.Sequential:
-		ks.CheckToken = func(token []byte) error { return paxos.CheckToken(d.ID, token) }
+		ks.CheckToken = func(token []byte) error { return paxos.CheckToken(ks.Binding, token) }
 	}
 }
 
@@ -156,7 +172,7 @@ func (d *Descriptor) binding(cluster [16]byte, shard int) uint64 {
 // FirstConfig is what the replicas of a shard are started with.
 func (d *Descriptor) FirstConfig(cluster [16]byte, shard int, o Options) []byte {
 	s := &d.Shards[shard]
-	if s.Founders != nil && d.Consistency != kv.Quorum {
+	if s.Founders != nil {
 		return s.Founders
 	}
 	if d.Consistency == kv.Causal || d.Consistency == kv.Eventual {
@@ -165,6 +181,9 @@ func (d *Descriptor) FirstConfig(cluster [16]byte, shard int, o Options) []byte 
 	if d.Consistency == kv.Quorum {
 		c := quorum.Config{Members: s.Voters(), Atomic: d.Terms.Atomic, ClientStamps: d.Terms.ClientStamps}
 		return c.AppendTo(nil)
+	}
+	if Atomic(d.Consistency) {
+		return twophase.Config{Epoch: 1, Coordinator: s.Preferred, Members: s.Voters(), MinMembers: d.Terms.MinMembers}.AppendTo(nil)
 	}
 	c := paxos.Config{Voters: s.Voters(), Preferred: s.Preferred,
 		Identity: binary.BigEndian.AppendUint64(cluster[:], uint64(s.Group))}

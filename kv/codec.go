@@ -44,6 +44,7 @@ const (
 	commandConds
 	commandLevel
 	commandToken
+	commandReceipt
 	commandTx
 	commandBits
 )
@@ -63,6 +64,9 @@ func AppendCommand(b []byte, c *Command) []byte {
 	if len(c.Token) > 0 {
 		flags |= commandToken
 	}
+	if c.Receipt {
+		flags |= commandReceipt
+	}
 	if c.Tx != nil {
 		flags |= commandTx
 	}
@@ -73,7 +77,7 @@ func AppendCommand(b []byte, c *Command) []byte {
 		b = binary.AppendUvarint(b, c.Session.Acked)
 	}
 	if flags&commandLevel != 0 {
-		b = append(b, byte(c.Level))
+		b = appendLevel(b, c.Level)
 	}
 	if flags&commandToken != 0 {
 		b = appendBytes(b, c.Token)
@@ -102,6 +106,24 @@ func AppendWithSession(b, encoded []byte, s Session) []byte {
 	b = binary.AppendUvarint(b, s.Seq)
 	b = binary.AppendUvarint(b, s.Acked)
 	return append(b, encoded[2:]...)
+}
+
+// appendLevel encodes a level: its kind, and the bound of a bounded one.
+func appendLevel(b []byte, l Level) []byte {
+	b = append(b, byte(l.Kind()))
+	if l.Kind() == LevelBounded {
+		b = binary.AppendUvarint(b, uint64(l>>8))
+	}
+	return b
+}
+
+func (r *reader) level() Level {
+	l := Level(r.byte())
+	if l == LevelBounded {
+		l |= Level(r.uvarint()) << 8
+	}
+	r.bad = r.bad || !l.valid()
+	return l
 }
 
 func appendCond(b []byte, c *Cond) []byte {
@@ -302,15 +324,14 @@ func DecodeHead(b []byte) (c Command, err error) {
 func (r *reader) head(c *Command) (flags byte) {
 	r.bad = r.byte() != codecVersion || r.bad
 	flags = r.byte()
-	c.Session, c.Level, c.Token, c.Tx = Session{}, 0, nil, nil
+	c.Session, c.Level, c.Token, c.Receipt, c.Tx = Session{}, 0, nil, flags&commandReceipt != 0, nil
 	if flags&commandSession != 0 {
 		r.bad = r.bad || len(r.b) < len(c.Session.Client)
 		r.b = r.b[copy(c.Session.Client[:], r.b):]
 		c.Session.Seq, c.Session.Acked = r.uvarint(), r.uvarint()
 	}
 	if flags&commandLevel != 0 {
-		c.Level = Level(r.byte())
-		r.bad = r.bad || c.Level >= levels
+		c.Level = r.level()
 	}
 	if flags&commandToken != 0 {
 		c.Token = r.bytes()
@@ -363,6 +384,7 @@ const (
 	resultOrigin
 	resultLevel
 	resultToken
+	resultPosition
 	resultTx
 	resultBits
 )
@@ -391,15 +413,16 @@ func resultMask(r *Result) (mask uint64) {
 	set(resultOrigin, r.Origin != 0)
 	set(resultLevel, r.Level != 0)
 	set(resultToken, len(r.Token) > 0)
+	set(resultPosition, r.Position != 0)
 	set(resultTx, r.Tx != nil)
 	return mask
 }
 
-func (r *Result) numberFields() [7]numberField {
-	return [7]numberField{
+func (r *Result) numberFields() [8]numberField {
+	return [8]numberField{
 		{bit: resultFlags, u32: &r.Flags}, {bit: resultVersion, u64: &r.Version}, {bit: resultExpireAt, i64: &r.ExpireAt},
 		{bit: resultAsOf, i64: &r.AsOf}, {bit: resultInt, i64: &r.Int}, {bit: resultFloat, f64: &r.Float},
-		{bit: resultOrigin, u32: &r.Origin},
+		{bit: resultOrigin, u32: &r.Origin}, {bit: resultPosition, u64: &r.Position},
 	}
 }
 
@@ -427,7 +450,7 @@ func AppendResult(b []byte, r *Result) []byte {
 		b = append(b, r.Detail...)
 	}
 	if mask&resultLevel != 0 {
-		b = append(b, byte(r.Level))
+		b = appendLevel(b, r.Level)
 	}
 	if mask&resultToken != 0 {
 		b = appendBytes(b, r.Token)
@@ -480,8 +503,7 @@ func (r *reader) result(out *Result, depth int) {
 		out.Detail = string(r.bytes())
 	}
 	if mask&resultLevel != 0 {
-		out.Level = Level(r.byte())
-		r.bad = r.bad || out.Level >= levels
+		out.Level = r.level()
 	}
 	if mask&resultToken != 0 {
 		out.Token = r.bytes()

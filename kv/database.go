@@ -29,12 +29,29 @@ type Keyspace struct {
 	ID          uint32
 	Consistency Consistency
 	Shards      int
+	// Replicas is how many hold a key.
+	Replicas int
 	// ShardOf tells in which shard a key lies, 0 <= shard < Shards.
 	ShardOf func(key []byte) int
+	// Binding names the cluster and the keyspace in tokens.
+	Binding uint64
 	// MergeTokens is what a client has seen that holds both tokens; nil: the keyspace's answers carry none.
 	MergeTokens func(a, b []byte) []byte
 	// CheckToken tells what is wrong with a token that a client brings (BadToken); nil: the keyspace has no sessions.
 	CheckToken func(token []byte) error
+}
+
+// Weak reports whether a command of a level may miss what was acknowledged at the default level: so few replicas are asked, where
+// each request says how many, that they and a majority need not have one in common (rule Q8).
+func (k *Keyspace) Weak(l Level) bool {
+	few := 0
+	switch l {
+	case LevelOne, LevelEventual:
+		few = 1
+	case LevelTwo:
+		few = 2
+	}
+	return k.Consistency == Quorum && few > 0 && few+k.Replicas/2+1 <= k.Replicas
 }
 
 // Call is one command on its way and its result.
@@ -43,6 +60,8 @@ type Call struct {
 	Command  Command
 	// Shard is used only for commands without keys (scans, OpClear, OpNone); elsewhere the keys decide.
 	Shard int
+	// Group is the replica group that the command went to; the node fills it in.
+	Group uint64
 
 	Result Result
 	batch  *Batch
@@ -70,6 +89,11 @@ type CreateKeyspace struct {
 	Atomic bool `json:"atomic,omitempty"`
 	// ClientStamps lets clients of a quorum keyspace give their writes stamps of their own.
 	ClientStamps bool `json:"clientStamps,omitempty"`
+	// MinMembers is how many replicas an atomic keyspace's views keep: when fewer would be left, writes wait for those that are
+	// silent instead.
+	MinMembers int `json:"minMembers,omitempty"`
+	// Conflict says what a write to a key that is being written does in an atomic keyspace: wait, or be refused.
+	Conflict string `json:"conflict,omitempty"`
 }
 
 // Admin is what the doors and the command line ask of a node beside commands. All results are plain data for JSON.
@@ -165,7 +189,46 @@ type Status struct {
 	Groups []GroupStatus `json:"groups"`
 	// Transactions are those that the groups led by this node have voted for and that have not ended, the oldest first.
 	Transactions []OpenTxn `json:"transactions,omitempty"`
-	Counters     Counters  `json:"counters"`
+	// Reads tells how old what was read here could be.
+	Reads    []ReadAges `json:"reads,omitempty"`
+	Counters Counters   `json:"counters"`
+}
+
+// AgeBuckets are the upper ends of the buckets in which ages of reads are counted.
+var AgeBuckets = [...]time.Duration{0, time.Millisecond, 5 * time.Millisecond, 10 * time.Millisecond, 25 * time.Millisecond, 50 * time.Millisecond,
+	100 * time.Millisecond, 250 * time.Millisecond, 500 * time.Millisecond, time.Second, 5 * time.Second, 30 * time.Second}
+
+// ReadAges counts the reads of a keyspace at a level that a node answered from its own states since its start, by how old
+// those could be at most: as of when they were known to hold all that was acknowledged. Levels that are never old, and
+// keyspaces whose replicas cannot know, are left out.
+type ReadAges struct {
+	Keyspace string `json:"keyspace"`
+	Level    string `json:"level"`
+	Reads    uint64 `json:"reads"`
+	// Counts has one number for each of AgeBuckets, and one for what was older or of an age that nobody knew.
+	Counts []uint64 `json:"counts"`
+}
+
+// Within is an age that at least a part of the reads, from 0 to 1, did not pass; ok is false if that is more than the last of
+// AgeBuckets.
+func (r *ReadAges) Within(part float64) (age time.Duration, ok bool) {
+	sum := uint64(0)
+	for i, n := range r.Counts {
+		if sum += n; i < len(AgeBuckets) && float64(sum) >= part*float64(r.Reads) {
+			return AgeBuckets[i], true
+		}
+	}
+	return 0, false
+}
+
+// Add counts the reads of another node as well.
+func (r *ReadAges) Add(o *ReadAges) {
+	r.Reads += o.Reads
+	for i, n := range o.Counts {
+		if i < len(r.Counts) {
+			r.Counts[i] += n
+		}
+	}
 }
 
 // NodeStatus is a peer as this node sees it.
@@ -205,6 +268,38 @@ type GroupStatus struct {
 	Causal *CausalStatus `json:"causal,omitempty"`
 	// Quorum is a replica of a group without a leader; nil in others.
 	Quorum *QuorumStatus `json:"quorum,omitempty"`
+	// Atomic is a replica of a group that writes to all of its members; nil in others.
+	Atomic *AtomicStatus `json:"atomic,omitempty"`
+}
+
+// AtomicStatus is a replica of an atomic keyspace, and the view of its group as far as it was told.
+type AtomicStatus struct {
+	// Epoch counts the views. Members are the nodes that hold every write, Joiners those that are being filled; this replica
+	// works for epoch Fenced.
+	Epoch   uint64   `json:"epoch"`
+	Fenced  uint64   `json:"fenced"`
+	Members []uint32 `json:"members"`
+	Joiners []uint32 `json:"joiners,omitempty"`
+	// InDoubt is how many batches of writes are known here whose outcome is not; the oldest of them has been waited for so long
+	// by the coordinator, which alone says so.
+	InDoubt       uint64 `json:"inDoubt"`
+	InDoubtMillis int64  `json:"inDoubtMillis,omitempty"`
+	// WaitingReads wait for keys that are being written, WaitingWrites for their turn or their votes.
+	WaitingReads  int `json:"waitingReads"`
+	WaitingWrites int `json:"waitingWrites"`
+	// Announced is the view that will follow when those whom it leaves out can no longer count themselves among the members.
+	Announced uint64 `json:"announced,omitempty"`
+	// History are the latest changes of the view, oldest first.
+	History []ViewChange `json:"history,omitempty"`
+}
+
+// ViewChange tells of a change of a view.
+type ViewChange struct {
+	Epoch uint64 `json:"epoch"`
+	// At is in Unix milliseconds, by the clock of the node that made the change.
+	At   int64  `json:"at"`
+	Node uint32 `json:"node"`
+	Text string `json:"text"`
 }
 
 // CausalStatus is what a replica of a causal or eventual keyspace holds and knows. A vector maps each replica to the stamp up

@@ -201,6 +201,8 @@ type Command struct {
 	Session Session
 	// Level is what the request asks of its keyspace.
 	Level Level
+	// Receipt asks for what a Receipt says of the answer and what takes some work to find: Result.Position.
+	Receipt bool
 	// Token is what the client has seen so far, as the last Result.Token said; opaque to all but the keyspace's protocol.
 	Token []byte
 	// Tx makes the command a step of a transaction over several groups; nil in what clients ask for.

@@ -111,6 +111,9 @@ type Result struct {
 	// Key is the key of a scanned item, or where a cut scan goes on.
 	Key   []byte
 	Items []Result
+	// Position is how far the group's log was applied to the state that answered, if the command asked for a receipt and the
+	// protocol has one log; of a change, its own place in the log.
+	Position uint64
 	// Level is the level met, if the request asked for one or the protocol has more than one.
 	Level Level
 	// Token is what the client has seen with this answer, to go with its next command; empty: nothing new.

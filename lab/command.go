@@ -125,6 +125,12 @@ func (r *runner) askedNode(a args, c *client) (core.NodeID, error) {
 // MergeTokens is how the clients of any world put together what answers told them; nil: answers carry no tokens.
 func MergeTokens(c kv.Consistency) func(a, b []byte) []byte { return keyspace.MergeTokens(c) }
 
+// Bounded says that keyspaces of a consistency give bounded reads.
+func Bounded(c kv.Consistency) bool {
+	read := kv.Command{Level: kv.BoundedVersions(1), Ops: []kv.Op{{Kind: kv.OpGet}}}
+	return keyspace.Offers(&kv.Keyspace{Consistency: c}, &read) == nil
+}
+
 // learn keeps what an answer says that the client's session has seen.
 func (c *client) learn(s *space, result *kv.Result) {
 	if merge := MergeTokens(s.consistency); merge != nil && len(result.Token) > 0 {
@@ -480,7 +486,7 @@ func (r *runner) checkReadings(spec kv.CreateKeyspace) error {
 func (r *runner) keyspace(a args) error {
 	spec := kv.CreateKeyspace{Name: text(a, "KEYSPACE"), Consistency: orElse(a, "consistency", r.promise()),
 		Shards: arg[int](a, "shards"), Replicas: arg[int](a, "replicas"), Lease: text(a, "lease"),
-		Partitioner: text(a, "partitioner"), Atomic: text(a, "atomic") == "on"}
+		Partitioner: text(a, "partitioner"), Atomic: text(a, "atomic") == "on", MinMembers: arg[int](a, "min-members"), Conflict: text(a, "conflict")}
 	if splits := text(a, "splits"); splits != "" {
 		spec.Splits = strings.Split(splits, ",")
 	}

@@ -239,12 +239,8 @@ func readPercent(_ *names, w word) (any, error) {
 	return p / 100, nil
 }
 
-func levelWords() (list []string) {
-	for l := kv.LevelDefault + 1; l.String() != kv.Level(255).String(); l++ {
-		list = append(list, l.String())
-	}
-	return list
-}
+// levelWords leaves out the default, which has no word in a script.
+func levelWords() []string { return kv.LevelWords()[1:] }
 
 func readLevel(_ *names, w word) (any, error) {
 	if w.text == "" || w.quoted {

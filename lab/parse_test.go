@@ -131,7 +131,7 @@ func TestSettings(t *testing.T) {
 func TestPlayRefuses(t *testing.T) {
 	for _, c := range []struct{ script, says string }{
 		{"world live\nget k", `there is no world "live" here`},
-		{"consistency atomic\nget k", `consistency "atomic" is known but not built yet`},
+		{"consistency quantum\nget k", `consistency "quantum" is not known; there are`},
 		{"tie low\nget k", "tie is for causal and eventual keyspaces; default is linearizable"},
 		{"session per-key\nget k", "session is for causal keyspaces; default is linearizable"},
 		{"! get k", "s:1: it should have been refused"},

@@ -101,9 +101,18 @@ func (m *Machine) blocked(c *kv.Command) bool {
 	return Blocked(through{m}, c, m.now)
 }
 
-// execute evaluates the conditions, then the operations. Either all operations take effect or, if one of several fails
-// in a way that a condition would have caught, those before it stay: Redis' MULTI does the same.
+// execute executes a command, and says at which place in the log if a receipt was asked for.
 func (m *Machine) execute(c *kv.Command) kv.Result {
+	r := m.evaluate(c)
+	if c.Receipt {
+		r.Position = Position(m.version)
+	}
+	return r
+}
+
+// evaluate evaluates the conditions, then the operations. Either all operations take effect or, if one of several fails
+// in a way that a condition would have caught, those before it stay: Redis' MULTI does the same.
+func (m *Machine) evaluate(c *kv.Command) kv.Result {
 	for i := range c.Conds {
 		if !m.holds(&c.Conds[i]) {
 			return kv.Result{Code: kv.ConditionFailed, AsOf: m.now.UnixMilli(), Int: int64(i)}

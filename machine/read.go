@@ -16,15 +16,30 @@ func LogTime(view core.View) kv.HLC {
 	return kv.HLC(binary.BigEndian.Uint64(b[8:]))
 }
 
+// applied is the log index that a state is known to hold, before it is looked at: 0 unless the command asks for a receipt.
+func applied(view core.View, c *kv.Command) uint64 {
+	if !c.Receipt {
+		return 0
+	}
+	b, ok := view.Get(core.AppliedKey)
+	if !ok || len(b) < 8 {
+		return 0
+	}
+	return binary.BigEndian.Uint64(b)
+}
+
 // Read evaluates a command that changes nothing, without a place in the log, from any goroutine. now is the reader's
 // time. needsLog is true when the answer hangs on whether a key has ended, and the log has not said so yet: only a log
 // entry may end a key, so the command has to be ordered like a write.
 func Read(view core.View, c *kv.Command, now kv.HLC) (res kv.Result, needsLog bool) {
+	position := applied(view, c)
 	if len(c.Conds) > 0 || !c.Session.IsZero() || len(c.Ops) != 1 {
-		return readSeveral(view, c, now)
+		res, needsLog = readSeveral(view, c, now)
+	} else {
+		res, needsLog = readOne(view, &c.Ops[0], now)
+		res.AsOf = now.UnixMilli()
 	}
-	res, needsLog = readOne(view, &c.Ops[0], now)
-	res.AsOf = now.UnixMilli()
+	res.Position = position
 	return res, needsLog
 }
 
@@ -72,12 +87,13 @@ func ReadAt(view core.View, c *kv.Command, safe kv.HLC) (res kv.Result, at kv.HL
 	if len(c.Conds) > 0 || !c.Session.IsZero() {
 		return res, 0, true
 	}
+	position := applied(view, c)
 	if len(c.Ops) == 1 {
 		before := LogTime(view)
 		at = max(safe, before)
 		res = readOneAt(view, &c.Ops[0], at)
 		if LogTime(view) == before {
-			res.AsOf = at.UnixMilli()
+			res.AsOf, res.Position = at.UnixMilli(), position
 			return res, at, false
 		}
 		// An entry was applied meanwhile, and nobody knows on which side of it the answer lies.
@@ -85,7 +101,9 @@ func ReadAt(view core.View, c *kv.Command, safe kv.HLC) (res kv.Result, at kv.HL
 	snapshot := view.Snapshot()
 	defer snapshot.Close()
 	at = max(safe, LogTime(snapshot))
-	return readAllAt(snapshot, c.Ops, at), at, false
+	res = readAllAt(snapshot, c.Ops, at)
+	res.Position = position
+	return res, at, false
 }
 
 func readAllAt(view core.View, ops []kv.Op, at kv.HLC) kv.Result {

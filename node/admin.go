@@ -81,6 +81,10 @@ func (n *Node) tryCreate(ctx context.Context, spec kv.CreateKeyspace, before *ke
 		Conds: []kv.Cond{next.cond, {Kind: kv.CondAbsent, Key: keyspace.DescriptorKey(d.Name)}},
 		Ops: []kv.Op{{Kind: kv.OpSet, Key: []byte(keyspace.NextKey), Value: keyspace.EncodeNext(after)},
 			{Kind: kv.OpSet, Key: keyspace.DescriptorKey(d.Name), Value: d.Encode()}}}
+	keys, values := d.FirstViews(n.identity.Cluster, n.config.protocolOptions())
+	for i := range keys {
+		c.Ops = append(c.Ops, kv.Op{Kind: kv.OpSet, Key: keys[i], Value: values[i]})
+	}
 	r := n.do(ctx, n.system(), 0, c)
 	if r.Code == kv.ConditionFailed {
 		return d, true, kv.Errorf(kv.Busy, "keyspaces are being created elsewhere; retry")
@@ -185,8 +189,12 @@ func (n *Node) DropKeyspace(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	r := n.do(ctx, n.system(), 0, kv.Command{Conds: []kv.Cond{{Kind: kv.CondVersion, Key: key, Version: read.Version}},
-		Ops: []kv.Op{{Kind: kv.OpDelete, Key: key}}})
+	drop := kv.Command{Conds: []kv.Cond{{Kind: kv.CondVersion, Key: key, Version: read.Version}}, Ops: []kv.Op{{Kind: kv.OpDelete, Key: key}}}
+	views, _ := d.FirstViews(n.identity.Cluster, n.config.protocolOptions())
+	for _, view := range views {
+		drop.Ops = append(drop.Ops, kv.Op{Kind: kv.OpDelete, Key: view})
+	}
+	r := n.do(ctx, n.system(), 0, drop)
 	if r.Code == kv.ConditionFailed {
 		return kv.Errorf(kv.NoKeyspace, "keyspace %q was dropped or made anew meanwhile", name)
 	}
@@ -264,28 +272,37 @@ func (n *Node) Checkpoint(ctx context.Context, group uint64) (uint64, error) {
 		return 0, err
 	}
 	index := make(chan uint64, 1)
-	var refused error
-	err = n.onLoop(ctx, func(now host.Now) {
-		if refused = n.leads(s); refused == nil {
-			n.marks = append(n.marks, markWaiter{s.group, index})
-			n.host.Event(now, s.group, core.Checkpoint{})
-		}
+	defer n.inbox.call(func(host.Now) {
+		n.marks = slices.DeleteFunc(n.marks, func(w markWaiter) bool { return w.index == index })
 	})
-	if err = cmp.Or(err, refused); err != nil {
-		return 0, err
-	}
-	select {
-	case at := <-index:
-		return at, nil
-	case <-ctx.Done():
-		n.inbox.call(func(host.Now) {
-			n.marks = slices.DeleteFunc(n.marks, func(w markWaiter) bool { return w.index == index })
+	for waits := false; ; waits = true {
+		var refused error
+		err = n.onLoop(ctx, func(now host.Now) {
+			if refused = n.leads(s); refused != nil {
+				return
+			}
+			if !waits {
+				n.marks = append(n.marks, markWaiter{s.group, index})
+			}
+			n.host.Event(now, s.group, core.Checkpoint{})
 		})
-		return 0, kv.Errorf(kv.Unavailable, "the mark was not applied in time: %v", ctx.Err())
-	case <-n.loopEnded:
-		return 0, errStopped
+		if err = cmp.Or(err, refused); err != nil {
+			return 0, err
+		}
+		select {
+		case at := <-index:
+			return at, nil
+		case <-time.After(markAgain): // a leader that has only begun places none
+		case <-ctx.Done():
+			return 0, kv.Errorf(kv.Unavailable, "the mark was not applied in time: %v", ctx.Err())
+		case <-n.loopEnded:
+			return 0, errStopped
+		}
 	}
 }
+
+// markAgain is how long a mark is waited for before another one is asked for.
+const markAgain = time.Second
 
 func (n *Node) noteCheckpoint(g core.GroupID, index uint64) {
 	kept := n.marks[:0]

@@ -146,9 +146,9 @@ func (n *Node) publishRoom() {
 	n.touched = n.touched[:0]
 }
 
-// room is how many more commands may be sent to the leader, which is here or elsewhere.
+// room is how many more commands may be sent to the leader, which is here or elsewhere; where there is none, all are for here.
 func (r *running) room() int64 {
-	if r.bounded != nil && r.led != nil && r.led.Leader() == r.shard.self {
+	if r.bounded != nil && (r.led == nil || r.led.Leader() == r.shard.self) {
 		return int64(r.bounded.Room())
 	}
 	return r.shard.window.room()

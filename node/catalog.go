@@ -34,6 +34,7 @@ func (n *Node) reconcile(now host.Now) {
 	if err != nil {
 		n.log.Error("the catalog cannot be read; keyspaces stay as they are", "error", err)
 		n.alarms.set(catalogAlarm, "the catalog cannot be read: "+err.Error())
+		n.tableCurrent = false
 		return
 	}
 	n.alarms.clear(catalogAlarm)
@@ -58,6 +59,8 @@ func (n *Node) reconcile(now host.Now) {
 		}
 	}
 	n.table.Store(t)
+	n.tableCurrent = true
+	n.followViews(now)
 	if s := t.byName[keyspace.SystemName]; old != nil && s != old.byName[keyspace.SystemName] {
 		// After a crash this node speaks with those nodes only that the durable copy has.
 		n.membersChanged.Store(true)
@@ -72,11 +75,13 @@ func (n *Node) reconcile(now host.Now) {
 // twice, so what the disk holds under an id is of that very replica.
 func (n *Node) startReplica(now host.Now, sh *shard) {
 	d := sh.space.descriptor
-	config := d.FirstConfig(n.identity.Cluster, sh.index, n.config.protocolOptions())
-	replica := keyspace.NewReplica(d, sh.self, n.config.protocolOptions())
+	options := n.config.protocolOptions()
+	options.Cluster = n.identity.Cluster
+	config := d.FirstConfig(options.Cluster, sh.index, options)
+	replica := keyspace.NewReplica(d, sh.self, options)
 	state := &replicaState{Group: sh.state, open: map[*lentSnapshot]struct{}{}}
 	if sh.group == keyspace.SystemGroup {
-		state.changed = &n.catalogChanged
+		state.changed, state.leasesChanged = &n.catalogChanged, &n.leases.changed
 	}
 	var first any = core.Start{Config: config}
 	records, suspect := n.recovered.Groups[sh.group], n.recovered.AllSuspect || n.recovered.Suspect[sh.group]
@@ -85,6 +90,7 @@ func (n *Node) startReplica(now host.Now, sh *shard) {
 	}
 	delete(n.recovered.Groups, sh.group)
 	n.host.Add(now, host.Replica{Group: sh.group, Self: sh.self, Nodes: sh.where, Core: replica, State: state, First: first})
+	n.tellMembers(now, sh)
 	if suspect || keyspace.Suspect(replica) {
 		n.healing.under.Store(true)
 	}
@@ -93,6 +99,7 @@ func (n *Node) startReplica(now host.Now, sh *shard) {
 	r.leased, _ = replica.(core.Leased)
 	r.timed, _ = replica.(core.Timed)
 	r.locking, _ = replica.(core.Locking)
+	r.fresh, _ = replica.(core.Fresh)
 	r.bounded, _ = replica.(core.Bounded)
 	n.running = append(n.running, r)
 	n.log.Info("replica started", "keyspace", d.Name, "shard", sh.index, "group", sh.group, "replica", sh.self,
@@ -145,6 +152,7 @@ func (n *Node) endLeftovers(t *table) {
 func (n *Node) endReplica(now host.Now, r running) {
 	r.shard.readUntil.Store(0)
 	r.shard.safe.Store(0)
+	n.alarms.clear(outAlarm(r.shard.group))
 	n.host.Remove(now, r.shard.group)
 	r.state.closeLent()
 	n.dropState(r.shard.group)

@@ -33,11 +33,17 @@ func (c *cluster) inMemory() map[core.NodeID]*vfs.MemFS {
 // After a power cut the states have fallen back, the catalog's with them: the replicas of a keyspace are on the disk before
 // the catalog names them again, and must lose nothing meanwhile, not even in a second cut.
 func TestAcknowledgedWritesSurvivePowerCutsOfAllNodes(t *testing.T) {
+	for _, promise := range []kv.Consistency{kv.Linearizable, kv.Atomic} {
+		t.Run(string(promise), func(t *testing.T) { cutPower(t, kv.CreateKeyspace{Name: "default", Shards: 2, Consistency: promise}) })
+	}
+}
+
+func cutPower(t *testing.T, spec kv.CreateKeyspace) {
 	c := newCluster(t, 3)
 	disks := c.inMemory()
 	c.start(1, 2, 3)
 	c.ready()
-	c.create(1, kv.CreateKeyspace{Name: "default", Shards: 2})
+	c.create(1, spec)
 	c.hasKeyspace("default")
 	written := 0
 	for round := range 3 {

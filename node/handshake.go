@@ -12,7 +12,7 @@ import (
 )
 
 // wireVersion is the version of frames and handshakes. Two nodes speak only if theirs are equal.
-const wireVersion = 1
+const wireVersion = 2
 
 var helloMagic = []byte("GAMUTPEER\n")
 

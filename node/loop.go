@@ -69,6 +69,12 @@ func (n *Node) pass(now host.Now, got *arrivals) {
 		n.reconcile(now)
 		n.host.Settle(now)
 	}
+	// Not while there is more of the catalog than the table is made of: a lease counts when the table has come as far as it.
+	if n.leases.changed && !n.catalogChanged {
+		n.leases.changed = false
+		n.followLeases(now)
+		n.host.Settle(now)
+	}
 	n.heal(now)
 	n.write(now)
 	n.publish()
@@ -169,6 +175,11 @@ func (n *Node) publish() {
 				r.shard.safe.Store(safe)
 			}
 		}
+		if r.fresh != nil {
+			if f := r.fresh.Freshness(); f != *r.shard.fresh.Load() {
+				r.shard.fresh.Store(&f)
+			}
+		}
 	}
 }
 
@@ -181,8 +192,11 @@ type running struct {
 	timed  core.Timed
 	// locking is nil for a protocol without transactions.
 	locking core.Locking
+	fresh   core.Fresh
 	// bounded is nil for a protocol that refuses nothing as busy.
 	bounded core.Bounded
+	// told is what the replica was told of its view.
+	told []byte
 }
 
 // unsent is a forwarded command that could not leave.

@@ -27,11 +27,19 @@ func (n *Node) followMembers(now host.Now, t *table) {
 			r.shard.safe.Store(0)
 			r.shard = sh
 			n.host.SetMembers(now, sh.group, sh.where)
+			n.tellMembers(now, sh)
 			kept = append(kept, r)
 		}
 	}
 	clear(n.running[len(kept):])
 	n.running = kept
+}
+
+// tellMembers tells a replica here what the catalog says of its group's members, if that is the catalog's to say.
+func (n *Node) tellMembers(now host.Now, sh *shard) {
+	if config := sh.space.descriptor.Members(sh.index); config != nil {
+		n.host.Event(now, sh.group, core.Configured{Config: config})
+	}
 }
 
 // moveEvery is how often a leader looks whether the members of its groups are what the catalog wants.
@@ -69,10 +77,15 @@ func (n *Node) moveShards(ctx context.Context) {
 	}
 }
 
-// pushMoves asks the replicas that lead here for the members that the catalog wants, and lists the shards that have them,
+// pushMoves asks the replicas that lead here for the members that the catalog wants, and lists the shards that have them, or
+// whose replicas are ready for the next step where none leads,
 // and the nodes that have left: they hold no replica, and the catalog's group does without their votes.
 func (n *Node) pushMoves(now host.Now) (over []*shard, drained []core.NodeID) {
 	for _, r := range n.running {
+		if r.shard.described().Ready(n.host.Replica(r.shard.group)) {
+			over = append(over, r.shard)
+			continue
+		}
 		want := n.wanted(r.shard)
 		if len(want.Voters) == 0 || r.led == nil || r.led.Leader() != r.shard.self {
 			continue
@@ -144,9 +157,12 @@ func equalSets(a, b []core.ReplicaID) bool {
 // described is what the catalog says of the shard.
 func (s *shard) described() *keyspace.Shard { return &s.space.descriptor.Shards[s.index] }
 
-// finishMove tells the catalog that a group has the members that it wanted. The replica here must have led it after it was
-// found to have them: one that was deposed and has not noticed may speak of members of before.
+// finishMove tells the catalog that a group has the members that it wanted, or has come to the next step. The replica here must
+// have led it after it was found to have them: one that was deposed and has not noticed may speak of members of before.
 func (n *Node) finishMove(ctx context.Context, sh *shard) error {
+	if !keyspace.Led(sh.space.descriptor.Consistency) {
+		return n.advanceMove(ctx, sh, (*keyspace.Descriptor).Advanced)
+	}
 	r := n.do(ctx, sh.space.keyspace, sh.index, kv.Command{Ops: []kv.Op{{Kind: kv.OpNone}}})
 	if err := r.Err(); err != nil {
 		return err
@@ -161,11 +177,16 @@ func (n *Node) finishMove(ctx context.Context, sh *shard) error {
 	if !still {
 		return kv.Errorf(kv.NotLeader, "the shard is led elsewhere, or has changed")
 	}
+	return n.advanceMove(ctx, sh, (*keyspace.Descriptor).Moved)
+}
+
+// advanceMove takes a step in the catalog, if the shard is still as it was found.
+func (n *Node) advanceMove(ctx context.Context, sh *shard, step func(*keyspace.Descriptor, int) *keyspace.Descriptor) error {
 	return n.alter(ctx, sh.space.keyspace.Name, func(d *keyspace.Descriptor) (*keyspace.Descriptor, error) {
 		if d.ID != sh.space.keyspace.ID || d.Shards[sh.index].Epoch != sh.described().Epoch {
 			return nil, kv.Errorf(kv.Busy, "the shard has changed meanwhile")
 		}
-		return d.Moved(sh.index), nil
+		return step(d, sh.index), nil
 	})
 }
 

@@ -41,6 +41,8 @@ type Node struct {
 	// serving is held for reading while a batch is submitted, so that Close can wait for those that read the state.
 	serving sync.RWMutex
 	closing bool
+	// silent says that nothing is submitted any more, not even by the node itself.
+	silent bool
 
 	// The loop's.
 	host           *host.Host
@@ -49,6 +51,7 @@ type Node struct {
 	hadState       map[core.GroupID]bool // groups that had state when the disk was opened
 	dropping       map[core.GroupID]bool // groups whose state is being removed
 	catalogChanged bool
+	tableCurrent   bool // the table is made of what the catalog's copy holds
 	removed        bool // the catalog says that this node was removed
 	healing        healing
 	writing        bool
@@ -78,6 +81,9 @@ type Node struct {
 	counters       counters
 	// transactions are those over several shards that are under way here.
 	transactions atomic.Int64
+	leases       leases
+	leaseWanted  chan struct{}
+	wishes       wishes
 
 	// ctx ends with the node.
 	ctx       context.Context
@@ -105,7 +111,8 @@ func Start(config Config) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{config: config, log: config.Logger.With("node", config.Node), started: time.Now(), batches: make(chan host.Batch, 1),
-		hadState: map[core.GroupID]bool{}, dropping: map[core.GroupID]bool{}, needsRoll: true, loopEnded: make(chan struct{})}
+		hadState: map[core.GroupID]bool{}, dropping: map[core.GroupID]bool{}, needsRoll: true, loopEnded: make(chan struct{}), leaseWanted: make(chan struct{}, 1),
+		wishes: wishes{list: map[core.GroupID]wish{}, wake: make(chan struct{}, 1), seen: map[core.GroupID]seenLease{}}}
 	mono, wall := monotonic, config.wall
 	if config.Faults != nil {
 		mono, wall = config.Faults.Clocks(mono, wall)
@@ -182,6 +189,7 @@ func (n *Node) prepare() {
 	seed := uint64(time.Now().UnixNano())
 	n.host = host.New(n, rand.New(rand.NewPCG(seed, uint64(n.config.Node))), n.recovered.HLCUpper, now, n.config.Host)
 	n.host.SetUnfit(len(n.config.Cluster) > 1) // until watch has compared the clocks
+	n.leases.changed = true                    // to see for the first time what the catalog's copy has
 	n.reconcileFirst(now)
 	n.heal(now)
 }
@@ -196,7 +204,7 @@ func (n *Node) begin() {
 	}()
 	n.workers.Add(1)
 	go n.loop()
-	work := []func(context.Context){n.accept, n.watch, n.tend, n.register, n.moveShards, n.steward, n.sweep}
+	work := []func(context.Context){n.accept, n.watch, n.tend, n.register, n.moveShards, n.steward, n.holdLease, n.changeViews, n.sweep}
 	for _, f := range work {
 		n.workers.Add(1)
 		go func() {
@@ -238,7 +246,12 @@ func (n *Node) close(ctx context.Context) error {
 	n.serving.Unlock()
 	if n.failed.Load() == nil {
 		n.handOver(ctx)
+		n.dropLease(ctx)
+		n.leaveViews(ctx)
 	}
+	n.serving.Lock()
+	n.silent = true
+	n.serving.Unlock()
 	n.inbox.call(func(host.Now) { n.stopped = true })
 	<-n.loopEnded
 	n.cancel()
@@ -291,7 +304,11 @@ func (n *Node) handOverGroup(now host.Now, r running) int {
 	if r.led == nil || r.led.Leader() != r.shard.self {
 		return 0
 	}
+	v := n.table.Load().views[r.shard.group]
 	for _, m := range r.shard.space.descriptor.Shards[r.shard.index].Replicas {
+		if v != nil && !v.holds(m.Replica) {
+			continue
+		}
 		if p := n.peer(m.Node); p != nil && p.connected.Load() {
 			n.host.Event(now, r.shard.group, core.Handoff{To: m.Replica})
 			return 1

@@ -123,8 +123,9 @@ func TestLevelsAndTokensThatCannotBeMetAreRefused(t *testing.T) {
 	c := sequentialCluster(t, 1)
 	c.create(1, kv.CreateKeyspace{Name: "l"})
 	c.hasKeyspace("l")
-	id := c.nodes[1].Keyspace("s").ID
-	token := func(k uint32, at kv.HLC) []byte { return paxos.Token{Keyspace: k, Time: at}.AppendTo(nil) }
+	id := c.nodes[1].Keyspace("s").Binding
+	elsewhere := c.nodes[1].table.Load().byName["s"].descriptor.Keyspace().Binding // in a cluster without an identity
+	token := func(binding uint64, at kv.HLC) []byte { return paxos.Token{Binding: binding, Time: at}.AppendTo(nil) }
 	with := func(token []byte, c kv.Command) kv.Command { c.Token = token; return c }
 	far := kv.HLCOf(9_999_999_999_999)
 	damaged := token(id, 1)
@@ -143,6 +144,7 @@ func TestLevelsAndTokensThatCannotBeMetAreRefused(t *testing.T) {
 		{"session", "s", at(kv.LevelSession, get("k")), kv.NotFound},
 		{"linearizable", "s", at(kv.LevelLinearizable, get("k")), kv.NotFound},
 		{"of another keyspace", "s", with(token(id+1, 1), get("k")), kv.BadToken},
+		{"of another cluster", "s", with(token(elsewhere, 1), get("k")), kv.BadToken},
 		{"damaged", "s", with(damaged, set("k", "v")), kv.BadToken},
 		{"damaged", "s", with([]byte("x"), get("k")), kv.BadToken},
 		{"far in the future", "s", with(token(id, far), get("k")), kv.ClockSkew},

@@ -1,7 +1,10 @@
 package node
 
 import (
+	"bytes"
+
 	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/keyspace"
 	"github.com/gamutdb/gamut/machine"
 	"github.com/gamutdb/gamut/store"
 )
@@ -11,6 +14,8 @@ type replicaState struct {
 	store.Group
 	// changed is set when clients' records change; only the catalog's group has it, so that the loop reads the catalog.
 	changed *bool
+	// leasesChanged is set when leases do, which the catalog is not read for: they are renewed all the time.
+	leasesChanged *bool
 	// open are the snapshots that the replica has not closed: a replica is not told when it ends.
 	open map[*lentSnapshot]struct{}
 }
@@ -20,9 +25,11 @@ func (s *replicaState) Apply(changes []core.Change) error {
 	if s.changed != nil {
 		for i := range changes {
 			c := &changes[i]
-			if c.Kind == core.Install || c.Kind == core.DeleteRange || (len(c.Key) > 0 && c.Key[0] == machine.DataKind) {
-				*s.changed = true
-			}
+			data := len(c.Key) > 0 && c.Key[0] == machine.DataKind
+			lease := data && bytes.HasPrefix(c.Key[1:], keyspace.LeaseKeys)
+			whole := c.Kind == core.Install || c.Kind == core.DeleteRange
+			*s.changed = *s.changed || whole || data && !lease
+			*s.leasesChanged = *s.leasesChanged || whole || lease
 		}
 	}
 	return s.Group.Apply(changes)

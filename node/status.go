@@ -32,7 +32,7 @@ func (n *Node) Status() kv.Status {
 	}
 	s.Ready = s.NotReady == ""
 	t := n.table.Load()
-	s.Nodes = n.nodeStatus(t)
+	s.Nodes, s.Reads = n.nodeStatus(t), t.readAges()
 	ctx, cancel := context.WithTimeout(context.Background(), statusWithin)
 	defer cancel()
 	var groups []kv.GroupStatus
@@ -77,12 +77,19 @@ func (n *Node) nodeStatus(t *table) []kv.NodeStatus {
 // groupStatus is called by the loop.
 func (n *Node) groupStatus(now core.Time) []kv.GroupStatus {
 	var list []kv.GroupStatus
+	views := n.table.Load().views
 	for _, r := range n.running {
 		s := keyspace.Report(n.host.Replica(r.shard.group), r.shard.where, now)
 		s.Group, s.Keyspace, s.Shard = uint64(r.shard.group), r.shard.space.keyspace.Name, r.shard.index
 		s.Replica = uint32(r.shard.self)
 		if r.led != nil {
 			s.Leader = uint32(r.shard.where[r.led.Leader()])
+		}
+		if v := views[r.shard.group]; v != nil && s.Atomic != nil {
+			s.Atomic.History = v.record.History
+			if v.next != nil {
+				s.Atomic.Announced = v.next.Epoch
+			}
 		}
 		list = append(list, s)
 	}

@@ -83,7 +83,8 @@ func (n *Node) Submit(b *kv.Batch) {
 	n.counters.requests.Add(uint64(len(calls)))
 	n.serving.RLock()
 	defer n.serving.RUnlock()
-	if n.closing {
+	// While the node closes, its own business with the catalog goes on: others are to take over from it.
+	if n.silent || n.closing && calls[0].Keyspace.Name != keyspace.SystemName {
 		n.refuseAll(calls, kv.Result{Code: kv.Unavailable, Detail: "the node is shutting down; ask another one"})
 		return
 	}
@@ -142,12 +143,16 @@ func (n *Node) sort(s *submission, calls []*kv.Call, now core.Time) {
 			n.refuse(c, bad)
 			continue
 		}
+		c.Group = uint64(sh.group)
 		read := c.Command.ReadOnly()
 		// What the loop has to do comes first, a read that found no permit included: one that comes after may see no less.
 		if read && !slices.Contains(s.asked, sh) {
-			p := keyspace.Permit{Lease: sh.readUntil.Load() > int64(now), Safe: kv.HLC(sh.safe.Load()), Now: stamp, Unlocked: !sh.locked.Load()}
+			p := keyspace.Permit{Lease: sh.readUntil.Load() > int64(now), Safe: kv.HLC(sh.safe.Load()), Now: stamp, Fresh: *sh.fresh.Load(), Mono: now, Unlocked: !sh.locked.Load()}
 			r, ok, needsLog := n.read(sh, c, p)
 			if ok {
+				if sh.space.counts(c.Command.Level) {
+					sh.space.ages.note(c.Command.Level, &p)
+				}
 				s.fit(&r, true)
 				c.Done(r)
 				continue

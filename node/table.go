@@ -17,6 +17,8 @@ type table struct {
 	byName  map[string]*space
 	byID    map[uint32]*space
 	groups  map[core.GroupID]*shard
+	// views are those of groups whose members the catalog decides on.
+	views map[core.GroupID]*view
 	// served are the keyspaces that clients may use, by name; ordered has the system keyspace first.
 	served  []*kv.Keyspace
 	ordered []*space
@@ -31,6 +33,8 @@ type space struct {
 	descriptor *keyspace.Descriptor
 	keyspace   *kv.Keyspace
 	shards     []*shard
+	// ages go on when the members of a shard change.
+	ages *ages
 }
 
 // shard is one shard of a keyspace on this node, from table to table the same one until its members change.
@@ -48,7 +52,9 @@ type shard struct {
 	// leads as far as is known here, ledBy its replica. The loop publishes them after each pass.
 	readUntil atomic.Int64
 	// safe is the time (kv.HLC) up to which the state holds every write; 0: it is not to be read.
-	safe   atomic.Uint64
+	safe atomic.Uint64
+	// fresh is how old the state may be; never nil.
+	fresh  atomic.Pointer[core.Freshness]
 	leader atomic.Uint32
 	ledBy  atomic.Uint32
 	// locked says that transactions hold locks in the state, so that reads beside the loop look at them.
@@ -77,6 +83,7 @@ func (n *Node) newTable(c *keyspace.Catalog, old *table) *table {
 	for _, s := range t.ordered[1:] {
 		t.served = append(t.served, s.keyspace)
 	}
+	n.readViews(t, old)
 	return t
 }
 
@@ -86,7 +93,10 @@ func (t *table) add(n *Node, d *keyspace.Descriptor, old *table) {
 		s = old.byID[d.ID]
 	}
 	if s == nil || !s.descriptor.SameMembers(d) {
-		s = n.newSpace(d)
+		before := s
+		if s = n.newSpace(d); before != nil {
+			s.ages = before.ages
+		}
 	}
 	t.byName[d.Name], t.byID[d.ID] = s, s
 	t.ordered = append(t.ordered, s)
@@ -97,11 +107,12 @@ func (t *table) add(n *Node, d *keyspace.Descriptor, old *table) {
 }
 
 func (n *Node) newSpace(d *keyspace.Descriptor) *space {
-	s := &space{descriptor: d, keyspace: d.Keyspace()}
+	s := &space{descriptor: d, keyspace: d.Keyspace(), ages: new(ages)}
 	d.Tokens(n.identity.Cluster, s.keyspace)
 	for i := range d.Shards {
 		at := &d.Shards[i]
 		sh := &shard{space: s, index: i, group: at.Group, self: at.On(n.config.Node), where: at.Nodes(), state: n.disk.Group(at.Group)}
+		sh.fresh.Store(&core.Freshness{})
 		sh.gate.room.Store(unlimited) // until the loop has looked
 		for _, m := range at.Replicas {
 			sh.nodes = append(sh.nodes, m.Node)

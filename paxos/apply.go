@@ -73,14 +73,14 @@ func (r *Replica) applyCommands(b *Block, w *waiter) {
 	}
 	if w != nil {
 		r.pending.cohort = len(w.ids)
-		r.load.executed(len(w.ids), r.proposed+len(r.pending.list) > 0)
+		r.load.Executed(len(w.ids), r.proposed+len(r.pending.list) > 0)
 	}
 }
 
 // placeAt tells the client of a command where the block put its session.
 func (r *Replica) placeAt(result *kv.Result, command []byte, b *Block) {
 	c, _ := kv.DecodeHead(command) // what does not decode was answered so, and names no level
-	stand(result, c.Level, r.options.Keyspace, b.Time)
+	stand(result, c.Level, r.options.Binding, b.Time)
 }
 
 func (r *Replica) answer(id core.RequestID, result kv.Result) {

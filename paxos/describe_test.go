@@ -22,6 +22,14 @@ func describeMember(m *member) string {
 	return line
 }
 
+func describeFresh(f core.Freshness) string {
+	text := fmt.Sprintf("whole as of %d ms", f.Whole/millisecond)
+	if f.Recent != 0 {
+		text += fmt.Sprintf(", but for %d blocks as of %d ms", f.Lacking, f.Recent/millisecond)
+	}
+	return text
+}
+
 func describeBlock(b *Block) string {
 	var commands []string
 	if b.Kind == Commands {

@@ -30,6 +30,7 @@ type leadership struct {
 	// waits are requests that transactions are in the way of; unlocked says that locks have changed since they were looked at.
 	waits    []lockWait
 	unlocked bool
+	fresh    freshRound
 	// target are the members that were asked for; nil: no change is wanted.
 	target *members
 }
@@ -61,8 +62,12 @@ type peer struct {
 	ackedSeq uint64
 	heard    core.Time
 	// told: every promise that the peer gives from now on tells a time no earlier.
-	told  kv.HLC
-	moved core.Time // when match last grew, or sending began
+	told kv.HLC
+	// beat is the number of the newest heartbeat that the peer answered, asOf what it was when the round under way for the age
+	// of states was sent, fresh what the peer may be told of that age.
+	beat, asOf uint64
+	fresh      FreshPoint
+	moved      core.Time // when match last grew, or sending began
 	// suspect: the peer's disk is damaged; it counts for nothing until a block behind cureAt is committed without it.
 	suspect bool
 	cureAt  uint64
@@ -149,6 +154,7 @@ func (r *Replica) answered(p *peer, seq uint64, suspect bool) {
 		p.acked = r.in.Now
 	}
 	r.lead.leaseFrom = majority(r, r.in.Now, never, func(p *peer) core.Time { return p.acked })
+	r.confirmFresh()
 }
 
 // majority is the highest value that a majority reached, of the voters and of the outgoing ones, if any: own for this
@@ -252,8 +258,10 @@ func (r *Replica) beat() uint64 {
 			commit = r.commit
 		}
 		// Early: a heartbeat tells of what is committed, which stays so, and of times that every later leader begins above.
-		r.out.SendEarly(p.id, r.heartbeat(commit, seq))
+		r.out.SendEarly(p.id, r.heartbeat(p, commit, seq))
 	}
+	r.noteFresh(seq)
+	r.confirmFresh() // a leader without peers hears of nobody
 	return seq
 }
 

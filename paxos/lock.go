@@ -69,7 +69,7 @@ func (r *Replica) waits(q core.Request, at lockWait) bool {
 
 // keep lets a request wait. What waits takes no room from what goes on (rule F2), or nothing could come in that ends the waiting.
 func (r *Replica) keep(w lockWait) {
-	if len(r.lead.waits) >= r.load.limit() {
+	if len(r.lead.waits) >= r.load.Limit(queueMin) {
 		// Early: nothing was recorded of the request.
 		r.out.ReplyEarly(w.request.ID, kv.Result{Code: kv.Busy, Detail: "too many requests wait for a transaction on their keys; retry after a pause"})
 		return

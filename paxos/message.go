@@ -100,6 +100,7 @@ type Heartbeat struct {
 	Ballot Ballot
 	Commit uint64
 	Seq    uint64
+	Fresh  FreshPoint
 }
 
 // HeartbeatReply answers Heartbeat; not OK: a higher ballot was promised.
@@ -327,6 +328,8 @@ func (w *writer) heartbeat(m Heartbeat) {
 	w.ballot(m.Ballot)
 	w.Uint(m.Commit)
 	w.Uint(m.Seq)
+	w.Uint(m.Fresh.Seq)
+	w.Uint(m.Fresh.Index)
 }
 
 func (w *writer) heartbeatReply(m HeartbeatReply) {
@@ -359,7 +362,9 @@ type reader struct{ wire.Reader }
 func (r *reader) ballot() Ballot { return Ballot{r.Uint(), core.ReplicaID(r.Uint())} }
 func (r *reader) hash() (h Hash) { copy(h[:], r.Take(uint64(len(h)))); return h }
 
-func (r *reader) heartbeat() Heartbeat { return Heartbeat{r.ballot(), r.Uint(), r.Uint()} }
+func (r *reader) heartbeat() Heartbeat {
+	return Heartbeat{r.ballot(), r.Uint(), r.Uint(), FreshPoint{r.Uint(), r.Uint()}}
+}
 
 func (r *reader) heartbeatReply() HeartbeatReply {
 	return HeartbeatReply{r.ballot(), r.Bool(), r.ballot(), r.Uint(), r.Bool(), r.Bool()}

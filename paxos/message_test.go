@@ -27,11 +27,11 @@ func messages() []core.Message {
 	return []core.Message{
 		Nominate{a, b, 7}, NominateReply{a, true, b}, Prepare{a, b, 7, b},
 		Promise{a, true, b, a, 1 << 50, Hash{1}, 1 << 63}, Fetch{a, 1, 2}, Blocks{a, chain(2)}, Blocks{Ballot: a},
-		Accept{a, 3, Hash{4}, 5, 6, chain(3)}, Accepted{a, true, 2, b, 3, true}, Heartbeat{a, 1, 2},
+		Accept{a, 3, Hash{4}, 5, 6, chain(3)}, Accepted{a, true, 2, b, 3, true}, Heartbeat{a, 1, 2, FreshPoint{3, 4}},
 		HeartbeatReply{a, true, b, 3, true, true}, HandoffNow{a},
 		SnapshotChunk{a, position{5, b, 6, Hash{7}}, 3, true, []Pair{{[]byte("k"), []byte("v")}, {[]byte{}, []byte{}}}},
 		SnapshotReply{a, 3, true, 4}, Cured{a, 9},
-		TimedHeartbeat{Heartbeat{a, 1, 2}, 1 << 60, SafeTime{3, 4}}, TimedReply{HeartbeatReply{a, true, b, 3, true, true}, 1 << 60},
+		TimedHeartbeat{Heartbeat{a, 1, 2, FreshPoint{3, 4}}, 1 << 60, SafeTime{3, 4}}, TimedReply{HeartbeatReply{a, true, b, 3, true, true}, 1 << 60},
 	}
 }
 

@@ -37,6 +37,7 @@ const (
 	SafeByCommit        // T1.9: the group's time is published with what is committed instead of all that is on its way
 	IgnoreToken         // R5: a write is not made later than what its session has seen
 	ForgetTime          // R4: a promise does not tell how late it is, and the new leader's blocks may be earlier than what was read by
+	FreshUnconfirmed    // R6: a leader tells how fresh states are before a majority has confirmed that it leads
 	mutations
 )
 
@@ -53,7 +54,7 @@ var mutationNames = [...]string{"none", "count before sync", "commit older ballo
 	"commit beyond match", "lease from receipt", "forget grant", "promise during lease", "read before noop",
 	"count earlier round", "ignore truncation", "keep own log", "install old snapshot", "apply twice", "local time",
 	"ignore outgoing", "reconfigure unsettled", "keep truncated config", "trust old config",
-	"safe by commit", "ignore token", "forget time"}
+	"safe by commit", "ignore token", "forget time", "fresh unconfirmed"}
 
 // String names the mutation.
 func (m Mutation) String() string { return mutationNames[m] }

@@ -18,6 +18,7 @@ import (
 	"slices"
 
 	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/core/load"
 	"github.com/gamutdb/gamut/kv"
 	"github.com/gamutdb/gamut/machine"
 )
@@ -35,9 +36,9 @@ type Options struct {
 	// sync and some messages, whatever it holds, so the same commands are better off in one block than in two. Default 1.
 	Window int
 	// GroupTime lets every replica know up to which time it holds all of the group's writes, also while there are none, so
-	// that a session can read at any of them (rules R4, R5). Keyspace is written into the sessions' tokens.
+	// that a session can read at any of them (rules R4, R5). Binding is written into the sessions' tokens.
 	GroupTime bool
-	Keyspace  uint32
+	Binding   uint64
 	// Mutation plants a bug, to show that the checkers find it, Transactions one in the part of transactions. 0: none.
 	Mutation     Mutation
 	Transactions machine.Mutation
@@ -128,8 +129,9 @@ type Replica struct {
 	// proposed counts the commands of waiting; gatherUntil is when the next block waits for company no longer (0: it does not).
 	proposed    int
 	gatherUntil core.Time
-	load        load
+	load        load.Meter
 	time        groupTime
+	fresh       freshness
 	staging     staging
 	// replayed is, during recovery, the latest run of blocks that the state holds already.
 	replayed []*Block
@@ -247,6 +249,7 @@ func (r *Replica) proceed() {
 	}
 	r.apply()
 	r.settleTime()
+	r.settleFresh()
 	if r.role == Leader {
 		r.retryWaits()
 		r.proposeIfIdle()

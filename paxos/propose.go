@@ -78,7 +78,7 @@ func (r *Replica) queue(q core.Request) {
 	}
 	p.list = append(p.list, q)
 	p.bytes += len(q.Command)
-	r.load.observe(r.in.Now)
+	r.load.Observe(r.in.Now)
 }
 
 // orderAfter makes the block of a command later than all that its session has seen (rule R5).
@@ -98,8 +98,11 @@ func (r *Replica) orderAfter(q core.Request) bool {
 	return err == nil
 }
 
+// queueMin commands may always wait here.
+const queueMin = 1024
+
 // Room is how many more commands may wait here (rule F2).
-func (r *Replica) Room() int { return r.load.limit() - len(r.pending.list) - r.proposed }
+func (r *Replica) Room() int { return r.load.Limit(queueMin) - len(r.pending.list) - r.proposed }
 
 func (r *Replica) refusePending() {
 	for _, q := range r.pending.list {

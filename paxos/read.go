@@ -60,7 +60,7 @@ func (r *Replica) read(q core.Request) {
 	case !leads:
 		r.refuse(q.ID)
 	case how == Locked:
-		r.waits(q, lockWait{})
+		r.enqueue(q) // it waits there
 	case how == NeedsLog:
 		r.enqueue(q)
 	default:
@@ -72,7 +72,7 @@ func (r *Replica) read(q core.Request) {
 // write would be, for heartbeats bring no time that is later than the clocks.
 func (r *Replica) await(q core.Request, c *kv.Command) {
 	w := waitingRead{request: q, index: max(r.commit, r.lead.first)}
-	if r.options.GroupTime {
+	if r.options.GroupTime && c.Level.Kind() != kv.LevelBounded {
 		seen, err := r.reached(c.Token)
 		switch {
 		case err != nil:
@@ -98,12 +98,7 @@ func (r *Replica) readNow(q core.Request, waited bool) {
 	permit := r.permit(true)
 	permit.Unlocked = permit.Unlocked || waited
 	result, how := Serve(r.in.View, &c, permit)
-	switch how {
-	case Answered:
-	case Locked:
-		r.waits(q, lockWait{})
-		return
-	default:
+	if how != Answered {
 		r.enqueue(q)
 		return
 	}

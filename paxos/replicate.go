@@ -241,6 +241,7 @@ func (r *Replica) heedHeartbeat(from core.ReplicaID, m Heartbeat) (reply Heartbe
 		// A suspect replica may have lost what the leader believes it to hold; it hears of commits with an Accept.
 		r.commit = max(r.commit, min(m.Commit, r.log.last().Index))
 	}
+	r.takeBeat(m)
 	return HeartbeatReply{Ballot: m.Ballot, OK: true, Promised: r.promised, Seq: m.Seq, Suspect: r.suspect,
 		Unwilling: r.in.Unfit || r.in.Reluctant}, changed
 }
@@ -261,6 +262,7 @@ func (r *Replica) onHeartbeatReply(from core.ReplicaID, m HeartbeatReply) {
 	if p := r.lead.peer(from); p != nil {
 		r.answered(p, m.Seq, m.Suspect)
 		p.unwilling = m.Unwilling
+		p.beat = max(p.beat, min(m.Seq, r.lead.seq))
 		// A probe, or its answer, may have been lost: one more for every heartbeat that gets through.
 		p.asked = false
 	}

@@ -28,6 +28,7 @@ import (
 //	read R K [after T] [level=L]   a read, of a session that has seen time T, in milliseconds as they are printed; propose
 //	                       takes "after", too
 //	clock R D              R's clock runs D ahead from now on       safe R...   up to which time R holds everything
+//	fresh R...             as of when R's state is known to hold all that was acknowledged (level=bounded:1s reads by that)
 //	sync R...              make durable what R wrote; begin R and end R do it in two steps
 //	settle                 deliver and sync until all rests
 //	deliver A->B [KIND]    hand over all, or all of a kind         drop, twice  lose them; deliver each and keep it
@@ -196,7 +197,7 @@ func (s *script) run(command string, args []string) {
 		c.step(s.at(args[0]), core.Handoff{To: s.at(args[2]).id})
 	case "down":
 		c.step(s.at(args[0]), core.PeerDown{Peer: s.at(args[1]).id})
-	case "status", "log", "state", "safe":
+	case "status", "log", "state", "safe", "fresh":
 		s.report(command, args)
 	default:
 		panic("no such command: " + command)
@@ -210,7 +211,7 @@ func (s *script) start(args []string) {
 		name, value, _ := strings.Cut(a, "=")
 		switch name {
 		case "timed":
-			options.GroupTime, options.Keyspace = true, 7
+			options.GroupTime, options.Binding = true, 7
 		case "spare":
 			spare = number(value)
 		case "lease":
@@ -372,6 +373,10 @@ func (s *script) report(command string, args []string) {
 	case "safe":
 		for _, a := range args {
 			c.say("%s: all up to %d ms", a, s.at(a).replica.SafeTime().UnixMilli())
+		}
+	case "fresh":
+		for _, a := range args {
+			c.say("%s: %s", a, describeFresh(s.at(a).replica.Freshness()))
 		}
 	case "log":
 		for _, a := range args {

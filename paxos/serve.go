@@ -10,8 +10,8 @@ import (
 
 // Permit is what is known of a replica's state by those who read it beside the replica's steps.
 type Permit struct {
-	// Keyspace is that of the tokens; 0: the group keeps no common time.
-	Keyspace uint32
+	// Binding is that of the tokens; 0: the group keeps no common time.
+	Binding uint64
 	// Lease says that the state is as good as any for a linearizable read.
 	Lease bool
 	// Safe is the replica's SafeTime, as it was before the state is looked at; 0: the state is not to be read.
@@ -21,6 +21,9 @@ type Permit struct {
 	// Unlocked says that no transaction has held a lock since the read arrived, or that those are known that have: then the
 	// state need not be asked.
 	Unlocked bool
+	// Fresh is the replica's Freshness, as it was before the state is looked at, and Mono the reader's clock that it goes by.
+	Fresh core.Freshness
+	Mono  core.Time
 }
 
 // How says what became of a read beside the replica's steps.
@@ -42,16 +45,18 @@ func Weak(l kv.Level) bool { return slices.Contains(weakLevels, l) }
 
 // Serve answers a read-only command from the state of any replica, as far as the permit goes, from any goroutine.
 func Serve(view core.View, c *kv.Command, p Permit) (kv.Result, How) {
-	strict := c.Level == kv.LevelLinearizable || p.Keyspace == 0
+	bounded := c.Level.Kind() == kv.LevelBounded
+	strict := !Weak(c.Level) && !bounded && (c.Level == kv.LevelLinearizable || p.Binding == 0)
 	switch {
-	case p.Safe == 0 || (!Weak(c.Level) && strict && !p.Lease):
+	case p.Safe == 0 || (strict && !p.Lease) || (bounded && !p.Lease && !covers(c.Level, p.Fresh, p.Mono)):
 		return kv.Result{}, NeedsStep
 	case Weak(c.Level):
 		return serveWeak(view, c)
-	case p.Keyspace == 0:
-		if !p.Unlocked && locked(view, c, p.Now) {
-			return kv.Result{}, Locked
-		}
+	case !p.Unlocked && (bounded || p.Binding == 0) && locked(view, c, p.Now):
+		return kv.Result{}, Locked
+	case bounded:
+		return serveBounded(view, c, &p)
+	case p.Binding == 0:
 		r, needsLog := machine.Read(view, c, p.Now)
 		return r, how(needsLog)
 	}
@@ -82,10 +87,25 @@ func serveWeak(view core.View, c *kv.Command) (kv.Result, How) {
 	return r, how(needsLog)
 }
 
+// serveBounded answers from the state as it is, which is within the level's bound. The answer binds the session to nothing.
+// AsOf is when the state was known to hold everything, by this node's clock, unless the log is later.
+func serveBounded(view core.View, c *kv.Command, p *Permit) (kv.Result, How) {
+	r, _, needsLog := machine.ReadAt(view, c, 0)
+	r.Level = c.Level
+	known := p.Now.UnixMilli()
+	if !p.Lease {
+		known -= int64((p.Mono - p.Fresh.Whole + 1e6 - 1) / 1e6)
+	}
+	if p.Lease || p.Fresh.Whole != 0 {
+		r.AsOf = max(r.AsOf, known)
+	}
+	return r, how(needsLog)
+}
+
 // serveAt answers at a place in the keyspace's order: the time up to which this replica holds everything, if the session has
 // seen nothing later. There the session stands from now on (rule R5).
 func serveAt(view core.View, c *kv.Command, p Permit) (kv.Result, How) {
-	seen, err := OpenToken(p.Keyspace, c.Token)
+	seen, err := OpenToken(p.Binding, c.Token)
 	switch {
 	case err != nil:
 		return kv.Failed(err), Answered
@@ -93,24 +113,25 @@ func serveAt(view core.View, c *kv.Command, p Permit) (kv.Result, How) {
 		return kv.Result{}, NeedsStep
 	}
 	r, at, needsLog := machine.ReadAt(view, c, p.Safe)
-	stand(&r, c.Level, p.Keyspace, at)
+	stand(&r, c.Level, p.Binding, at)
 	return r, how(needsLog)
 }
 
 // stand tells a session of a sequential keyspace where it stands, and at which level it was answered.
-func stand(r *kv.Result, asked kv.Level, keyspace uint32, at kv.HLC) {
+func stand(r *kv.Result, asked kv.Level, binding uint64, at kv.HLC) {
 	r.Level = kv.LevelSequential
 	if asked == kv.LevelLinearizable {
 		r.Level = asked
 	}
-	r.Token = Token{keyspace, at}.AppendTo(nil)
+	r.Token = Token{binding, at}.AppendTo(nil)
 }
 
 // permit is what this replica may answer by itself.
 func (r *Replica) permit(lease bool) Permit {
-	p := Permit{Lease: lease, Safe: r.SafeTime(), Now: r.stamp(), Unlocked: r.locks == 0 || r.options.Transactions == machine.ReadersIgnoreLocks}
+	p := Permit{Lease: lease, Safe: r.SafeTime(), Now: r.stamp(), Fresh: r.Freshness(), Mono: r.in.Now,
+		Unlocked: r.locks == 0 || r.options.Transactions == machine.ReadersIgnoreLocks}
 	if r.options.GroupTime {
-		p.Keyspace = r.options.Keyspace
+		p.Binding = r.options.Binding
 	}
 	return p
 }

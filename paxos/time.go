@@ -87,8 +87,8 @@ func (r *Replica) advanceSafe() {
 }
 
 // heartbeat is what a leader sends to say that it lives: with the group's time, where that is wanted.
-func (r *Replica) heartbeat(commit, seq uint64) core.Message {
-	h := Heartbeat{Ballot: r.promised, Commit: commit, Seq: seq}
+func (r *Replica) heartbeat(to *peer, commit, seq uint64) core.Message {
+	h := Heartbeat{Ballot: r.promised, Commit: commit, Seq: seq, Fresh: to.fresh}
 	if !r.options.GroupTime {
 		return h
 	}
@@ -123,7 +123,7 @@ const aheadMax = 7000
 
 // reached opens a command's token and refuses one from too far ahead.
 func (r *Replica) reached(token []byte) (kv.HLC, error) {
-	at, err := OpenToken(r.options.Keyspace, token)
+	at, err := OpenToken(r.options.Binding, token)
 	if err == nil && at > max(r.in.Stamp+kv.HLCOf(aheadMax), r.SafeTime(), r.log.last().Time) {
 		err = kv.Errorf(kv.ClockSkew, "the session token is more than %d s ahead of the leader's clock; wait until clocks agree, or begin a new session", aheadMax/1000)
 	}

@@ -10,14 +10,15 @@ import (
 // Token is what a session of a sequential keyspace has seen: its place in the one order of the keyspace, over all groups. A
 // number for each group would not do: it orders nothing between two groups (trap T5.2).
 type Token struct {
-	Keyspace uint32
-	Time     kv.HLC
+	// Binding names the cluster and the keyspace; a token of another one is refused.
+	Binding uint64
+	Time    kv.HLC
 }
 
 const (
-	tokenVersion = 1
-	// tokenSize: version, keyspace, time, checksum.
-	tokenSize = 1 + 4 + 8 + 4
+	tokenVersion = 2
+	// tokenSize: version, binding, time, checksum.
+	tokenSize = 1 + 8 + 8 + 4
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -26,7 +27,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 func (t Token) AppendTo(b []byte) []byte {
 	from := len(b)
 	b = append(b, tokenVersion)
-	b = binary.BigEndian.AppendUint32(b, t.Keyspace)
+	b = binary.BigEndian.AppendUint64(b, t.Binding)
 	b = binary.BigEndian.AppendUint64(b, uint64(t.Time))
 	return binary.BigEndian.AppendUint32(b, crc32.Checksum(b[from:], castagnoli))
 }
@@ -37,12 +38,12 @@ func DecodeToken(b []byte) (t Token, err error) {
 	if len(b) != tokenSize || b[0] != tokenVersion || binary.BigEndian.Uint32(b[body:]) != crc32.Checksum(b[:body], castagnoli) {
 		return t, kv.Errorf(kv.BadToken, "the session token is damaged; begin a new session without one")
 	}
-	return Token{binary.BigEndian.Uint32(b[1:]), kv.HLC(binary.BigEndian.Uint64(b[5:]))}, nil
+	return Token{binary.BigEndian.Uint64(b[1:]), kv.HLC(binary.BigEndian.Uint64(b[9:]))}, nil
 }
 
 // OpenToken is the time that a command's token stands for; none: nothing was seen. kv.BadToken says that it is damaged or
-// belongs to another keyspace.
-func OpenToken(keyspace uint32, b []byte) (kv.HLC, error) {
+// belongs to another cluster or keyspace.
+func OpenToken(binding uint64, b []byte) (kv.HLC, error) {
 	if len(b) == 0 {
 		return 0, nil
 	}
@@ -50,15 +51,15 @@ func OpenToken(keyspace uint32, b []byte) (kv.HLC, error) {
 	if err != nil {
 		return 0, err
 	}
-	if t.Keyspace != keyspace {
-		return 0, kv.Errorf(kv.BadToken, "the session token belongs to another keyspace; begin a new session without one")
+	if t.Binding != binding {
+		return 0, kv.Errorf(kv.BadToken, "the session token belongs to another cluster or keyspace; begin a new session without one")
 	}
 	return t.Time, nil
 }
 
-// CheckToken refuses a token that is damaged or that belongs to another keyspace.
-func CheckToken(keyspace uint32, b []byte) error {
-	_, err := OpenToken(keyspace, b)
+// CheckToken refuses a token that is damaged or that belongs to another cluster or keyspace.
+func CheckToken(binding uint64, b []byte) error {
+	_, err := OpenToken(binding, b)
 	return err
 }
 
@@ -75,7 +76,7 @@ func MergeTokens(a, b []byte) []byte {
 	if err != nil {
 		return a
 	}
-	if u, err := DecodeToken(b); err == nil && u.Keyspace == t.Keyspace && u.Time < t.Time {
+	if u, err := DecodeToken(b); err == nil && u.Binding == t.Binding && u.Time < t.Time {
 		return a
 	}
 	return b

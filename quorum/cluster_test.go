@@ -91,6 +91,7 @@ type cluster struct {
 	members  []*member
 	network  []packet
 	aside    map[string][]packet
+	told     *Config // the newest word of the catalog
 	requests core.RequestID
 	out      strings.Builder
 }
@@ -121,6 +122,29 @@ func (c *cluster) boot(m *member, first any) {
 }
 
 func (c *cluster) member(id core.ReplicaID) *member { return c.members[id-1] }
+
+// join adds a replica that is no member yet, connected to all.
+func (c *cluster) join(id core.ReplicaID) {
+	m := &member{id: id, rand: rand.New(rand.NewPCG(uint64(id), 7)), state: newMemoryState(), flushed: newMemoryState(), batch: 1}
+	c.members = append(c.members, m)
+	if c.member(id) != m {
+		panic("replicas join in the order of their ids")
+	}
+	c.boot(m, core.Start{Config: c.config.AppendTo(nil)})
+	for _, o := range c.members {
+		if o.replica != nil {
+			c.step(o, core.PeerUp{Peer: id})
+			c.step(m, core.PeerUp{Peer: o.id})
+		}
+	}
+}
+
+// configure tells a member the word of the catalog.
+func (c *cluster) configure(m *member, word Config) {
+	word.Atomic, word.ClientStamps = c.config.Atomic, c.config.ClientStamps
+	c.told = &word
+	c.step(m, core.Configured{Config: word.AppendTo(nil)})
+}
 
 func (c *cluster) say(format string, args ...any) { fmt.Fprintf(&c.out, format+"\n", args...) }
 
@@ -209,6 +233,9 @@ func (c *cluster) crash(m *member) {
 
 func (c *cluster) restart(m *member) {
 	c.boot(m, core.Recover{Config: c.config.AppendTo(nil), Records: m.durable, Suspect: m.damaged})
+	if c.told != nil {
+		c.step(m, core.Configured{Config: c.told.AppendTo(nil)})
+	}
 	for _, o := range c.members {
 		if o.replica != nil {
 			c.step(o, core.PeerUp{Peer: m.id})

@@ -25,6 +25,8 @@ type entropy struct {
 	at      core.Time
 	turn    int
 	cured   mask // whom a suspect replica has been compared with
+	// settled are those that this replica has been compared with by the configuration of now, all that they took before included.
+	settled mask
 	repairs uint64
 }
 
@@ -39,7 +41,9 @@ type session struct {
 	next    []byte // where to go on; nil: at the end
 	at      core.Time
 	suspect bool // the peer is
+	partial bool // something of the peer's was refused here
 	repair  bool // a repair waits for it
+	epoch   uint64
 }
 
 func (e *entropy) deadline() core.Time {
@@ -70,7 +74,7 @@ func (r *Replica) entropyTick() {
 }
 
 func (r *Replica) entropyPause() core.Time {
-	if r.disk.meta.Suspect || r.disk.meta.Behind&r.up != 0 {
+	if r.disk.meta.Suspect || r.disk.meta.Behind&r.up != 0 || r.settles() {
 		return urgent
 	}
 	half := int64(r.options.EntropyEvery / 2)
@@ -83,13 +87,15 @@ func (r *Replica) choosePeer() int {
 	switch {
 	case r.disk.meta.Suspect:
 		r.judgeCure()
-		others = others.less(r.entropy.cured)
+		others = (others & r.old).less(r.entropy.cured)
+	case r.settles():
+		others = (others & r.old).less(r.entropy.settled)
 	case others&r.disk.meta.Behind != 0:
 		return (others & r.disk.meta.Behind).first()
 	}
 	r.entropy.turn++
-	for k := range r.config.Members {
-		if i := (r.entropy.turn + k) % len(r.config.Members); others.has(i) {
+	for k := range r.places {
+		if i := (r.entropy.turn + k) % len(r.places); others.has(i) {
 			return i
 		}
 	}
@@ -100,7 +106,7 @@ func (r *Replica) choosePeer() int {
 func (r *Replica) startSession(peer int, all, repair bool) {
 	s := &session{id: r.next(), peer: peer, at: r.in.Now + answerWithin, repair: repair}
 	r.entropy.session = s
-	m := Probe{Session: s.id, Purge: r.disk.shown.Purge}
+	m := Probe{Epoch: r.config.Epoch, Session: s.id, Purge: r.disk.shown.Purge}
 	if !all {
 		m.Root = r.tree.root()
 	}
@@ -110,7 +116,7 @@ func (r *Replica) startSession(peer int, all, repair bool) {
 // tell sends what is true of durable records only, and promises nothing.
 func (r *Replica) tell(member int, m core.Message) {
 	// Early: the state shows only what is durable, and a question or a description of it promises nothing more.
-	r.out.SendEarly(r.config.Members[member], m)
+	r.out.SendEarly(r.places[member], m)
 }
 
 // adopt raises the purge line to a peer's: it was drawn when all replicas were equal below it, this one among them.
@@ -120,7 +126,7 @@ func (r *Replica) adopt(purge kv.HLC) {
 
 func (r *Replica) onProbe(from core.ReplicaID, m Probe) {
 	r.adopt(m.Purge)
-	a := Leaves{Session: m.Session, Refuse: r.disk.shown.Refuse, Purge: r.disk.shown.Purge, Suspect: r.disk.meta.Suspect}
+	a := Leaves{Epoch: r.change.shown, Session: m.Session, Refuse: r.disk.shown.Refuse, Purge: r.disk.shown.Purge, Suspect: r.disk.meta.Suspect}
 	root := r.tree.root()
 	switch {
 	case m.Root != 0 && m.Root == root:
@@ -148,7 +154,7 @@ func (r *Replica) onLeaves(i int, m Leaves) {
 		return
 	}
 	r.adopt(m.Purge)
-	s.suspect = m.Suspect
+	s.suspect, s.epoch = m.Suspect, m.Epoch
 	if s.repair && (m.Suspect || m.Refuse < r.repair.line && r.options.Mutation != PurgeWithoutRefusal) {
 		// Its disk lost something since it drew the line.
 		r.endSession(false)
@@ -156,6 +162,7 @@ func (r *Replica) onLeaves(i int, m Leaves) {
 	}
 	if r.disk.meta.Suspect {
 		r.setMeta(func(d *meta) { d.Refuse = max(d.Refuse, m.Refuse) })
+		r.bound(m)
 	}
 	if m.Same {
 		r.endSession(true)
@@ -257,7 +264,7 @@ func (r *Replica) onDifference(i int, m Difference) {
 		return
 	}
 	r.adopt(m.Purge)
-	r.accept(m.Items, FromEntropy, m.Purge, 0)
+	s.partial = len(r.accept(m.Items, FromEntropy, m.Purge, 0)) > 0 || s.partial
 	s.next = s.to
 	if len(m.Until) > 0 {
 		s.next = m.Until
@@ -274,7 +281,7 @@ func (r *Replica) onDifference(i int, m Difference) {
 		return
 	}
 	s.at = never
-	r.coordinate(&batch{source: FromEntropy, items: list, targets: mask(0).with(i), ops: []writeOp{{item: -1, need: 1, session: s}}}, 0)
+	r.coordinate(&batch{source: FromEntropy, items: list, targets: mask(0).with(i), ops: []writeOp{{item: -1, need: needEvery, session: s}}}, 0)
 }
 
 // pushed goes on when the peer has what it wanted.
@@ -308,26 +315,46 @@ func (e *entropy) lost(r *Replica, peer int) {
 
 func (r *Replica) endSession(whole bool) {
 	e := &r.entropy
-	s := e.session
+	s, before := e.session, e.settled
 	e.session = nil
 	if whole {
 		r.setMeta(func(m *meta) { m.Behind &^= 1 << s.peer })
-		if r.disk.meta.Suspect && !s.suspect {
-			e.cured = e.cured.with(s.peer)
-		}
-		r.judgeCure()
+		r.compared(s)
 	}
 	if s.repair {
 		r.repairOn(whole)
 	}
 	e.at = r.in.Now + r.entropyPause()
+	if e.settled != before && (r.disk.meta.Suspect || r.settles()) {
+		e.at = r.in.Now // the next one, at once
+	}
+}
+
+// compared takes note of whom this replica has all from, and what follows.
+func (r *Replica) compared(s *session) {
+	e := &r.entropy
+	if !s.suspect && !s.partial && s.epoch >= r.config.Epoch {
+		e.settled = e.settled.with(s.peer)
+		if r.disk.meta.Suspect {
+			e.cured = e.cured.with(s.peer)
+		}
+	}
+	r.judgeCure()
+	r.report()
+}
+
+// covers says that every write that a majority of the members has acknowledged is on one of some of them. Of this replica
+// itself nothing is known, unless it is among them.
+func (r *Replica) covers(some mask) bool {
+	n := r.old.count()
+	return (some & r.old).count() > n-needMajority.of(n)
 }
 
 // judgeCure lets a replica that lost something count again when it has been compared with so many others that every
 // acknowledged write is on one of them at least (rule L2).
 func (r *Replica) judgeCure() {
-	n := len(r.config.Members)
-	if !r.disk.meta.Suspect || r.entropy.cured.count() < min(n-1, n-(n/2+1)+1) {
+	cured := r.entropy.cured & r.old
+	if !r.disk.meta.Suspect || !r.covers(cured) && r.old.less(cured)&^(1<<r.me) != 0 {
 		return
 	}
 	r.entropy.cured, r.doubt = 0, 0

@@ -63,7 +63,7 @@ func (r *Replica) fallBehind(m mask) {
 
 // replayHints sends to those who are back what was kept for them: in order, one message at a time, no faster than the limit.
 func (r *Replica) replayHints() {
-	for i := range r.config.Members {
+	for i := range r.places {
 		if h := &r.hints[i]; r.up.has(i) && h.count > 0 && !h.sending && h.replayAt <= r.in.Now {
 			r.replayTo(i, h)
 		}
@@ -141,6 +141,6 @@ func (r *Replica) hintsArrived(b *batch) {
 	r.write(e, recordDone, w.B)
 	if h.count == 0 {
 		h.oldest, h.bytes = 0, 0
-		r.out.Note(HintsReplayedNote{r.config.Members[p.member]})
+		r.out.Note(HintsReplayedNote{r.places[p.member]})
 	}
 }

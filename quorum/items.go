@@ -21,15 +21,15 @@ func appendItem(b items, key, record []byte) items {
 func appendPut(b items, key []byte, r *Record) items {
 	b = binary.AppendUvarint(b, uint64(len(key)+1))
 	b = append(append(b, DataKind), key...)
-	size := stampTo + len(r.Value)
-	if r.ExpireAt != 0 {
-		size += 8
-	}
-	if r.Flags != 0 {
-		size += 4
-	}
-	b = binary.AppendUvarint(b, uint64(size))
+	b = binary.AppendUvarint(b, uint64(recordSize(r)))
 	return appendRecord(b, r)
+}
+
+// stampLast gives a stamp to the item that ends at a place; its record has that size.
+func (b items) stampLast(end, size int, s Stamp) {
+	at := b[end-size+stampFrom:]
+	binary.BigEndian.PutUint64(at, uint64(s.Time))
+	binary.BigEndian.PutUint32(at[8:], uint32(s.Origin))
 }
 
 var errItems = errors.New("malformed items")

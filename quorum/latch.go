@@ -6,6 +6,8 @@ import "github.com/gamutdb/gamut/kv"
 // none behind it. Clients that send several commands at once count on that.
 type latches struct {
 	keys map[string]*latch
+	// spare are latches to be used again.
+	spare []*latch
 	// freed are keys whose latch was let go: whoever waits for them begins in the next Step, which sees what this one changed.
 	freed []string
 }
@@ -41,9 +43,10 @@ func (l *latch) take(read bool) {
 // beginLatched begins a read or a write, or lets it wait.
 func (r *Replica) beginLatched(key []byte, w waiting) {
 	l := r.latches.keys[string(key)]
+	name := string(key)
 	if l == nil {
-		l = &latch{}
-		r.latches.keys[string(key)] = l
+		l = r.latches.make()
+		r.latches.keys[name] = l
 	}
 	if len(l.waiting) > 0 || !l.free(w.read != nil, r.config.Atomic) {
 		if w.read == nil {
@@ -53,24 +56,44 @@ func (r *Replica) beginLatched(key []byte, w waiting) {
 		return
 	}
 	l.take(w.read != nil)
-	r.startLatched(key, w)
+	r.startLatched(name, key, w)
 }
 
-func (r *Replica) startLatched(key []byte, w waiting) {
-	w.write.key = append([]byte{}, key...)
+// make is a latch that nobody holds.
+func (l *latches) make() *latch {
+	n := len(l.spare)
+	if n == 0 {
+		return &latch{}
+	}
+	one := l.spare[n-1]
+	l.spare = l.spare[:n-1]
+	return one
+}
+
+// drop forgets a latch that nobody holds.
+func (l *latches) drop(key string, one *latch) {
+	delete(l.keys, key)
+	if *one = (latch{}); len(l.spare) < queueMin {
+		l.spare = append(l.spare, one)
+	}
+}
+
+func (r *Replica) startLatched(name string, key []byte, w waiting) {
+	w.write.key = name
 	switch {
 	case w.read != nil:
+		w.read.name = name
 		r.beginRead(w.read, key)
 	case r.config.Atomic && r.options.Mutation != SkipFirstPhase:
-		r.beginRead(&read{need: w.write.need, then: &then{op: cloneOp(&w.op), write: w.write}}, key)
+		r.beginRead(&read{name: name, need: w.write.need, then: &then{op: cloneOp(&w.op), write: w.write}}, key)
 	default:
 		r.put(&w.op, w.write)
 	}
 }
 
 // unlatch ends a read or a write of a client's key.
-func (r *Replica) unlatch(key []byte, read bool) {
-	l := r.latches.keys[string(key)]
+func (r *Replica) unlatch(key string, read bool) {
+	l := r.latches.keys[key]
 	if l == nil {
 		return
 	}
@@ -81,10 +104,10 @@ func (r *Replica) unlatch(key []byte, read bool) {
 	}
 	switch {
 	case len(l.waiting) > 0:
-		r.latches.freed = append(r.latches.freed, string(key))
+		r.latches.freed = append(r.latches.freed, key)
 		r.out.Again = true
 	case l.reads == 0 && l.writes == 0:
-		delete(r.latches.keys, string(key))
+		r.latches.drop(key, l)
 	}
 }
 
@@ -98,7 +121,7 @@ func (r *Replica) beginFreed() {
 			w := l.waiting[0]
 			l.waiting = l.waiting[1:]
 			l.take(w.read != nil)
-			r.startLatched([]byte(key), w)
+			r.startLatched(key, []byte(key), w)
 		}
 	}
 }

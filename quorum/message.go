@@ -23,6 +23,8 @@ const (
 	kindDifference
 	kindLine
 	kindLineSet
+	kindNewer
+	kindReport
 )
 
 // Source is on whose behalf records are written: it decides which of them a replica refuses.
@@ -55,8 +57,10 @@ const (
 // reasons is one more than the last of them.
 const reasons = 5
 
-// Write carries records; it is answered by Written with the same number.
+// Write carries records; it is answered by Written with the same number. Epoch, here and in others, is that of the configuration
+// that the sender goes by: a replica that knows of a newer one answers Newer instead.
 type Write struct {
+	Epoch  uint64
 	Batch  uint64
 	Source Source
 	// Purge is the sender's purge line.
@@ -78,6 +82,7 @@ type Written struct {
 
 // Read asks for the records of keys. Hash is that of the record that the asker holds, so that an equal one need not be sent.
 type Read struct {
+	Epoch uint64
 	Batch uint64
 	Keys  []ReadKey
 }
@@ -103,6 +108,7 @@ type Value struct {
 
 // Scan asks for the records of a range of keys, From <= key < To (empty: to the end), at most Limit of them.
 type Scan struct {
+	Epoch    uint64
 	ID       uint64
 	From, To []byte
 	Limit    uint32
@@ -118,13 +124,16 @@ type Page struct {
 
 // Probe asks a peer to compare: Root sums up all that the sender holds; zero: it does not know yet.
 type Probe struct {
+	Epoch   uint64
 	Session uint64
 	Purge   kv.HLC
 	Root    uint64
 }
 
 // Leaves answers a Probe: nothing differs, or the sums of the answerer's buckets. None, though it differs: it has none yet.
+// Epoch says that all is in it that the answerer took before it went by that configuration.
 type Leaves struct {
+	Epoch   uint64
 	Session uint64
 	// Refuse and Purge are the answerer's lines.
 	Refuse, Purge kv.HLC
@@ -163,12 +172,36 @@ type Difference struct {
 
 // Line raises a line for good: to refuse below Refuse, or to forget below Purge.
 type Line struct {
+	Epoch         uint64
 	Session       uint64
 	Refuse, Purge kv.HLC
 }
 
 // LineSet says that a line is durable.
 type LineSet struct{ Session uint64 }
+
+// Newer answers what goes by an older configuration than the answerer does, with that.
+type Newer struct{ Config []byte }
+
+// Report tells the others that its sender has done, by the configuration of that epoch, what a change of the members needs.
+type Report struct{ Epoch uint64 }
+
+// epochOf is the epoch by which a request goes; ok is false for answers.
+func epochOf(m core.Message) (epoch uint64, ok bool) {
+	switch m := m.(type) {
+	case Write:
+		return m.Epoch, true
+	case Read:
+		return m.Epoch, true
+	case Scan:
+		return m.Epoch, true
+	case Probe:
+		return m.Epoch, true
+	case Line:
+		return m.Epoch, true
+	}
+	return 0, false
+}
 
 // stored is a replica's word to itself: all that it wrote up to Pos is durable.
 type stored struct{ Pos uint64 }
@@ -179,6 +212,7 @@ func (stored) AppendTo([]byte) []byte { panic("quorum: a message to oneself has 
 // AppendTo encodes the message.
 func (m Write) AppendTo(b []byte) []byte {
 	w := writer{wire.Writer{B: append(b, kindWrite)}}
+	w.Uint(m.Epoch)
 	w.Uint(m.Batch)
 	w.Uint(uint64(m.Source))
 	w.Uint(uint64(m.Purge))
@@ -201,6 +235,7 @@ func (m Written) AppendTo(b []byte) []byte {
 // AppendTo encodes the message.
 func (m Read) AppendTo(b []byte) []byte {
 	w := writer{wire.Writer{B: append(b, kindRead)}}
+	w.Uint(m.Epoch)
 	w.Uint(m.Batch)
 	w.Uint(uint64(len(m.Keys)))
 	for i := range m.Keys {
@@ -226,6 +261,7 @@ func (m Values) AppendTo(b []byte) []byte {
 // AppendTo encodes the message.
 func (m Scan) AppendTo(b []byte) []byte {
 	w := writer{wire.Writer{B: append(b, kindScan)}}
+	w.Uint(m.Epoch)
 	w.Uint(m.ID)
 	w.Bytes(m.From)
 	w.Bytes(m.To)
@@ -246,6 +282,7 @@ func (m Page) AppendTo(b []byte) []byte {
 // AppendTo encodes the message.
 func (m Probe) AppendTo(b []byte) []byte {
 	w := writer{wire.Writer{B: append(b, kindProbe)}}
+	w.Uint(m.Epoch)
 	w.Uint(m.Session)
 	w.Uint(uint64(m.Purge))
 	w.Fixed(m.Root)
@@ -255,6 +292,7 @@ func (m Probe) AppendTo(b []byte) []byte {
 // AppendTo encodes the message.
 func (m Leaves) AppendTo(b []byte) []byte {
 	w := writer{wire.Writer{B: append(b, kindLeaves)}}
+	w.Uint(m.Epoch)
 	w.Uint(m.Session)
 	w.Uint(uint64(m.Refuse))
 	w.Uint(uint64(m.Purge))
@@ -305,6 +343,7 @@ func (m Difference) AppendTo(b []byte) []byte {
 // AppendTo encodes the message.
 func (m Line) AppendTo(b []byte) []byte {
 	w := writer{wire.Writer{B: append(b, kindLine)}}
+	w.Uint(m.Epoch)
 	w.Uint(m.Session)
 	w.Uint(uint64(m.Refuse))
 	w.Uint(uint64(m.Purge))
@@ -315,6 +354,20 @@ func (m Line) AppendTo(b []byte) []byte {
 func (m LineSet) AppendTo(b []byte) []byte {
 	w := writer{wire.Writer{B: append(b, kindLineSet)}}
 	w.Uint(m.Session)
+	return w.B
+}
+
+// AppendTo encodes the message.
+func (m Newer) AppendTo(b []byte) []byte {
+	w := writer{wire.Writer{B: append(b, kindNewer)}}
+	w.Bytes(m.Config)
+	return w.B
+}
+
+// AppendTo encodes the message.
+func (m Report) AppendTo(b []byte) []byte {
+	w := writer{wire.Writer{B: append(b, kindReport)}}
+	w.Uint(m.Epoch)
 	return w.B
 }
 
@@ -383,13 +436,13 @@ func DecodeMessage(b []byte) (core.Message, error) {
 func (r *reader) message(kind byte) core.Message {
 	switch kind {
 	case kindWrite:
-		return Write{r.Uint(), Source(r.small(sources)), r.hlc(), r.items()}
+		return Write{r.Uint(), r.Uint(), Source(r.small(sources)), r.hlc(), r.items()}
 	case kindWritten:
 		m := Written{Batch: r.Uint()}
 		r.each(2, func() { m.Refused = append(m.Refused, Refusal{uint32(r.small(1 << 32)), Reason(r.small(reasons))}) })
 		return m
 	case kindRead:
-		m := Read{Batch: r.Uint()}
+		m := Read{Epoch: r.Uint(), Batch: r.Uint()}
 		r.each(9, func() { m.Keys = append(m.Keys, ReadKey{r.key(), r.Fixed()}) })
 		return m
 	case kindValues:
@@ -397,13 +450,13 @@ func (r *reader) message(kind byte) core.Message {
 		r.each(2, func() { m.Records = append(m.Records, Value{r.Bool(), r.record()}) })
 		return m
 	case kindScan:
-		return Scan{r.Uint(), r.key(), r.Bytes(), uint32(r.small(1 << 32))}
+		return Scan{r.Uint(), r.Uint(), r.key(), r.Bytes(), uint32(r.small(1 << 32))}
 	case kindPage:
 		return Page{r.Uint(), r.Bool(), r.items(), r.Bytes()}
 	case kindProbe:
-		return Probe{r.Uint(), r.hlc(), r.Fixed()}
+		return Probe{r.Uint(), r.Uint(), r.hlc(), r.Fixed()}
 	case kindLeaves:
-		m := Leaves{Session: r.Uint(), Refuse: r.hlc(), Purge: r.hlc(), Same: r.Bool(), Suspect: r.Bool()}
+		m := Leaves{Epoch: r.Uint(), Session: r.Uint(), Refuse: r.hlc(), Purge: r.hlc(), Same: r.Bool(), Suspect: r.Bool()}
 		r.each(16, func() { m.Sums = append(m.Sums, sum{r.Fixed(), r.Fixed()}) })
 		r.Bad = r.Bad || len(m.Sums) != 0 && len(m.Sums) != buckets
 		return m
@@ -414,9 +467,16 @@ func (r *reader) message(kind byte) core.Message {
 		r.each(2, func() { m.Wanted = append(m.Wanted, r.key()) })
 		return m
 	case kindLine:
-		return Line{r.Uint(), r.hlc(), r.hlc()}
+		return Line{r.Uint(), r.Uint(), r.hlc(), r.hlc()}
 	case kindLineSet:
 		return LineSet{r.Uint()}
+	case kindNewer:
+		m := Newer{r.Bytes()}
+		_, err := DecodeConfig(m.Config)
+		r.Bad = r.Bad || err != nil
+		return m
+	case kindReport:
+		return Report{r.Uint()}
 	}
 	return nil
 }

@@ -18,11 +18,12 @@ func sampleItems() items {
 func sampleMessages() []core.Message {
 	record := appendRecord(nil, &Record{Stamp: Stamp{5, 2}, Value: []byte("v")})
 	return []core.Message{
-		Write{7, FromHint, 99, sampleItems()}, Written{7, []Refusal{{1, BelowLine}, {2, Doubtful}}}, Read{8, []ReadKey{{[]byte("dk"), 1 << 60}}},
-		Values{8, true, []Value{{Same: true, Record: []byte{}}, {Record: record}}}, Scan{9, []byte("da"), []byte("dz"), 10},
-		Page{9, false, sampleItems(), []byte("dm")}, Probe{1, 2, 3}, Leaves{1, 2, 3, false, true, make([]sum, buckets)},
+		Write{3, 7, FromHint, 99, sampleItems()}, Written{7, []Refusal{{1, BelowLine}, {2, Doubtful}}}, Read{3, 8, []ReadKey{{[]byte("dk"), 1 << 60}}},
+		Values{8, true, []Value{{Same: true, Record: []byte{}}, {Record: record}}}, Scan{3, 9, []byte("da"), []byte("dz"), 10},
+		Page{9, false, sampleItems(), []byte("dm")}, Probe{3, 1, 2, 3}, Leaves{3, 1, 2, 3, false, true, make([]sum, buckets)},
 		Range{1, 2, 3, make([]byte, buckets/8), []byte("d"), []byte{}, []Entry{{[]byte("dk"), Stamp{5, 2}, 6}}},
-		Difference{1, 2, 3, []byte("dq"), sampleItems(), [][]byte{[]byte("dk")}}, Line{1, 2, 3}, LineSet{4},
+		Difference{1, 2, 3, []byte("dq"), sampleItems(), [][]byte{[]byte("dk")}}, Line{3, 1, 2, 3}, LineSet{4},
+		Newer{(&Config{Epoch: 3, Members: []core.ReplicaID{1, 2}, Next: []core.ReplicaID{2, 4}, Both: true}).AppendTo(nil)}, Report{3},
 	}
 }
 

@@ -25,6 +25,10 @@ const (
 	PurgeWithoutRefusal          // T3.14: the line is not drawn before the comparison
 	RepairDead                   // T3.15: a tombstone that may be forgotten is written back for ever
 	SkipFirstPhase               // T3.16: an atomic write trusts its own clock
+	SkipNextSet                  // T3.10: while the members change, writes need the old ones only
+	ReadNewEarly                 // T3.10: while the members change, reads go to the new ones, filled or not
+	DropOldEarly                 // T3.10: the old members are dropped before the new ones have all that they took
+	TakeOldEpoch                 // T3.10: a replica heeds who goes by an older configuration
 	mutations
 )
 
@@ -39,7 +43,8 @@ func Mutations() []Mutation {
 
 var mutationNames = [mutations]string{"none", "roll back", "count hints", "drop by target", "purge by age", "entropy ignores purge",
 	"answer before repair", "restamp repairs", "store blindly", "count twice", "ties by arrival", "trust any stamp", "late unavailable",
-	"ack before durable", "show before durable", "compare dead", "purge without refusal", "repair dead", "skip first phase"}
+	"ack before durable", "show before durable", "compare dead", "purge without refusal", "repair dead", "skip first phase",
+	"skip next set", "read new early", "drop old early", "take old epoch"}
 
 // String is the mutation in words.
 func (m Mutation) String() string { return mutationNames[m] }

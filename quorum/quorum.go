@@ -12,14 +12,16 @@
 //
 // Rule ids (Q5, D4 ...) and trap ids (T3.4 ...) in comments are those of docs/QUORUM.md.
 // Start with Step, then store.go (what a replica keeps), write.go and read.go (what a coordinator does), hint.go, entropy.go
-// (how replicas become equal), repair.go (how tombstones end), recover.go.
+// (how replicas become equal), repair.go (how tombstones end), members.go (how the members change), recover.go.
 package quorum
 
 import (
 	"fmt"
 	"math/bits"
+	"slices"
 
 	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/core/load"
 	"github.com/gamutdb/gamut/kv"
 )
 
@@ -84,17 +86,22 @@ type Replica struct {
 	self    core.ReplicaID
 	options Options
 	config  Config
-	me      int
-	all     mask
+	// places number the members: masks and what is kept for a member go by its place, which is this replica's own matter. 0: free.
+	places []core.ReplicaID
+	me     int
+	// old and new are the members and who they shall be; all is both. new is empty unless the members change.
+	old, new, all mask
+	change        change
 
 	disk    disk
 	clock   clock
-	up      mask // members that there is a connection to, this one included
+	up      mask                    // members that there is a connection to, this one included
+	linked  map[core.ReplicaID]bool // replicas that there is a connection to, members or not
 	writes  writes
 	reads   reads
 	scans   scans
 	latches latches
-	hints   [membersMax]hinted
+	hints   [MembersMax]hinted
 	tree    tree
 	walk    walk
 	entropy entropy
@@ -103,6 +110,7 @@ type Replica struct {
 	doubt    kv.HLC
 	number   uint64 // numbers batches, reads, scans and sessions
 	command  kv.Command
+	load     load.Meter
 	deadline core.Time
 
 	in  *core.Input
@@ -111,7 +119,7 @@ type Replica struct {
 
 // New makes a replica; its first event must be core.Start or core.Recover.
 func New(self core.ReplicaID, options Options) *Replica {
-	r := &Replica{self: self, options: options.withDefaults()}
+	r := &Replica{self: self, options: options.withDefaults(), linked: map[core.ReplicaID]bool{}}
 	r.disk.pending = map[string]standing{}
 	r.writes.batches = map[uint64]*batch{}
 	r.reads.rounds = map[uint64]*round{}
@@ -149,6 +157,8 @@ func (r *Replica) handle(event any) {
 		r.receive(e.From, e.Message)
 	case core.Tick:
 		r.tick()
+	case core.Configured:
+		r.configured(e.Config)
 	case core.PeerUp:
 		r.peerUp(e.Peer)
 	case core.PeerDown:
@@ -157,21 +167,33 @@ func (r *Replica) handle(event any) {
 		r.repair.wanted = true
 	case core.Again:
 		r.beginFreed()
-	case core.Flush, core.Roll, core.Handoff, core.Checkpoint:
-		// Nothing waits for a Flush, every record has a position, and there is nobody to hand over or to mark a common log.
+	case core.Roll:
+		if r.config.Epoch > 0 { // so that the log says whose it is, when another replica of the group comes to live here
+			r.out.Write(core.Record{Kind: recordMembers, Body: r.appendMembers(false)})
+		}
+	case core.Flush, core.Handoff, core.Checkpoint:
+		// Nothing waits for a Flush, and there is nobody to hand over or to mark a common log.
 	default:
 		panic(fmt.Sprintf("quorum: unexpected event %T", event))
 	}
 }
 
 func (r *Replica) receive(from core.ReplicaID, message core.Message) {
-	if m, ok := message.(stored); ok {
+	switch m := message.(type) {
+	case stored:
 		r.onStored(m)
+		return
+	case Newer:
+		r.configured(m.Config)
 		return
 	}
 	i := r.place(from)
-	if i < 0 || i == r.me {
+	if i < 0 || i == r.me || r.outside() {
 		return // not a member: it does not count (trap T3.7)
+	}
+	if epoch, ok := epochOf(message); ok && epoch < r.config.Epoch && r.options.Mutation != TakeOldEpoch {
+		r.tell(i, Newer{r.config.AppendTo(nil)})
+		return
 	}
 	switch m := message.(type) {
 	case Write:
@@ -198,6 +220,8 @@ func (r *Replica) receive(from core.ReplicaID, message core.Message) {
 		r.onLine(from, m)
 	case LineSet:
 		r.onLineSet(i, m)
+	case Report:
+		r.onReport(i, m)
 	default:
 		panic(fmt.Sprintf("quorum: unexpected message %T", message))
 	}
@@ -205,23 +229,24 @@ func (r *Replica) receive(from core.ReplicaID, message core.Message) {
 
 // place is a member's number; -1: it is none.
 func (r *Replica) place(id core.ReplicaID) int {
-	for i, m := range r.config.Members {
-		if m == id {
-			return i
-		}
+	if id == 0 {
+		return -1
 	}
-	return -1
+	return slices.Index(r.places, id)
 }
 
 func (r *Replica) peerUp(id core.ReplicaID) {
-	if i := r.place(id); i >= 0 {
+	r.linked[id] = true
+	if i := r.place(id); i >= 0 && r.all.has(i) {
 		r.up = r.up.with(i)
 		r.hints[i].replayAt = r.in.Now
+		r.includeInWrites(i)
 	}
 }
 
 func (r *Replica) peerDown(id core.ReplicaID) {
-	if i := r.place(id); i >= 0 {
+	delete(r.linked, id)
+	if i := r.place(id); i >= 0 && r.all.has(i) {
 		r.up &^= 1 << i
 		r.hedgeNow(i)
 		r.entropy.lost(r, i)
@@ -237,6 +262,10 @@ func (r *Replica) tick() {
 	r.endWrites()
 	r.endReads()
 	r.endScans()
+	if r.outside() {
+		return
+	}
+	r.changeTick()
 	r.replayHints()
 	r.walkOn()
 	r.entropyTick()
@@ -247,7 +276,11 @@ func (r *Replica) tick() {
 const never = core.Time(1<<63 - 1)
 
 func (r *Replica) nextDeadline() core.Time {
-	at := min(r.writes.deadline(), r.reads.deadline(), r.scans.deadline(), r.walk.deadline(), r.entropy.deadline(), r.repair.deadline())
+	at := min(r.writes.deadline(), r.reads.deadline(), r.scans.deadline())
+	if r.outside() {
+		return at
+	}
+	at = min(at, r.walk.deadline(), r.entropy.deadline(), r.repair.deadline(), r.changeDeadline())
 	for i := range r.hints {
 		if r.up.has(i) && r.hints[i].count > 0 {
 			at = min(at, r.hints[i].replayAt)
@@ -262,49 +295,10 @@ func (r *Replica) Deadline() (core.Time, bool) { return r.deadline, r.deadline !
 // ReadUntil is until when the state may be read as it stands by those who ask for one replica only: always, since it shows
 // nothing that is not durable (rule Q4), unless its disk lost something, or the keyspace promises more.
 func (r *Replica) ReadUntil() core.Time {
-	if r.disk.meta.Suspect || r.config.Atomic {
+	if r.disk.meta.Suspect || r.config.Atomic || r.outside() {
 		return 0
 	}
 	return never
-}
-
-// clock gives the stamps of this replica's writes.
-type clock struct {
-	last kv.HLC // given
-	seen kv.HLC // the newest of others that was within the limit
-}
-
-// stamp is the next stamp: unique, later than all that this replica has given or seen. The error says why there is none.
-func (r *Replica) stamp() (kv.HLC, error) {
-	c := &r.clock
-	s := max(r.in.Stamp, c.last+1, c.seen+1)
-	switch {
-	case r.in.Unfit:
-		return 0, kv.Errorf(kv.Unavailable, "this node's clock is too far from the others', or its disk hangs or is full; nothing was written, ask another node")
-	case r.in.Stamp == 0 || s >= r.in.StampMax:
-		return 0, kv.Errorf(kv.Unavailable, "the clock of this node has no durable bound yet; nothing was written, retry")
-	case r.tooFarAhead(s):
-		// A stamp of this node would win over later ones of others. After a restart it lasts some seconds at most.
-		return 0, kv.Errorf(kv.Unavailable, "the stamps of this node are %d ms ahead of its clock, as after a restart; nothing was written, retry after that or ask another node",
-			s.UnixMilli()-r.in.Wall)
-	}
-	c.last = s
-	return s, nil
-}
-
-// now is the time by which records end and lines are drawn: that of the wall clock, which the stamps may be ahead of.
-func (r *Replica) now() kv.HLC { return kv.HLCOf(r.in.Wall) }
-
-// see lets later stamps be above one of another replica, so that who has read a record can replace it (rule H1). Stamps from
-// beyond the limit must not pull this clock along (trap T3.9).
-func (r *Replica) see(s kv.HLC) {
-	if s > r.clock.seen && !r.tooFarAhead(s) {
-		r.clock.seen = s
-	}
-}
-
-func (r *Replica) tooFarAhead(s kv.HLC) bool {
-	return s.UnixMilli() > r.in.Wall+int64(r.options.SkewMax/1e6) && r.options.Mutation != TrustAnyStamp
 }
 
 // Status is a replica as operators see it.
@@ -327,6 +321,8 @@ type Status struct {
 	Behind []core.ReplicaID
 	// Repaired and Compared count records that reads and anti-entropy brought up to date here or elsewhere.
 	ReadRepairs, EntropyRepairs uint64
+	// Change says how far a change of the members is; empty: there is none.
+	Change string
 }
 
 // HintStatus is what waits for a replica.
@@ -338,24 +334,24 @@ type HintStatus struct {
 }
 
 // Suspect reports whether the replica's disk lost something, and it does not count yet.
-func (r *Replica) Suspect() bool { return r.disk.meta.Suspect }
+func (r *Replica) Suspect() bool { return r.disk.meta.Suspect && !r.blank() }
 
 // Status reports on the replica.
 func (r *Replica) Status() Status {
 	d := &r.disk
 	s := Status{Position: d.pos, Applied: d.applied, Suspect: d.meta.Suspect, RefuseBelow: d.meta.Refuse, PurgeBelow: d.shown.Purge,
 		Purged: r.walk.swept, Tally: r.tree.tally, Counted: r.tree.built, Repair: r.repair.describe(r), RepairedAt: d.meta.Purge,
-		Up: r.members(r.up), Behind: r.members(d.meta.Behind), ReadRepairs: r.reads.repairs, EntropyRepairs: r.entropy.repairs}
+		Change: r.describeChange(), Up: r.members(r.up), Behind: r.members(d.meta.Behind), ReadRepairs: r.reads.repairs, EntropyRepairs: r.entropy.repairs}
 	for i := range r.hints {
 		if h := &r.hints[i]; h.count > 0 {
-			s.Hints = append(s.Hints, HintStatus{r.config.Members[i], h.count, h.bytes, h.oldest})
+			s.Hints = append(s.Hints, HintStatus{r.places[i], h.count, h.bytes, h.oldest})
 		}
 	}
 	return s
 }
 
 func (r *Replica) members(m mask) (list []core.ReplicaID) {
-	for i, id := range r.config.Members {
+	for i, id := range r.places {
 		if m.has(i) {
 			list = append(list, id)
 		}

@@ -23,15 +23,16 @@ type reads struct {
 // read is one key that is read from several replicas.
 type read struct {
 	key     []byte // of the state
+	name    string // the client's key, whose latch it holds
 	request core.RequestID
 	part    *multi
 	quiet   bool
 	level   kv.Level
-	need    int
+	need    rank
 	then    *then
 
 	asked, answered mask
-	records         [membersMax][]byte
+	records         [MembersMax][]byte
 	newest          []byte
 	over            bool
 }
@@ -63,9 +64,19 @@ func (rs *reads) deadline() core.Time {
 // beginRead reads a key. A client that asks for one replica is answered from this one, which shows only what is durable.
 func (r *Replica) beginRead(q *read, key []byte) {
 	q.key = append([]byte{DataKind}, key...)
+	r.askFor(q)
+}
+
+// askFor begins with what is here.
+func (r *Replica) askFor(q *read) {
+	if r.outside() {
+		q.over = true
+		r.endRead(q, kv.Failed(errOutside))
+		return
+	}
 	if !r.disk.meta.Suspect {
 		q.answer(r.me, r.shownRecord(q.key))
-		if q.enough() {
+		if r.answered(q) {
 			r.complete(q)
 			return
 		}
@@ -81,32 +92,34 @@ func (q *read) answer(i int, record []byte) {
 	}
 }
 
-func (q *read) enough() bool { return q.answered.count() >= q.need }
+// answered reports whether as many replicas have answered as the read asks for.
+func (r *Replica) answered(q *read) bool { return q.need.met(q.answered, r.readers()) }
 
 // sendReads asks the replicas that the reads of this Step need, the same ones for all that need as many.
 func (r *Replica) sendReads() {
 	rs := &r.reads
 	for len(rs.begun) > 0 {
 		first := rs.begun[0]
-		missing := first.need - first.answered.count()
 		var list, rest []*read
 		for _, q := range rs.begun {
-			if q.need-q.answered.count() == missing {
+			if q.need == first.need && q.answered == first.answered {
 				list = append(list, q)
 			} else {
 				rest = append(rest, q)
 			}
 		}
 		rs.begun = rest
-		r.ask(list, r.choose(missing))
+		r.ask(list, r.choose(first.need, first.answered))
 	}
 }
 
-// choose picks some of the replicas that can be reached, in turn, so that all share the reading.
-func (r *Replica) choose(n int) (m mask) {
+// choose picks some of the replicas that can be reached, in turn, so that all share the reading: who with those that have answered
+// makes enough.
+func (r *Replica) choose(need rank, have mask) (m mask) {
 	r.reads.turn++
-	for i := range r.config.Members {
-		if at := (r.reads.turn + i) % len(r.config.Members); at != r.me && r.up.has(at) && m.count() < n {
+	for i := range r.places {
+		at := (r.reads.turn + i) % len(r.places)
+		if at != r.me && r.up.has(at) && need.wants(have|m, at, r.readers()) {
 			m = m.with(at)
 		}
 	}
@@ -115,7 +128,7 @@ func (r *Replica) choose(n int) (m mask) {
 
 func (r *Replica) ask(list []*read, whom mask) {
 	q := &round{id: r.next(), asked: whom, reads: list, at: r.in.Now + r.options.ReadWithin, hedge: r.in.Now + r.options.Hedge}
-	m := Read{Batch: q.id, Keys: make([]ReadKey, len(list))}
+	m := Read{Epoch: r.config.Epoch, Batch: q.id, Keys: make([]ReadKey, len(list))}
 	for i, one := range list {
 		own := one.records[r.me]
 		q.own = append(q.own, own)
@@ -126,7 +139,7 @@ func (r *Replica) ask(list []*read, whom mask) {
 	r.reads.order = append(r.reads.order, q.id)
 	for rest := whom; rest != 0; rest &= rest - 1 {
 		// Early: a question promises nothing.
-		r.out.SendEarly(r.config.Members[rest.first()], m)
+		r.out.SendEarly(r.places[rest.first()], m)
 	}
 }
 
@@ -167,7 +180,7 @@ func (r *Replica) onValues(i int, m Values) {
 		if len(record) > 0 {
 			r.see(StampOf(record).Time)
 		}
-		if one.enough() {
+		if r.answered(one) {
 			r.complete(one)
 		}
 	}
@@ -207,7 +220,7 @@ func (r *Replica) complete(q *read) {
 	}
 	b := &batch{source: FromRead, items: appendItem(nil, q.key, record), targets: stale}
 	if r.options.Mutation != AnswerBeforeRepair {
-		b.ops = []writeOp{{need: stale.count(), read: q}}
+		b.ops = []writeOp{{need: needEvery, read: q}}
 	}
 	r.coordinate(b, 0)
 	if r.options.Mutation == AnswerBeforeRepair {
@@ -270,7 +283,7 @@ func result(raw []byte, quiet bool, level kv.Level, now kv.HLC) kv.Result {
 }
 
 func (r *Replica) endRead(q *read, result kv.Result) {
-	r.unlatch(q.key[1:], q.then == nil)
+	r.unlatch(q.name, q.then == nil)
 	switch {
 	case q.then != nil:
 		r.answer(&q.then.write, result)
@@ -311,7 +324,7 @@ func (r *Replica) hedgeRound(q *round) {
 	}
 	q.hedged = true
 	var list []*read
-	whom := r.up &^ (1 << r.me)
+	whom := r.up & r.readable() &^ (1 << r.me)
 	for _, one := range q.reads {
 		if !one.over {
 			list = append(list, one)

@@ -78,6 +78,18 @@ func appendRecord(b []byte, r *Record) []byte {
 	return append(b, r.Value...)
 }
 
+// recordSize is how long an encoded record is.
+func recordSize(r *Record) int {
+	size := stampTo + len(r.Value)
+	if r.ExpireAt != 0 {
+		size += 8
+	}
+	if r.Flags != 0 {
+		size += 4
+	}
+	return size
+}
+
 // DecodeRecord reads a record of the state. Value points into b.
 func DecodeRecord(b []byte) (r Record, err error) {
 	if len(b) < stampTo || b[0] != recordVersion || b[1] >= recordBits {

@@ -3,6 +3,7 @@ package quorum
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/kv"
@@ -13,13 +14,11 @@ func (r *Replica) join(config []byte) {
 	if err != nil {
 		panic("quorum: initial configuration: " + err.Error())
 	}
-	r.config = c
-	r.me = r.place(r.self)
-	if r.me < 0 {
-		panic(fmt.Sprintf("quorum: replica %d is not a member of its group %v", r.self, c.Members))
+	r.places = slices.Clone(c.Members)
+	if r.place(r.self) < 0 {
+		r.places = append(r.places, r.self) // it joins, and is told so next
 	}
-	r.all = 1<<len(c.Members) - 1
-	r.up = mask(0).with(r.me)
+	r.enter(c)
 	r.entropy.at = r.in.Now + r.entropyPause()
 	r.repair.at = r.in.Now + r.options.RepairEvery/2 + core.Time(r.in.Rand.Int64N(int64(r.options.RepairEvery/2)))
 }
@@ -28,31 +27,46 @@ func (r *Replica) join(config []byte) {
 func (r *Replica) start(config []byte) {
 	r.join(config)
 	r.tree.built = true
+	if r.outside() {
+		r.writeMembers(entry{pos: r.disk.pos + 1, epoch: r.config.Epoch}, true)
+	}
+	if r.outside() && r.options.Mutation != ReadNewEarly {
+		r.suspect()
+	}
 }
 
 // recover folds the records of the log that the state does not show yet. The fold goes by stamps, so it does not matter how
 // far back the records reach.
 func (r *Replica) recover(e core.Recover) {
-	r.join(e.Config)
 	d := &r.disk
 	if b, ok := r.in.View.Get(core.AppliedKey); ok {
 		d.applied = binary.BigEndian.Uint64(b)
 	}
+	d.pos = d.applied
+	records, mine := r.own(e)
+	if !mine {
+		r.beginAnew(e)
+		return
+	}
+	r.join(e.Config)
 	if b, ok := r.in.View.Get(metaKey); ok {
 		d.meta = decodeMeta(b)
 	}
-	d.pos = d.applied
+	if b, ok := r.in.View.Get(membersKey); ok {
+		r.takeMembers(b)
+	}
 	r.countHints()
 	f := fold{r: r, records: map[string][]byte{}}
-	for _, rec := range e.Records {
+	for _, rec := range records {
 		if rec.Pos > d.applied {
 			f.replay(rec)
 			d.pos = max(d.pos, rec.Pos)
 		}
 	}
 	d.shown, d.asked, d.applied = d.meta, d.pos, d.pos
-	if len(e.Records) > 0 {
-		f.put(core.AppliedKey, binary.BigEndian.AppendUint64(nil, d.pos))
+	r.change.shown = r.config.Epoch
+	if len(records) > 0 {
+		r.out.State = append(r.out.State, r.appliedAt(d.pos))
 	}
 	r.walk.at = r.in.Now
 	if e.Suspect || d.meta.Suspect {
@@ -64,6 +78,9 @@ func (r *Replica) recover(e core.Recover) {
 // others, and since it may have forgotten a line, it refuses what is older than any that could have been drawn.
 func (r *Replica) suspect() {
 	r.doubt = kv.HLCOf(r.in.Wall + int64((r.options.SkewMax-r.options.RepairLag)/1e6))
+	if r.blank() {
+		r.doubt = unbounded
+	}
 	r.setMeta(func(m *meta) { m.Suspect = true })
 	r.out.Note(SuspectNote{true})
 	r.entropy.at = r.in.Now + urgent
@@ -99,6 +116,9 @@ func (f *fold) replay(rec core.Record) {
 	case recordMeta:
 		f.r.disk.meta = decodeMeta(rec.Body)
 		f.put(metaKey, rec.Body)
+	case recordMembers:
+		f.r.out.State = append(f.r.out.State, f.r.takeMembers(rec.Body)...)
+		f.put(membersKey, rec.Body)
 	default:
 		panic(fmt.Sprintf("quorum: log record of kind %d", rec.Kind))
 	}

@@ -2,6 +2,7 @@ package quorum
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/kv"
@@ -47,7 +48,7 @@ func (p *repair) deadline() core.Time {
 }
 
 func (p *repair) describe(r *Replica) string {
-	peer := func() core.ReplicaID { return r.config.Members[p.peer] }
+	peer := func() core.ReplicaID { return r.places[p.peer] }
 	switch p.phase {
 	case drawing:
 		return "1 of 4: all replicas draw the line"
@@ -78,7 +79,7 @@ func (r *Replica) repairTick() {
 	case p.wanted && p.until <= r.in.Now:
 	case p.at > r.in.Now:
 		return
-	case r.me != 0: // one replica conducts the scheduled ones
+	case r.self != slices.Min(r.config.Members): // one replica conducts the scheduled ones
 		p.at = r.in.Now + r.options.RepairEvery
 		return
 	}
@@ -88,6 +89,8 @@ func (r *Replica) repairTick() {
 func (r *Replica) startRepair() {
 	p := &r.repair
 	switch {
+	case r.config.moving():
+		p.why = "waits until the members have changed"
 	case r.up != r.all:
 		p.why = fmt.Sprintf("waits for replicas that cannot be reached: %v", r.members(r.all.less(r.up)))
 	case r.in.Stamp == 0 || r.disk.meta.Suspect:
@@ -113,9 +116,10 @@ func (r *Replica) startRepair() {
 
 // drawLine draws a line here and asks all others to draw it. They are asked when it is durable here.
 func (r *Replica) drawLine(m Line) {
+	m.Epoch = r.config.Epoch
 	r.raise(m)
 	r.repair.ready, r.repair.until = mask(0).with(r.me), r.in.Now+answerWithin
-	for _, id := range r.config.Members {
+	for _, id := range r.members(r.all) {
 		if id != r.self {
 			r.out.Send(id, m)
 		}
@@ -166,11 +170,11 @@ func (r *Replica) comparePeers(phase int) {
 func (r *Replica) nextPeer() {
 	p := &r.repair
 	p.peer++
-	if p.peer == r.me {
+	for p.peer < len(r.places) && (p.peer == r.me || !r.all.has(p.peer)) {
 		p.peer++
 	}
 	switch {
-	case p.peer < len(r.config.Members):
+	case p.peer < len(r.places):
 		if r.entropy.session != nil {
 			r.endRepair(false)
 			return

@@ -10,7 +10,9 @@ import (
 // Offers says whether a leaderless keyspace can honestly execute a command: nil, or why not and what would. How many replicas
 // the level asks for, and whether the keyspace is atomic, is for the replica to judge.
 func Offers(c *kv.Command) error {
-	switch c.Level {
+	switch c.Level.Kind() {
+	case kv.LevelBounded:
+		return kv.Errorf(kv.Unsupported, "a quorum keyspace cannot give level %s: nobody knows all that was acknowledged; linearizable and sequential keyspaces give it", c.Level)
 	case kv.LevelSequential, kv.LevelSession, kv.LevelPrefix:
 		return refusal("level %s needs one order of all writes", c.Level)
 	}
@@ -56,32 +58,35 @@ func offersOp(o *kv.Op) error {
 }
 
 // level is how many replicas a command asks for (rule Q8), and by which name.
-func (r *Replica) level(c *kv.Command) (need int, met kv.Level, err error) {
-	n := len(r.config.Members)
+func (r *Replica) level(c *kv.Command) (need rank, met kv.Level, err error) {
 	switch c.Level {
 	case kv.LevelDefault, kv.LevelQuorum:
-		need, met = n/2+1, kv.LevelQuorum
+		need, met = needMajority, kv.LevelQuorum
 	case kv.LevelLinearizable:
 		if !r.config.Atomic {
 			return 0, 0, kv.Errorf(kv.Unsupported, "this keyspace cannot give level linearizable; one that was created with --atomic can, and so can consistency linearizable")
 		}
-		need = n/2 + 1
+		need = needMajority
 	case kv.LevelOne, kv.LevelEventual:
-		need, met = 1, c.Level
+		need, met = needOne, c.Level
 	case kv.LevelTwo:
-		need, met = 2, c.Level
+		need, met = needTwo, c.Level
 	case kv.LevelAll:
-		need, met = n, c.Level
+		need, met = needAll, c.Level
 	default:
 		return 0, 0, kv.Errorf(kv.Unsupported, "a quorum keyspace cannot give level %s; it gives one, two, quorum and all", c.Level)
 	}
-	switch {
-	case need > n:
-		return 0, 0, kv.Errorf(kv.Unsupported, "level %s asks for more replicas than the keyspace has (%d)", c.Level, n)
-	case r.config.Atomic && need < n/2+1:
-		return 0, 0, kv.Errorf(kv.Unsupported, "level %s would break the promise of an atomic keyspace; it gives default, linearizable, quorum and all", c.Level)
-	case r.config.Atomic && need == n/2+1:
-		met = kv.LevelLinearizable
+	for _, set := range r.writers() {
+		n := set.count()
+		switch {
+		case n == 0:
+		case need.of(n) > n:
+			return 0, 0, kv.Errorf(kv.Unsupported, "level %s asks for more replicas than the keyspace has (%d)", c.Level, n)
+		case r.config.Atomic && need.of(n) < needMajority.of(n):
+			return 0, 0, kv.Errorf(kv.Unsupported, "level %s would break the promise of an atomic keyspace; it gives default, linearizable, quorum and all", c.Level)
+		case r.config.Atomic && need.of(n) == needMajority.of(n):
+			met = kv.LevelLinearizable
+		}
 	}
 	return need, met, nil
 }
@@ -101,18 +106,31 @@ func (r *Replica) take(q core.Request) {
 	}
 }
 
+var errOutside = kv.Errorf(kv.Unavailable, "this replica is no member of its group any more, or not yet; nothing was done, retry")
+
 func (r *Replica) begin(q core.Request, c *kv.Command) error {
+	if r.outside() {
+		return errOutside
+	}
 	need, met, err := r.level(c)
 	if err != nil {
 		return err
 	}
 	read := c.ReadOnly() || c.Ops[0].Kind == kv.OpNone
-	able := r.up
+	able, sets := r.up, r.writers()
+	if read {
+		sets = r.readers()
+	}
 	if read && r.disk.meta.Suspect {
 		able &^= 1 << r.me
 	}
-	if have := able.count(); have < need {
-		return kv.Errorf(kv.Unavailable, "%d of %d replicas can be reached, level %s needs %d; nothing was sent", have, len(r.config.Members), met, need)
+	for _, set := range sets {
+		if have, n := (able & set).count(), set.count(); n > 0 && have < need.of(n) {
+			return kv.Errorf(kv.Unavailable, "%d of %d replicas can be reached, level %s needs %d; nothing was sent", have, n, met, need.of(n))
+		}
+	}
+	if !read && r.Room() <= 0 {
+		return kv.Errorf(kv.Busy, "there is more to write than can be written soon; retry after a pause")
 	}
 	if !read && r.writes.bytes+len(r.writes.gathered) > bytesMax {
 		return kv.Errorf(kv.Busy, "the other replicas are slower than the writes; retry after a pause")
@@ -128,7 +146,13 @@ func (r *Replica) begin(q core.Request, c *kv.Command) error {
 	return nil
 }
 
-func (r *Replica) beginOp(id core.RequestID, part *multi, o *kv.Op, need int, met kv.Level) {
+// queueMin writes may always be under way.
+const queueMin = 256
+
+// Room is how many more writes this replica takes (rule F2).
+func (r *Replica) Room() int { return r.load.Limit(queueMin) - r.writes.under }
+
+func (r *Replica) beginOp(id core.RequestID, part *multi, o *kv.Op, need rank, met kv.Level) {
 	switch o.Kind {
 	case kv.OpNone:
 		r.beginScan(id, &kv.Op{Kind: kv.OpNone, Key: nil, End: []byte{0}, Limit: 1}, need, met)
@@ -137,6 +161,8 @@ func (r *Replica) beginOp(id core.RequestID, part *multi, o *kv.Op, need int, me
 	case kv.OpGet:
 		r.beginLatched(o.Key, waiting{read: &read{request: id, part: part, quiet: o.Quiet, need: need, level: met}})
 	default:
+		r.writes.under++
+		r.load.Observe(r.in.Now)
 		r.beginLatched(o.Key, waiting{op: *o, write: writeOp{need: need, request: id, part: part, result: kv.Result{Level: met}}})
 	}
 }

@@ -24,16 +24,17 @@ type scan struct {
 	from, to []byte // of the state
 	limit    int
 	keysOnly bool
-	need     int
+	need     rank
 	level    kv.Level
 	at       core.Time
 	hedgeAt  core.Time
 	hedged   bool
 	asked    mask
 	answered mask
-	pages    [membersMax]Page
+	pages    [MembersMax]Page
 	result   kv.Result
 	over     bool
+	left     int // items that are being repaired
 }
 
 func (s *scans) deadline() core.Time {
@@ -58,8 +59,8 @@ func (s *scans) list() (list []*scan) {
 	return list
 }
 
-func (r *Replica) beginScan(id core.RequestID, o *kv.Op, need int, met kv.Level) {
-	s := &scan{id: r.next(), request: id, limit: int(o.Limit), keysOnly: o.KeysOnly, need: need, level: met,
+func (r *Replica) beginScan(id core.RequestID, o *kv.Op, need rank, met kv.Level) {
+	s := &scan{request: id, limit: int(o.Limit), keysOnly: o.KeysOnly, need: need, level: met,
 		at: r.in.Now + r.options.ReadWithin, hedgeAt: r.in.Now + r.options.Hedge}
 	if s.limit == 0 || s.limit > kv.ScanMax {
 		s.limit = kv.ScanMax
@@ -68,16 +69,24 @@ func (r *Replica) beginScan(id core.RequestID, o *kv.Op, need int, met kv.Level)
 	if len(o.End) > 0 {
 		s.to = append([]byte{DataKind}, o.End...)
 	}
+	r.askScan(s)
+}
+
+// askScan asks for the pages of a scan under a number of its own.
+func (r *Replica) askScan(s *scan) {
+	if r.outside() {
+		r.endScan(s, kv.Failed(errOutside))
+		return
+	}
+	s.id = r.next()
 	r.scans.open[s.id] = s
 	r.scans.order = append(r.scans.order, s.id)
-	missing := need
 	if !r.disk.meta.Suspect {
 		s.answered = s.answered.with(r.me)
 		s.pages[r.me] = r.page(s.from, s.to, s.limit)
-		missing--
 	}
-	s.ask(r, r.choose(missing))
-	if s.answered.count() >= s.need {
+	s.ask(r, r.choose(s.need, s.answered))
+	if s.need.met(s.answered, r.readers()) {
 		r.mergeScan(s)
 	}
 }
@@ -86,14 +95,14 @@ func (s *scan) ask(r *Replica, whom mask) {
 	s.asked |= whom
 	for rest := whom; rest != 0; rest &= rest - 1 {
 		// Early: a question promises nothing.
-		r.out.SendEarly(r.config.Members[rest.first()], Scan{s.id, s.from, s.to, uint32(s.limit)})
+		r.out.SendEarly(r.places[rest.first()], Scan{r.config.Epoch, s.id, s.from, s.to, uint32(s.limit)})
 	}
 }
 
 func (s *scan) hedge(r *Replica) {
 	if !s.hedged && !s.over {
 		s.hedged = true
-		s.ask(r, r.up.less(s.asked)&^(1<<r.me))
+		s.ask(r, (r.up&r.readable()).less(s.asked)&^(1<<r.me))
 	}
 }
 
@@ -135,7 +144,7 @@ func (r *Replica) onPage(i int, m Page) {
 	}
 	s.answered = s.answered.with(i)
 	s.pages[i] = m
-	if s.answered.count() >= s.need {
+	if s.need.met(s.answered, r.readers()) {
 		r.mergeScan(s)
 	}
 }
@@ -165,7 +174,7 @@ func (s *scan) merge(end []byte) (list items, keys int, stale mask, repair items
 			return list, keys, stale, repair
 		}
 		var newest []byte
-		var held [membersMax][]byte
+		var held [MembersMax][]byte
 		for m := s.answered; m != 0; m &= m - 1 {
 			i := m.first()
 			if key, record, after, ok := rest[i].Items.next(); ok && bytes.Equal(key, lowest) {
@@ -212,15 +221,15 @@ func (r *Replica) mergeScan(s *scan) {
 		return
 	}
 	r.reads.repairs++
-	r.coordinate(&batch{source: FromRead, items: repair, targets: stale, ops: repairOps(s, repair.count(), stale.count())}, 0)
+	r.coordinate(&batch{source: FromRead, items: repair, targets: stale, ops: repairOps(s, repair.count())}, 0)
 }
 
 // repairOps waits for the last item only where no item is refused; each item has to arrive, so each is waited for.
-func repairOps(s *scan, count, need int) []writeOp {
-	s.limit = count
+func repairOps(s *scan, count int) []writeOp {
+	s.left = count
 	ops := make([]writeOp, count)
 	for i := range ops {
-		ops[i] = writeOp{item: i, need: need, scan: s}
+		ops[i] = writeOp{item: i, need: needEvery, scan: s}
 	}
 	return ops
 }
@@ -229,7 +238,7 @@ func (r *Replica) scanRepaired(s *scan, bad kv.Result) {
 	if bad.Code != kv.OK && s.result.Code == kv.OK {
 		s.result = kv.Result{Code: kv.Unavailable, Detail: "the newest records could not be written to the replicas that lack them; the scan may be sent again"}
 	}
-	if s.limit--; s.limit == 0 {
+	if s.left--; s.left == 0 {
 		r.endScan(s, s.result)
 	}
 }

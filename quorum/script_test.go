@@ -30,6 +30,9 @@ import (
 //	down A B, up A B       A's connection to B broke, or is there  clock R MS   R's wall clock is MS ahead
 //	crash R, restart R, flush R (the state, to disk)               damage R     lose R's log and state; R will be suspect
 //	repair R               ask R to conduct a repair
+//	join R                 a replica that is no member yet starts, connected to all
+//	configure E A,B [next=A,C [both]] R...   tell those R the catalog's word: epoch and members
+//	ready                  which replicas would let the catalog take the next step
 //	state K                what each replica shows for K           status       lines, hints and counts
 func TestScripts(t *testing.T) {
 	paths, err := filepath.Glob("testdata/*.txt")
@@ -146,6 +149,17 @@ func (s *script) run(command string, args []string) {
 		s.at(args[0]).ahead = int64(number(args[1]))
 	case "crash", "restart", "flush", "damage", "repair":
 		s.runReplica(command, s.at(args[0]))
+	case "join":
+		c.join(core.ReplicaID(number(args[0])))
+	case "configure":
+		s.configure(args)
+	case "ready":
+		for _, m := range c.members {
+			if m.replica != nil {
+				epoch, ok := m.replica.Ready()
+				c.say("%d: epoch %d ready %t", m.id, epoch, ok)
+			}
+		}
 	case "state", "status":
 		s.report(command, args)
 	default:
@@ -172,6 +186,25 @@ func (s *script) start(args []string) {
 		}
 	}
 	s.c = newCluster(number(args[0]), config, options)
+}
+
+func (s *script) configure(args []string) {
+	list := func(text string) (ids []core.ReplicaID) {
+		for _, word := range strings.Split(text, ",") {
+			ids = append(ids, core.ReplicaID(number(word)))
+		}
+		return ids
+	}
+	word := Config{Epoch: uint64(number(args[0])), Members: list(args[1])}
+	for _, a := range args[2:] {
+		if next, ok := strings.CutPrefix(a, "next="); ok {
+			word.Next = list(next)
+		} else if a == "both" {
+			word.Both = true
+		} else {
+			s.c.configure(s.at(a), word)
+		}
+	}
 }
 
 func (s *script) ask(command string, m *member, words []string) {
@@ -296,6 +329,9 @@ func describeDebts(st *Status) (s string) {
 	}
 	if st.Repair != "" {
 		s += ", " + st.Repair
+	}
+	if st.Change != "" {
+		s += ", " + st.Change
 	}
 	return s
 }

@@ -51,6 +51,9 @@ type entry struct {
 	puts  []put
 	hints []core.Change
 	meta  *meta
+	// members is a configuration with the places of its members; epoch is its number.
+	members []byte
+	epoch   uint64
 }
 
 // put is a record that replaces another one.
@@ -114,6 +117,8 @@ const (
 	recordItems = 1 // records, and for whom they are hints
 	recordDone  = 2 // hints that arrived, by their positions
 	recordMeta  = 3
+	// recordMembers is who the members are from then on, and whose log this is.
+	recordMembers = 4
 )
 
 const logVersion = 1
@@ -124,7 +129,7 @@ const itemsHead = 1 + 1 + 1 + 8
 // accept stores those of the items that are newer than what stands. It says which were refused, and why.
 func (r *Replica) accept(list items, from Source, purge kv.HLC, hints mask) (refused []Refusal) {
 	d := &r.disk
-	e := entry{pos: d.pos + 1}
+	e := entry{pos: d.pos + 1, puts: make([]put, 0, list.count())}
 	whole := true
 	list.each(func(i int, key, record []byte) {
 		if why := r.refuses(record, from, purge); why != 0 {
@@ -232,13 +237,18 @@ func (r *Replica) onStored(m stored) {
 	}
 	if n > 0 {
 		d.applied = d.entries[n-1].pos
-		r.out.State = append(r.out.State, core.Change{Kind: core.Put, Key: core.AppliedKey, Value: binary.BigEndian.AppendUint64(nil, d.applied)})
+		r.out.State = append(r.out.State, r.appliedAt(d.applied))
 	}
 	d.done = append(d.done, d.entries[:n]...)
 	rest := copy(d.entries, d.entries[n:])
 	clear(d.entries[rest:])
 	d.entries = d.entries[:rest]
 	r.countOwn(m.Pos)
+}
+
+// appliedAt says how far the state is a fold of the log.
+func (r *Replica) appliedAt(pos uint64) core.Change {
+	return core.Change{Kind: core.Put, Key: core.AppliedKey, Value: binary.BigEndian.AppendUint64(nil, pos)}
 }
 
 func (r *Replica) apply(e *entry) {
@@ -251,5 +261,9 @@ func (r *Replica) apply(e *entry) {
 		r.disk.shown = *e.meta
 		r.sweepTo(e.meta.Purge)
 		r.out.State = append(r.out.State, core.Change{Kind: core.Put, Key: metaKey, Value: appendMeta(nil, e.meta)})
+	}
+	if e.members != nil {
+		r.change.shown = e.epoch
+		r.out.State = append(r.out.State, core.Change{Kind: core.Put, Key: membersKey, Value: e.members})
 	}
 }

@@ -2,6 +2,7 @@ package quorum
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/kv"
@@ -16,6 +17,8 @@ type writes struct {
 	gathered items
 	ops      []writeOp
 	count    int
+	// lastBytes and lastCount are those of the batch before.
+	lastBytes, lastCount int
 
 	batches map[uint64]*batch
 	// order are the batches by the time at which they end.
@@ -23,6 +26,10 @@ type writes struct {
 	// own are the batches that wait for this replica's disk.
 	own   []uint64
 	bytes int
+	// under are the clients' writes that are not answered.
+	under int
+	// retryAt is when those are stamped that were gathered while the clock stood at its bound.
+	retryAt core.Time
 }
 
 // batch is records on their way to some replicas.
@@ -32,23 +39,27 @@ type batch struct {
 	items  items
 	// targets are who must have it, acked who has: a set, so that an answer that comes twice counts once (trap T3.7).
 	targets, acked mask
-	answers        int
-	at             core.Time
-	ownPos         uint64
-	ops            []writeOp
-	open           int
-	hint           *replay
+	// again are those to whom the batch is sent once more.
+	again   mask
+	answers int
+	at      core.Time
+	ownPos  uint64
+	ops     []writeOp
+	open    int
+	hint    *replay
 }
 
 // writeOp waits for enough replicas to have an item: a client, or a read that must not answer before.
 type writeOp struct {
 	item    int
-	need    int
+	need    rank
 	refused mask
 	why     Reason
 	done    bool
-	key     []byte // the client's, whose latch it holds
-	free    bool   // it does not any more
+	// end is where the gathered item ends that has no stamp yet, size that of its record; 0: it has one.
+	end, size int
+	key       string // the client's, whose latch it holds
+	free      bool   // it does not any more
 
 	request core.RequestID
 	part    *multi
@@ -59,6 +70,9 @@ type writeOp struct {
 }
 
 func (w *writes) deadline() core.Time {
+	if w.retryAt != 0 && len(w.own) == 0 {
+		return w.retryAt
+	}
 	if len(w.order) > 0 {
 		if b := w.batches[w.order[0]]; b != nil {
 			return b.at
@@ -68,14 +82,17 @@ func (w *writes) deadline() core.Time {
 	return never
 }
 
-// put gathers a client's write of one key under a fresh stamp (rule Q1).
+// put gathers a client's write of one key. It gets its stamp when it is sent, unless it brings one.
 func (r *Replica) put(o *kv.Op, w writeOp) {
 	record := Record{Deleted: o.Kind == kv.OpDelete, Flags: o.Flags, Value: o.Value}
 	if record.Deleted {
 		record.Flags, record.Value = 0, nil
 	}
-	var err error
-	if record.Stamp, err = r.stampFor(o); err != nil {
+	err := r.stamps()
+	if o.NewVersion != 0 {
+		record.Stamp, err = r.clientStamp(o)
+	}
+	if err != nil {
 		r.answer(&w, kv.Failed(err))
 		r.unlatch(w.key, false)
 		return
@@ -87,40 +104,48 @@ func (r *Replica) put(o *kv.Op, w writeOp) {
 		record.ExpireAt = max(r.in.Wall+o.Expire, 1)
 	}
 	g := &r.writes
+	if g.count == 0 {
+		// As much as the batch before: under load they are alike.
+		g.gathered, g.ops = make(items, 0, max(g.lastBytes, 64+len(o.Key)+len(o.Value))), make([]writeOp, 0, max(g.lastCount, 1))
+	}
 	w.item = g.count
 	w.result = kv.Result{Version: uint64(record.Stamp.Time), Origin: uint32(record.Stamp.Origin), ExpireAt: record.ExpireAt,
 		Level: w.result.Level, AsOf: r.in.Wall}
 	g.gathered = appendPut(g.gathered, o.Key, &record)
+	if o.NewVersion == 0 {
+		w.end, w.size = len(g.gathered), recordSize(&record)
+	}
 	g.ops = append(g.ops, w)
 	g.count++
-}
-
-func (r *Replica) stampFor(o *kv.Op) (Stamp, error) {
-	if o.NewVersion == 0 {
-		t, err := r.stamp()
-		return Stamp{t, r.self}, err
-	}
-	t := kv.HLC(o.NewVersion)
-	switch {
-	case !r.config.ClientStamps:
-		return Stamp{}, kv.Errorf(kv.Unsupported, "this keyspace gives stamps itself; one that takes the clients' is created with client stamps allowed")
-	case r.tooFarAhead(t):
-		return Stamp{}, kv.Errorf(kv.ClockSkew, "the stamp is %d ms ahead of this node's clock; nothing was written", t.UnixMilli()-r.in.Wall)
-	case t < r.disk.meta.Refuse:
-		return Stamp{}, kv.Errorf(kv.Invalid, "the stamp is older than the last repair, which refuses it; nothing was written")
-	}
-	return Stamp{Time: t}, nil
 }
 
 // flush sends what was gathered, unless this replica's own disk is still busy with the batch before.
 func (r *Replica) flush() {
 	w := &r.writes
-	if w.count == 0 || len(w.own) > 0 {
+	switch {
+	case w.count == 0 || len(w.own) > 0:
+		return
+	case r.outside():
+		r.refuseGathered(errOutside)
+		return
+	case !r.stampGathered():
 		return
 	}
 	b := &batch{source: FromClient, items: w.gathered, targets: r.up, ops: w.ops}
+	w.lastBytes, w.lastCount = len(w.gathered), w.count
 	w.gathered, w.ops, w.count = nil, nil, 0
 	r.coordinate(b, r.keepsHints(r.all.less(r.up)))
+}
+
+// refuseGathered answers what was gathered and cannot be sent.
+func (r *Replica) refuseGathered(err error) {
+	w := &r.writes
+	ops := w.ops
+	w.gathered, w.ops, w.count, w.retryAt = nil, nil, 0, 0
+	for i := range ops {
+		r.answer(&ops[i], kv.Failed(err))
+		r.unlatch(ops[i].key, false)
+	}
 }
 
 // coordinate stores a batch here, if this replica is one of its targets, and sends it to the others.
@@ -146,14 +171,18 @@ func (r *Replica) send(b *batch) {
 	w.batches[b.id] = b
 	w.order = append(w.order, b.id)
 	w.bytes += len(b.items)
-	m := Write{Batch: b.id, Source: b.source, Purge: r.disk.shown.Purge, Items: b.items}
-	for rest := b.targets; rest != 0; rest &= rest - 1 {
-		if i := rest.first(); i == r.me {
-			w.own = append(w.own, b.id)
-		} else {
-			// Early: a record means the same whether its coordinator remembers it or not; the client is told nothing yet.
-			r.out.SendEarly(r.config.Members[i], m)
-		}
+	if b.targets.has(r.me) {
+		w.own = append(w.own, b.id)
+	}
+	r.sendTo(b, b.targets)
+}
+
+// sendTo sends a batch to others.
+func (r *Replica) sendTo(b *batch, others mask) {
+	m := Write{Epoch: r.config.Epoch, Batch: b.id, Source: b.source, Purge: r.disk.shown.Purge, Items: b.items}
+	for rest := others &^ (1 << r.me); rest != 0; rest &= rest - 1 {
+		// Early: a record means the same whether its coordinator remembers it or not; the client is told nothing yet.
+		r.out.SendEarly(r.places[rest.first()], m)
 	}
 }
 
@@ -189,7 +218,13 @@ func (r *Replica) onWrite(from core.ReplicaID, m Write) {
 }
 
 func (r *Replica) onWritten(i int, m Written) {
-	if b := r.writes.batches[m.Batch]; b != nil && b.targets.has(i) {
+	b := r.writes.batches[m.Batch]
+	switch {
+	case b == nil || !b.targets.has(i):
+	case b.source == FromClient && r.config.moving() && slices.ContainsFunc(m.Refused, func(f Refusal) bool { return f.Reason == Doubtful }):
+		b.again = b.again.with(i) // it joins, and will soon know what it must refuse
+		r.change.at = min(r.change.at, r.in.Now+joinerPause)
+	default:
 		r.acked(b, i, m.Refused)
 	}
 }
@@ -236,23 +271,38 @@ func (r *Replica) count(b *batch) {
 		if o.done {
 			continue
 		}
-		have := b.acked.less(o.refused).count()
-		if o.need == 1 && b.source == FromClient && b.targets.has(r.me) && !b.acked.has(r.me) {
+		if o.need == needOne && b.source == FromClient && b.targets.has(r.me) && !b.acked.has(r.me) {
 			continue // so that who goes on to read one replica, here, sees what was written
 		}
-		if r.options.Mutation == CountTwice {
-			have = b.answers
-		}
-		if r.options.Mutation == CountHints && b.source == FromClient {
-			have += r.all.less(b.targets).count()
-		}
 		switch {
-		case have >= o.need:
+		case r.enough(b, o):
 			r.endOp(b, o, kv.Result{})
 		case b.acked == b.targets:
 			r.endOp(b, o, r.missed(b, o))
 		}
 	}
+}
+
+// enough reports whether as many replicas as an operation asks for have its item.
+func (r *Replica) enough(b *batch, o *writeOp) bool {
+	have := b.acked.less(o.refused)
+	switch {
+	case r.options.Mutation == CountTwice:
+		return b.answers >= r.required(b, o)
+	case o.need == needEvery:
+		return b.targets.less(have) == 0
+	case r.options.Mutation == CountHints && b.source == FromClient:
+		have |= r.all.less(b.targets)
+	}
+	return o.need.met(have, r.writers())
+}
+
+// required is how many replicas an operation asks for, as clients are told.
+func (r *Replica) required(b *batch, o *writeOp) int {
+	if o.need == needEvery {
+		return b.targets.count()
+	}
+	return o.need.of(r.old.count())
 }
 
 // missed is the answer to a write that fewer replicas have than its level asks for. It is never taken back: a newer write may
@@ -272,7 +322,7 @@ func (r *Replica) missed(b *batch, o *writeOp) kv.Result {
 		code = kv.Unavailable
 	}
 	return kv.Result{Code: code, Detail: fmt.Sprintf("%d of %d replicas have the write: %s; it may appear on all yet",
-		b.acked.less(o.refused).count(), o.need, why)}
+		b.acked.less(o.refused).count(), r.required(b, o), why)}
 }
 
 func (r *Replica) endOp(b *batch, o *writeOp, bad kv.Result) {
@@ -294,6 +344,8 @@ func (r *Replica) endOp(b *batch, o *writeOp, bad kv.Result) {
 
 // answer ends a client's write.
 func (r *Replica) answer(o *writeOp, result kv.Result) {
+	r.writes.under--
+	r.load.Executed(1, r.writes.under > 0)
 	if o.part != nil {
 		r.partDone(o.part, int(o.request), result)
 		return
@@ -363,7 +415,7 @@ func (r *Replica) rollBack(b *batch, o *writeOp) {
 		if t, err := r.stamp(); i == o.item && err == nil {
 			undo := Record{Stamp: Stamp{t, r.self}, Deleted: true}
 			r.accept(appendPut(nil, key[1:], &undo), FromClient, 0, 0)
-			for _, id := range r.config.Members {
+			for _, id := range r.members(r.all) {
 				if id != r.self {
 					// Early: a planted bug.
 					r.out.SendEarly(id, Write{Source: FromClient, Items: appendPut(nil, key[1:], &undo)})

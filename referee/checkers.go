@@ -80,11 +80,15 @@ var Promised = map[string][]string{
 	"eventual": {"convergence", "durability"},
 }
 
-// CheckAll applies every checker that the run's consistency has to pass, and that of a bank if there is one.
+// CheckAll applies every checker that the run's consistency has to pass, and those of a bank and of bounded reads if there
+// are any.
 func CheckAll(r *Run) (verdicts []Verdict) {
-	names := Promised[r.Consistency]
+	names := slices.Clone(Promised[r.Consistency])
 	if r.Bank != nil {
-		names = append(slices.Clone(names), "totals")
+		names = append(names, "totals")
+	}
+	if slices.ContainsFunc(r.History, func(o Op) bool { return bounded(&o) }) {
+		names = append(names, "bounded-staleness")
 	}
 	for _, name := range names {
 		if c, ok := CheckerNamed(name); ok {

@@ -11,8 +11,6 @@ type Run struct {
 	Workload    string `json:"workload,omitempty"`
 	// Bank is what a bank promises; nil if there is none.
 	Bank *Bank `json:"bank,omitempty"`
-	// Stale is how old a bounded read may be; 0: not bounded.
-	Stale time.Duration `json:"stale,omitempty"`
 	// Search bounds what the search for a linear order of one key may take; 0: a minute.
 	Search time.Duration `json:"-"`
 

@@ -18,7 +18,7 @@ import (
 //	b 3-4 cas x=1>2         and create, delete x, incr x+2=5, append x=<1>
 //	b 3-4 txn get x=1; append y=<2>
 //	                        behind it: @2 node, t5@2 stamp, l=one level, s=tok session, ttl=5
-//	final x=1 y=-           what was left; replica 1 x=1/t5@2, bank 10 x y, stale 5
+//	final x=1 y=-           what was left; replica 1 x=1/t5@2, bank 10 x y
 func parse(t *testing.T, text string) *Run {
 	t.Helper()
 	r := &Run{Search: 10 * time.Second}
@@ -37,8 +37,6 @@ func parse(t *testing.T, text string) *Run {
 			r.Replicas = append(r.Replicas, parseReplica(t, f))
 		case "bank":
 			r.Bank = &Bank{Total: number(t, f[1]), Accounts: f[2:]}
-		case "stale":
-			r.Stale = time.Duration(number(t, f[1]))
 		default:
 			if _, ok := clients[f[0]]; !ok {
 				clients[f[0]] = len(clients)

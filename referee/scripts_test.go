@@ -365,20 +365,45 @@ replica 2 x=1 y=1`},
 a 1-2 set x=1 v1`},
 
 	{"bounded-staleness", "within the bound", holdsWant, `
-stale 10
-a 1-2 set x=1 v1
-a 3-4 set x=2 v2
-b 9-10 get x=1 v1 l=bounded
-b 20-21 get x=2 v2 l=bounded`},
+a 1000000-2000000 set x=1 v1
+a 3000000-4000000 set x=2 v2
+b 5000000-6000000 get x=1 v1 l=bounded:2ms
+b 9000000-9000001 get x=2 v2 l=bounded:2ms`},
 	{"bounded-staleness", "behind the bound", brokenWant, `
-stale 10
-a 1-2 set x=1 v1
-a 3-4 set x=2 v2
-b 20-21 get x=1 v1 l=bounded`},
+a 1000000-2000000 set x=1 v1
+a 3000000-4000000 set x=2 v2
+b 6000001-7000000 get x=1 v1 l=bounded:2ms`},
+	{"bounded-staleness", "each by its own bound", holdsWant, `
+a 1000000-2000000 set x=1 v1
+a 3000000-4000000 set x=2 v2
+b 7000000-7000001 get x=1 v1 l=bounded:9ms
+b 8000000-8000001 get x=2 v2 l=bounded:2ms
+b 8500000-8500001 get x=1 v1 l=bounded:9ms`},
+	{"bounded-staleness", "a missing key behind the bound", brokenWant, `
+a 1000000-2000000 set x=1 v1
+b 6000000-7000000 get x=- l=bounded:2ms`},
+	{"bounded-staleness", "one version behind", holdsWant, `
+a 1000000-2000000 set x=1 v1
+a 3000000-4000000 set x=2 v2
+b 2000000000-2000000001 get x=1 v1 l=bounded:1v`},
+	{"bounded-staleness", "two versions behind", brokenWant, `
+a 1000000-2000000 set x=1 v1
+a 3000000-4000000 set x=2 v2
+a 5000000-6000000 set x=3 v3
+b 2000000000-2000000001 get x=1 v1 l=bounded:1v`},
+	{"bounded-staleness", "two writes that may be one version", holdsWant, `
+a 1000000-2000000 set x=1 v1
+a 3000000-6000000 set x=2 v2
+c 4000000-7000000 set x=3 v3
+b 2000000000-2000000001 get x=1 v1 l=bounded:1v`},
+	{"bounded-staleness", "versions of the last second do not count", holdsWant, `
+a 1000000-2000000 set x=1 v1
+a 3000000-4000000 set x=2 v2
+a 5000000-6000000 set x=3 v3
+b 900000000-900000001 get x=1 v1 l=bounded:1v`},
 	{"bounded-staleness", "no bounded reads", undecidedWant, `
-stale 10
 a 1-2 set x=1 v1
-b 20-21 get x=1 v1`},
+b 3-4 get x=1 v1`},
 
 	{"versions", "growing", holdsWant, `
 a 1-2 set x=1 v1

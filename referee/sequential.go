@@ -1,16 +1,13 @@
 package referee
 
-import (
-	"slices"
-	"strings"
-)
+import "slices"
 
 // weaker are the levels of reads that ask for less than their keyspace's promise: what they show binds nobody.
 var weaker = []string{"eventual", "prefix", "one", "two"}
 
 // strong reports whether an operation was asked for with the promises of its keyspace.
 func strong(o *Op) bool {
-	return !slices.Contains(weaker, o.Level) && !strings.HasPrefix(o.Level, "bounded")
+	return !slices.Contains(weaker, o.Level) && !bounded(o)
 }
 
 // CheckSequential judges whether all operations, over all keys and shards, fit one order that keeps the order of each

@@ -4,8 +4,10 @@ import (
 	"flag"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/kv"
 	"github.com/gamutdb/gamut/paxos"
 )
 
@@ -179,6 +181,10 @@ var mutations = map[paxos.Mutation]struct {
 	// A leader is replaced by one whose clock is behind.
 	paxos.ForgetTime: {[]Kind{Invariant, Linearizability}, timed(func(f *Faults) {
 		f.Coup, f.Handoff, f.WallJump = 200*Millisecond, 200*Millisecond, 300*Millisecond
+	})},
+	// A leader and a follower are cut off together, and the others elect another one.
+	paxos.FreshUnconfirmed: {[]Kind{Linearizability}, stale(kv.BoundedAge(30*time.Millisecond), func(f *Faults) {
+		f.Partition, f.Handoff, f.Flap = 200*Millisecond, 150*Millisecond, 300*Millisecond
 	})},
 	paxos.TrustOldConfig: {nil, changing(func(f *Faults) {
 		f.Straggle, f.SyncMax, f.Handoff = 0.1, 20*Millisecond, 500*Millisecond

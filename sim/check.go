@@ -63,12 +63,15 @@ func newChecks(w *world) *checks {
 // unwrapper is a replica around another one.
 type unwrapper interface{ Unwrap() core.Replica }
 
-func (c *checks) look(n *node, g *group) Inside {
+func (c *checks) look(n *node, g *group) Inside { return g.protocol.Look(c.unwrap(n, g)) }
+
+// unwrap is the replica itself.
+func (c *checks) unwrap(n *node, g *group) core.Replica {
 	r := n.host.Replica(g.id)
 	for {
 		u, ok := r.(unwrapper)
 		if !ok {
-			return g.protocol.Look(r)
+			return r
 		}
 		r = u.Unwrap()
 	}

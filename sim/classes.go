@@ -10,6 +10,7 @@ import (
 	"github.com/gamutdb/gamut/keyspace"
 	"github.com/gamutdb/gamut/kv"
 	"github.com/gamutdb/gamut/paxos"
+	"github.com/gamutdb/gamut/twophase"
 )
 
 // Class is a word for some faults, as people ask for them.
@@ -70,6 +71,8 @@ func Draw(c kv.Consistency, seed uint64) (Protocol, error) {
 	switch c {
 	case kv.Linearizable:
 		return DrawPaxos(seed, paxos.NoMutation), nil
+	case kv.Atomic:
+		return DrawTwophase(seed, twophase.NoMutation), nil
 	case kv.Causal:
 		return DrawBayou(seed, bayou.NoMutation), nil
 	case kv.Sequential:

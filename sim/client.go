@@ -395,7 +395,8 @@ func (n *node) read(g *group, encoded []byte, timeout core.Time, answer func(kv.
 		}
 		n.token++
 		n.tokens[n.token] = answer
-		n.host.Submit(now, host.Command{Token: n.token, Group: g.id, Encoded: encoded, Read: true, Nodes: g.homes, Deadline: now.Mono + timeout})
+		_, homes := n.where(g)
+		n.host.Submit(now, host.Command{Token: n.token, Group: g.id, Encoded: encoded, Read: true, Nodes: homes, Deadline: now.Mono + timeout})
 	})
 }
 
@@ -430,7 +431,7 @@ func (w *world) finalState(g *group, final referee.Final) {
 		if g.protocol.Read == nil {
 			return
 		}
-		if r, _ := g.protocol.Read(w.living()[0].disk.Group(g.id), &c, 0); r.Code == kv.OK {
+		if r, _ := g.protocol.Read(w.resident(g)[0].disk.Group(g.id), &c, 0); r.Code == kv.OK {
 			final[key] = string(r.Value)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/gamutdb/gamut/kv"
 	"github.com/gamutdb/gamut/paxos"
 	"github.com/gamutdb/gamut/quorum"
+	"github.com/gamutdb/gamut/twophase"
 )
 
 // Cluster is a world that its caller drives: no client and no fault but what is asked for, and time passes only in Advance
@@ -158,6 +159,7 @@ func (c *Cluster) runGroup(g *group) {
 	for _, n := range c.w.nodes {
 		if n.up && g.members[n.index] != 0 {
 			n.run(n.now(), g, n.nothing())
+			c.w.catalog.begin(n, g)
 			n.arrive(func(host.Now) {})
 		}
 	}
@@ -248,6 +250,8 @@ func protocolOf(d *keyspace.Descriptor, o keyspace.Options) *Protocol {
 	switch d.Consistency {
 	case kv.Linearizable:
 		p = Paxos(paxos.Options{}, 0)
+	case kv.Atomic:
+		p = Twophase(twophase.Options{}, d.Terms.MinMembers)
 	case kv.Quorum:
 		p = Quorum(quorum.Options{}, d.Terms.Atomic)
 	case kv.Causal, kv.Eventual:
@@ -277,6 +281,9 @@ func permitOf(r core.Replica, now host.Now) (p keyspace.Permit) {
 	}
 	if timed, ok := r.(core.Timed); ok {
 		p.Safe = timed.SafeTime()
+	}
+	if fresh, ok := r.(core.Fresh); ok {
+		p.Fresh, p.Mono = fresh.Freshness(), now.Mono
 	}
 	return p
 }

@@ -62,6 +62,8 @@ func (m *mutant) ReadUntil() core.Time {
 	return until
 }
 
+func (m *mutant) Freshness() core.Freshness { return m.Replica.(core.Fresh).Freshness() }
+
 func (m *mutant) SafeTime() kv.HLC { return m.Replica.(core.Timed).SafeTime() }
 
 func (m *mutant) Step(in *core.Input, out *core.Effects) {

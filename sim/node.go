@@ -1,10 +1,12 @@
 package sim
 
 import (
+	"math"
 	"math/rand/v2"
 
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/host"
+	"github.com/gamutdb/gamut/keyspace"
 	"github.com/gamutdb/gamut/kv"
 	"github.com/gamutdb/gamut/store"
 )
@@ -46,12 +48,17 @@ type node struct {
 	known  []int
 	tokens map[uint64]func(kv.Result)
 	token  uint64
+	// heard is what the node knows of the catalog's word on each group, forgets what a crash may leave of that.
+	heard, forgets map[core.GroupID]*keyspace.Descriptor
+	// recovered is what was on the disk when it was opened, of groups that do not run yet.
+	recovered store.Recovered
 }
 
 func newNode(w *world, i int) *node {
 	n := &node{w: w, index: i, id: core.NodeID(i + 1), rng: stream(w.options.Seed, "node", i)}
 	n.disk = store.NewMemory(store.MemoryOptions{SegmentBytes: w.options.Faults.SegmentBytes, MemTableBytes: w.options.Faults.MemTableBytes})
 	n.known = make([]int, w.options.Nodes)
+	n.heard, n.forgets = map[core.GroupID]*keyspace.Descriptor{}, map[core.GroupID]*keyspace.Descriptor{}
 	n.clock = clock{mono: core.Time(n.rng.Int64N(int64(1000 * Second))), rate: w.options.Faults.drawRate(n.rng),
 		wall: n.rng.Int64N(20) - 10}
 	return n
@@ -80,11 +87,17 @@ func (n *node) boot() {
 	if n.life > 1 {
 		w.event("start", "", n)
 	}
+	n.recovered = r
 	for _, g := range w.groups {
-		if g.members[n.index] != 0 {
+		if n.self(g) != 0 {
 			n.run(now, g, &r)
+			delete(n.recovered.Groups, g.id)
+		}
+		if g.truth != nil {
+			n.hearLater(g)
 		}
 	}
+	w.catalog.boot(n)
 	n.host.SetUnfit(n.unfit)
 	n.arrive(func(host.Now) {})
 	for _, peer := range w.nodes {
@@ -96,14 +109,16 @@ func (n *node) boot() {
 
 // run lets the host run the replica of a group on what the disk holds of it.
 func (n *node) run(now host.Now, g *group, r *store.Recovered) {
-	w, self := n.w, g.members[n.index]
+	w, self := n.w, n.self(g)
+	nodes, _ := n.where(g)
 	w.checks.opened(n, g, r.Groups[g.id], n.suspect(g.id, r))
 	replica := g.protocol.New(self)
 	if w.options.Mutate != nil {
 		replica = w.options.Mutate(replica)
 	}
-	n.host.Add(now, host.Replica{Group: g.id, Self: self, Nodes: g.nodes, Core: replica, State: n.newState(g), First: n.first(g, r)})
+	n.host.Add(now, host.Replica{Group: g.id, Self: self, Nodes: nodes, Core: replica, State: n.newState(g), First: n.first(g, r)})
 	w.checks.recovered(n, g)
+	n.tell(now, g)
 }
 
 // crash ends the process. What was being written is on disk or is not; the state falls back.
@@ -120,6 +135,7 @@ func (n *node) crash(keep bool, why string) {
 		w.checks.synced(n)
 	}
 	n.disk = n.disk.Crash(n.rng, true)
+	n.forget()
 	n.up, n.host, n.inbox = false, nil, nil
 	w.network.nodeDown(n)
 	if w.crashed != nil {
@@ -170,6 +186,9 @@ func (n *node) pass() {
 }
 
 func (n *node) wakeLater() {
+	if n.host.Deadline() == math.MaxInt64 {
+		return // nothing runs here
+	}
 	at := n.w.now + n.clock.until(n.w.now, n.host.Deadline()) + Microsecond
 	if n.wakeAt > n.w.now && n.wakeAt <= at {
 		return
@@ -294,6 +313,11 @@ func (p *port) Reply(token uint64, r kv.Result) {
 	answer(r)
 }
 
+func (p *port) Configure(g core.GroupID, wish host.Wish) {
+	n := (*node)(p)
+	n.w.catalog.wish(n, g, wish)
+}
+
 func (p *port) Note(g core.GroupID, note core.Note) {
 	n := (*node)(p)
 	n.w.checks.noted(n, g, note)
@@ -307,7 +331,8 @@ func (n *node) submit(g *group, encoded []byte, read, again bool, timeout core.T
 	n.arrive(func(now host.Now) {
 		n.token++
 		n.tokens[n.token] = answer
+		_, homes := n.where(g)
 		n.host.Submit(now, host.Command{Token: n.token, Group: g.id, Encoded: encoded, Read: read, Again: again,
-			Nodes: g.homes, Deadline: now.Mono + timeout})
+			Once: g.protocol.Describe != nil, Nodes: homes, Deadline: now.Mono + timeout})
 	})
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/host"
+	"github.com/gamutdb/gamut/keyspace"
 	"github.com/gamutdb/gamut/kv"
 	"github.com/gamutdb/gamut/referee"
 )
@@ -41,10 +42,16 @@ type Protocol struct {
 	Level func(rng *rand.Rand, read bool) kv.Level
 	// MergeTokens makes clients carry tokens from answer to command; nil: they have none.
 	MergeTokens func(a, b []byte) []byte
+	// Views says that the catalog decides who the members of the groups are.
+	Views bool
+	// Rests says that a replica has nothing left to do when its group is quiet; nil: nobody asks.
+	Rests func(core.Replica) bool
 	// Bear takes out of the faults that were drawn what the protocol does not promise to bear; nil: it bears all.
 	Bear func(*Faults)
 	// Sessionless says that a command that is sent again is executed again, so that no client sends one of unknown fate again.
 	Sessionless bool
+	// Describe is what the catalog says of a group, without its replicas, where it says who they are; nil: it does not.
+	Describe func() *keyspace.Descriptor
 	// Shards says that the groups are shards of one keyspace: a client carries one token for all of them.
 	Shards bool
 	// Judge is what the referee has to say of a run; nil: that it is linearizable and durable.

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 
 	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/keyspace"
 	"github.com/gamutdb/gamut/kv"
 	"github.com/gamutdb/gamut/quorum"
 	"github.com/gamutdb/gamut/referee"
@@ -43,9 +44,11 @@ func Quorum(options quorum.Options, atomic bool) Protocol {
 		},
 		Digest:   quorum.Digest,
 		Families: quorumFamilies, Sessionless: true,
-		// Clocks that are further apart than the limit are refused, and then nobody can write through them; members do not
-		// change.
-		Bear:  func(f *Faults) { f.JumpMax, f.Change = 200, 0 },
+		// Clocks that are further apart than the limit are refused, and then nobody can write through them.
+		Bear: func(f *Faults) { f.JumpMax = 200 },
+		Describe: func() *keyspace.Descriptor {
+			return &keyspace.Descriptor{Consistency: kv.Quorum, Terms: keyspace.Terms{Atomic: atomic}}
+		},
 		Judge: judgeQuorum,
 	}
 	if atomic {

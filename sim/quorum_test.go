@@ -4,6 +4,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/quorum"
 )
 
@@ -17,6 +18,23 @@ func TestAtomicSeeds(t *testing.T) {
 	runSeeds(t, func(seed uint64) Protocol { return DrawQuorum(seed, quorum.NoMutation, true) })
 }
 
+// moving is a run in which members change all the time, beside all other faults.
+func moving(seed uint64, planted quorum.Mutation, atomic bool) Options {
+	every := 150*Millisecond + core.Time(stream(seed, "moving", 0).Int64N(int64(Second)))
+	return Options{Seed: seed, Protocol: DrawQuorum(seed, planted, atomic), Nodes: 5,
+		quiet: []func(*Faults){func(f *Faults) { f.Change, f.Wipe = every, 0 }}}
+}
+
+// TestQuorumMoves changes the members of leaderless groups under every fault.
+func TestQuorumMoves(t *testing.T) {
+	runAll(t, func(seed uint64) Options { return moving(seed, quorum.NoMutation, false) })
+}
+
+// TestAtomicMoves does so with linearizable gets, puts and deletions.
+func TestAtomicMoves(t *testing.T) {
+	runAll(t, func(seed uint64) Options { return moving(seed, quorum.NoMutation, true) })
+}
+
 // quorumSwarm draws the options of a run of the leaderless protocol in which a bug shows.
 type quorumSwarm func(seed uint64, planted quorum.Mutation) Options
 
@@ -27,6 +45,8 @@ func anyQuorum(seed uint64, planted quorum.Mutation) Options {
 func anyAtomic(seed uint64, planted quorum.Mutation) Options {
 	return Options{Seed: seed, Protocol: DrawQuorum(seed, planted, true)}
 }
+
+func movingQuorum(seed uint64, planted quorum.Mutation) Options { return moving(seed, planted, false) }
 
 // quorumMutations says for the bugs of package quorum that show to clients or break an invariant in which swarm they do, and which
 // checkers must find them there. The others need one certain order of events; scripts of the package have it.
@@ -44,6 +64,7 @@ var quorumMutations = map[quorum.Mutation]struct {
 	quorum.LateUnavailable:    {[]Kind{Linearizability}, anyQuorum},
 	quorum.AckBeforeDurable:   {[]Kind{Linearizability, Durability}, anyQuorum},
 	quorum.SkipFirstPhase:     {[]Kind{Linearizability}, anyAtomic},
+	quorum.ReadNewEarly:       {[]Kind{Linearizability, Durability}, movingQuorum},
 }
 
 // TestQuorumMutations plants each of them.

@@ -21,7 +21,7 @@ func DrawSequential(seed uint64, mutation paxos.Mutation) Protocol {
 
 // Sequential runs groups that are the shards of one sequential keyspace: clients carry one token over all of them.
 func Sequential(options paxos.Options, lease core.Time) Protocol {
-	options.GroupTime, options.Keyspace = true, 1
+	options.GroupTime, options.Binding = true, 1
 	p := Paxos(options, lease)
 	p.Name = "sequential"
 	p.Here = sequentialHere
@@ -38,7 +38,7 @@ var sequentialFamilies = slices.DeleteFunc(slices.Clone(linearizable), func(f Fa
 
 func sequentialHere(r core.Replica, view core.View, c *kv.Command, now host.Now) (kv.Result, bool) {
 	known := permitOf(r, now)
-	result, how := paxos.Serve(view, c, paxos.Permit{Keyspace: 1, Lease: known.Lease, Safe: known.Safe, Now: known.Now})
+	result, how := paxos.Serve(view, c, paxos.Permit{Binding: 1, Lease: known.Lease, Safe: known.Safe, Now: known.Now, Fresh: known.Fresh, Mono: known.Mono})
 	return result, how == paxos.Answered
 }
 
@@ -47,6 +47,8 @@ func sequentialLevel(rng *rand.Rand, read bool) kv.Level {
 	switch n := rng.IntN(10); {
 	case n == 0:
 		return kv.LevelLinearizable
+	case n >= 8 && read:
+		return drawBound(rng)
 	case n == 1 && read:
 		return kv.LevelPrefix
 	case n == 2 && read:

@@ -18,13 +18,19 @@ var (
 
 // runSeeds runs the seeds that the flags ask for and tells the first that fails.
 func runSeeds(t *testing.T, protocol func(seed uint64) Protocol) {
+	runAll(t, func(seed uint64) Options { return Options{Seed: seed, Protocol: protocol(seed)} })
+}
+
+func runAll(t *testing.T, draw func(seed uint64) Options) {
 	first, count := *firstFlag, *seedsFlag
 	if *seedFlag != 0 {
 		first, count = *seedFlag, 1
 	}
 	var total Stats
 	for seed := first; seed < first+uint64(count); seed++ {
-		r := RunTold(Options{Seed: seed, Protocol: protocol(seed), Without: strings.Split(*withoutFlag, ",")})
+		o := draw(seed)
+		o.Without = strings.Split(*withoutFlag, ",")
+		r := RunTold(o)
 		if r.Failure != "" {
 			t.Fatalf("%s\nreplay: go test ./sim -run '^%s$' -seed=%d -v\nseed %d, %s\n%s", r.Failure, t.Name(), seed, seed, r.Parameters,
 				strings.Join(r.Trace, "\n"))

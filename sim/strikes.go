@@ -70,7 +70,10 @@ func (s *strikes) heal() {
 		}
 		n.start()
 	}
-	if s.f.Change > 0 {
+	switch {
+	case s.f.Change > 0 && s.w.options.Protocol.Describe != nil:
+		s.replace()
+	case s.f.Change > 0:
 		s.gather()
 	}
 }
@@ -86,6 +89,13 @@ func (s *strikes) gather() {
 // change asks for other voters, three or more.
 func (s *strikes) change() {
 	g := s.w.groups[s.rng.IntN(len(s.w.groups))]
+	if g.truth != nil {
+		if s.rng.IntN(16) == 0 {
+			s.wipe() // one disk may be lost; its node is replaced
+		}
+		s.move(g)
+		return
+	}
 	s.reconfigure(g, votersOf(g, s.rng.Perm(len(s.w.nodes))[:3+s.rng.IntN(len(s.w.nodes)-2)]))
 	if s.rng.IntN(2) == 0 {
 		s.w.after(s.span(0, 20*Millisecond), s.tear)

@@ -10,6 +10,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/keyspace"
 	"github.com/gamutdb/gamut/kv"
 	"github.com/gamutdb/gamut/referee"
 	"github.com/gamutdb/gamut/store"
@@ -59,6 +60,7 @@ type world struct {
 	clients []*client
 	faults  *strikes
 	checks  *checks
+	catalog *catalog
 	// crashed is told of each node that dies. Who has set it starts the node again.
 	crashed func(*node)
 	// eventsMax ends a run that does not come to rest; 0: it may go on.
@@ -82,6 +84,8 @@ type group struct {
 	nodes   map[core.ReplicaID]core.NodeID
 	homes   []core.NodeID
 	config  []byte
+	// truth is the catalog's word, if it says who the members are, and they change.
+	truth *keyspace.Descriptor
 }
 
 // Run runs one seed.
@@ -123,7 +127,7 @@ func bareWorld(o Options) *world {
 	w := &world{options: o, rng: stream(o.Seed, "world", 0), byID: map[core.GroupID]*group{}}
 	w.trace.start(w, o.Trace, o.TraceLines)
 	w.checks = newChecks(w)
-	w.network = newNetwork(w)
+	w.network, w.catalog = newNetwork(w), newCatalog(w)
 	for i := range o.Nodes {
 		w.nodes = append(w.nodes, newNode(w, i))
 	}
@@ -140,7 +144,13 @@ func (w *world) newGroup(g int) *group {
 		gr.nodes[id] = core.NodeID(i + 1)
 	}
 	voters := gr.members
-	if w.options.Faults.Change > 0 {
+	if w.options.Faults.Change > 0 && gr.protocol.Describe != nil {
+		gr.truth = w.described(gr)
+		voters = gr.truth.Shards[0].Voters()
+		for _, n := range w.nodes {
+			n.heard[gr.id], n.forgets[gr.id] = gr.truth, gr.truth
+		}
+	} else if w.options.Faults.Change > 0 {
 		voters = votersOf(gr, w.rng.Perm(w.options.Nodes)[:3])
 	}
 	gr.config = gr.protocol.Config(voters)
@@ -150,6 +160,7 @@ func (w *world) newGroup(g int) *group {
 func (w *world) addGroup(g *group) {
 	w.groups = append(w.groups, g)
 	w.byID[g.id] = g
+	w.catalog.add(g)
 }
 
 // votersOf are the replicas of a group on some nodes, in order.
@@ -170,6 +181,9 @@ func (w *world) run() {
 		c.start()
 	}
 	w.faults.start()
+	if w.options.Faults.Change > 0 && w.options.Protocol.Describe != nil {
+		w.pollMoves()
+	}
 	w.runUntil(w.options.Faulty, nil)
 	w.heal()
 	w.stats.End = w.now
@@ -284,14 +298,25 @@ func (w *world) converged() bool {
 		}
 	}
 	for _, g := range w.groups {
-		first := living[0].disk
-		for _, n := range living[1:] {
-			if !w.equal(n.disk, first, g.id) {
+		if !w.rests(living, g) || !w.moved(g) {
+			return false
+		}
+		holds := w.resident(g)
+		for _, n := range holds[1:] {
+			if !w.equal(n.disk, holds[0].disk, g.id) {
 				return false
 			}
 		}
 	}
 	return true
+}
+
+// rests reports whether no replica of a group has anything left to do.
+func (w *world) rests(living []*node, g *group) bool {
+	if g.protocol.Rests == nil {
+		return true
+	}
+	return !slices.ContainsFunc(living, func(n *node) bool { return g.members[n.index] != 0 && !g.protocol.Rests(w.checks.unwrap(n, g)) })
 }
 
 // equal reports whether two replicas of a group hold the same.
@@ -322,6 +347,12 @@ func (w *world) describe() string {
 	for _, n := range w.nodes {
 		text += fmt.Sprintf("\n  node %d up=%v gone=%v paused=%v", n.id, n.up, n.gone, n.paused)
 		for _, g := range w.groups {
+			if s := n.shard(g); s != nil {
+				text += fmt.Sprintf(" epoch %d replica %d", s.Epoch, s.On(n.id))
+				if n.up && n.host.Has(g.id) {
+					text += fmt.Sprintf(" %+v", keyspace.Report(w.checks.unwrap(n, g), nil, 0).Quorum)
+				}
+			}
 			text += fmt.Sprintf(" group %d: applied=%d digest=%x", g.id, n.disk.Group(g.id).Applied(), n.disk.Digest(g.id))
 			if n.up && g.protocol.Look != nil {
 				text += fmt.Sprintf(" %+v", w.checks.look(n, g))

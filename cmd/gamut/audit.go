@@ -10,6 +10,7 @@ import (
 
 	"github.com/gamutdb/gamut/audit"
 	"github.com/gamutdb/gamut/keyspace"
+	"github.com/gamutdb/gamut/kv"
 )
 
 // auditTimeout bounds walks over everything that a cluster holds.
@@ -34,9 +35,8 @@ func auditCommand(g *global) *cobra.Command {
 			}
 			var result verdict
 			for _, task := range tasks {
-				if !keyspace.Led(task.Consistency) {
-					if err := p.Row(task.Group, task.Keyspace, fmt.Sprint(task.Shard), fmt.Sprint(task.Group.Group), "nothing", "",
-						"no chain: replicas without a leader have no log in common; verify compares what they hold"); err != nil {
+				if why := unchained(task.Consistency); why != "" {
+					if err := p.Row(task.Group, task.Keyspace, fmt.Sprint(task.Shard), fmt.Sprint(task.Group.Group), "nothing", "", why); err != nil {
 						return err
 					}
 					continue
@@ -53,6 +53,17 @@ func auditCommand(g *global) *cobra.Command {
 			return result.err("audit")
 		},
 	}
+}
+
+// unchained says why the replicas of such a keyspace have no chain to walk; empty: they have one.
+func unchained(c kv.Consistency) string {
+	switch {
+	case keyspace.Atomic(c):
+		return "no chain: the members of a view agree write by write; verify compares what they hold"
+	case !keyspace.Led(c):
+		return "no chain: replicas without a leader have no log in common; verify compares what they hold"
+	}
+	return ""
 }
 
 func span(from, to uint64) string {

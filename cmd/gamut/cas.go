@@ -11,7 +11,7 @@ import (
 )
 
 func casCommand(g *global) *cobra.Command {
-	return &cobra.Command{
+	return g.receiptFlag(&cobra.Command{
 		Use:   "cas KEY VERSION [VALUE]",
 		Short: "Store a value only if the key has this version; 0: only if it does not exist",
 		Args:  cobra.RangeArgs(2, 3),
@@ -32,5 +32,5 @@ func casCommand(g *global) *cobra.Command {
 			}
 			return g.write(c, args[0], q)
 		},
-	}
+	})
 }

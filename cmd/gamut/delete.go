@@ -27,11 +27,12 @@ func deleteCommand(g *global) *cobra.Command {
 			}
 			resp.Body.Close()
 			if g.raw(c) {
+				g.tellReceipt(c)
 				return nil
 			}
 			return g.only(c, []string{"DELETED"}, map[string]any{"key": args[0], "deleted": true}, args[0])
 		},
 	}
 	cmd.Flags().StringVar(&version, "version", "", "remove only if the key has this version")
-	return g.levelFlag(cmd)
+	return g.receiptFlag(cmd)
 }

@@ -20,7 +20,7 @@ import (
 )
 
 // devKeyspaces are one that clients get who select nothing, and one for each consistency that exists.
-var devKeyspaces = []string{"default", string(kv.Linearizable), string(kv.Sequential), string(kv.Quorum), string(kv.Causal), string(kv.Eventual)}
+var devKeyspaces = []string{"default", string(kv.Linearizable), string(kv.Sequential), string(kv.Atomic), string(kv.Quorum), string(kv.Causal), string(kv.Eventual)}
 
 func devCommand() *cobra.Command {
 	var nodes, basePort int

@@ -14,7 +14,7 @@ import (
 )
 
 func getCommand(g *global) *cobra.Command {
-	return g.levelFlag(&cobra.Command{
+	return g.receiptFlag(&cobra.Command{
 		Use:   "get KEY",
 		Short: "Print the value of a key",
 		Long:  "Print the value of a key. Raw output is the value's bytes and nothing else.",
@@ -32,6 +32,7 @@ func getCommand(g *global) *cobra.Command {
 				return fmt.Errorf("value of %q: %w", args[0], err)
 			}
 			if g.raw(c) {
+				g.tellReceipt(c)
 				_, err := c.OutOrStdout().Write(value)
 				return err
 			}

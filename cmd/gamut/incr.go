@@ -39,5 +39,5 @@ func incrCommand(g *global) *cobra.Command {
 			return g.only(c, []string{"VALUE"}, map[string]any{"key": args[0], "value": value}, string(text))
 		},
 	}
-	return cmd
+	return g.receiptFlag(cmd)
 }

@@ -10,8 +10,8 @@ import (
 )
 
 func keyspaceCommand(g *global) *cobra.Command {
-	cmd := &cobra.Command{Use: "keyspace", Short: "Create, list, explain and drop keyspaces"}
-	cmd.AddCommand(keyspaceCreate(g), keyspaceList(g), keyspaceExplain(g), keyspaceDrop(g))
+	cmd := &cobra.Command{Use: "keyspace", Short: "Create, list, explain, measure and drop keyspaces"}
+	cmd.AddCommand(keyspaceCreate(g), keyspaceList(g), keyspaceExplain(g), keyspaceStaleness(g), keyspaceDrop(g))
 	cmd.RunE = func(c *cobra.Command, _ []string) error { return usage(c.Help()) }
 	return cmd
 }
@@ -41,6 +41,8 @@ func keyspaceCreate(g *global) *cobra.Command {
 	cmd.Flags().StringSliceVar(&spec.Splits, "splits", nil, "first keys of all shards but the first, in order, of an ordered or numeric keyspace")
 	cmd.Flags().BoolVar(&spec.Atomic, "atomic", false, "quorum: linearizable gets, puts and deletions, for one more round of messages a write")
 	cmd.Flags().BoolVar(&spec.ClientStamps, "client-stamps", false, "quorum: a write may bring a stamp of its own")
+	cmd.Flags().IntVar(&spec.MinMembers, "min-members", 0, "atomic: with fewer members left, writes wait for those that are silent (default 1)")
+	cmd.Flags().StringVar(&spec.Conflict, "conflict", "", "atomic: what a write to a key that is being written does: wait or refuse (default wait)")
 	return cmd
 }
 

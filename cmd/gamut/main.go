@@ -11,6 +11,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -100,12 +101,21 @@ type global struct {
 	// sessionFile keeps session, what the session has seen.
 	sessionFile, session string
 	level                string
+	// receipt asks how answers were given; got is what the last one said.
+	receipt bool
+	got     *kv.Receipt
 }
 
 // levelFlag adds --level to a command that reads or writes keys.
 func (g *global) levelFlag(c *cobra.Command) *cobra.Command {
 	c.Flags().StringVar(&g.level, "level", "", "what the request asks of its keyspace, such as one, two, quorum or all (default: the keyspace's own promise)")
 	return c
+}
+
+// receiptFlag adds --receipt to a command about one key.
+func (g *global) receiptFlag(c *cobra.Command) *cobra.Command {
+	c.Flags().BoolVar(&g.receipt, "receipt", false, "say how the answer was given: level met, version, position, as of when (in json a field, else on standard error)")
+	return g.levelFlag(c)
 }
 
 // levelHeader is a header that asks for the level.
@@ -200,6 +210,12 @@ func (g *global) saveSession(token string) error {
 func (g *global) ask(ctx context.Context, key string, q remote.Request) (*http.Response, error) {
 	q.Path = remote.KeyPath(g.keyspace, []byte(key))
 	q.Header = g.levelHeader(q.Header)
+	if g.receipt {
+		if q.Header == nil {
+			q.Header = http.Header{}
+		}
+		q.Header.Set(doorhttp.HeaderReceipt, "on")
+	}
 	resp, err := g.cluster().Do(ctx, q)
 	var e *kv.Error
 	if errors.As(err, &e) && e.Code == kv.NoKeyspace {
@@ -208,7 +224,42 @@ func (g *global) ask(ctx context.Context, key string, q remote.Request) (*http.R
 	if err != nil {
 		return nil, fmt.Errorf("key %q in keyspace %q: %w", key, g.keyspace, err)
 	}
+	if g.receipt {
+		receipt, err := doorhttp.ReceiptOf(g.keyspace, resp.Header)
+		if err != nil {
+			resp.Body.Close()
+			return nil, err
+		}
+		g.got = &receipt
+	}
 	return resp, nil
+}
+
+// tellReceipt prints the receipt that was asked for beside a result, where it is no part of it.
+func (g *global) tellReceipt(c *cobra.Command) {
+	if g.got == nil {
+		return
+	}
+	for _, f := range g.got.Fields() {
+		fmt.Fprintf(c.ErrOrStderr(), "%s: %s\n", f.Name, f.Text)
+	}
+}
+
+// withReceipt is a result, an object in JSON, with the receipt as one more field.
+func (g *global) withReceipt(v any) (any, error) {
+	if g.got == nil {
+		return v, nil
+	}
+	object, err := json.Marshal(v)
+	if err != nil {
+		return nil, fmt.Errorf("result: %w", err)
+	}
+	receipt, err := json.Marshal(g.got)
+	if err != nil {
+		return nil, fmt.Errorf("receipt: %w", err)
+	}
+	object = append(object[:len(object)-1], `,"receipt":`...)
+	return json.RawMessage(append(append(object, receipt...), '}')), nil
 }
 
 func noKeyspace(name string) error {
@@ -240,6 +291,14 @@ func (g *global) raw(c *cobra.Command) bool {
 // only prints the one result of a command.
 func (g *global) only(c *cobra.Command, columns []string, v any, cells ...string) error {
 	p, err := g.printer(c, columns...)
+	if err != nil {
+		return err
+	}
+	if p.JSON() {
+		v, err = g.withReceipt(v)
+	} else {
+		g.tellReceipt(c)
+	}
 	if err != nil {
 		return err
 	}

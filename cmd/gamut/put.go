@@ -42,7 +42,7 @@ func putCommand(g *global) *cobra.Command {
 	cmd.Flags().StringVar(&ttl, "ttl", "", "time after which the key ends, such as 90s or 1h")
 	cmd.Flags().Uint32Var(&flags, "flags", 0, "flags stored beside the value, as memcached clients see them")
 	cmd.Flags().BoolVar(&create, "create", false, "store only if the key does not exist")
-	return g.levelFlag(cmd)
+	return g.receiptFlag(cmd)
 }
 
 // valueArgument is the value on the command line, or all of standard input.

@@ -53,24 +53,7 @@ func (g *global) scan(c *cobra.Command, query url.Values, values bool) error {
 	}
 	raw := g.raw(c)
 	next, err := g.cluster().Scan(c.Context(), g.keyspace, query, g.levelHeader(nil), func(r doorhttp.Record) error {
-		key, err := r.KeyBytes()
-		if err != nil {
-			return err
-		}
-		value, err := r.ValueBytes()
-		if err != nil {
-			return err
-		}
-		cells := recordCells(&r, key, value)
-		switch {
-		case raw && values:
-			cells = []string{cells[0], cells[3]}
-		case raw:
-			cells = cells[:1]
-		case !values:
-			cells = cells[:3]
-		}
-		return p.Row(r, cells...)
+		return printRecord(p.Row, r, raw, values)
 	})
 	if closed := p.Close(); err == nil {
 		err = closed
@@ -79,4 +62,26 @@ func (g *global) scan(c *cobra.Command, query url.Values, values bool) error {
 		fmt.Fprintf(c.ErrOrStderr(), "there is more: go on with --from %q\n", next)
 	}
 	return err
+}
+
+// printRecord prints a scanned record.
+func printRecord(row func(v any, cells ...string) error, r doorhttp.Record, raw, values bool) error {
+	key, err := r.KeyBytes()
+	if err != nil {
+		return err
+	}
+	value, err := r.ValueBytes()
+	if err != nil {
+		return err
+	}
+	cells := recordCells(&r, key, value)
+	switch {
+	case raw && values:
+		cells = []string{cells[0], cells[3]}
+	case raw:
+		cells = cells[:1]
+	case !values:
+		cells = cells[:3]
+	}
+	return row(r, cells...)
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -53,7 +54,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "ready": ready, "kill9": kill9, "again": again, "alter": alter,
+			"exits": exits, "ready": ready, "kill9": kill9, "again": again, "alter": alter, "until": until,
 		},
 	})
 }
@@ -96,6 +97,23 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if got := strconv.Itoa(code); got != args[0] {
 		ts.Fatalf("gamut %v exits with %s, want %s", args[1:], got, args[0])
+	}
+}
+
+// until runs gamut until it ends well and prints what matches: until PATTERN ARGUMENTS…
+func until(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: until PATTERN ARGUMENTS…")
+	}
+	pattern := regexp.MustCompile(args[0])
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
+		err := ts.Exec("gamut", args[1:]...)
+		if err == nil && pattern.MatchString(ts.ReadFile("stdout")) {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("gamut %v within a minute: %v", args[1:], err)
+		}
 	}
 }
 

@@ -21,6 +21,15 @@ const (
 	HeaderOutcome = "Gamut-Outcome"
 	HeaderNext    = "Gamut-Next"
 	HeaderTxn     = "Gamut-Txn"
+	// HeaderReceipt asks with "on" that the answer say how it was given, in the headers below beside HeaderLevel (the level
+	// met), HeaderVersion and HeaderSession.
+	HeaderReceipt  = "Gamut-Receipt"
+	HeaderAsked    = "Gamut-Asked"
+	HeaderWeak     = "Gamut-Weak"
+	HeaderGroup    = "Gamut-Group"
+	HeaderStamp    = "Gamut-Stamp"
+	HeaderPosition = "Gamut-Position"
+	HeaderAsOf     = "Gamut-As-Of"
 )
 
 // ErrorBody is the JSON of every answer that is not a success.

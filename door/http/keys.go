@@ -1,6 +1,7 @@
 package http
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -38,6 +39,10 @@ func (s *Server) keyCommand(w http.ResponseWriter, r *http.Request, keyspace, en
 	if err != nil {
 		return err
 	}
+	receipt, err := parseSwitch(r.Header, HeaderReceipt)
+	if err != nil {
+		return err
+	}
 	op, answer, err := keyOp(r)
 	if err != nil {
 		return err
@@ -55,16 +60,68 @@ func (s *Server) keyCommand(w http.ResponseWriter, r *http.Request, keyspace, en
 		if !op.Kind.ReadOnly() {
 			c.Command.Session = session
 		}
-		c.Command.Token = token
+		c.Command.Token, c.Command.Receipt = token, receipt
 		c.Command.Ops = append(c.Command.Ops, op)
-	}, func(res *kv.Result) {
+	}, func(c *kv.Call) {
+		res := &c.Result
 		setSession(w.Header(), ks, token, res)
 		if res.Err() == nil {
-			w.Header().Set(HeaderLevel, levelMet(ks, res))
+			setLevel(w.Header(), ks, res)
+			setReceipt(w.Header(), ks, c)
 		}
 		answer(s, w, r, res)
 	})
 	return nil
+}
+
+// parseSwitch reads a header that is on or off; absent is off.
+func parseSwitch(h http.Header, name string) (on bool, err error) {
+	switch text := h.Get(name); text {
+	case "on":
+		return true, nil
+	case "", "off":
+		return false, nil
+	default:
+		return false, invalid("%s: %s is neither on nor off", name, text)
+	}
+}
+
+// receiptHeaders are those of a receipt's fields; what is not here has another header, which every answer has.
+var receiptHeaders = map[string]string{"asked": HeaderAsked, "weak": HeaderWeak, "group": HeaderGroup, "stamp": HeaderStamp,
+	"position": HeaderPosition, "as_of": HeaderAsOf}
+
+// ReceiptOf reads what the headers of an answer about a keyspace say of how it was given.
+func ReceiptOf(keyspace string, h http.Header) (r kv.Receipt, err error) {
+	number := func(name string) (n uint64) {
+		if text := h.Get(name); text != "" && err == nil {
+			if n, err = strconv.ParseUint(text, 10, 64); err != nil {
+				err = fmt.Errorf("header %s of the answer: %w", name, err)
+			}
+		}
+		return n
+	}
+	r = kv.Receipt{Keyspace: keyspace, Asked: h.Get(HeaderAsked), Met: h.Get(HeaderLevel), Weak: h.Get(HeaderWeak) == "true",
+		Group: number(HeaderGroup), Version: number(HeaderVersion), Stamp: h.Get(HeaderStamp), Position: number(HeaderPosition),
+		Token: h.Get(HeaderSession)}
+	if text := h.Get(HeaderAsOf); text != "" && err == nil {
+		if r.AsOf, err = time.Parse(time.RFC3339Nano, text); err != nil {
+			err = fmt.Errorf("header %s of the answer: %w", HeaderAsOf, err)
+		}
+	}
+	return r, err
+}
+
+// setReceipt says how the answer was given, if that was asked for.
+func setReceipt(h http.Header, ks *kv.Keyspace, c *kv.Call) {
+	if !c.Command.Receipt {
+		return
+	}
+	receipt := kv.NewReceipt(ks, c, &c.Result)
+	for _, f := range receipt.Fields() {
+		if name := receiptHeaders[f.Name]; name != "" {
+			h.Set(name, f.Text)
+		}
+	}
 }
 
 // setSession tells the client all that it has seen now.

@@ -79,9 +79,12 @@ var (
 	descSuspect = describe("group_suspect", "1 if the replica's log was damaged, so that it does not vote.", groupLabels...)
 	descLag     = describe("group_replica_lag", "Leader only: indexes by which a replica's durable log is behind.", append(append([]string{}, groupLabels...), "replica")...)
 
+	descReadAge = describe("read_age_seconds", "How old at most what was read from this node's own states was: as of when they were known to hold all that was acknowledged.", "keyspace", "level")
+
 	statusDescs = []*prometheus.Desc{
 		descReady, descAlarms, descAnswered, descRefused, descUnknown, descSyncs, descBytes, descBlocks, descOpenTxns, descEnded, descPeerUp, descPeerRTT,
 		descPeerSkew, descLeading, descCommit, descApplied, descDurable, descLast, descSuspect, descLag,
+		descReadAge,
 	}
 )
 
@@ -120,6 +123,9 @@ func (c statusCollector) Collect(out chan<- prometheus.Metric) {
 		gauge(descPeerRTT, float64(n.RTTMicros)/1e6, peer)
 		gauge(descPeerSkew, float64(n.SkewMillis)/1e3, peer)
 	}
+	for i := range st.Reads {
+		out <- readAgeMetric(&st.Reads[i])
+	}
 	for _, g := range st.Groups {
 		labels := []string{strconv.FormatUint(g.Group, 10), g.Keyspace, strconv.Itoa(g.Shard)}
 		gauge(descLeading, truth(g.Leader == st.Node), labels...)
@@ -133,6 +139,17 @@ func (c statusCollector) Collect(out chan<- prometheus.Metric) {
 			gauge(descLag, max(lag, 0), labels[0], labels[1], labels[2], replica)
 		}
 	}
+}
+
+// readAgeMetric is a histogram. Its sum takes each read for as old as its bucket allows.
+func readAgeMetric(r *kv.ReadAges) prometheus.Metric {
+	buckets, sum, below := map[float64]uint64{}, 0.0, uint64(0)
+	for i, most := range kv.AgeBuckets {
+		below += r.Counts[i]
+		buckets[most.Seconds()] = below
+		sum += most.Seconds() * float64(r.Counts[i])
+	}
+	return prometheus.MustNewConstHistogram(descReadAge, r.Reads, sum, buckets, r.Keyspace, r.Level)
 }
 
 func truth(b bool) float64 {

@@ -60,12 +60,12 @@ func (s *Server) noKeyspace(name string) error {
 	return kv.Errorf(kv.NoKeyspace, "there is no keyspace %q; GET /v1/keyspaces lists them", name)
 }
 
-// levelMet is what an answer says it met: the keyspace's own promise unless it names another level.
-func levelMet(ks *kv.Keyspace, r *kv.Result) string {
-	if r.Level == kv.LevelDefault {
-		return string(ks.Consistency)
+// setLevel says which level was met, and whether it is so weak that what was acknowledged may be missed.
+func setLevel(h http.Header, ks *kv.Keyspace, r *kv.Result) {
+	h.Set(HeaderLevel, r.Met(ks))
+	if ks.Weak(r.Level) {
+		h.Set(HeaderWeak, "true")
 	}
-	return r.Level.String()
 }
 
 // parseSession reads Gamut-Request: 32 hex digits that name the client, "-", the number of its request counted from 1,

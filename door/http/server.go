@@ -222,8 +222,8 @@ func (s *Server) hold(n int64) error {
 
 func (s *Server) release(n int64) { s.held.Add(-n) }
 
-// do runs one command and hands its result to use, which must not keep any of it.
-func (s *Server) do(ks *kv.Keyspace, level kv.Level, fill func(c *kv.Call), use func(r *kv.Result)) {
+// do runs one command and hands it, answered, to use, which must not keep any of it.
+func (s *Server) do(ks *kv.Keyspace, level kv.Level, fill func(c *kv.Call), use func(c *kv.Call)) {
 	b := s.batches.Get().(*kv.Batch)
 	b.Reset(time.Now().Add(s.opts.Deadline))
 	c := b.Add()
@@ -232,7 +232,7 @@ func (s *Server) do(ks *kv.Keyspace, level kv.Level, fill func(c *kv.Call), use 
 	c.Command.Level = level
 	s.db.Submit(b)
 	b.Wait()
-	use(&c.Result)
+	use(c)
 	c.Result = kv.Result{}
 	s.batches.Put(b)
 }

@@ -112,12 +112,18 @@ func (s *Server) runTxn(w http.ResponseWriter, r *http.Request, txn *Txn) error 
 	if cmd.Session, err = parseSession(r.Header.Get(HeaderRequest)); err != nil {
 		return err
 	}
+	if cmd.Receipt, err = parseSwitch(r.Header, HeaderReceipt); err != nil {
+		return err
+	}
 	if cmd.ReadOnly() {
 		cmd.Session = kv.Session{}
 	}
-	s.do(ks, level, func(c *kv.Call) { c.Command = cmd }, func(res *kv.Result) {
-		setSession(w.Header(), ks, cmd.Token, res)
-		s.answerTxn(w, ks, txn, res)
+	s.do(ks, level, func(c *kv.Call) { c.Command = cmd }, func(c *kv.Call) {
+		setSession(w.Header(), ks, cmd.Token, &c.Result)
+		if c.Result.Err() == nil {
+			setReceipt(w.Header(), ks, c)
+		}
+		s.answerTxn(w, ks, txn, &c.Result)
 	})
 	return nil
 }
@@ -139,7 +145,7 @@ func (s *Server) answerTxn(w http.ResponseWriter, ks *kv.Keyspace, txn *Txn, res
 	for i := range items {
 		results = append(results, txnResult(&txn.Operations[i], &items[i]))
 	}
-	w.Header().Set(HeaderLevel, levelMet(ks, res))
+	setLevel(w.Header(), ks, res)
 	writeJSON(w, http.StatusOK, TxnBody{Results: results})
 }
 

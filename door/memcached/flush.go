@@ -75,7 +75,7 @@ func (s *Server) addClears(b *kv.Batch) {
 		seen[binding.keyspace] = true
 		for shard := range space.Shards {
 			c := b.Add()
-			c.Keyspace, c.Shard, c.Command.Level = space, shard, s.options.Level
+			c.Keyspace, c.Shard, c.Command.Level = space, shard, s.options.writeLevel()
 			c.Command.Ops = append(c.Command.Ops, kv.Op{Kind: kv.OpClear})
 		}
 	}

@@ -28,7 +28,7 @@ func (p *pipeline) recacheStale() {
 			submitted = true
 		}
 		again := p.second.Add()
-		again.Keyspace, again.Command.Level = call.Keyspace, p.server.options.Level
+		again.Keyspace, again.Command.Level = call.Keyspace, p.server.options.writeLevel()
 		again.Command.Conds = append(again.Command.Conds, kv.Cond{Key: r.key, Kind: kv.CondVersion, Version: view.Version})
 		o := addOp(&again.Command, r.key)
 		o.Kind, o.Quiet = kv.OpRecache, true

@@ -16,6 +16,7 @@ type Options struct {
 	// Keyspace is where keys without a bound prefix live; default "default".
 	Keyspace string
 	// Level is what all requests of this listener ask of their keyspaces: memcached's protocol has no word for it.
+	// A bounded level is asked of reads alone.
 	Level kv.Level
 	// Prefixes binds key prefixes to keyspaces, such as "clicks:" to "clicks". The longest that fits decides; the key
 	// keeps its prefix.
@@ -38,6 +39,14 @@ type Options struct {
 	Logger *slog.Logger
 	// Version is what the version command answers; default "1.6.0-gamut".
 	Version string
+}
+
+// writeLevel is what writes ask for: Level, unless that says how old what is read may be.
+func (o *Options) writeLevel() kv.Level {
+	if o.Level.Kind() == kv.LevelBounded {
+		return kv.LevelDefault
+	}
+	return o.Level
 }
 
 // Validate checks the options and fills in the defaults.

@@ -80,6 +80,7 @@ func (p *pipeline) round(c *conn) (used int, closing bool) {
 	p.batch.Reset(began.Add(p.server.options.Deadline))
 	used, closing = p.parse(c.buf[c.start:c.end])
 	if len(p.batch.Calls()) > 0 {
+		p.boundReads()
 		p.server.db.Submit(&p.batch)
 		p.batch.Wait()
 		p.learn(&p.batch)
@@ -312,6 +313,18 @@ func (p *pipeline) add(r request, key []byte) *kv.Op {
 func addOp(c *kv.Command, key []byte) *kv.Op {
 	c.Ops = append(c.Ops, kv.Op{Key: key})
 	return &c.Ops[len(c.Ops)-1]
+}
+
+// boundReads asks a bounded level of reads alone: it says how old what is read may be.
+func (p *pipeline) boundReads() {
+	if p.server.options.Level.Kind() != kv.LevelBounded {
+		return
+	}
+	for _, c := range p.batch.Calls() {
+		if !c.Command.ReadOnly() {
+			c.Command.Level = p.server.options.writeLevel()
+		}
+	}
 }
 
 // call is the only call of a request.

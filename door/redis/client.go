@@ -36,7 +36,7 @@ func runQuit(c *conn, w *writer, args [][]byte) {
 func runReset(c *conn, w *writer, args [][]byte) {
 	c.transaction, c.watched = nil, nil
 	c.mute, c.muteNext, c.muteThis = false, false, false
-	c.level, c.sessions = kv.LevelDefault, kv.Sessions{}
+	c.level, c.sessions, c.receipt = kv.LevelDefault, kv.Sessions{}, false
 	c.useKeyspace(c.server.options.Keyspace)
 	c.useProtocol(2)
 	c.mu.Lock()
@@ -403,6 +403,27 @@ func runSession(c *conn, w *writer, args [][]byte) {
 	}
 	c.sessions.Set(ks, token)
 	w.ok()
+}
+
+// runReceipt shows or sets whether replies to commands on keys say how they were given. They say so in attributes, which only
+// RESP3 has.
+func runReceipt(c *conn, w *writer, args [][]byte) {
+	switch {
+	case len(args) == 1 && c.receipt:
+		w.text("on")
+	case len(args) == 1:
+		w.text("off")
+	case is(args[1], "OFF"):
+		c.receipt = false
+		w.ok()
+	case !is(args[1], "ON"):
+		w.fail(faultSyntax)
+	case !w.resp3:
+		w.fail("ERR receipts are attributes of replies, which RESP3 has and RESP2 has not: say HELLO 3 first")
+	default:
+		c.receipt = true
+		w.ok()
+	}
 }
 
 // runExplain says what a keyspace promises.

@@ -77,7 +77,7 @@ func (c *rawClient) reply() string {
 	c.t.Helper()
 	reply, err := readReply(c.reader)
 	if err != nil {
-		c.t.Fatalf("after %q: %v", reply, err)
+		c.t.Fatalf("after %.200q: %v", reply, err)
 	}
 	return reply
 }
@@ -106,10 +106,14 @@ func readReply(r *bufio.Reader) (string, error) {
 		body := make([]byte, n+2)
 		_, err := io.ReadFull(r, body)
 		return line + string(body), err
-	case '%':
-		n *= 2
+	case '|':
+		// Attributes stand before the reply that they belong to.
+		n = 2*n + 1
 		fallthrough
-	case '*', '~':
+	case '*', '~', '%':
+		if line[0] == '%' {
+			n *= 2
+		}
 		for range n {
 			part, err := readReply(r)
 			line += part
@@ -391,7 +395,7 @@ var exchanges = []struct {
 		{"GAMUT.LEVEL", "$7\r\ndefault\r\n"},
 		{"GAMUT.LEVEL linearizable", "+OK\r\n"},
 		{"GAMUT.LEVEL", "$12\r\nlinearizable\r\n"},
-		{"GAMUT.LEVEL strongest", "-ERR invalid request: level \"strongest\" is not known; the levels are default, linearizable, sequential, session, prefix, eventual, one, two, quorum, all, read-your-writes, monotonic-reads, monotonic-writes, writes-follow-reads\r\n"},
+		{"GAMUT.LEVEL strongest", "-ERR invalid request: level \"strongest\" is not known; the levels are default, linearizable, sequential, session, prefix, eventual, one, two, quorum, all, read-your-writes, monotonic-reads, monotonic-writes, writes-follow-reads, bounded:5s, bounded:10v\r\n"},
 		{"GAMUT.EXPLAIN", "*1\r\n$16\r\ndefault is fine.\r\n"},
 		{"GAMUT.EXPLAIN 7", "*1\r\n$10\r\n7 is fine.\r\n"},
 		{"GAMUT.EXPLAIN x", "-ERR no keyspace \"x\"\r\n"},

@@ -58,6 +58,7 @@ type conn struct {
 	keyspace     *kv.Keyspace
 	level        kv.Level
 	sessions     kv.Sessions
+	receipt      bool // replies say how they were given
 	transaction  *transaction
 	watched      []watch
 	mute         bool // CLIENT REPLY OFF

@@ -162,19 +162,25 @@ func (c *conn) submit(cmd *command, o *reply) string {
 	}
 	for i := range c.scratch.Ops {
 		call := c.batch.Add()
-		call.Keyspace, call.Command.Level, call.Command.Token = ks, c.level, c.sessions.Token(ks)
+		c.ask(call, ks)
 		call.Command.Ops = append(call.Command.Ops, c.scratch.Ops[i])
 	}
 	o.to = o.from + int32(len(c.scratch.Ops))
 	return ""
 }
 
+// ask makes a call one of this connection: to a keyspace, at its level, as far as its session has come.
+func (c *conn) ask(call *kv.Call, ks *kv.Keyspace) {
+	call.Keyspace = ks
+	call.Command.Level, call.Command.Token, call.Command.Receipt = c.level, c.sessions.Token(ks), c.receipt
+}
+
 // addCall moves the planned command into a new call of the batch, in exchange for the call's empty one.
 func (c *conn) addCall(ks *kv.Keyspace, shard int) *kv.Call {
 	call := c.batch.Add()
-	call.Keyspace, call.Shard = ks, shard
+	call.Shard = shard
 	call.Command, c.scratch = c.scratch, call.Command
-	call.Command.Level, call.Command.Token = c.level, c.sessions.Token(ks)
+	c.ask(call, ks)
 	return call
 }
 
@@ -182,8 +188,8 @@ func (c *conn) addCall(ks *kv.Keyspace, shard int) *kv.Call {
 func (c *conn) addToAll(ks *kv.Keyspace) {
 	for shard := range ks.Shards {
 		call := c.batch.Add()
-		call.Keyspace, call.Command.Level, call.Shard = ks, c.level, shard
-		call.Command.Token = c.sessions.Token(ks)
+		call.Shard = shard
+		c.ask(call, ks)
 		call.Command.Ops = append(call.Command.Ops, c.scratch.Ops...)
 	}
 }
@@ -278,6 +284,9 @@ func (c *conn) renderOwed(o *reply, calls []*kv.Call) {
 	}
 	w := &c.out
 	w.resp3 = o.resp3
+	if o.render != nil || o.parts != nil {
+		w.receipts(calls[o.from:o.to])
+	}
 	switch {
 	case o.parts != nil:
 		c.renderTransaction(o, calls)

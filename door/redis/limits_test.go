@@ -400,7 +400,8 @@ func TestManyKeysHeldForSlowReaders(t *testing.T) {
 			t.Fatalf("replies hold %d bytes more than allowed", -free)
 		}
 	}
-	if got := c.do("KEYS", "*"); !strings.HasPrefix(got, "*2000\r\n") {
+	// A small answer: on a busy machine this client, too, could take longer for a large one than a reply may stand still.
+	if got := c.do("DBSIZE"); got != ":2000\r\n" {
 		t.Errorf("afterwards: %.40q", got)
 	}
 }

@@ -1,6 +1,10 @@
 package redis
 
-import "strconv"
+import (
+	"strconv"
+
+	"github.com/gamutdb/gamut/kv"
+)
 
 // writer appends replies to a buffer, in the connection's version of the protocol.
 type writer struct {
@@ -87,6 +91,37 @@ func (w *writer) mapping(n int) {
 		w.number('%', int64(n))
 	} else {
 		w.array(2 * n)
+	}
+}
+
+// attributes opens n pairs that say something about the reply behind them. Only RESP3 has such.
+func (w *writer) attributes(n int) { w.number('|', int64(n)) }
+
+// receipts says how the calls of a reply were answered, if they asked for it: one by its fields, several by a list.
+func (w *writer) receipts(calls []*kv.Call) {
+	if !w.resp3 || len(calls) == 0 || !calls[0].Command.Receipt {
+		return
+	}
+	fields := func(open func(n int), call *kv.Call) {
+		receipt := kv.NewReceipt(call.Keyspace, call, &call.Result)
+		list := receipt.Fields()
+		open(len(list))
+		for _, f := range list {
+			w.text(f.Name)
+			w.text(f.Text)
+		}
+	}
+	if len(calls) == 1 {
+		if failures[calls[0].Result.Code] == "" {
+			fields(w.attributes, calls[0])
+		}
+		return
+	}
+	w.attributes(1)
+	w.text("receipts")
+	w.array(len(calls))
+	for _, call := range calls {
+		fields(w.mapping, call)
 	}
 }
 

@@ -6,7 +6,7 @@ import (
 )
 
 // pure are the rooms that a simulator replays: the same inputs must give the same outputs, byte for byte.
-var pure = []string{"kv", "core", "machine", "paxos", "quorum", "bayou", "txn", "host", "keyspace"}
+var pure = []string{"kv", "core", "machine", "paxos", "twophase", "quorum", "bayou", "txn", "host", "keyspace"}
 
 // allowed says which rooms of ours a room may import, tests excepted. A room that is missing here must be added, with its
 // place on the map, before it can be built.
@@ -14,11 +14,13 @@ var allowed = map[string][]string{
 	"kv":               {},
 	"core":             {"kv"},
 	"core/wire":        {},
+	"core/load":        {"core"},
 	"machine":          {"core", "kv"},
-	"paxos":            {"machine", "core/wire", "core", "kv"},
+	"paxos":            {"machine", "core/wire", "core/load", "core", "kv"},
+	"twophase":         {"machine", "core/wire", "core", "kv"},
 	"bayou":            {"core/wire", "core", "kv"},
-	"quorum":           {"core/wire", "core", "kv"},
-	"keyspace":         {"bayou", "paxos", "quorum", "machine", "core", "kv"},
+	"quorum":           {"core/wire", "core/load", "core", "kv"},
+	"keyspace":         {"bayou", "paxos", "quorum", "twophase", "machine", "core", "kv"},
 	"host":             {"core", "kv"},
 	"store":            {"core", "kv"},
 	"txn":              {"kv"},
@@ -27,11 +29,14 @@ var allowed = map[string][]string{
 	"door/memcached":   {"kv"},
 	"door/http":        {"kv"},
 	"door/http/remote": {"door/http", "kv"},
+	"client":           {"door/http/remote", "door/http", "keyspace", "kv"},
+	"examples/visits":  {"client"},
+	"internal/trial":   {"node", "door/http", "core", "kv"},
 	"referee":          {"kv"},
 	"referee/report":   {"referee", "kv"},
 	"referee/workload": {"referee", "kv"},
 	"audit":            {"machine", "kv"},
-	"sim":              {"txn", "keyspace", "bayou", "quorum", "paxos", "machine", "host", "store", "referee", "core", "kv"},
+	"sim":              {"txn", "keyspace", "bayou", "quorum", "paxos", "twophase", "machine", "host", "store", "referee", "core", "kv"},
 	"lab":              {"sim", "referee", "keyspace", "core", "kv"},
 	"lab/inject":       {"door/http", "core", "kv"},
 	"lab/live":         {"lab", "lab/inject", "door/http/remote", "machine", "referee", "referee/workload", "core", "kv"},

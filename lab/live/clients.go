@@ -62,6 +62,7 @@ func (c *clients) work(id int) {
 		c.mu.Lock()
 		step := c.workload.Next(id)
 		c.mu.Unlock()
+		c.bound(id, &step)
 		if step.Move {
 			node = c.draw(chance)
 		}
@@ -84,6 +85,19 @@ func (c *clients) work(id int) {
 		case <-time.After(pause):
 		}
 	}
+}
+
+// bounds are how old the reads of every fourth client may be, where keyspaces give that: at a few heartbeats followers are just
+// fresh enough, and what was cut off soon is not.
+var bounds = []kv.Level{kv.BoundedAge(400 * time.Millisecond), kv.BoundedVersions(5)}
+
+// bound has a client of those read from any replica that is fresh enough.
+func (c *clients) bound(client int, step *workload.Step) {
+	if client%4 != 3 || step.Op.Kind != referee.Get || !lab.Bounded(c.options.Consistency) {
+		return
+	}
+	level := bounds[client/4%len(bounds)]
+	step.Command.Level, step.Op.Level = level, level.String()
 }
 
 func (c *clients) draw(chance *rand.Rand) core.NodeID {

@@ -73,5 +73,8 @@ func (n *node) Return(to core.NodeID, id core.RequestID, r kv.Result, _ bool) {
 	n.send(n.names[to-1], parcel{Type: typeReturn, ID: id, Bytes: kv.AppendResult(nil, &r)})
 }
 
+// Configure is host.Port's: there is no catalog here, and no keyspace that asks one.
+func (n *node) Configure(core.GroupID, host.Wish) {}
+
 // Note is host.Port's. Maelstrom wants nothing on standard output but lines of its own.
 func (n *node) Note(core.GroupID, core.Note) {}

@@ -42,9 +42,12 @@ var ErrNoAnswer = errors.New("no node answers")
 func New(addresses []string, wait time.Duration) *Cluster {
 	dialer := &net.Dialer{Timeout: 2 * time.Second}
 	return &Cluster{addresses: addresses, client: &http.Client{Transport: &http.Transport{
-		DialContext: dialer.DialContext, ResponseHeaderTimeout: wait, MaxIdleConnsPerHost: 16,
+		DialContext: dialer.DialContext, ResponseHeaderTimeout: wait, MaxIdleConnsPerHost: 64, IdleConnTimeout: 90 * time.Second,
 	}}}
 }
+
+// CloseIdle ends connections that no request uses.
+func (c *Cluster) CloseIdle() { c.client.CloseIdleConnections() }
 
 // Addresses are those that it was made of.
 func (c *Cluster) Addresses() []string { return c.addresses }

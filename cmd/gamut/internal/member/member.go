@@ -268,7 +268,7 @@ func (g *gate) makeKeyspaces(ctx context.Context, log *slog.Logger) {
 		if g.Node.Ready() == nil {
 			spec := kv.CreateKeyspace{Name: name, Consistency: kv.Linearizable}
 			// A keyspace that is named after a consistency has it.
-			if c := kv.Consistency(name); keyspace.Built(c) {
+			if c := kv.Consistency(name); keyspace.Known(c) {
 				spec.Consistency = c
 			}
 			err := g.Node.CreateKeyspace(ctx, spec)

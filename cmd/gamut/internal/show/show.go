@@ -44,6 +44,9 @@ func New(w io.Writer, format string, columns ...string) (*Printer, error) {
 	return nil, fmt.Errorf("output %q is not one of %s", format, strings.Join(Formats, ", "))
 }
 
+// JSON says that results appear as values, not as cells.
+func (p *Printer) JSON() bool { return p.format == "json" || p.format == "jsonl" }
+
 // tablePage is how many rows are aligned together: a table of a million keys must begin to appear.
 const tablePage = 500
 

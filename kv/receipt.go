@@ -1,0 +1,76 @@
+package kv
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+)
+
+// Receipt says how a command was answered: what was asked for and what was given, by whom, and of when. A zero field says
+// nothing: not every protocol has an answer to each.
+type Receipt struct {
+	Keyspace string `json:"keyspace"`
+	// Asked is the level of the request, Met the one that was given; default stands for the keyspace's own promise.
+	Asked string `json:"asked"`
+	Met   string `json:"met"`
+	// Weak says that the replicas of reads and writes need not overlap: with writes, or reads, at the keyspace's default level
+	// such a read may miss what was acknowledged, and such a write may be missed (R + W <= N).
+	Weak bool `json:"weak,omitempty"`
+	// Group is the replica group that answered.
+	Group uint64 `json:"group,omitempty"`
+	// Version is the record's; Stamp is the same in words where versions are stamps: milliseconds, counter, replica.
+	Version uint64 `json:"version,omitempty"`
+	Stamp   string `json:"stamp,omitempty"`
+	// Position is how far the group's log was applied to the state that answered; of a change, its own place in the log.
+	Position uint64 `json:"position,omitempty"`
+	// AsOf is when the answer was true.
+	AsOf time.Time `json:"asOf,omitzero"`
+	// Token is what the client's session has seen with this answer.
+	Token string `json:"token,omitempty"`
+}
+
+// NewReceipt is the receipt of an answer. Its position is there if the command asked for one.
+func NewReceipt(ks *Keyspace, c *Call, r *Result) Receipt {
+	receipt := Receipt{Keyspace: ks.Name, Asked: c.Command.Level.String(), Met: r.Met(ks), Weak: ks.Weak(r.Level), Group: c.Group,
+		Version: r.Version, Position: r.Position}
+	if r.Origin != 0 {
+		at := HLC(r.Version)
+		receipt.Stamp = fmt.Sprintf("%d.%d@%d", at.UnixMilli(), uint16(at), r.Origin)
+	}
+	if r.AsOf != 0 {
+		receipt.AsOf = time.UnixMilli(r.AsOf).UTC()
+	}
+	if len(r.Token) > 0 {
+		receipt.Token = FormatToken(r.Token)
+	}
+	return receipt
+}
+
+// Met is the level that an answer was given at, in words: the keyspace's own promise unless the answer names another one.
+func (r *Result) Met(ks *Keyspace) string {
+	if r.Level == LevelDefault {
+		return string(ks.Consistency)
+	}
+	return r.Level.String()
+}
+
+// ReceiptField is one thing that a receipt says, in words.
+type ReceiptField struct{ Name, Text string }
+
+// Fields are what the receipt says, in a fixed order, without what it does not say.
+func (r *Receipt) Fields() []ReceiptField {
+	list := []ReceiptField{{"keyspace", r.Keyspace}, {"asked", r.Asked}, {"met", r.Met}}
+	add := func(name, text string, said bool) {
+		if said {
+			list = append(list, ReceiptField{name, text})
+		}
+	}
+	add("weak", "true", r.Weak)
+	add("group", strconv.FormatUint(r.Group, 10), r.Group != 0)
+	add("version", strconv.FormatUint(r.Version, 10), r.Version != 0)
+	add("stamp", r.Stamp, r.Stamp != "")
+	add("position", strconv.FormatUint(r.Position, 10), r.Position != 0)
+	add("as_of", r.AsOf.Format("2006-01-02T15:04:05.000Z"), !r.AsOf.IsZero())
+	add("token", r.Token, r.Token != "")
+	return list
+}
