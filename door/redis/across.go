@@ -11,8 +11,8 @@ import (
 // are split, where the command allows it, or refused.
 func (c *conn) across(watched []watch) bool {
 	ks, fault := c.selected()
-	if fault != "" || ks.Consistency != kv.Linearizable {
-		return false
+	if fault != "" || ks.Consistency != kv.Linearizable || c.level != kv.LevelDefault && c.level != kv.LevelLinearizable {
+		return false // a weaker level is for single reads, which ask nobody
 	}
 	_, one := oneShard(ks, &c.scratch)
 	for _, w := range watched {
