@@ -15,19 +15,22 @@ const (
 	// sweepLimit bounds how many are looked at in a group, sweepMax how many are brought to their ends at once.
 	sweepLimit = 1024
 	sweepMax   = 64
+	// sweepRest is how many times as long as it took a leader waits before it looks again: where many transactions have ended, it
+	// takes the store a while to see that none is left.
+	sweepRest = 50
 )
 
 // sweep brings transactions to their ends whose coordinators did not: else their locks would stay for ever.
 func (n *Node) sweep(ctx context.Context) {
-	ticker := time.NewTicker(sweepEvery)
-	defer ticker.Stop()
+	timer := time.NewTimer(sweepEvery)
+	defer timer.Stop()
 	var s txn.Sweep
 	room := make(chan struct{}, sweepMax)
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-ticker.C:
+		case <-timer.C:
 		}
 		s.Begin()
 		now := n.clocks.mono()
@@ -41,6 +44,7 @@ func (n *Node) sweep(ctx context.Context) {
 			default: // it is due again soon
 			}
 		})
+		timer.Reset(max(sweepEvery, sweepRest*time.Duration(n.clocks.mono()-now)))
 	}
 }
 
