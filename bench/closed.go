@@ -48,6 +48,13 @@ func runClosed(ctx context.Context, s *system, w workload, endpoints []string, d
 		}
 		defer session.close()
 		all[i] = &closedClient{batch: newBatch(d, uint64(i), w.write, pipeline), session: session, histogram: newHistogram()}
+		if w.pair {
+			pairing, ok := session.(pairSession)
+			if !ok {
+				return sample{}, fmt.Errorf("%s has no client that writes pairs", s.name)
+			}
+			all[i].session, all[i].batch = pairs{pairing}, newBatch(d, uint64(i), w.write, 2)
+		}
 	}
 
 	var now atomic.Int32
@@ -76,7 +83,7 @@ func runClosed(ctx context.Context, s *system, w workload, endpoints []string, d
 // loop asks until told to stop, or until the session breaks; what was under way then counts as failed.
 func (c *closedClient) loop(now *atomic.Int32) {
 	for {
-		c.batch.draw()
+		c.batch.drawPair()
 		begun := time.Now()
 		t, err := c.session.do(c.batch)
 		took := time.Since(begun)

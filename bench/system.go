@@ -23,7 +23,7 @@ const (
 )
 
 // systemNames are all that can take part, in the order of their turns.
-var systemNames = []string{"gamut", "gamut-quorum", "gamut-one", "gamut-causal", "etcd", "redis", "redis-wait", "redis-async", "memcached"}
+var systemNames = []string{"gamut", "gamut-quorum", "gamut-one", "gamut-causal", "gamut-pairs", "etcd", "redis", "redis-wait", "redis-async", "memcached"}
 
 // system is one contender: servers, a client for them, and what the servers promise for an acknowledged write.
 type system struct {
@@ -33,6 +33,8 @@ type system struct {
 	dialer  dialer
 	// only names the workloads that make sense for it; nil is all but failover.
 	only []string
+	// pairs says that it writes two keys together: of their own shards, where there are shards.
+	pairs bool
 	// pipelines is false if a client has one operation under way; then more clients stand for a pipeline.
 	pipelines bool
 }
@@ -56,6 +58,9 @@ func (s *servers) cluster() bool { return s.leader != nil }
 
 // takesPart tells whether the workload is for this system.
 func (s *system) takesPart(w workload) bool {
+	if w.pair {
+		return s.pairs
+	}
 	if w.shape == afterLeader {
 		return s.servers.failsOver
 	}
@@ -155,7 +160,10 @@ func plan(o *options, dir string) ([]*system, error) {
 			leaderless = s.servers
 		case "gamut-causal":
 			err = planGamutCausal(s, o, dir)
+		case "gamut-pairs":
+			err = planGamutPairs(s, o, dir)
 		case "etcd":
+			s.pairs = true
 			err = planEtcd(s, o, dir)
 		case "redis":
 			err = planRedis(s, o.basePort+200, filepath.Join(dir, name), 0)

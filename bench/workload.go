@@ -28,6 +28,7 @@ type workload struct {
 	clients     int
 	pipeline    int
 	rate        float64 // operations per second, of fixedRate
+	pair        bool    // each operation writes two keys, both or none
 }
 
 var workloads = []workload{
@@ -38,6 +39,7 @@ var workloads = []workload{
 	{name: "write-c50-p16", title: "Write, 50 clients, pipeline of 16", write: true, clients: 50, pipeline: 16},
 	{name: "read-c256", title: "Read, 256 clients", clients: 256, pipeline: 1},
 	{name: "read-c50-p16", title: "Read, 50 clients, pipeline of 16", clients: 50, pipeline: 16},
+	{name: "pair-c50", title: "Two keys written together or not at all, 50 clients", write: true, clients: 50, pipeline: 1, pair: true},
 	{name: "rate-2000", title: "2,000 writes per second over 64 clients, open loop", shape: fixedRate, write: true, clients: 64, pipeline: 1, rate: 2000},
 	{name: "overload", title: "Writes at 4 times the capacity over 64 clients, open loop", shape: overload, write: true, clients: 64, pipeline: 1},
 	{name: "failover", title: "Time without writes after kill -9 of the leader", shape: afterLeader, write: true},

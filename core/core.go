@@ -102,6 +102,12 @@ type Leased interface {
 	ReadUntil() Time
 }
 
+// Locking is a Replica whose state may hold locks of transactions. A reader of the state beside its Steps must look at them
+// when Locked says so, or has not been asked since a LockNote.
+type Locking interface {
+	Locked() bool
+}
+
 // Timed is a Replica whose writes have times, in the order of its log.
 type Timed interface {
 	// SafeTime says: whatever the state shows from now on holds every write of the group up to that time, those that are
@@ -287,6 +293,9 @@ type CheckpointNote struct{ Index uint64 }
 // does not hold what was written to it.
 type DamageNote struct{ Text string }
 
+// LockNote tells that the state has come to hold locks of transactions, and held none before.
+type LockNote struct{}
+
 // Write appends a record to the log.
 func (e *Effects) Write(r Record) { e.Log = append(e.Log, r) }
 
@@ -323,6 +332,9 @@ func (e *Effects) Reset() {
 	e.Configure = nil
 	e.Again = false
 }
+
+// String is a line of a trace.
+func (n LockNote) String() string { return "locks are held" }
 
 // String is a line of a trace.
 func (n CheckpointNote) String() string { return fmt.Sprintf("checkpoint %d", n.Index) }

@@ -25,17 +25,23 @@ func (d *Descriptor) Explain() []string {
 }
 
 func (d *Descriptor) promise() []string {
-	together := "strict-serializable"
-	if d.Consistency == kv.Sequential {
+	scope, together := "in one command happen together or not at all, if their keys lie in one shard.", "strict-serializable"
+	switch d.Consistency {
+	case kv.Sequential:
 		together = "serializable"
+	case kv.Linearizable:
+		scope = "in one transaction happen together or not at all, whatever shards and linearizable keyspaces their keys lie in."
 	}
 	lines := append(d.word(),
-		judged("Several operations in one command happen together or not at all, if their keys lie in one shard.", together),
+		judged("Several operations "+scope, together),
 		judged("Versions of a record grow with every change and never repeat.", "versions"),
 		"Expiry follows the time in the log, the same on all replicas.")
-	if n := len(d.Shards); n > 1 {
+	switch n := len(d.Shards); {
+	case n > 1 && d.Consistency == kv.Linearizable:
+		lines = append(lines, fmt.Sprintf("Its keys are spread by hash over %d shards; a transaction over several costs one round of messages and a sync in each at the same time, and two more rounds behind the answer.", n))
+	case n > 1:
 		lines = append(lines, fmt.Sprintf("Its keys are spread by hash over %d shards; a command whose keys lie in several is refused.", n))
-	} else {
+	default:
 		lines = append(lines, "All its keys lie in one shard, so a command may touch any of them.")
 	}
 	return lines

@@ -55,6 +55,8 @@ type Permit struct {
 	Safe kv.HLC
 	// Now is the reader's clock.
 	Now kv.HLC
+	// Unlocked: no transaction held a lock when the read arrived (core.Locking).
+	Unlocked bool
 	// Fresh is how old the state may be (core.Fresh), known before the state is looked at; Mono is the reader's clock for it.
 	Fresh core.Freshness
 	Mono  core.Time

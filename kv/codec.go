@@ -45,6 +45,7 @@ const (
 	commandLevel
 	commandToken
 	commandReceipt
+	commandTx
 	commandBits
 )
 
@@ -66,6 +67,9 @@ func AppendCommand(b []byte, c *Command) []byte {
 	if c.Receipt {
 		flags |= commandReceipt
 	}
+	if c.Tx != nil {
+		flags |= commandTx
+	}
 	b = append(b, codecVersion, flags)
 	if flags&commandSession != 0 {
 		b = append(b, c.Session.Client[:]...)
@@ -77,6 +81,9 @@ func AppendCommand(b []byte, c *Command) []byte {
 	}
 	if flags&commandToken != 0 {
 		b = appendBytes(b, c.Token)
+	}
+	if flags&commandTx != 0 {
+		b = appendTx(b, c.Tx)
 	}
 	if flags&commandConds != 0 {
 		b = binary.AppendUvarint(b, uint64(len(c.Conds)))
@@ -304,7 +311,7 @@ func DecodeCommand(b []byte, c *Command) error {
 	return nil
 }
 
-// DecodeHead reads a command's session, level and token alone; like DecodeCommand, it keeps b.
+// DecodeHead reads a command's session, level, token and step of a transaction alone; like DecodeCommand, it keeps b.
 func DecodeHead(b []byte) (c Command, err error) {
 	r := reader{b: b}
 	if r.head(&c); r.bad {
@@ -317,7 +324,7 @@ func DecodeHead(b []byte) (c Command, err error) {
 func (r *reader) head(c *Command) (flags byte) {
 	r.bad = r.byte() != codecVersion || r.bad
 	flags = r.byte()
-	c.Session, c.Level, c.Token, c.Receipt = Session{}, 0, nil, flags&commandReceipt != 0
+	c.Session, c.Level, c.Token, c.Receipt, c.Tx = Session{}, 0, nil, flags&commandReceipt != 0, nil
 	if flags&commandSession != 0 {
 		r.bad = r.bad || len(r.b) < len(c.Session.Client)
 		r.b = r.b[copy(c.Session.Client[:], r.b):]
@@ -328,6 +335,9 @@ func (r *reader) head(c *Command) (flags byte) {
 	}
 	if flags&commandToken != 0 {
 		c.Token = r.bytes()
+	}
+	if flags&commandTx != 0 {
+		c.Tx = r.tx()
 	}
 	return flags
 }
@@ -375,6 +385,7 @@ const (
 	resultLevel
 	resultToken
 	resultPosition
+	resultTx
 	resultBits
 )
 
@@ -403,6 +414,7 @@ func resultMask(r *Result) (mask uint64) {
 	set(resultLevel, r.Level != 0)
 	set(resultToken, len(r.Token) > 0)
 	set(resultPosition, r.Position != 0)
+	set(resultTx, r.Tx != nil)
 	return mask
 }
 
@@ -442,6 +454,9 @@ func AppendResult(b []byte, r *Result) []byte {
 	}
 	if mask&resultToken != 0 {
 		b = appendBytes(b, r.Token)
+	}
+	if mask&resultTx != 0 {
+		b = appendTxAnswer(b, r.Tx)
 	}
 	if mask&resultItems != 0 {
 		b = binary.AppendUvarint(b, uint64(len(r.Items)))
@@ -492,6 +507,9 @@ func (r *reader) result(out *Result, depth int) {
 	}
 	if mask&resultToken != 0 {
 		out.Token = r.bytes()
+	}
+	if mask&resultTx != 0 {
+		out.Tx = r.txAnswer()
 	}
 	if mask&resultItems != 0 {
 		n := r.count(2)

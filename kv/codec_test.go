@@ -26,6 +26,9 @@ var commands = map[string]Command{
 	"full":    {Ops: []Op{fullOp, {Kind: OpGet}, fullOp}},
 	"conditions": {Conds: []Cond{{Key: []byte("a"), Kind: CondValue, Value: []byte("x")}, {Key: []byte("b"), Kind: CondVersion, Version: 9}},
 		Ops: []Op{{Kind: OpDelete, Key: []byte("a")}}},
+	"prepare": {Tx: &Tx{Step: TxPrepare, ID: TxID{Age: 1, Anchor: 2, Nonce: 3, Attempt: 4}, Participants: []uint64{2, 300}},
+		Conds: []Cond{{Key: []byte("a"), Kind: CondOtherValue, Value: []byte("x")}}, Ops: []Op{{Kind: OpIncr, Key: []byte("n"), Delta: 1}}},
+	"resolve":                    {Tx: &Tx{Step: TxResolve, ID: TxID{Nonce: math.MaxUint64}, Commit: true}},
 	"session":                    {Session: Session{Client: [16]byte{1, 15: 2}, Seq: 300, Acked: 299}, Ops: []Op{{Kind: OpIncr, Key: []byte("n"), Delta: math.MaxInt64}}},
 	"bounded levels":             {Level: BoundedAge(BoundedAgeMax), Ops: []Op{{Kind: OpGet, Key: []byte("k")}}},
 	"bounded by versions":        {Level: BoundedVersions(BoundedVersionsMax), Ops: []Op{{Kind: OpGet, Key: []byte("k")}}},
@@ -88,7 +91,8 @@ var results = map[string]Result{
 	"ok":      {},
 	"unknown": {Code: Unknown, Detail: "no answer within the deadline"},
 	"full": {Code: ConditionFailed, Existed: true, Marks: MarkWon | MarkStale, Flags: 1, Version: 2, ExpireAt: -3, AsOf: 4, Int: -5, Float: 6.5, Origin: 7, Level: BoundedAge(BoundedAgeMin), Position: 8, Token: []byte("token"),
-		Value: []byte("value"), Key: []byte("key"), Items: []Result{{Value: []byte("a")}, {Code: NotFound}}, Detail: "detail"},
+		Value: []byte("value"), Key: []byte("key"), Items: []Result{{Value: []byte("a")}, {Code: NotFound}}, Detail: "detail",
+		Tx: &TxAnswer{State: TxRefused, Reason: TxCondition, Cond: 3, Participants: []uint64{2, 1 << 40}}},
 	"scan among several": {Items: []Result{{Items: []Result{{Key: []byte("k"), Value: []byte("v")}}, Key: []byte("next")}, {Int: 1}}},
 }
 

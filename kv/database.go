@@ -12,9 +12,15 @@ type Database interface {
 	// Keyspaces lists all of them by name.
 	Keyspaces() []*Keyspace
 	// Submit starts all calls of the batch and returns at once; b.Wait tells when they are answered. Commands of one batch
-	// that touch the same shard take effect in the batch's order, reads included. Every call is answered exactly once:
+	// that touch the same shard take effect in the batch's order, reads included, but one that has to wait for a transaction on
+	// its key may be overtaken by those on other keys. Every call is answered exactly once:
 	// at the batch's deadline at the latest, then with Unknown if it may have been proposed.
 	Submit(b *Batch)
+	// Transact executes a transaction over any number of shards and waits for its end, until the deadline at the latest.
+	Transact(t *Txn, deadline time.Time) TxnResult
+	// Outcome tells what became of a transaction. One that is not decided yet is decided by asking: a participant that has not
+	// voted must refuse then (rule V3). The error is Unavailable if a participant cannot be reached, and TooOld if nobody remembers.
+	Outcome(id TxID, deadline time.Time) (TxnOutcome, error)
 }
 
 // Keyspace is a named set of keys with one promise, as the doors see it. It is immutable: a changed keyspace is another one.
@@ -183,6 +189,8 @@ type Status struct {
 	Lab    bool          `json:"lab,omitempty"`
 	Nodes  []NodeStatus  `json:"nodes"`
 	Groups []GroupStatus `json:"groups"`
+	// Transactions are those that the groups led by this node have voted for and that have not ended, the oldest first.
+	Transactions []OpenTxn `json:"transactions,omitempty"`
 	// Reads tells how old what was read here could be.
 	Reads    []ReadAges `json:"reads,omitempty"`
 	Counters Counters   `json:"counters"`
@@ -387,6 +395,8 @@ type Counters struct {
 	Syncs        uint64 `json:"syncs"`
 	SyncBytes    uint64 `json:"syncBytes"`
 	Blocks       uint64 `json:"blocks"`
+	// Recovered counts transactions whose ends this node looked after because their coordinators had not.
+	Recovered uint64 `json:"recovered"`
 }
 
 // StatePage is a run of raw records.

@@ -172,7 +172,16 @@ const (
 	// CondVersion compares the version; a missing key has version 0.
 	CondVersion CondKind = 3
 	CondValue   CondKind = 4
+	// CondOtherVersion and CondOtherValue hold when CondVersion and CondValue do not.
+	CondOtherVersion CondKind = 5
+	CondOtherValue   CondKind = 6
 )
+
+// Negation holds whenever the condition does not.
+func (c Cond) Negation() Cond {
+	c.Kind = [...]CondKind{0, CondPresent, CondAbsent, CondOtherVersion, CondOtherValue, CondVersion, CondValue}[c.Kind]
+	return c
+}
 
 // Session makes a command safe to send again: the same Client and Seq execute at most once. Zero means none.
 type Session struct {
@@ -196,6 +205,8 @@ type Command struct {
 	Receipt bool
 	// Token is what the client has seen so far, as the last Result.Token said; opaque to all but the keyspace's protocol.
 	Token []byte
+	// Tx makes the command a step of a transaction over several groups; nil in what clients ask for.
+	Tx    *Tx
 	Conds []Cond
 	Ops   []Op
 }
@@ -207,7 +218,7 @@ func (c *Command) ReadOnly() bool {
 			return false
 		}
 	}
-	return len(c.Ops) > 0
+	return len(c.Ops) > 0 && c.Tx == nil
 }
 
 // Keys calls f with each key that the command touches, in order, the bounds of scans excepted.

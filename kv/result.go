@@ -48,6 +48,9 @@ const (
 	Exists Code = 45
 	// SessionLost: what the session has seen is gone with the disk of its only holder; the client must begin a new session.
 	SessionLost Code = 46
+	// Locked: a transaction that is not decided yet holds a key of the command. No client sees it: the group's leader waits for
+	// the transaction and tries again.
+	Locked Code = 47
 
 	// Unknown: the outcome is not known; the command may have happened, or may happen yet.
 	Unknown Code = 64
@@ -59,8 +62,8 @@ var codeNames = map[Code]string{
 	NotLeader: "not leader", Sealed: "sealed", TooOld: "session too old", ClockSkew: "clock skew",
 	Unsupported: "unsupported", BehindSession: "behind session", BadToken: "bad token", Invalid: "invalid request",
 	NoKeyspace: "no such keyspace", CrossShard: "keys in several shards", DiskFull: "disk full", Exists: "already exists",
-	SessionLost: "session lost",
-	Unknown:     "unknown outcome",
+	SessionLost: "session lost", Locked: "locked by a transaction",
+	Unknown: "unknown outcome",
 }
 
 // String is the code in words.
@@ -116,6 +119,8 @@ type Result struct {
 	// Token is what the client has seen with this answer, to go with its next command; empty: nothing new.
 	Token  []byte
 	Detail string
+	// Tx answers a step of a transaction; nil elsewhere.
+	Tx *TxAnswer
 }
 
 // Err is the result as an error; nil for the outcomes of an executed command.

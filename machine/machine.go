@@ -47,6 +47,9 @@ type Machine struct {
 	sessionAt map[[16]byte]int
 	// Forgetful plants a bug for the simulator's canaries: commands sent again are executed again (trap T1.11).
 	Forgetful bool
+	locks     lockCount
+	// Mutation plants a bug in the part of transactions. 0: none.
+	Mutation Mutation
 }
 
 // Begin starts the log entry at an index, with its time, over the state that holds all earlier entries.
@@ -54,6 +57,7 @@ func (m *Machine) Begin(view core.View, index uint64, now kv.HLC) {
 	m.view, m.now, m.version = view, now, index<<versionBits
 	m.changes, m.arena = m.changes[:0], m.arena[:0]
 	m.indexed, m.cleared, m.wiped = 0, 0, false
+	m.locks = lockCount{}
 	if len(m.written) > 0 {
 		clear(m.written)
 	}
@@ -62,23 +66,39 @@ func (m *Machine) Begin(view core.View, index uint64, now kv.HLC) {
 // Finish ends the entry and returns all that it changes. The changes are valid until the next Begin.
 func (m *Machine) Finish() []core.Change {
 	m.writeSessions()
+	m.writeLocks()
 	return m.changes
 }
 
 // Apply executes one command. want says whether anyone will see the result: a read that nobody waits for is skipped.
-// A command that cannot be decoded is answered Invalid everywhere alike.
+// A command that cannot be decoded is answered Invalid everywhere alike. One that a transaction is in the way of is answered
+// Locked, and nothing is recorded of it.
 func (m *Machine) Apply(encoded []byte, want bool) kv.Result {
 	c := &m.command
 	if err := kv.DecodeCommand(encoded, c); err != nil {
 		return kv.Result{Code: kv.Invalid, Detail: "command: " + err.Error()}
 	}
+	if c.Tx != nil {
+		return m.applyTx(c, encoded)
+	}
 	if c.Session.IsZero() || m.Forgetful {
 		if !want && c.ReadOnly() {
 			return kv.Result{}
 		}
+		if m.blocked(c) {
+			return kv.Result{Code: kv.Locked}
+		}
 		return m.execute(c)
 	}
 	return m.applyOnce(c)
+}
+
+// blocked reports whether a command must wait for a transaction.
+func (m *Machine) blocked(c *kv.Command) bool {
+	if m.heldLocks() == 0 || m.Mutation == ReadersIgnoreLocks && c.ReadOnly() {
+		return false
+	}
+	return Blocked(through{m}, c, m.now)
 }
 
 // execute executes a command, and says at which place in the log if a receipt was asked for.
@@ -95,7 +115,7 @@ func (m *Machine) execute(c *kv.Command) kv.Result {
 func (m *Machine) evaluate(c *kv.Command) kv.Result {
 	for i := range c.Conds {
 		if !m.holds(&c.Conds[i]) {
-			return kv.Result{Code: kv.ConditionFailed, AsOf: m.now.UnixMilli()}
+			return kv.Result{Code: kv.ConditionFailed, AsOf: m.now.UnixMilli(), Int: int64(i)}
 		}
 	}
 	if len(c.Ops) == 1 {
@@ -103,14 +123,7 @@ func (m *Machine) evaluate(c *kv.Command) kv.Result {
 		r.AsOf = m.now.UnixMilli()
 		return r
 	}
-	r := kv.Result{AsOf: m.now.UnixMilli(), Items: make([]kv.Result, len(c.Ops))}
-	room := kv.AnswerMax
-	for i := range c.Ops {
-		r.Items[i] = m.do(&c.Ops[i])
-		r.Items[i].AsOf = r.AsOf
-		room = fit(&r.Items[i], room, c.Ops[i].Kind.ReadOnly())
-	}
-	return r
+	return kv.Result{AsOf: m.now.UnixMilli(), Items: m.doAll(c.Ops)}
 }
 
 // fit replaces an answer that has no room, and returns the room that is left.
@@ -133,6 +146,10 @@ func (m *Machine) holds(c *kv.Cond) bool {
 		return r.Version == c.Version
 	case kv.CondValue:
 		return ok && bytes.Equal(r.Value, c.Value)
+	case kv.CondOtherVersion:
+		return r.Version != c.Version
+	case kv.CondOtherValue:
+		return !ok || !bytes.Equal(r.Value, c.Value)
 	}
 	return false
 }
@@ -247,7 +264,11 @@ const expireBatch = 512
 // Expire ends what is past its time: records, and sessions that were idle too long. The leader proposes an entry for it
 // when Next says so; what one entry leaves over, the next one ends.
 func (m *Machine) Expire() {
+	m.expireMarks()
 	m.expireKind(expiryKind, func(at int64, key []byte) {
+		if m.heldLocks() > 0 && m.keep(at, key) {
+			return
+		}
 		// The record may have been given a later expiry, or none, since.
 		if b, ok := m.get(m.stateKey(DataKind, key)); ok {
 			if r := mustDecode(key, b); r.ExpireAt == at {
@@ -258,19 +279,40 @@ func (m *Machine) Expire() {
 	m.expireKind(idleKind, m.endSession)
 }
 
+// lockedFor is how much later the end of a locked key is looked at again, in milliseconds.
+const lockedFor = 100
+
+// keep puts off the end of a key that a transaction has locked: what it relies on must not go before it is decided.
+func (m *Machine) keep(at int64, key []byte) bool {
+	if _, locked := lockAt(through{m}, key); !locked {
+		return false
+	}
+	m.put(m.stateKey(expiryKind, timeKey(m.now.UnixMilli()+lockedFor), key), timeKey(at))
+	return true
+}
+
 func (m *Machine) expireKind(kind byte, end func(at int64, key []byte)) {
 	left := expireBatch
-	m.view.Scan([]byte{kind}, m.stateKey(kind, timeKey(m.now.UnixMilli()+1)), func(k, _ []byte) bool {
+	m.view.Scan([]byte{kind}, m.stateKey(kind, timeKey(m.now.UnixMilli()+1)), func(k, v []byte) bool {
 		entry := m.stateKey(kind, k[1:])
 		m.delete(entry)
-		end(int64(binary.BigEndian.Uint64(entry[1:])), entry[9:])
+		end(dueAt(entry, v), entry[9:])
 		left--
 		return left > 0
 	})
 }
 
+// dueAt is when the end was due that an entry of an index stands for: at its own time, unless it was put off.
+func dueAt(entry, value []byte) int64 {
+	if len(value) == 8 {
+		return int64(binary.BigEndian.Uint64(value))
+	}
+	return int64(binary.BigEndian.Uint64(entry[1:]))
+}
+
 // Next is the earliest time at which Expire may have something to do, in Unix milliseconds.
 func Next(view core.View) (unixMilli int64, ok bool) {
+	unixMilli, ok = nextMark(view)
 	for _, kind := range []byte{expiryKind, idleKind} {
 		view.Scan([]byte{kind}, []byte{kind + 1}, func(k, _ []byte) bool {
 			at := int64(binary.BigEndian.Uint64(k[1:]))

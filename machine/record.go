@@ -18,6 +18,11 @@ const (
 	sessionKind = 's'
 	// idleKind precedes 8 bytes of Unix milliseconds, then a client id: which session to look at when.
 	idleKind = 'q'
+	// lockKind precedes a client's key: who has locked it.
+	lockKind = 'l'
+	// openKind and closedKind precede a transaction's id, which begins with its age.
+	openKind   = 'o'
+	closedKind = 'x'
 )
 
 const recordVersion = 1

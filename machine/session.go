@@ -43,6 +43,9 @@ func (m *Machine) applyOnce(c *kv.Command) kv.Result {
 	if r, done := s.find(id.Seq); done {
 		return r
 	}
+	if m.blocked(c) {
+		return kv.Result{Code: kv.Locked} // it is sent again with the same number
+	}
 	s.forget(id.Acked)
 	if len(s.results) >= sessionResults {
 		return kv.Result{Code: kv.Busy, Detail: "the session has 64 answers that it did not acknowledge"}

@@ -98,6 +98,7 @@ func (n *Node) startReplica(now host.Now, sh *shard) {
 	r.led, _ = replica.(core.Led)
 	r.leased, _ = replica.(core.Leased)
 	r.timed, _ = replica.(core.Timed)
+	r.locking, _ = replica.(core.Locking)
 	r.fresh, _ = replica.(core.Fresh)
 	r.bounded, _ = replica.(core.Bounded)
 	n.running = append(n.running, r)

@@ -160,6 +160,11 @@ func (n *Node) publish() {
 			r.shard.leader.Store(uint32(r.shard.where[leader]))
 			r.shard.window.forget()
 		}
+		if r.locking != nil {
+			if locked := r.locking.Locked(); locked != r.shard.locked.Load() {
+				r.shard.locked.Store(locked)
+			}
+		}
 		if r.leased != nil {
 			if until := int64(r.leased.ReadUntil()); until != r.shard.readUntil.Load() {
 				r.shard.readUntil.Store(until)
@@ -185,7 +190,9 @@ type running struct {
 	led    core.Led
 	leased core.Leased
 	timed  core.Timed
-	fresh  core.Fresh
+	// locking is nil for a protocol without transactions.
+	locking core.Locking
+	fresh   core.Fresh
 	// bounded is nil for a protocol that refuses nothing as busy.
 	bounded core.Bounded
 	// told is what the replica was told of its view.
@@ -244,6 +251,11 @@ func (n *Node) Note(g core.GroupID, note core.Note) {
 		n.noteCheckpoint(g, note.Index)
 	case core.DamageNote:
 		n.noteDamage(g, note)
+	case core.LockNote:
+		// Before the vote leaves that took the first lock: from then on the transaction may be answered as done elsewhere.
+		if sh := n.table.Load().groups[g]; sh != nil {
+			sh.locked.Store(true)
+		}
 	default:
 		n.noteLogged(g, note)
 	}

@@ -79,9 +79,11 @@ type Node struct {
 	droppedMu      sync.Mutex
 	dropped        []core.GroupID
 	counters       counters
-	leases         leases
-	leaseWanted    chan struct{}
-	wishes         wishes
+	// transactions are those over several shards that are under way here.
+	transactions atomic.Int64
+	leases       leases
+	leaseWanted  chan struct{}
+	wishes       wishes
 
 	// ctx ends with the node.
 	ctx       context.Context
@@ -100,7 +102,7 @@ var (
 )
 
 type counters struct {
-	requests, refused, unknown, syncs, syncBytes, blocks atomic.Uint64
+	requests, refused, unknown, syncs, syncBytes, blocks, recovered atomic.Uint64
 }
 
 // Start opens the node's folder and joins the cluster. It returns as soon as the node works; Ready tells when it serves.
@@ -202,7 +204,7 @@ func (n *Node) begin() {
 	}()
 	n.workers.Add(1)
 	go n.loop()
-	work := []func(context.Context){n.accept, n.watch, n.tend, n.register, n.moveShards, n.steward, n.holdLease, n.changeViews}
+	work := []func(context.Context){n.accept, n.watch, n.tend, n.register, n.moveShards, n.steward, n.holdLease, n.changeViews, n.sweep}
 	for _, f := range work {
 		n.workers.Add(1)
 		go func() {

@@ -41,12 +41,14 @@ func (n *Node) Status() kv.Status {
 		return s
 	}
 	s.Groups = groups
+	s.Transactions = n.openTransactions()
 	return s
 }
 
 func (c *counters) read() kv.Counters {
 	return kv.Counters{Requests: c.requests.Load(), Refused: c.refused.Load(), UnknownCount: c.unknown.Load(),
-		Syncs: c.syncs.Load(), SyncBytes: c.syncBytes.Load(), Blocks: c.blocks.Load()}
+		Syncs: c.syncs.Load(), SyncBytes: c.syncBytes.Load(), Blocks: c.blocks.Load(),
+		Recovered: c.recovered.Load()}
 }
 
 func (n *Node) nodeStatus(t *table) []kv.NodeStatus {

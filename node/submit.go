@@ -46,8 +46,8 @@ type entry struct {
 	from, to int // in the arena
 	read     bool
 	again    bool
-	// write says that the command went through the gate of its shard.
-	write bool
+	// write says that the command went through the gate of its shard; ends, that it needed none, for it ends a transaction.
+	write, ends bool
 }
 
 func (s *submission) reset() {
@@ -123,7 +123,7 @@ func (n *Node) post(s *submission) {
 		e.from = len(s.arena)
 		s.arena = kv.AppendCommand(s.arena, &e.call.Command)
 		e.to = len(s.arena)
-		e.again = !e.call.Command.Session.IsZero()
+		e.again = !e.call.Command.Session.IsZero() || e.call.Command.Tx != nil
 	}
 	s.left = len(s.entries)
 	if !n.inbox.submit(s) {
@@ -147,7 +147,7 @@ func (n *Node) sort(s *submission, calls []*kv.Call, now core.Time) {
 		read := c.Command.ReadOnly()
 		// What the loop has to do comes first, a read that found no permit included: one that comes after may see no less.
 		if read && !slices.Contains(s.asked, sh) {
-			p := keyspace.Permit{Lease: sh.readUntil.Load() > int64(now), Safe: kv.HLC(sh.safe.Load()), Now: stamp, Fresh: *sh.fresh.Load(), Mono: now}
+			p := keyspace.Permit{Lease: sh.readUntil.Load() > int64(now), Safe: kv.HLC(sh.safe.Load()), Now: stamp, Fresh: *sh.fresh.Load(), Mono: now, Unlocked: !sh.locked.Load()}
 			r, ok, needsLog := n.read(sh, c, p)
 			if ok {
 				if sh.space.counts(c.Command.Level) {
@@ -160,7 +160,8 @@ func (n *Node) sort(s *submission, calls []*kv.Call, now core.Time) {
 			// The rest of the batch must see what this one will do to the log.
 			read = !needsLog
 		}
-		if !n.enters(s, sh, !read) {
+		ends := c.Command.Tx.Ends()
+		if !ends && !n.enters(s, sh, !read) {
 			n.refuse(c, kv.Result{Code: kv.Busy, Detail: "there is more to do than can be done soon; retry after a pause"})
 			continue
 		}
@@ -170,7 +171,7 @@ func (n *Node) sort(s *submission, calls []*kv.Call, now core.Time) {
 		if !slices.Contains(s.asked, sh) {
 			s.asked = append(s.asked, sh)
 		}
-		s.entries = append(s.entries, entry{call: c, shard: sh, read: read, write: !read})
+		s.entries = append(s.entries, entry{call: c, shard: sh, read: read, write: !read, ends: ends})
 	}
 }
 
@@ -220,7 +221,11 @@ type waiting struct {
 func (n *Node) admit(now host.Now, s *submission) {
 	for i := range s.entries {
 		e := &s.entries[i]
-		n.took(e.shard, e.write)
+		if e.ends {
+			e.shard.window.sent()
+		} else {
+			n.took(e.shard, e.write)
+		}
 		token := n.newToken(waiting{e.call, e.shard, s})
 		n.host.Submit(now, host.Command{Token: token, Group: e.shard.group, Encoded: s.arena[e.from:e.to:e.to], Read: e.read,
 			Again: e.again, Once: !e.shard.space.descriptor.Resends(), Nodes: e.shard.nodes, Deadline: s.deadline})

@@ -57,6 +57,8 @@ type shard struct {
 	fresh  atomic.Pointer[core.Freshness]
 	leader atomic.Uint32
 	ledBy  atomic.Uint32
+	// locked says that transactions hold locks in the state, so that reads beside the loop look at them.
+	locked atomic.Bool
 	// gate bounds the commands on their way to the loop that change something.
 	gate gate
 	// window and touched are the loop's.

@@ -45,6 +45,7 @@ func (r *Replica) applyBlock(b *Block) {
 		}
 	}
 	r.out.State = append(r.out.State, r.machine.Finish()...)
+	r.noteLocks()
 	r.applied = b.position()
 	r.meta = appendMeta(r.meta[:0], r.applied)
 	r.out.State = append(r.out.State, core.Change{Kind: core.Put, Key: core.AppliedKey, Value: r.meta})
@@ -55,6 +56,10 @@ func (r *Replica) applyCommands(b *Block, w *waiter) {
 	err := EachCommand(b.Payload, func(i int, command []byte) {
 		result := r.machine.Apply(command, w != nil)
 		if w == nil {
+			return
+		}
+		if result.Code == kv.Locked {
+			r.waitAgain(w.ids[i], command)
 			return
 		}
 		if r.options.GroupTime {

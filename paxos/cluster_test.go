@@ -305,6 +305,9 @@ func describeResult(r *kv.Result) string {
 	case r.Code == kv.OK && r.Int != 0:
 		s += fmt.Sprintf(" %d", r.Int)
 	}
+	if r.Tx != nil {
+		s += ", " + r.Tx.State.String()
+	}
 	if t, err := DecodeToken(r.Token); err == nil {
 		s += fmt.Sprintf(", at %d ms", t.Time.UnixMilli())
 	}

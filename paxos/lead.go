@@ -27,7 +27,10 @@ type leadership struct {
 	preferSince  core.Time
 	expiryIndex  uint64 // the latest Expiry block
 	safe         SafeTime
-	fresh        freshRound
+	// waits are requests that transactions are in the way of; unlocked says that locks have changed since they were looked at.
+	waits    []lockWait
+	unlocked bool
+	fresh    freshRound
 	// target are the members that were asked for; nil: no change is wanted.
 	target *members
 }
@@ -117,6 +120,7 @@ func (r *Replica) stepDown(reason string) {
 	for _, w := range r.lead.reads {
 		r.refuse(w.request.ID)
 	}
+	r.refuseWaits()
 	r.lead = leadership{}
 	r.refusePending()
 	r.resetDeadline()
@@ -241,6 +245,7 @@ func (r *Replica) leaderTick() {
 	r.resend()
 	r.markSuspects()
 	r.expireDue()
+	r.endWaits()
 	r.yield()
 }
 
@@ -335,6 +340,7 @@ func (r *Replica) handoff(to core.ReplicaID) {
 	}
 	r.lead.handoffTo, r.lead.handoffUntil = to, r.in.Now+r.options.ElectionMin
 	r.refusePending()
+	r.refuseWaits()
 	for _, w := range r.lead.reads {
 		r.refuse(w.request.ID)
 	}

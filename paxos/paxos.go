@@ -39,8 +39,9 @@ type Options struct {
 	// that a session can read at any of them (rules R4, R5). Binding is written into the sessions' tokens.
 	GroupTime bool
 	Binding   uint64
-	// Mutation plants a bug, to show that the checkers find it. 0: none.
-	Mutation Mutation
+	// Mutation plants a bug, to show that the checkers find it, Transactions one in the part of transactions. 0: none.
+	Mutation     Mutation
+	Transactions machine.Mutation
 }
 
 func (o Options) withDefaults() Options {
@@ -95,7 +96,9 @@ type Replica struct {
 	config  Config
 	configs []placedConfig
 	machine machine.Machine
-	meta    []byte
+	// locks is how many keys transactions have locked in the state.
+	locks int
+	meta  []byte
 
 	role   Role
 	leader core.ReplicaID // that this replica follows; 0: none known
@@ -147,6 +150,7 @@ type placedConfig struct {
 func New(self core.ReplicaID, options Options) *Replica {
 	r := &Replica{self: self, options: options.withDefaults(), meta: make([]byte, 0, metaSize)}
 	r.machine.Forgetful = options.Mutation == ApplyTwice
+	r.machine.Mutation = options.Transactions
 	return r
 }
 
@@ -247,6 +251,7 @@ func (r *Replica) proceed() {
 	r.settleTime()
 	r.settleFresh()
 	if r.role == Leader {
+		r.retryWaits()
 		r.proposeIfIdle()
 		r.replicate()
 		r.serveReads()
@@ -255,10 +260,14 @@ func (r *Replica) proceed() {
 
 // Deadline is when the replica next wants a Tick.
 func (r *Replica) Deadline() (core.Time, bool) {
+	at := r.deadline
 	if r.gatherUntil != 0 {
-		return min(r.deadline, r.gatherUntil), true
+		at = min(at, r.gatherUntil)
 	}
-	return r.deadline, true
+	if until, ok := r.waitDeadline(); ok {
+		at = min(at, until)
+	}
+	return at, true
 }
 
 // Leader is the replica that orders commands, as far as this one knows.
@@ -274,6 +283,9 @@ func (r *Replica) tick() {
 		// Once only: while another block is under way nothing can be proposed, and its commit tries again.
 		r.gatherUntil = 0
 		r.propose()
+	}
+	if until, ok := r.waitDeadline(); ok && until <= r.in.Now {
+		r.lead.unlocked = true
 	}
 	if r.in.Now < r.deadline {
 		return

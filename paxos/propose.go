@@ -51,7 +51,7 @@ func (r *Replica) take(list []core.Request) {
 
 func (r *Replica) enqueue(q core.Request) {
 	p := &r.pending
-	if p.bytes+len(q.Command) > uncommittedMax || r.Room() <= 0 {
+	if p.bytes+len(q.Command) > uncommittedMax || r.Room() <= 0 && !endsTx(q.Command) {
 		// Early: nothing was recorded of the request.
 		r.out.ReplyEarly(q.ID, kv.Result{Code: kv.Busy, Detail: "the group has more to do than it can; retry after a pause"})
 		return
@@ -59,6 +59,20 @@ func (r *Replica) enqueue(q core.Request) {
 	if r.options.GroupTime && !r.orderAfter(q) {
 		return
 	}
+	if !r.waits(q, lockWait{}) {
+		r.queue(q)
+	}
+}
+
+// endsTx reports whether a command ends a transaction: what waits for its locks must not keep it out.
+func endsTx(command []byte) bool {
+	c, err := kv.DecodeHead(command)
+	return err == nil && c.Tx.Ends()
+}
+
+// queue lets a command wait for a block.
+func (r *Replica) queue(q core.Request) {
+	p := &r.pending
 	if len(p.list) == 0 {
 		p.since = r.in.Now
 	}

@@ -59,6 +59,8 @@ func (r *Replica) read(q core.Request) {
 		r.out.ReplyEarly(q.ID, result)
 	case !leads:
 		r.refuse(q.ID)
+	case how == Locked:
+		r.enqueue(q) // it waits there
 	case how == NeedsLog:
 		r.enqueue(q)
 	default:
@@ -86,13 +88,16 @@ func (r *Replica) await(q core.Request, c *kv.Command) {
 	r.lead.reads = append(r.lead.reads, w)
 }
 
-// readNow evaluates a read that has waited over the state as it is.
-func (r *Replica) readNow(q core.Request) {
+// readNow evaluates a read that has waited over the state as it is. waited says that it has waited for locks, and need look for
+// none any more.
+func (r *Replica) readNow(q core.Request, waited bool) {
 	var c kv.Command
 	if err := kv.DecodeCommand(q.Command, &c); err != nil {
 		panic("paxos: a read that waited does not decode: " + err.Error())
 	}
-	result, how := Serve(r.in.View, &c, r.permit(true))
+	permit := r.permit(true)
+	permit.Unlocked = permit.Unlocked || waited
+	result, how := Serve(r.in.View, &c, permit)
 	if how != Answered {
 		r.enqueue(q)
 		return
@@ -126,7 +131,7 @@ func (r *Replica) answerReads() {
 		done := w.anyTime || w.seq != 0 && confirmed >= w.seq && r.applied.Index >= w.index && r.readable()
 		switch {
 		case (done || r.in.Now < r.ReadUntil()) && w.seen <= r.SafeTime():
-			r.readNow(w.request)
+			r.readNow(w.request, false)
 		default:
 			kept = append(kept, w)
 		}

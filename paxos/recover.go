@@ -10,6 +10,7 @@ import (
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/core/wire"
 	"github.com/gamutdb/gamut/kv"
+	"github.com/gamutdb/gamut/machine"
 )
 
 // Kinds of records in the node's log.
@@ -143,6 +144,7 @@ func (r *Replica) recover(e core.Recover) {
 			suspect = true
 		}
 	}
+	r.locks = machine.Locks(r.in.View)
 	r.keepApplied()
 	r.log.durable = r.log.last().Index
 	if suspect && !r.suspect {

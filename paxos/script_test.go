@@ -24,6 +24,7 @@ import (
 //	start N [timed] [spare=K] [lease=D] [retain=BYTES] [preferred=R]   N voters and K others that never ran
 //	tick R [D]             pass D, then tick R                     pass D       pass time for all
 //	propose R CMD          set K V, big K (a value of 1 MiB), incr K, del K; mark: a checkpoint
+//	prepare R AGE K V, resolve R AGE   a vote for a transaction of that age, which would set K; its commit
 //	read R K [after T] [level=L]   a read, of a session that has seen time T, in milliseconds as they are printed; propose
 //	                       takes "after", too
 //	clock R D              R's clock runs D ahead from now on       safe R...   up to which time R holds everything
@@ -139,6 +140,11 @@ func (s *script) run(command string, args []string) {
 		c.now += duration(args)
 	case "propose":
 		s.propose(s.at(args[0]), args[1:])
+	case "prepare":
+		q := kv.Command{Tx: s.tx(kv.TxPrepare, args[1]), Ops: []kv.Op{{Kind: kv.OpSet, Key: []byte(args[2]), Value: []byte(args[3])}}}
+		c.submit(s.at(args[0]), s.sent(&q))
+	case "resolve":
+		c.submit(s.at(args[0]), s.sent(&kv.Command{Tx: s.tx(kv.TxResolve, args[1])}))
 	case "read":
 		q := kv.Command{Ops: []kv.Op{{Kind: kv.OpGet, Key: []byte(args[1])}}}
 		q.Token = s.token(args)
@@ -249,6 +255,15 @@ func (s *script) propose(m *member, words []string) {
 		panic("no such operation: " + words[0])
 	}
 	s.c.submit(m, s.sent(&kv.Command{Ops: []kv.Op{op}, Token: s.token(words)}))
+}
+
+// tx is a step of a transaction that began at a time, in milliseconds.
+func (s *script) tx(step kv.TxStep, age string) *kv.Tx {
+	t := &kv.Tx{Step: step, ID: kv.TxID{Age: kv.HLCOf(int64(number(age))), Anchor: 1}, Commit: step == kv.TxResolve}
+	if step == kv.TxPrepare {
+		t.Participants = []uint64{1, 2}
+	}
+	return t
 }
 
 // token is that of a session that has seen the time behind "after"; none without that word.

@@ -18,6 +18,9 @@ type Permit struct {
 	Safe kv.HLC
 	// Now is the reader's clock, by which keys end for linearizable reads.
 	Now kv.HLC
+	// Unlocked says that no transaction has held a lock since the read arrived, or that those are known that have: then the
+	// state need not be asked.
+	Unlocked bool
 	// Fresh is the replica's Freshness, as it was before the state is looked at, and Mono the reader's clock that it goes by.
 	Fresh core.Freshness
 	Mono  core.Time
@@ -31,6 +34,7 @@ const (
 	Answered  How = iota
 	NeedsStep     // the permit does not cover it: the replica must say more
 	NeedsLog      // only a place in the log can answer it
+	Locked        // a transaction that is not decided is in its way
 )
 
 // weakLevels ask for no more than some earlier state.
@@ -48,6 +52,8 @@ func Serve(view core.View, c *kv.Command, p Permit) (kv.Result, How) {
 		return kv.Result{}, NeedsStep
 	case Weak(c.Level):
 		return serveWeak(view, c)
+	case !p.Unlocked && (bounded || p.Binding == 0) && locked(view, c, p.Now):
+		return kv.Result{}, Locked
 	case bounded:
 		return serveBounded(view, c, &p)
 	case p.Binding == 0:
@@ -55,6 +61,16 @@ func Serve(view core.View, c *kv.Command, p Permit) (kv.Result, How) {
 		return r, how(needsLog)
 	}
 	return serveAt(view, c, p)
+}
+
+// locked reports whether a read must wait for transactions (rule V6).
+func locked(view core.View, c *kv.Command, now kv.HLC) bool {
+	for i := range c.Ops {
+		if c.Ops[i].Kind == kv.OpScan && len(machine.Writers(view, &c.Ops[i])) > 0 {
+			return true
+		}
+	}
+	return machine.Blocked(view, c, now)
 }
 
 func how(needsLog bool) How {
@@ -112,7 +128,8 @@ func stand(r *kv.Result, asked kv.Level, binding uint64, at kv.HLC) {
 
 // permit is what this replica may answer by itself.
 func (r *Replica) permit(lease bool) Permit {
-	p := Permit{Lease: lease, Safe: r.SafeTime(), Now: r.stamp(), Fresh: r.Freshness(), Mono: r.in.Now}
+	p := Permit{Lease: lease, Safe: r.SafeTime(), Now: r.stamp(), Fresh: r.Freshness(), Mono: r.in.Now,
+		Unlocked: r.locks == 0 || r.options.Transactions == machine.ReadersIgnoreLocks}
 	if r.options.GroupTime {
 		p.Binding = r.options.Binding
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/machine"
 )
 
 // chunkBytes bounds one part of a snapshot.
@@ -156,6 +157,7 @@ func (r *Replica) finishInstall() {
 	r.log.reset(s.at)
 	r.applied, r.commit = s.at, max(r.commit, s.at.Index)
 	r.takeConfigs(s.at.Index)
+	r.locks = machine.Locks(r.in.View)
 	r.out.Note(InstalledNote{s.at.Index})
 	r.out.Send(s.from, SnapshotReply{Ballot: s.ballot, Done: true, Match: s.at.Index})
 }

@@ -330,6 +330,9 @@ func permitOf(r core.Replica, now host.Now) (p keyspace.Permit) {
 	if leased, ok := r.(core.Leased); ok {
 		p.Lease = leased.ReadUntil() > now.Mono
 	}
+	if locking, ok := r.(core.Locking); ok {
+		p.Unlocked = !locking.Locked()
+	}
 	if timed, ok := r.(core.Timed); ok {
 		p.Safe = timed.SafeTime()
 	}

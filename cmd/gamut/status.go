@@ -12,7 +12,7 @@ import (
 )
 
 func statusCommand(g *global) *cobra.Command {
-	var groups, quorum, vectors, views, peers bool
+	var groups, quorum, vectors, views, peers, txns bool
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Show every node as it sees itself; --peers as each other sees it, --groups shows every replica, --quorum and --vectors those without a leader, --views those of atomic keyspaces",
@@ -29,6 +29,9 @@ func statusCommand(g *global) *cobra.Command {
 			if vectors {
 				return g.vectorStatus(c, members)
 			}
+			if txns {
+				return g.txnStatus(c, members)
+			}
 			if views {
 				return g.viewStatus(c, members)
 			}
@@ -44,9 +47,10 @@ func statusCommand(g *global) *cobra.Command {
 	cmd.Flags().BoolVar(&quorum, "quorum", false, "one row for each replica of a quorum keyspace: hints, repairs, deleted keys that are kept")
 	cmd.Flags().BoolVar(&groups, "groups", false, "one row for each replica")
 	cmd.Flags().BoolVar(&vectors, "vectors", false, "what each replica of the causal and eventual keyspaces holds, and knows of each other one")
+	cmd.Flags().BoolVar(&txns, "txns", false, "one row for each group that has voted for a transaction that has not ended")
 	cmd.Flags().BoolVar(&views, "views", false, "one row for each replica of an atomic keyspace: its view, writes in doubt, what waits, who was left out and why")
 	cmd.Flags().BoolVar(&peers, "peers", false, "each node as each other one sees it: up or down, round trip, how far behind")
-	cmd.MarkFlagsMutuallyExclusive("groups", "vectors", "quorum", "views", "peers")
+	cmd.MarkFlagsMutuallyExclusive("groups", "vectors", "quorum", "views", "peers", "txns")
 	return cmd
 }
 

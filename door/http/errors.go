@@ -20,6 +20,7 @@ const (
 	HeaderRequest = "Gamut-Request"
 	HeaderOutcome = "Gamut-Outcome"
 	HeaderNext    = "Gamut-Next"
+	HeaderTxn     = "Gamut-Txn"
 	// HeaderReceipt asks with "on" that the answer say how it was given, in the headers below beside HeaderLevel (the level
 	// met), HeaderVersion and HeaderSession.
 	HeaderReceipt  = "Gamut-Receipt"
@@ -69,6 +70,7 @@ var answers = map[kv.Code]answer{
 	kv.NoKeyspace:      {"no_keyspace", http.StatusNotFound, 0},
 	kv.CrossShard:      {"cross_shard", http.StatusBadRequest, 0},
 	kv.DiskFull:        {"disk_full", http.StatusInsufficientStorage, 5},
+	kv.Locked:          {"locked", http.StatusServiceUnavailable, 1},
 	kv.Exists:          {"exists", http.StatusConflict, 0},
 	kv.Unknown:         {"unknown", http.StatusGatewayTimeout, 0},
 }

@@ -75,6 +75,44 @@ func (f *fake) Submit(b *kv.Batch) {
 	}
 }
 
+// Transact does all at once, since nobody else is let in.
+func (f *fake) Transact(t *kv.Txn, _ time.Time) kv.TxnResult {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	res := kv.TxnResult{ID: kv.TxID{Age: 1, Anchor: 2, Nonce: 3}}
+	if f.refuse != nil {
+		if r := f.refuse(nil); r.Code != kv.OK {
+			res.Code, res.Detail = r.Code, r.Detail
+			return res
+		}
+	}
+	ops := t.Then
+	for i := range t.Conds {
+		c := kv.Command{Conds: []kv.Cond{t.Conds[i].Cond}, Ops: []kv.Op{{Kind: kv.OpNone}}}
+		if f.run(&kv.Call{Keyspace: t.Conds[i].Keyspace, Command: c}).Code == kv.OK {
+			continue
+		}
+		if res.Cond = i; len(t.Else) == 0 {
+			res.Code = kv.ConditionFailed
+			return res
+		}
+		ops, res.Else = t.Else, true
+		break
+	}
+	for i := range ops {
+		res.Items = append(res.Items, f.run(&kv.Call{Keyspace: ops[i].Keyspace, Command: kv.Command{Ops: []kv.Op{ops[i].Op}}}))
+	}
+	return res
+}
+
+// Outcome knows one transaction.
+func (f *fake) Outcome(id kv.TxID, _ time.Time) (kv.TxnOutcome, error) {
+	if id.Nonce != 3 {
+		return kv.TxnOutcome{}, kv.Errorf(kv.TooOld, "nobody remembers transaction %s", id)
+	}
+	return kv.TxnOutcome{ID: id.String(), Outcome: "committed", Participants: []uint64{2, 5}}, nil
+}
+
 func (f *fake) run(c *kv.Call) kv.Result {
 	if f.refuse != nil {
 		if r := f.refuse(c); r.Code != kv.OK {

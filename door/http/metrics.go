@@ -63,6 +63,9 @@ var (
 	descBytes    = describe("log_synced_bytes_total", "Bytes made durable by the node's log.")
 	descBlocks   = describe("log_blocks_total", "Blocks appended by all groups of the node.")
 
+	descOpenTxns = describe("transactions_open", "Votes for transactions that have not ended, in groups that this node leads.")
+	descEnded    = describe("transactions_recovered_total", "Transactions whose ends this node looked after, for their coordinators had not.")
+
 	descPeerUp   = describe("peer_up", "1 if the peer's connection stands.", "peer")
 	descPeerRTT  = describe("peer_rtt_seconds", "Round trip to the peer.", "peer")
 	descPeerSkew = describe("peer_clock_skew_seconds", "The peer's clock minus this node's.", "peer")
@@ -79,7 +82,7 @@ var (
 	descReadAge = describe("read_age_seconds", "How old at most what was read from this node's own states was: as of when they were known to hold all that was acknowledged.", "keyspace", "level")
 
 	statusDescs = []*prometheus.Desc{
-		descReady, descAlarms, descAnswered, descRefused, descUnknown, descSyncs, descBytes, descBlocks, descPeerUp, descPeerRTT,
+		descReady, descAlarms, descAnswered, descRefused, descUnknown, descSyncs, descBytes, descBlocks, descOpenTxns, descEnded, descPeerUp, descPeerRTT,
 		descPeerSkew, descLeading, descCommit, descApplied, descDurable, descLast, descSuspect, descLag,
 		descReadAge,
 	}
@@ -109,6 +112,8 @@ func (c statusCollector) Collect(out chan<- prometheus.Metric) {
 	counter(descSyncs, st.Counters.Syncs)
 	counter(descBytes, st.Counters.SyncBytes)
 	counter(descBlocks, st.Counters.Blocks)
+	gauge(descOpenTxns, float64(len(st.Transactions)))
+	counter(descEnded, st.Counters.Recovered)
 	for _, n := range st.Nodes {
 		if n.Node == st.Node {
 			continue

@@ -156,6 +156,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("DELETE /v1/keyspaces/{keyspace}", s.dropKeyspace)
 	mux.HandleFunc("GET /v1/keyspaces/{keyspace}/keys", s.scan)
 	mux.HandleFunc("POST /v1/txn", s.transact)
+	mux.HandleFunc("GET /v1/txn/{id}", s.outcome)
 	mux.HandleFunc("GET /v1/status", s.status)
 	mux.HandleFunc("POST /v1/keyspaces/{keyspace}/shards/{shard}/move", s.moveShard)
 	mux.HandleFunc("GET /v1/balance", s.balance)

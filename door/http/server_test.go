@@ -415,17 +415,64 @@ func TestTransaction(t *testing.T) {
 	}
 }
 
-func TestTransactionOverShardsIsRefused(t *testing.T) {
+func TestTransactionOverShards(t *testing.T) {
 	d := newDoor(t)
 	var ops []string
 	for i := range 20 {
 		ops = append(ops, fmt.Sprintf(`{"op":"put","key":"k%d","value":"v"}`, i))
 	}
-	e := d.wantError(400, "cross_shard", d.ask("POST", "/v1/txn", `{"keyspace":"wide","operations":[`+strings.Join(ops, ",")+`]}`))
-	if !strings.Contains(e.Detail, "shard") {
+	w := d.want(200, d.ask("POST", "/v1/txn", `{"keyspace":"wide","operations":[`+strings.Join(ops, ",")+`]}`))
+	var body TxnBody
+	if err := json.Unmarshal(w.Body.Bytes(), &body); err != nil || len(body.Results) != 20 || body.ID == "" || body.Branch != "" {
+		t.Fatalf("%v, %s", err, w.Body)
+	}
+	if w.Header().Get(HeaderTxn) != body.ID || w.Header().Get(HeaderLevel) != "linearizable" {
+		t.Errorf("headers %v", w.Header())
+	}
+	d.want(200, d.ask("GET", "/v1/keyspaces/wide/keys/k19", ""))
+	w = d.want(200, d.ask("GET", "/v1/txn/"+body.ID, ""))
+	if !strings.Contains(w.Body.String(), `"outcome":"committed"`) {
+		t.Errorf("%s", w.Body)
+	}
+	d.wantError(400, "invalid", d.ask("GET", "/v1/txn/none", ""))
+	d.wantError(409, "too_old", d.ask("GET", "/v1/txn/"+strings.Repeat("ab", 28), ""))
+}
+
+func TestTransactionOverKeyspacesWithElse(t *testing.T) {
+	d := newDoor(t)
+	const body = `{"conditions":[{"keyspace":"wide","key":"a","absent":true}],"operations":[{"op":"put","key":"b","value":"1"},
+		{"op":"put","keyspace":"wide","key":"a","value":"2"}],"else":[{"op":"incr","key":"b"}]}`
+	for _, want := range []string{`"branch":"then"`, `"branch":"else"`} {
+		w := d.want(200, d.ask("POST", "/v1/txn", body))
+		if !strings.Contains(w.Body.String(), want) {
+			t.Errorf("want %s in %s", want, w.Body)
+		}
+	}
+	if got := d.want(200, d.ask("GET", "/v1/keyspaces/default/keys/b", "")).Body.String(); got != "2" {
+		t.Errorf("b is %q", got)
+	}
+	d.wantError(404, "no_keyspace", d.ask("POST", "/v1/txn", `{"operations":[{"op":"put","keyspace":"nowhere","key":"a","value":"1"}]}`))
+	d.wantError(400, "invalid", d.ask("POST", "/v1/txn", `{"operations":[{"op":"get","key":"a"}],"else":[{"op":"dance","key":"a"}]}`))
+	e := d.wantError(409, "condition_failed", d.ask("POST", "/v1/txn", `{"conditions":[{"key":"b","present":true},{"keyspace":"wide","key":"a","absent":true}],"operations":[{"op":"get","key":"b"}]}`))
+	if e.Detail != "condition 1 does not hold; nothing was done" {
 		t.Errorf("detail %q", e.Detail)
 	}
-	d.wantError(404, "not_found", d.ask("GET", "/v1/keyspaces/wide/keys/k0", ""))
+}
+
+func TestTransactionOverShardsFails(t *testing.T) {
+	d := newDoor(t)
+	const body = `{"operations":[{"op":"put","key":"a","value":"1"},{"op":"put","keyspace":"wide","key":"a","value":"2"}]}`
+	for code, want := range map[kv.Code]int{kv.Aborted: 409, kv.Unknown: 504, kv.Unavailable: 503} {
+		d.fake.refuse = func(*kv.Call) kv.Result { return kv.Result{Code: code, Detail: "so it is"} }
+		w := d.ask("POST", "/v1/txn", body)
+		d.want(want, w)
+		if w.Header().Get(HeaderTxn) == "" || (w.Header().Get(HeaderOutcome) == "unknown") != (code == kv.Unknown) {
+			t.Errorf("%v: headers %v", code, w.Header())
+		}
+	}
+	d.fake.refuse = nil
+	d.wantError(400, "unsupported", d.ask("POST", "/v1/txn", body, HeaderLevel+": eventual"))
+	d.wantError(400, "unsupported", d.ask("POST", "/v1/txn", body, HeaderRequest+": 0190c5f5a000000000000000000000aa-1-0"))
 }
 
 func TestOperatorsTree(t *testing.T) {

@@ -10,15 +10,20 @@ import (
 )
 
 // Txn is the body of POST /v1/txn: all operations happen at one instant if all conditions hold, otherwise none does.
-// Its keys must lie in one shard.
+// Its keys may lie in any shards of any linearizable keyspaces, and in one shard of any keyspace that orders its writes.
 type Txn struct {
-	Keyspace   string         `json:"keyspace"`
+	Keyspace   string         `json:"keyspace,omitempty"`
 	Conditions []TxnCondition `json:"conditions"`
 	Operations []TxnOperation `json:"operations"`
+	// Else happens, all of it, if a condition does not hold.
+	Else []TxnOperation `json:"else"`
 }
 
 // TxnCondition holds exactly one test of its key: absent, present, version or value.
 type TxnCondition struct {
+	// Keyspace is that of the transaction unless it is named.
+	Keyspace string `json:"keyspace,omitempty"`
+
 	Key     string  `json:"key"`
 	Key64   string  `json:"key64"`
 	Absent  bool    `json:"absent"`
@@ -30,6 +35,9 @@ type TxnCondition struct {
 
 // TxnOperation is one of get, put, delete, incr, append, prepend, expire and persist.
 type TxnOperation struct {
+	// Keyspace is that of the transaction unless it is named.
+	Keyspace string `json:"keyspace,omitempty"`
+
 	Op      string  `json:"op"`
 	Key     string  `json:"key"`
 	Key64   string  `json:"key64"`
@@ -72,7 +80,7 @@ func parseTxn(body []byte) (*Txn, error) {
 	switch n := len(txn.Operations); {
 	case n == 0:
 		return nil, invalid("operations is empty: a transaction does at least one")
-	case n > kv.OpsMax || len(txn.Conditions) > kv.OpsMax:
+	case max(n, len(txn.Else)) > kv.OpsMax || len(txn.Conditions) > kv.OpsMax:
 		return nil, invalid("a transaction has at most %d operations and as many conditions", kv.OpsMax)
 	}
 	return txn, nil
@@ -92,6 +100,12 @@ func (s *Server) runTxn(w http.ResponseWriter, r *http.Request, txn *Txn) error 
 		return err
 	}
 	var cmd kv.Command
+	if err := txn.command(&cmd); err != nil {
+		return err
+	}
+	if !txn.alone(ks, &cmd) {
+		return s.transactAcross(w, r, ks, txn, level)
+	}
 	if cmd.Token, err = kv.ParseToken(ks, r.Header.Get(HeaderSession)); err != nil {
 		return err
 	}
@@ -99,12 +113,6 @@ func (s *Server) runTxn(w http.ResponseWriter, r *http.Request, txn *Txn) error 
 		return err
 	}
 	if cmd.Receipt, err = parseSwitch(r.Header, HeaderReceipt); err != nil {
-		return err
-	}
-	if err := txn.command(&cmd); err != nil {
-		return err
-	}
-	if err := oneShard(ks, &cmd); err != nil {
 		return err
 	}
 	if cmd.ReadOnly() {
@@ -122,11 +130,7 @@ func (s *Server) runTxn(w http.ResponseWriter, r *http.Request, txn *Txn) error 
 
 func (s *Server) answerTxn(w http.ResponseWriter, ks *kv.Keyspace, txn *Txn, res *kv.Result) {
 	if res.Code == kv.ConditionFailed {
-		detail := res.Detail
-		if detail == "" {
-			detail = "a condition does not hold; nothing was done"
-		}
-		writeError(w, answer{name: answers[kv.ConditionFailed].name, status: http.StatusConflict}, detail, true)
+		s.conditionFailed(w, int(res.Int))
 		return
 	}
 	if res.Err() != nil {
@@ -142,7 +146,7 @@ func (s *Server) answerTxn(w http.ResponseWriter, ks *kv.Keyspace, txn *Txn, res
 		results = append(results, txnResult(&txn.Operations[i], &items[i]))
 	}
 	setLevel(w.Header(), ks, res)
-	writeJSON(w, http.StatusOK, map[string]any{"results": results})
+	writeJSON(w, http.StatusOK, TxnBody{Results: results})
 }
 
 func txnResult(op *TxnOperation, res *kv.Result) TxnResult {
@@ -259,19 +263,22 @@ func keyOf(text *string, coded string) ([]byte, error) {
 	return key, err
 }
 
-// oneShard refuses a command whose keys no single group orders.
-func oneShard(ks *kv.Keyspace, cmd *kv.Command) error {
+// alone reports whether one command to one shard is the whole transaction.
+func (t *Txn) alone(ks *kv.Keyspace, cmd *kv.Command) bool {
+	one := len(t.Else) == 0
+	for i := range t.Conditions {
+		one = one && (t.Conditions[i].Keyspace == "" || t.Conditions[i].Keyspace == ks.Name)
+	}
+	for i := range t.Operations {
+		one = one && (t.Operations[i].Keyspace == "" || t.Operations[i].Keyspace == ks.Name)
+	}
 	shard := -1
-	var err error
 	cmd.Keys(func(key []byte) {
-		switch s := ks.ShardOf(key); {
-		case shard == -1:
-			shard = s
-		case s != shard && err == nil:
-			err = kv.Errorf(kv.CrossShard, "key %q lies in shard %d of keyspace %s and the first key in shard %d; a transaction happens within one shard, so use keys of one shard or a keyspace with one", key, s, ks.Name, shard)
-		}
+		s := ks.ShardOf(key)
+		one = one && (shard == -1 || s == shard)
+		shard = s
 	})
-	return err
+	return one
 }
 
 // decodeStrict reads one JSON value and refuses unknown fields and anything behind it.

@@ -21,6 +21,8 @@ type fakeRecord struct {
 
 // fakeDatabase does what package kv says of the operations that this door uses, over a map.
 type fakeDatabase struct {
+	kv.Database // transactions, which are not for this door
+
 	mu      sync.Mutex
 	spaces  map[string]*kv.Keyspace
 	records map[string]map[string]*fakeRecord

@@ -276,6 +276,8 @@ func (m *memoryConn) SetWriteDeadline(time.Time) error { return nil }
 
 // mapDatabase is the least that can be behind a door.
 type mapDatabase struct {
+	kv.Database // transactions, which are not for this door
+
 	mu    sync.RWMutex
 	space *kv.Keyspace
 	m     map[string][]byte

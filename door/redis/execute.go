@@ -95,6 +95,15 @@ func (c *conn) planOne(cmd *command, args [][]byte) {
 	if fault == "" {
 		fault = c.checkSizes(0)
 	}
+	if fault == "" && !cmd.everyShard && c.across(nil) {
+		alone := *o
+		c.owed = c.owed[:len(c.owed)-1]
+		if cmd.reads {
+			c.batchReads += int64(len(c.scratch.Ops))
+		}
+		c.transactAcross(alone, nil)
+		return
+	}
 	if fault == "" {
 		fault = c.submit(cmd, o)
 	}

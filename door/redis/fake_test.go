@@ -14,11 +14,12 @@ import (
 // fakeDatabase is a kv.Database in memory that does what kv's documentation says of each operation, and can be told to
 // fail. It answers before Submit returns.
 type fakeDatabase struct {
-	mu        sync.Mutex
-	keyspaces []*kv.Keyspace
-	shards    map[shardName]*fakeShard
-	version   uint64
-	now       func() int64
+	transactions int // over several shards
+	mu           sync.Mutex
+	keyspaces    []*kv.Keyspace
+	shards       map[shardName]*fakeShard
+	version      uint64
+	now          func() int64
 	// fail, if it returns a code other than OK, answers a call in place of its execution.
 	fail func(*kv.Call) kv.Result
 	// calls counts what was submitted; hold, if not nil, is called before each batch is executed.
@@ -95,6 +96,37 @@ func (d *fakeDatabase) Submit(b *kv.Batch) {
 		}
 		call.Done(d.execute(call))
 	}
+}
+
+// Transact does all at once, since nobody else is let in.
+func (d *fakeDatabase) Transact(t *kv.Txn, _ time.Time) kv.TxnResult {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.transactions++
+	if d.fail != nil {
+		if r := d.fail(&kv.Call{Keyspace: t.Then[0].Keyspace}); r.Code != kv.OK {
+			return kv.TxnResult{Code: r.Code, Detail: r.Detail}
+		}
+	}
+	d.version++
+	step := func(ks *kv.Keyspace, key []byte) *fakeStep {
+		return &fakeStep{shard: d.shards[shardName{ks.Name, ks.ShardOf(key)}], now: d.now(), version: d.version}
+	}
+	for i := range t.Conds {
+		if c := &t.Conds[i]; !step(c.Keyspace, c.Key).holds(&c.Cond) {
+			return kv.TxnResult{Code: kv.ConditionFailed, Cond: i}
+		}
+	}
+	var res kv.TxnResult
+	for i := range t.Then {
+		o := &t.Then[i]
+		res.Items = append(res.Items, step(o.Keyspace, o.Key).run(&o.Op))
+	}
+	return res
+}
+
+func (d *fakeDatabase) Outcome(kv.TxID, time.Time) (kv.TxnOutcome, error) {
+	panic("no command asks for it")
 }
 
 func (d *fakeDatabase) execute(call *kv.Call) kv.Result {

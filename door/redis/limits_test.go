@@ -186,6 +186,8 @@ func TestUnknownIsNotHidden(t *testing.T) {
 		codes = append(codes[1:], kv.Busy)
 		return kv.Result{Code: code}
 	}
+	// A keyspace without transactions over shards does such a command key by key.
+	db.Keyspace("wide").Consistency = kv.Quorum
 	_, address := start(t, db, Options{})
 	c := dial(t, address)
 	c.do("SELECT", "wide")
@@ -448,5 +450,32 @@ func TestOptions(t *testing.T) {
 		if err := wrong.Validate(); err == nil {
 			t.Errorf("%+v is valid", wrong)
 		}
+	}
+}
+
+// TestTransactionOverShardsFails: what is certain and what is not are told apart, and the connection goes on.
+func TestTransactionOverShardsFails(t *testing.T) {
+	db := newFake()
+	_, address := start(t, db, Options{})
+	c := dial(t, address)
+	c.do("SELECT", "wide")
+	for code, want := range map[kv.Code]string{kv.Aborted: "-TRYAGAIN ", kv.Unknown: "-UNKNOWN ", kv.Unavailable: "-CLUSTERDOWN "} {
+		db.mu.Lock()
+		db.fail = func(*kv.Call) kv.Result { return kv.Result{Code: code} }
+		db.mu.Unlock()
+		c.do("MULTI")
+		c.do("SET", "a", "1")
+		c.do("SET", "b", "1")
+		for _, got := range []string{c.do("EXEC"), c.do("MSET", "a", "1", "b", "2")} {
+			if !strings.HasPrefix(got, want) {
+				t.Errorf("%v: %q", code, got)
+			}
+		}
+	}
+	db.mu.Lock()
+	db.fail = nil
+	db.mu.Unlock()
+	if got := c.do("MSET", "a", "1", "b", "2", "c", "3"); got != "+OK\r\n" || db.transactions == 0 {
+		t.Errorf("%q, %d transactions", got, db.transactions)
 	}
 }

@@ -44,7 +44,7 @@ func stringCommands() []command {
 		key(command{name: "getset", arity: 3, flags: writeFast, plan: planGetSet, reads: true, summary: "Sets a value and returns the old one."}),
 		key(command{name: "getdel", arity: 2, flags: "write fast", plan: planGetDel, reads: true, summary: "Returns a value and deletes its key."}),
 		key(command{name: "getex", arity: -2, flags: "write fast", plan: planGetEx, reads: true, summary: "Returns a value and sets its key's expiry."}),
-		allKeys(1, command{name: "mget", arity: -2, flags: readFast, plan: planMGet, reads: true, split: true, summary: "Returns the values of several keys; atomic if they share a shard."}),
+		allKeys(1, command{name: "mget", arity: -2, flags: readFast, plan: planMGet, reads: true, split: true, summary: "Returns the values of several keys."}),
 		allKeys(2, command{name: "mset", arity: -3, flags: write, plan: planMSet, summary: "Sets several keys of one shard at one instant."}),
 		allKeys(2, command{name: "msetnx", arity: -3, flags: write, plan: planMSetNX, alone: true, summary: "Sets several keys of one shard if none exists."}),
 		key(command{name: "append", arity: 3, flags: writeFast, plan: planAppend, summary: "Appends to a value."}),
@@ -65,8 +65,8 @@ func keyCommands() []command {
 	exists := planEach(kv.Op{Kind: kv.OpGet, Quiet: true})
 	remove := planEach(kv.Op{Kind: kv.OpDelete})
 	return inGroup("generic", []command{
-		allKeys(1, command{name: "del", arity: -2, flags: "write", plan: remove, split: true, summary: "Deletes keys; atomic if they share a shard."}),
-		allKeys(1, command{name: "unlink", arity: -2, flags: "write fast", plan: remove, split: true, summary: "Deletes keys; atomic if they share a shard."}),
+		allKeys(1, command{name: "del", arity: -2, flags: "write", plan: remove, split: true, summary: "Deletes keys."}),
+		allKeys(1, command{name: "unlink", arity: -2, flags: "write fast", plan: remove, split: true, summary: "Deletes keys."}),
 		allKeys(1, command{name: "exists", arity: -2, flags: readFast, plan: exists, split: true, summary: "Counts which of the keys exist."}),
 		allKeys(1, command{name: "touch", arity: -2, flags: readFast, plan: exists, split: true, summary: "Counts which of the keys exist."}),
 		key(command{name: "type", arity: 2, flags: readFast, plan: planType, summary: "Returns the type of a value: string."}),

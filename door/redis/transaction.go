@@ -146,6 +146,16 @@ func (c *conn) exec() {
 	for _, queued := range t.commands {
 		o.parts = append(o.parts, c.planPart(queued))
 	}
+	if len(c.scratch.Ops) <= kv.OpsMax && (len(c.scratch.Ops) > 0 || len(watched) > 0) {
+		c.padTransaction(watched)
+		c.scratch.Conds = c.conditions(watched)
+		across := c.across(watched)
+		c.scratch.Conds = c.scratch.Conds[:0]
+		if across {
+			c.transactAcross(o, watched)
+			return
+		}
+	}
 	if fault := c.submitTransaction(&o, watched); fault != "" {
 		c.fail(fault)
 		return
@@ -195,14 +205,10 @@ func (c *conn) submitTransaction(o *reply, watched []watch) string {
 	}
 	for _, w := range watched {
 		if w.keyspace != ks.Name {
-			return "CROSSSHARD watched keys lie in another keyspace, and a transaction is atomic in one shard only"
+			return "CROSSSHARD watched keys lie in another keyspace, and of those only linearizable ones have transactions together"
 		}
-		c.scratch.Conds = append(c.scratch.Conds, kv.Cond{Key: w.key, Kind: kv.CondVersion, Version: w.version})
 	}
-	// The result of a single operation could not be told from that of the conditions, so a second one stands beside it.
-	for len(watched) > 0 && len(c.scratch.Ops) < 2 {
-		c.scratch.Ops = append(c.scratch.Ops, kv.Op{Kind: kv.OpGet, Key: watched[0].key, Quiet: true})
-	}
+	c.scratch.Conds = c.conditions(watched)
 	shard, one := oneShard(ks, &c.scratch)
 	for i := range c.scratch.Ops {
 		one = one && (ks.Shards == 1 || c.scratch.Ops[i].Kind != kv.OpClear)
@@ -217,6 +223,22 @@ func (c *conn) submitTransaction(o *reply, watched []watch) string {
 	return ""
 }
 
+// conditions are those that no watched key has changed.
+func (c *conn) conditions(watched []watch) []kv.Cond {
+	list := c.scratch.Conds[:0]
+	for _, w := range watched {
+		list = append(list, kv.Cond{Key: w.key, Kind: kv.CondVersion, Version: w.version})
+	}
+	return list
+}
+
+// padTransaction puts a second operation beside a single one under conditions: its result could not be told from theirs.
+func (c *conn) padTransaction(watched []watch) {
+	for len(watched) > 0 && len(c.scratch.Ops) < 2 {
+		c.scratch.Ops = append(c.scratch.Ops, kv.Op{Kind: kv.OpGet, Key: watched[0].key, Quiet: true})
+	}
+}
+
 func (c *conn) renderTransaction(o *reply, calls []*kv.Call) {
 	var items []kv.Result
 	w := &c.out
@@ -226,7 +248,7 @@ func (c *conn) renderTransaction(o *reply, calls []*kv.Call) {
 		case o.withConds && result.Code == kv.ConditionFailed:
 			w.nullArray()
 			return
-		case result.Code >= kv.Unavailable:
+		case result.Code >= kv.Unavailable || result.Code == kv.Aborted:
 			w.failure(result)
 			return
 		}

@@ -6,7 +6,7 @@ import (
 )
 
 // pure are the rooms that a simulator replays: the same inputs must give the same outputs, byte for byte.
-var pure = []string{"kv", "core", "machine", "paxos", "twophase", "quorum", "bayou", "host", "keyspace"}
+var pure = []string{"kv", "core", "machine", "paxos", "twophase", "quorum", "bayou", "txn", "host", "keyspace"}
 
 // allowed says which rooms of ours a room may import, tests excepted. A room that is missing here must be added, with its
 // place on the map, before it can be built.
@@ -23,7 +23,8 @@ var allowed = map[string][]string{
 	"keyspace":         {"bayou", "paxos", "quorum", "twophase", "machine", "core", "kv"},
 	"host":             {"core", "kv"},
 	"store":            {"core", "kv"},
-	"node":             {"keyspace", "machine", "host", "store", "core", "kv"},
+	"txn":              {"kv"},
+	"node":             {"txn", "keyspace", "machine", "host", "store", "core", "kv"},
 	"door/redis":       {"kv"},
 	"door/memcached":   {"kv"},
 	"door/http":        {"kv"},
@@ -35,7 +36,7 @@ var allowed = map[string][]string{
 	"referee/report":   {"referee", "kv"},
 	"referee/workload": {"referee", "kv"},
 	"audit":            {"machine", "kv"},
-	"sim":              {"keyspace", "bayou", "quorum", "paxos", "twophase", "machine", "host", "store", "referee", "referee/workload", "core", "kv"},
+	"sim":              {"txn", "keyspace", "bayou", "quorum", "paxos", "twophase", "machine", "host", "store", "referee", "referee/workload", "core", "kv"},
 	"lab":              {"sim", "referee", "referee/workload", "keyspace", "core", "kv"},
 	"lab/inject":       {"door/http", "core", "kv"},
 	"lab/live":         {"lab", "lab/inject", "door/http/remote", "machine", "referee", "referee/workload", "core", "kv"},

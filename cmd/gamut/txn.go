@@ -1,0 +1,132 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gamutdb/gamut/cmd/gamut/internal/statements"
+	doorhttp "github.com/gamutdb/gamut/door/http"
+	"github.com/gamutdb/gamut/door/http/remote"
+	"github.com/gamutdb/gamut/kv"
+)
+
+func txnCommand(g *global) *cobra.Command {
+	var file string
+	cmd := &cobra.Command{
+		Use:   "txn [STATEMENT]...",
+		Short: "Change keys of any shards and linearizable keyspaces at one instant, or none of them",
+		Long: `Change keys of any shards and linearizable keyspaces at one instant, or none of them.
+
+Statements are arguments, lines of --file, or lines of standard input:
+
+  if KEY absent|present|is VALUE|version N     conditions, first
+  get KEY · put KEY VALUE [ttl TIME] · delete KEY · incr KEY [BY] · append KEY VALUE · prepend KEY VALUE · expire KEY TIME · persist KEY
+  in KEYSPACE                                  what follows is about another keyspace
+  else                                         what follows happens if a condition does not hold
+
+JSON is taken, too, as POST /v1/txn takes it.`,
+		Example: `  gamut txn 'if stock is 3' 'incr stock -1' 'put order-17 chair' else 'get stock'`,
+		Args:    cobra.ArbitraryArgs,
+		RunE: func(c *cobra.Command, args []string) error {
+			text, err := txnText(c, args, file)
+			if err != nil {
+				return err
+			}
+			t, err := statements.Parse(text, g.keyspace)
+			if err != nil {
+				return usage(err)
+			}
+			return g.transact(c, t)
+		},
+	}
+	cmd.Flags().StringVarP(&file, "file", "f", "", "file of statements; - is standard input")
+	cmd.AddCommand(outcomeCommand(g, "outcome ID", "Tell what became of a transaction whose outcome was unknown; one that is not decided is decided by asking"))
+	return cmd
+}
+
+// txnText is where the statements stand.
+func txnText(c *cobra.Command, args []string, file string) ([]byte, error) {
+	switch {
+	case len(args) > 0 && file != "":
+		return nil, usage(errors.New("give statements or --file, not both"))
+	case len(args) > 0:
+		return []byte(strings.Join(args, "\n")), nil
+	case file == "" || file == "-":
+		return io.ReadAll(c.InOrStdin())
+	}
+	return os.ReadFile(file)
+}
+
+func (g *global) transact(c *cobra.Command, t *doorhttp.Txn) error {
+	body, err := json.Marshal(t)
+	if err != nil {
+		return fmt.Errorf("transaction: %w", err)
+	}
+	ctx, cancel := bounded(c)
+	defer cancel()
+	var answer doorhttp.TxnBody
+	q := remote.Request{Method: "POST", Path: "/v1/txn", Body: body, Header: g.levelHeader(nil)}
+	if err := g.cluster().JSON(ctx, q, &answer); err != nil {
+		return err
+	}
+	if answer.Branch == "else" && !g.raw(c) {
+		fmt.Fprintln(c.ErrOrStderr(), "a condition does not hold: else was executed")
+	}
+	p, err := g.printer(c, "OP", "KEY", "RESULT")
+	if err != nil {
+		return err
+	}
+	ops := t.Operations
+	if answer.Branch == "else" {
+		ops = t.Else
+	}
+	for i := range answer.Results {
+		if err := p.Row(map[string]any{"op": ops[i].Op, "branch": answer.Branch, "id": answer.ID, "answer": answer.Results[i]},
+			ops[i].Op, ops[i].Key, resultText(&answer.Results[i])); err != nil {
+			return err
+		}
+	}
+	return p.Close()
+}
+
+// resultText is the answer to one operation in a word.
+func resultText(r *doorhttp.TxnResult) string {
+	switch {
+	case r.Result != "ok":
+		return r.Result
+	case r.Int != nil:
+		return strconv.FormatInt(*r.Int, 10)
+	case r.Value != nil:
+		return *r.Value
+	case r.Value64 != "":
+		return "base64:" + r.Value64
+	}
+	return r.Result
+}
+
+func outcomeCommand(g *global, use, short string) *cobra.Command {
+	return &cobra.Command{
+		Use:   use,
+		Short: short,
+		Args:  cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			if _, err := kv.ParseTxID(args[0]); err != nil {
+				return usage(err)
+			}
+			ctx, cancel := bounded(c)
+			defer cancel()
+			var o kv.TxnOutcome
+			if err := g.cluster().JSON(ctx, remote.Request{Method: "GET", Path: "/v1/txn/" + args[0]}, &o); err != nil {
+				return err
+			}
+			return g.only(c, []string{"OUTCOME"}, o, o.Outcome)
+		},
+	}
+}

@@ -1,0 +1,30 @@
+package machine
+
+// Mutation is a bug that can be planted in the part of transactions, for the simulator's canaries. A running cluster never
+// sets one.
+type Mutation uint8
+
+// Mutations, with the trap that each one falls into.
+const (
+	NoMutation         Mutation = iota
+	VoteAfterRefusal            // T2.6: a late TxPrepare is voted for although the group has refused
+	RefuseOverYes               // T2.6: a TxRefuse takes a vote of yes back
+	ForgetWithoutMark           // T2.7: nothing is left of a transaction that is forgotten
+	UnlockedConditions          // T2.9: what a condition looked at may change before the outcome
+	ReadersIgnoreLocks          // T2.10: reads do not wait for transactions
+	mutations
+)
+
+// Mutations lists all of them.
+func Mutations() (list []Mutation) {
+	for m := NoMutation + 1; m < mutations; m++ {
+		list = append(list, m)
+	}
+	return list
+}
+
+var mutationNames = [...]string{"none", "vote after refusal", "refuse over yes", "forget without mark", "unlocked conditions",
+	"readers ignore locks"}
+
+// String names the mutation.
+func (m Mutation) String() string { return mutationNames[m] }

@@ -1,0 +1,312 @@
+package machine
+
+import (
+	"encoding/binary"
+
+	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/kv"
+)
+
+// The part of transactions over several groups that each group keeps in its state (rules V1 to V4 of docs/TRANSACTIONS.md):
+// the locks, and a table of votes in two parts. Open are transactions with a vote of yes, until every participant is known to
+// know the outcome. Closed are marks of those that were refused or have ended: they make sure that no late or repeated
+// command begins one anew, and may go when such a command would be refused for its age alone.
+
+// floorMillis is how old a transaction may be to be voted for. It is far above the time for which one is tried.
+const floorMillis = 10 * 60 * 1000
+
+// locksKey holds how many keys are locked.
+var locksKey = []byte{'n'}
+
+// open is a transaction with a vote of yes.
+type open struct {
+	committed bool
+	// at and version are the time and the numbers by which the operations were evaluated when the vote was given. They are
+	// evaluated by the same ones when they take effect: the keys are locked in between, so the results are those of the vote.
+	at           kv.HLC
+	version      uint64
+	participants []uint64
+	// command is the TxPrepare; empty once committed.
+	command []byte
+}
+
+func appendOpen(b []byte, o *open) []byte {
+	b = append(b, recordVersion)
+	if o.committed {
+		b = append(b, 1)
+	} else {
+		b = append(b, 0)
+	}
+	b = binary.BigEndian.AppendUint64(b, uint64(o.at))
+	b = binary.BigEndian.AppendUint64(b, o.version)
+	b = kv.AppendGroups(b, o.participants)
+	return append(b, o.command...)
+}
+
+func mustDecodeOpen(b []byte) (o open) {
+	if len(b) < 19 || b[0] != recordVersion {
+		panic("machine: a transaction's vote cannot be decoded")
+	}
+	o.committed = b[1] == 1
+	o.at, o.version = kv.HLC(binary.BigEndian.Uint64(b[2:])), binary.BigEndian.Uint64(b[10:])
+	groups, rest, err := kv.DecodeGroups(b[18:])
+	if err != nil {
+		panic("machine: a transaction's participants cannot be decoded")
+	}
+	o.participants, o.command = groups, rest
+	return o
+}
+
+func txKey(kind byte, id kv.TxID) []byte { return id.AppendTo([]byte{kind}) }
+
+// applyTx executes a step of a transaction.
+func (m *Machine) applyTx(c *kv.Command, encoded []byte) kv.Result {
+	var res kv.Result
+	switch c.Tx.Step {
+	case kv.TxPrepare:
+		res = m.prepare(c, encoded)
+	case kv.TxRefuse:
+		res = m.refuseTx(c.Tx.ID, kv.TxRecovered)
+	case kv.TxResolve:
+		res = m.resolve(c.Tx)
+	case kv.TxForget:
+		res = m.forgetTx(c.Tx.ID)
+	}
+	res.AsOf = m.now.UnixMilli()
+	return res
+}
+
+// prepare votes (rule V1). A vote never changes: asked again, it is told again.
+func (m *Machine) prepare(c *kv.Command, encoded []byte) kv.Result {
+	id := c.Tx.ID
+	if o, ok := m.openTx(id); ok {
+		return m.votedYes(&o)
+	}
+	if a, ok := m.closedTx(id); ok && !(m.Mutation == VoteAfterRefusal && a.State == kv.TxRefused) {
+		return kv.Result{Tx: a}
+	}
+	if m.belowFloor(id) {
+		return kv.Result{Tx: &kv.TxAnswer{State: kv.TxNone}}
+	}
+	wanted := accesses(c, m.Mutation == UnlockedConditions)
+	if m.heldLocks() > 0 && len(conflicts(through{m}, id, wanted)) > 0 {
+		return m.close(id, kv.TxAnswer{State: kv.TxRefused, Reason: kv.TxConflict})
+	}
+	for i := range c.Conds {
+		if !m.holds(&c.Conds[i]) {
+			return m.close(id, kv.TxAnswer{State: kv.TxRefused, Reason: kv.TxCondition, Cond: uint32(i)})
+		}
+	}
+	o := open{at: m.now, version: m.version, participants: c.Tx.Participants, command: encoded}
+	m.takeLocks(id, wanted)
+	m.putOpen(id, &o)
+	return m.votedYes(&o)
+}
+
+// votedYes is the answer of a group that voted yes: with the results that the operations have, or will have.
+func (m *Machine) votedYes(o *open) kv.Result {
+	if o.committed {
+		return kv.Result{Tx: &kv.TxAnswer{State: kv.TxCommitted, Participants: o.participants}}
+	}
+	var c kv.Command
+	mustDecodeCommand(o.command, &c)
+	// On a machine of its own: what it changes is the answer's, and the state's only with the outcome.
+	trial := Machine{}
+	trial.Begin(through{m}, 0, o.at)
+	trial.version = o.version
+	items := trial.doAll(c.Ops)
+	m.version = max(m.version, trial.version) // the numbers are used
+	return kv.Result{Items: items, Tx: &kv.TxAnswer{State: kv.TxYes, Participants: o.participants}}
+}
+
+func (m *Machine) doAll(ops []kv.Op) (items []kv.Result) {
+	items = make([]kv.Result, len(ops))
+	room := kv.AnswerMax
+	for i := range ops {
+		items[i] = m.do(&ops[i])
+		items[i].AsOf = m.now.UnixMilli()
+		room = fit(&items[i], room, ops[i].Kind.ReadOnly())
+	}
+	return items
+}
+
+// refuseTx votes no unless the group has voted, and tells how it stands (rule V3).
+func (m *Machine) refuseTx(id kv.TxID, why kv.TxReason) kv.Result {
+	if o, ok := m.openTx(id); ok {
+		if m.Mutation == RefuseOverYes && !o.committed {
+			m.release(id, &o)
+			return m.close(id, kv.TxAnswer{State: kv.TxRefused, Reason: why})
+		}
+		state := kv.TxYes
+		if o.committed {
+			state = kv.TxCommitted
+		}
+		return kv.Result{Tx: &kv.TxAnswer{State: state, Participants: o.participants}}
+	}
+	if a, ok := m.closedTx(id); ok {
+		return kv.Result{Tx: a}
+	}
+	if m.belowFloor(id) {
+		return kv.Result{Tx: &kv.TxAnswer{State: kv.TxNone}}
+	}
+	return m.close(id, kv.TxAnswer{State: kv.TxRefused, Reason: why})
+}
+
+// resolve lets a transaction take effect, or not.
+func (m *Machine) resolve(t *kv.Tx) kv.Result {
+	o, ok := m.openTx(t.ID)
+	switch {
+	case ok && o.committed && !t.Commit, !ok && t.Commit:
+		if a, closed := m.closedTx(t.ID); closed && a.State == kv.TxCommitted {
+			return kv.Result{Tx: a}
+		}
+		return kv.Result{Code: kv.Invalid, Detail: "transaction " + t.ID.String() + " cannot end like that: this group's vote says otherwise"}
+	case !ok:
+		return m.refuseTx(t.ID, kv.TxRecovered)
+	case o.committed:
+		return kv.Result{Tx: &kv.TxAnswer{State: kv.TxCommitted, Participants: o.participants}}
+	case !t.Commit:
+		m.release(t.ID, &o)
+		m.delete(m.stateKey(openKind, t.ID.AppendTo(nil)))
+		return m.close(t.ID, kv.TxAnswer{State: kv.TxAborted})
+	}
+	m.takeEffect(&o)
+	m.release(t.ID, &o)
+	o = open{committed: true, at: o.at, version: o.version, participants: o.participants}
+	m.putOpen(t.ID, &o)
+	return kv.Result{Tx: &kv.TxAnswer{State: kv.TxCommitted, Participants: o.participants}}
+}
+
+// takeEffect executes the operations as they were evaluated for the vote.
+func (m *Machine) takeEffect(o *open) {
+	var c kv.Command
+	mustDecodeCommand(o.command, &c)
+	now, version := m.now, m.version
+	m.now, m.version = o.at, o.version
+	m.doAll(c.Ops)
+	m.now, m.version = now, version
+}
+
+func (m *Machine) release(id kv.TxID, o *open) {
+	var c kv.Command
+	mustDecodeCommand(o.command, &c)
+	m.dropLocks(id, accesses(&c, false))
+}
+
+// forgetTx leaves no more than a mark of a transaction of which every participant knows the outcome (rule V4).
+func (m *Machine) forgetTx(id kv.TxID) kv.Result {
+	o, ok := m.openTx(id)
+	switch {
+	case !ok:
+		return m.refuseTx(id, kv.TxRecovered)
+	case !o.committed:
+		return kv.Result{Code: kv.Invalid, Detail: "transaction " + id.String() + " cannot be forgotten: this group does not know its outcome"}
+	}
+	m.delete(m.stateKey(openKind, id.AppendTo(nil)))
+	if m.Mutation == ForgetWithoutMark {
+		return kv.Result{Tx: &kv.TxAnswer{State: kv.TxCommitted}}
+	}
+	return m.close(id, kv.TxAnswer{State: kv.TxCommitted})
+}
+
+// belowFloor says that a transaction is too old to be voted for (rule V4): its mark may be gone.
+func (m *Machine) belowFloor(id kv.TxID) bool {
+	return id.Age.UnixMilli() < m.now.UnixMilli()-floorMillis
+}
+
+func (m *Machine) openTx(id kv.TxID) (open, bool) {
+	b, ok := m.get(m.stateKey(openKind, id.AppendTo(nil)))
+	if !ok {
+		return open{}, false
+	}
+	return mustDecodeOpen(b), true
+}
+
+func (m *Machine) putOpen(id kv.TxID, o *open) {
+	at := m.stateKey(openKind, id.AppendTo(nil))
+	from := len(m.arena)
+	m.arena = appendOpen(m.arena, o)
+	m.put(at, m.arena[from:len(m.arena):len(m.arena)])
+}
+
+func (m *Machine) closedTx(id kv.TxID) (*kv.TxAnswer, bool) {
+	b, ok := m.get(m.stateKey(closedKind, id.AppendTo(nil)))
+	if !ok {
+		return nil, false
+	}
+	if len(b) != 7 || b[0] != recordVersion {
+		panic("machine: a transaction's mark cannot be decoded")
+	}
+	return &kv.TxAnswer{State: kv.TxState(b[1]), Reason: kv.TxReason(b[2]), Cond: binary.BigEndian.Uint32(b[3:])}, true
+}
+
+// close leaves a mark.
+func (m *Machine) close(id kv.TxID, a kv.TxAnswer) kv.Result {
+	b := binary.BigEndian.AppendUint32([]byte{recordVersion, byte(a.State), byte(a.Reason)}, a.Cond)
+	m.put(m.stateKey(closedKind, id.AppendTo(nil)), b)
+	return kv.Result{Tx: &a}
+}
+
+// expireMarks drops the marks of transactions that would be refused for their age.
+func (m *Machine) expireMarks() {
+	if m.now.UnixMilli() <= floorMillis {
+		return
+	}
+	until := uint64(kv.HLCOf(m.now.UnixMilli() - floorMillis))
+	left := expireBatch
+	m.view.Scan([]byte{closedKind}, m.stateKey(closedKind, binary.BigEndian.AppendUint64(nil, until)), func(k, _ []byte) bool {
+		m.delete(m.stateKey(closedKind, k[1:]))
+		left--
+		return left > 0
+	})
+}
+
+// nextMark is when expireMarks has something to do, in Unix milliseconds.
+func nextMark(view core.View) (unixMilli int64, ok bool) {
+	view.Scan([]byte{closedKind}, []byte{closedKind + 1}, func(k, _ []byte) bool {
+		unixMilli, ok = kv.HLC(binary.BigEndian.Uint64(k[1:])).UnixMilli()+floorMillis+1, true
+		return false
+	})
+	return unixMilli, ok
+}
+
+// OpenTx is a transaction that a state has a vote of yes for.
+type OpenTx struct {
+	ID kv.TxID
+	// Committed: the outcome is known here, perhaps not everywhere.
+	Committed    bool
+	At           kv.HLC
+	Participants []uint64
+}
+
+// OpenTxs are the transactions that a state has a vote of yes for, the oldest first, at most limit.
+func OpenTxs(view core.View, limit int) (list []OpenTx) {
+	view.Scan([]byte{openKind}, []byte{openKind + 1}, func(k, b []byte) bool {
+		o := mustDecodeOpen(b)
+		list = append(list, OpenTx{kv.TxIDOf(k[1:]), o.committed, o.at, o.participants})
+		return len(list) < limit
+	})
+	return list
+}
+
+// Transactions calls f with each transaction that a state knows of and how it stands there.
+func Transactions(view core.View, f func(id kv.TxID, state kv.TxState)) {
+	for _, o := range OpenTxs(view, int(^uint(0)>>1)) {
+		state := kv.TxYes
+		if o.Committed {
+			state = kv.TxCommitted
+		}
+		f(o.ID, state)
+	}
+	view.Scan([]byte{closedKind}, []byte{closedKind + 1}, func(k, b []byte) bool {
+		f(kv.TxIDOf(k[1:]), kv.TxState(b[1]))
+		return true
+	})
+}
+
+// mustDecodeCommand is for commands that this replica has decoded before.
+func mustDecodeCommand(b []byte, c *kv.Command) {
+	if err := kv.DecodeCommand(b, c); err != nil {
+		panic("machine: a transaction's command cannot be decoded: " + err.Error())
+	}
+}

@@ -1,0 +1,104 @@
+package node
+
+import (
+	"context"
+	"time"
+
+	"github.com/gamutdb/gamut/kv"
+	"github.com/gamutdb/gamut/machine"
+	"github.com/gamutdb/gamut/txn"
+)
+
+const (
+	// sweepEvery is how often a leader looks for transactions whose coordinators may be gone.
+	sweepEvery = 250 * time.Millisecond
+	// sweepLimit bounds how many are looked at in a group, sweepMax how many are brought to their ends at once.
+	sweepLimit = 1024
+	sweepMax   = 64
+	// sweepRest is how many times as long as it took a leader waits before it looks again: where many transactions have ended, it
+	// takes the store a while to see that none is left.
+	sweepRest = 50
+)
+
+// sweep brings transactions to their ends whose coordinators did not: else their locks would stay for ever.
+func (n *Node) sweep(ctx context.Context) {
+	timer := time.NewTimer(sweepEvery)
+	defer timer.Stop()
+	var s txn.Sweep
+	room := make(chan struct{}, sweepMax)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		}
+		s.Begin()
+		now := n.clocks.mono()
+		n.eachOpen(func(sh *shard, o *machine.OpenTx) {
+			if !s.Due(int64(now), &txn.Unfinished{Group: uint64(sh.group), ID: o.ID, Committed: o.Committed, Participants: o.Participants}) {
+				return
+			}
+			select {
+			case room <- struct{}{}:
+				n.recoverTx(o, room)
+			default: // it is due again soon
+			}
+		})
+		timer.Reset(max(sweepEvery, sweepRest*time.Duration(n.clocks.mono()-now)))
+	}
+}
+
+// eachOpen calls f with the open transactions of the groups that this node leads.
+func (n *Node) eachOpen(f func(*shard, *machine.OpenTx)) {
+	t := n.table.Load()
+	for _, s := range t.ordered {
+		if s.keyspace.Consistency != kv.Linearizable {
+			continue
+		}
+		for _, sh := range s.shards {
+			if sh.self == 0 || sh.leader.Load() != uint32(n.config.Node) {
+				continue
+			}
+			var list []machine.OpenTx
+			if err := guarded(func() { list = machine.OpenTxs(sh.state, sweepLimit) }); err != nil {
+				n.fail(err)
+				return
+			}
+			for i := range list {
+				f(sh, &list[i])
+			}
+		}
+	}
+}
+
+// recoverTx finds out the outcome of a transaction and carries it to all participants.
+func (n *Node) recoverTx(o *machine.OpenTx, room chan struct{}) {
+	c, sends := txn.Recover(o.ID, o.Participants, txn.NoMutation)
+	n.counters.recovered.Add(1)
+	n.serving.RLock()
+	defer n.serving.RUnlock()
+	if n.closing {
+		<-room
+		return
+	}
+	n.workers.Add(1)
+	go func() {
+		defer n.workers.Done()
+		defer func() { <-room }()
+		n.finish(c, sends)
+	}()
+}
+
+// openTransactions are those of the groups that this node leads, for operators.
+func (n *Node) openTransactions() (list []kv.OpenTxn) {
+	now := n.clocks.millis(n.clocks.mono())
+	n.eachOpen(func(sh *shard, o *machine.OpenTx) {
+		state := kv.TxYes
+		if o.Committed {
+			state = kv.TxCommitted
+		}
+		list = append(list, kv.OpenTxn{ID: o.ID.String(), Group: uint64(sh.group), Keyspace: sh.space.keyspace.Name, Shard: sh.index,
+			State: state.String(), AgeMillis: max(0, now-o.At.UnixMilli()), Participants: o.Participants})
+	})
+	return list
+}

@@ -1,0 +1,271 @@
+package node
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	mathrand "math/rand/v2"
+	"time"
+
+	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/kv"
+	"github.com/gamutdb/gamut/txn"
+)
+
+const (
+	// transactionsMax bounds the transactions over several shards that are under way on this node.
+	transactionsMax = 4096
+	// againMin and againMax bound the pause before the next attempt of a transaction that lost against others.
+	againMin, againMax = time.Millisecond, 32 * time.Millisecond
+)
+
+// Transact executes a transaction: in one shard as one command, else by the votes of all its groups.
+func (n *Node) Transact(t *kv.Txn, deadline time.Time) kv.TxnResult {
+	limit := time.Now().Add(kv.TxnTimeMax)
+	if deadline.IsZero() || deadline.After(limit) {
+		deadline = limit
+	}
+	if alone, err := n.oneShard(t); err != nil {
+		return failedTxn(err)
+	} else if alone {
+		return n.transactAlone(t, deadline)
+	}
+	if err := txn.Check(t); err != nil {
+		return failedTxn(err)
+	}
+	if n.skewed.Load() {
+		return kv.TxnResult{Code: kv.ClockSkew, Detail: "this node's clock is far from the others', which would take its transactions for old ones; ask another node"}
+	}
+	if n.transactions.Add(1) > transactionsMax {
+		n.transactions.Add(-1)
+		return kv.TxnResult{Code: kv.Busy, Detail: "too many transactions under way on this node; retry after a pause"}
+	}
+	defer n.transactions.Add(-1)
+	a, err := txn.NewAttempts(t, n.newTxID(), n.groupOf)
+	if err != nil {
+		return failedTxn(err)
+	}
+	if t.ReadOnly() {
+		if r, ok := n.snapshot(t, deadline); ok {
+			return r
+		}
+	}
+	return n.attempt(a, deadline)
+}
+
+func failedTxn(err error) kv.TxnResult {
+	r := kv.Failed(err)
+	return kv.TxnResult{Code: r.Code, Detail: r.Detail}
+}
+
+// newTxID names a transaction that begins now.
+func (n *Node) newTxID() kv.TxID {
+	var nonce [8]byte
+	rand.Read(nonce[:]) // it never fails
+	return kv.TxID{Age: n.clocks.stamp(n.clocks.mono()), Nonce: binary.BigEndian.Uint64(nonce[:])}
+}
+
+// groupOf is the group of a key; 0: its keyspace was dropped.
+func (n *Node) groupOf(ks *kv.Keyspace, key []byte) uint64 {
+	if s := n.table.Load().byID[ks.ID]; s != nil {
+		return uint64(s.shards[s.keyspace.ShardOf(key)].group)
+	}
+	return 0
+}
+
+// oneShard reports whether all keys of a transaction lie in one shard.
+func (n *Node) oneShard(t *kv.Txn) (bool, error) {
+	first, several := uint64(0), false
+	var err error
+	see := func(ks *kv.Keyspace, key []byte) {
+		g := n.groupOf(ks, key)
+		if g == 0 && err == nil {
+			err = kv.Errorf(kv.NoKeyspace, "keyspace %s was dropped", ks.Name)
+		}
+		several = several || first != 0 && g != first
+		first = g
+	}
+	for i := range t.Conds {
+		see(t.Conds[i].Keyspace, t.Conds[i].Key)
+	}
+	for _, branch := range [][]kv.TxnOp{t.Then, t.Else} {
+		for i := range branch {
+			see(branch[i].Keyspace, branch[i].Key)
+			if len(branch[i].Key2) > 0 {
+				see(branch[i].Keyspace, branch[i].Key2)
+			}
+		}
+	}
+	return !several && first != 0, err
+}
+
+// transactAlone executes a transaction in one shard: a command there is atomic by itself. Else is a second command, under the
+// condition that the one which did not hold still does not.
+func (n *Node) transactAlone(t *kv.Txn, deadline time.Time) kv.TxnResult {
+	ks, conds, ops, failed := keyspaceOf(t), t.Conds, t.Then, -1
+	for time.Now().Before(deadline) {
+		r, alone := n.command(ks, conds, ops, deadline)
+		switch {
+		case r.Code == kv.ConditionFailed && len(conds) > 0 && failed >= 0:
+			conds, ops, failed = t.Conds, t.Then, -1 // it holds by now
+		case r.Code == kv.ConditionFailed && len(conds) > 0 && len(t.Else) > 0:
+			failed = int(r.Int)
+			c := t.Conds[failed]
+			conds, ops = []kv.TxnCond{{Keyspace: c.Keyspace, Cond: c.Negation()}}, t.Else
+		case r.Code == kv.ConditionFailed && len(conds) > 0:
+			return kv.TxnResult{Code: r.Code, Cond: int(r.Int), Detail: "a condition does not hold; nothing was executed"}
+		case r.Code.Refused() || r.Code == kv.Unknown:
+			return kv.TxnResult{Code: r.Code, Detail: r.Detail}
+		case alone:
+			return kv.TxnResult{Items: []kv.Result{r}, Else: failed >= 0, Cond: max(0, failed)}
+		default:
+			return kv.TxnResult{Items: r.Items[:len(ops)], Else: failed >= 0, Cond: max(0, failed)}
+		}
+	}
+	return kv.TxnResult{Code: kv.Aborted, Detail: "a condition changed again and again; nothing was executed"}
+}
+
+func keyspaceOf(t *kv.Txn) *kv.Keyspace { return t.Then[0].Keyspace }
+
+// command executes conditions and operations of one shard. alone says that the result is that of the only operation.
+func (n *Node) command(ks *kv.Keyspace, conds []kv.TxnCond, ops []kv.TxnOp, deadline time.Time) (r kv.Result, alone bool) {
+	var c kv.Command
+	for i := range conds {
+		c.Conds = append(c.Conds, conds[i].Cond)
+	}
+	for i := range ops {
+		c.Ops = append(c.Ops, ops[i].Op)
+	}
+	if alone = len(ops) == 1 && len(conds) == 0; !alone && len(ops) == 1 {
+		// The result of a single operation could not be told from that of the conditions.
+		c.Ops = append(c.Ops, kv.Op{Kind: kv.OpNone})
+	}
+	var b kv.Batch
+	b.Reset(deadline)
+	call := b.Add()
+	call.Keyspace, call.Command = ks, c
+	n.Submit(&b)
+	b.Wait()
+	return call.Result, alone
+}
+
+// attempt makes attempts of a transaction until one is committed, or there is no more sense in it.
+func (n *Node) attempt(a *txn.Attempts, deadline time.Time) kv.TxnResult {
+	for pause := againMin; ; pause = min(2*pause, againMax) {
+		c, sends := txn.Begin(a.ID(), a.Parts(), txn.NoMutation)
+		// What is left when the votes do not come must do for the recovery.
+		votes := time.Now().Add(2 * time.Until(deadline) / 3)
+		sends = n.round(c, sends, votes)
+		for c.Outcome() == txn.Open && len(sends) > 0 {
+			sends = n.round(c, sends, deadline)
+		}
+		n.finishLater(c, sends)
+		switch c.Outcome() {
+		case txn.Open:
+			n.counters.unknown.Add(1)
+			return a.Unknown()
+		case txn.Committed:
+			return a.Succeeded(c)
+		}
+		res, again := a.Next(c.Refusal())
+		if left := time.Until(deadline); !again || left < 2*pause {
+			return res
+		}
+		time.Sleep(pause/2 + time.Duration(mathrand.Int64N(int64(pause))))
+	}
+}
+
+// snapshot reads without locks, if that will do.
+func (n *Node) snapshot(t *kv.Txn, deadline time.Time) (res kv.TxnResult, ok bool) {
+	s, err := txn.NewSnapshot(t, n.groupOf, txn.NoMutation)
+	if err != nil {
+		return failedTxn(err), true
+	}
+	for done := false; !done; done = s.Round() {
+		n.ask(s.Reads(), deadline, func(at *txn.Send, r *kv.Result) { s.Answer(at.Group, r) })
+	}
+	return s.Result()
+}
+
+// finishLater carries the outcome to the participants after the client has its answer. What does not arrive is found by the
+// sweeps of their leaders.
+func (n *Node) finishLater(c *txn.Coordinator, sends []txn.Send) {
+	n.serving.RLock()
+	defer n.serving.RUnlock()
+	if n.closing || len(sends) == 0 {
+		return
+	}
+	n.workers.Add(1)
+	go func() {
+		defer n.workers.Done()
+		n.finish(c, sends)
+	}()
+}
+
+func (n *Node) finish(c *txn.Coordinator, sends []txn.Send) {
+	for len(sends) > 0 {
+		sends = n.round(c, sends, time.Now().Add(n.config.Timing.Request))
+	}
+}
+
+// round sends commands to groups, waits for all answers, and returns what the coordinator wants to send next.
+func (n *Node) round(c *txn.Coordinator, sends []txn.Send, deadline time.Time) (next []txn.Send) {
+	n.ask(sends, deadline, func(s *txn.Send, r *kv.Result) {
+		next = append(next, c.Answer(s, r)...)
+	})
+	return next
+}
+
+// ask sends commands to groups together and calls answered with each answer, in order.
+func (n *Node) ask(sends []txn.Send, deadline time.Time, answered func(s *txn.Send, r *kv.Result)) {
+	t := n.table.Load()
+	var b kv.Batch
+	b.Reset(deadline)
+	calls := make([]*kv.Call, len(sends))
+	for i := range sends {
+		if sh := t.groups[core.GroupID(sends[i].Group)]; sh != nil {
+			calls[i] = b.Add()
+			calls[i].Keyspace, calls[i].Shard, calls[i].Command = sh.space.keyspace, sh.index, sends[i].Command
+		}
+	}
+	n.Submit(&b)
+	b.Wait()
+	for i := range sends {
+		s := &sends[i]
+		r := absent(t, s)
+		if calls[i] != nil {
+			r = calls[i].Result
+		}
+		answered(s, &r)
+	}
+}
+
+// absent answers for a group that the catalog does not have. One that was dropped can hold nothing back; of one that this
+// node has not heard of yet nothing is known.
+func absent(t *table, s *txn.Send) kv.Result {
+	if s.Command.Tx == nil || s.Command.Tx.Step == kv.TxPrepare {
+		return kv.Result{Code: kv.NoKeyspace, Detail: "a keyspace of the transaction was dropped"}
+	}
+	switch step := s.Command.Tx.Step; {
+	case !t.catalog.Gone(core.GroupID(s.Group)):
+		return kv.Result{Code: kv.Unavailable, Detail: "a group of the transaction is not known here yet"}
+	case step == kv.TxForget || s.Command.Tx.Commit:
+		return kv.Result{Tx: &kv.TxAnswer{State: kv.TxCommitted}}
+	}
+	return kv.Result{Tx: &kv.TxAnswer{State: kv.TxRefused, Reason: kv.TxRecovered}}
+}
+
+// Outcome finds out what became of a transaction (rule V3), beginning with its anchor, which knows the others if it has voted.
+func (n *Node) Outcome(id kv.TxID, deadline time.Time) (kv.TxnOutcome, error) {
+	c, sends := txn.Recover(id, []uint64{id.Anchor}, txn.NoMutation)
+	for c.Outcome() == txn.Open && len(sends) > 0 {
+		sends = n.round(c, sends, deadline)
+	}
+	n.finishLater(c, sends)
+	switch {
+	case c.Outcome() == txn.Open && c.TooOld():
+		return kv.TxnOutcome{}, kv.Errorf(kv.TooOld, "nobody remembers transaction %s: outcomes are kept for 10 minutes", id)
+	case c.Outcome() == txn.Open:
+		return kv.TxnOutcome{}, kv.Errorf(kv.Unavailable, "a shard of transaction %s did not answer, so it is not decided; ask again", id)
+	}
+	return kv.TxnOutcome{ID: id.String(), Outcome: c.Outcome().String(), Participants: c.Groups()}, nil
+}
