@@ -52,7 +52,7 @@ func TestFuzzFindsAPlantedBug(t *testing.T) {
 }
 
 func TestFuzzRefuses(t *testing.T) {
-	for _, f := range []*Fuzz{{Consistency: "nonsense", Seeds: 1}, {Consistency: kv.Quorum, Workloads: []string{"bank"}, Seeds: 1}, {Consistency: kv.Causal, Faults: []string{"wipe"}, Seeds: 1},
+	for _, f := range []*Fuzz{{Consistency: "nonsense", Seeds: 1}, {Consistency: kv.Quorum, Workloads: []string{"bank"}, Seeds: 1}, {Consistency: kv.Atomic, Faults: []string{"wipe"}, Seeds: 1},
 		{Consistency: kv.Linearizable, Faults: []string{"gremlins"}, Seeds: 1}} {
 		if _, _, _, err := f.Run(context.Background()); err == nil {
 			t.Errorf("%+v runs", f)

@@ -82,7 +82,7 @@ func Bayou(options bayou.Options, damage, moves bool) Protocol {
 		// What only a lost disk had is lost: that is no bug.
 		Bear: func(f *Faults) {
 			f.Change = 0
-			if moves {
+			if moves && f.may("members") {
 				f.Change = 400 * Millisecond
 			}
 			if !damage {
