@@ -90,14 +90,13 @@ func (w *world) judgeWork() {
 	}
 }
 
-// worked reads every key of the work from the first living replica.
+// worked reads every key of the work from the first living replica of its group.
 func (w *world) worked() referee.Final {
 	final := referee.Final{}
-	disk := w.living()[0].disk
 	for _, s := range w.mix.Close() {
 		g := w.groups[w.shardOf(s.Op.Key)]
 		s.Command.Level = kv.LevelOne // the replica's own word, where that is a level
-		if r, _ := g.protocol.Read(disk.Group(g.id), &s.Command, w.wall()); r.Code == kv.OK {
+		if r, _ := g.protocol.Read(w.seatedNodes(g)[0].disk.Group(g.id), &s.Command, w.wall()); r.Code == kv.OK {
 			final[s.Op.Key] = string(r.Value)
 		}
 	}
@@ -111,7 +110,7 @@ func (w *world) wall() int64 { return epoch + int64(w.now/Millisecond) }
 func (w *world) replicas() (list []referee.Replica) {
 	const all = 1 << 30
 	for _, g := range w.groups {
-		for _, n := range w.living() {
+		for _, n := range w.seatedNodes(g) {
 			if !n.up {
 				continue // the run has failed already
 			}

@@ -26,7 +26,7 @@ func worked(t *testing.T, seed uint64, c kv.Consistency, p Protocol, names ...st
 
 // TestWorkSeeds runs each workload on each consistency that can run it, under all faults.
 func TestWorkSeeds(t *testing.T) {
-	for _, c := range []kv.Consistency{kv.Linearizable, kv.Sequential, kv.Quorum, kv.Causal, kv.Eventual} {
+	for _, c := range []kv.Consistency{kv.Linearizable, kv.Sequential, kv.Atomic, kv.Quorum, kv.Causal, kv.Eventual} {
 		for _, d := range append(workload.For(string(c)), workload.Definition{Name: workload.Mixed}) {
 			t.Run(string(c)+" "+d.Name, func(t *testing.T) {
 				judged := map[string]int{}
