@@ -1,0 +1,145 @@
+package coretest
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/kv"
+)
+
+// parrot is the least replica that has something to get wrong: it writes down each command, tells its one peer, and answers.
+type parrot struct {
+	id  core.ReplicaID
+	bug bug
+}
+
+type bug int
+
+const (
+	none bug = iota
+	hasty
+	idle
+)
+
+func (b bug) String() string {
+	return []string{"none", "tells before it is durable", "no difference"}[b]
+}
+
+// word is what parrots say to each other.
+type word struct{ text string }
+
+func (w word) AppendTo(b []byte) []byte { return append(b, w.text...) }
+
+type note string
+
+func (n note) String() string { return string(n) }
+
+func (p *parrot) Deadline() (core.Time, bool) { return 0, false }
+
+func (p *parrot) Step(in *core.Input, out *core.Effects) {
+	switch e := in.Event.(type) {
+	case core.Recover:
+		v, _ := in.View.Get([]byte("last"))
+		out.Note(note(fmt.Sprintf("finds %d records and %q, suspect %t", len(e.Records), v, e.Suspect)))
+	case core.Requests:
+		for _, q := range e.List {
+			p.repeat(q, out)
+		}
+	case core.Received:
+		out.Note(note(fmt.Sprintf("hears %q from %d", e.Message.(word).text, e.From)))
+	case core.Configured:
+		out.Write(core.Record{Kind: 2, Body: e.Config})
+		out.Configure = append([]byte("after "), e.Config...)
+	}
+}
+
+func (p *parrot) repeat(q core.Request, out *core.Effects) {
+	out.Write(core.Record{Kind: 1, Body: q.Command})
+	out.State = append(out.State, core.Change{Kind: core.Put, Key: []byte("last"), Value: fmt.Append(nil, q.ID)})
+	said, peer := word{fmt.Sprint("request ", q.ID)}, 3-p.id
+	if p.bug == hasty {
+		out.SendEarly(peer, said)
+		out.ReplyEarly(q.ID, kv.Result{})
+		return
+	}
+	out.Send(p.id, word{"myself"})
+	out.Send(peer, said)
+	out.Reply(q.ID, kv.Result{})
+}
+
+// talk plays statements on two parrots.
+type talk struct {
+	bug bug
+	*Cluster[*parrot]
+}
+
+func newTalk(b bug) Player {
+	t := &talk{b, New(Protocol[*parrot]{
+		New:    func(id core.ReplicaID) *parrot { return &parrot{id, b} },
+		Decode: func(b []byte) (core.Message, error) { return word{string(b)}, nil },
+		Answer: func(id core.RequestID, r *kv.Result) string { return fmt.Sprintf("request %d: %v", id, r.Code) },
+	})}
+	for range 2 {
+		t.Start(t.Add())
+	}
+	return t
+}
+
+func (t *talk) Run(statement string, args []string) {
+	switch statement {
+	case "ask":
+		t.Submit(t.At(args[0]), t.Request(&kv.Command{Ops: []kv.Op{{Kind: kv.OpSet, Key: []byte("k")}}}))
+	case "tell":
+		m := t.At(args[0])
+		m.Told = []byte(args[1])
+		t.Step(m, core.Configured{Config: m.Told})
+	case "wish":
+		m := t.At(args[0])
+		if m.Wish == nil {
+			t.Say("%d wishes nothing", m.ID)
+			return
+		}
+		t.Say("%d wishes %q, going by %q", m.ID, m.Wish.Wanted, m.Wish.Told)
+	case "damage":
+		m := t.At(args[0])
+		m.Damaged = true
+		m.Lose(func(core.Record) bool { return true })
+	default:
+		t.Cluster.Run(statement, args)
+	}
+}
+
+// TestScripts plays the player's own situations.
+func TestScripts(t *testing.T) {
+	Scripts(t, []bug{hasty}, newTalk)
+}
+
+// TestScriptThatEndsTheSameProvesNothing: a bug that makes no difference is not taken for one that was found.
+func TestScriptThatEndsTheSameProvesNothing(t *testing.T) {
+	var steps []step
+	p := newTalk(none)
+	for _, lines := range []string{"do\nask 1\nnetwork", "sync 1", "settle"} {
+		got, failed := play(p, lines)
+		if failed != nil {
+			t.Fatal(failed)
+		}
+		steps = append(steps, step{lines, got})
+	}
+	if where, found := differs(newTalk(idle), steps); found {
+		t.Errorf("the same replica ends otherwise: %s", where)
+	}
+	if where, found := differs(newTalk(hasty), steps); !found || !strings.HasPrefix(where, "do\nask 1") {
+		t.Errorf("a replica that answers too early is found: %t, %s", found, where)
+	}
+}
+
+// TestMistakesInScriptsAreTold: a statement that does nothing would prove nothing.
+func TestMistakesInScriptsAreTold(t *testing.T) {
+	for _, line := range []string{"fly 1", "deliver 1->2", "deliver 1-2", "tick one", "pass long", "sync 3", "aside x 1->2"} {
+		if got, failed := play(newTalk(none), line); failed == nil {
+			t.Errorf("%q says %q", line, got)
+		}
+	}
+}
