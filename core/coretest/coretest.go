@@ -13,6 +13,8 @@ package coretest
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/gamutdb/gamut/core"
@@ -80,6 +82,19 @@ func (c *Cluster[R]) Start(m *Member[R]) { c.Boot(m, core.Start{Config: c.Config
 // Restart starts a replica on what its disk holds.
 func (c *Cluster[R]) Restart(m *Member[R]) {
 	c.Boot(m, core.Recover{Config: c.Config, Records: m.Durable, Suspect: m.Damaged})
+}
+
+// Clone copies all that can change, for models that explore every order of events: replicas by a function of their protocol, and
+// of what was said nothing.
+func (c *Cluster[R]) Clone(replica func(R) R) *Cluster[R] {
+	n := *c
+	n.said = strings.Builder{}
+	n.cut, n.Network, n.aside = maps.Clone(c.cut), slices.Clone(c.Network), maps.Clone(c.aside)
+	n.Members = make([]*Member[R], len(c.Members))
+	for i, m := range c.Members {
+		n.Members[i] = m.clone(replica)
+	}
+	return &n
 }
 
 // Boot makes a member's replica, with a first event.

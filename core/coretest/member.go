@@ -34,7 +34,7 @@ type Member[R Replica] struct {
 	Late             core.Time // how far its other clock is ahead
 	Unfit, Reluctant bool
 	Lease            core.Time
-	Told             []byte // the catalog's word as it was told
+	Told             []byte // the catalog's word as it was told since it was started
 	Wish             *Wish  // what it asked of the catalog
 }
 
@@ -64,6 +64,16 @@ func (m *Member[R]) Flush() { m.Flushed = m.State.installed() }
 
 // Lose takes records from the disk.
 func (m *Member[R]) Lose(what func(core.Record) bool) { m.Durable = slices.DeleteFunc(m.Durable, what) }
+
+func (m *Member[R]) clone(replica func(R) R) *Member[R] {
+	n := *m
+	n.State, n.Flushed = m.State.Clone(), m.Flushed.Clone()
+	n.Durable, n.Open, n.Syncing, n.Held = slices.Clip(m.Durable), slices.Clone(m.Open), slices.Clip(m.Syncing), slices.Clone(m.Held)
+	if m.Up() {
+		n.Replica = replica(m.Replica)
+	}
+	return &n
+}
 
 func (m *Member[R]) write(log []core.Record) {
 	for _, r := range log {
@@ -108,5 +118,5 @@ func (c *Cluster[R]) Crash(m *Member[R]) {
 	m.batch++
 	m.Synced, m.wrote = m.batch-1, 0
 	m.State = m.Flushed.installed()
-	m.Lease = 0
+	m.Lease, m.Told = 0, nil
 }
