@@ -33,7 +33,7 @@ func newCluster(n int, options Options) *cluster {
 		Config:  config.AppendTo(nil),
 		Decode:  DecodeMessage,
 		Message: func(m core.Message) string { return fmt.Sprint(m) },
-		Answer:  func(id core.RequestID, r *kv.Result) string { return c.asked[id] + ": " + describe(r) },
+		Answer:  func(id core.RequestID, r *kv.Result) string { return c.asked[id] + ": " + coretest.Outcome(r) },
 	})
 	c.OnAnswer = func(id core.RequestID, r kv.Result) {
 		session := c.asked[id]
@@ -125,19 +125,8 @@ func (c *cluster) Restart(m *member) {
 	c.meet(m)
 }
 
-func describe(r *kv.Result) string {
-	s := r.Code.String()
-	switch {
-	case r.Code == kv.OK && r.Value != nil:
-		s += fmt.Sprintf(" %q", r.Value)
-	case r.Code == kv.OK && r.Int != 0:
-		s += fmt.Sprintf(" %d", r.Int)
-	}
-	return s
-}
-
-// ask hands a session's command to a replica.
-func (c *cluster) ask(m *member, session string, command kv.Command) {
+// askIn hands a session's command to a replica.
+func (c *cluster) askIn(m *member, session string, command kv.Command) {
 	command.Token = c.sessions[session]
 	q := c.Request(&command)
 	q.Deadline = c.Now + 1000*millisecond

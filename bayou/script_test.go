@@ -21,24 +21,33 @@ import (
 //	catalog EPOCH R,... [leaving=R,...] [to=R,...]   the catalog's word on the members, to all or some; new ones are started
 //	status, state R K, moved R EPOCH
 func TestScripts(t *testing.T) {
-	coretest.Scripts(t, Mutations(), func(m Mutation) coretest.Player { return &script{mutation: m} })
+	coretest.Scripts(t, Mutations(), start)
 }
 
-// script plays statements on a cluster.
-type script struct {
-	mutation Mutation
-	c        *cluster
+// start makes the cluster of a script.
+func start(mutation Mutation, args []string) coretest.Player {
+	options := Options{Mutation: mutation, KeepWrites: 1000}
+	for _, a := range args[1:] {
+		name, value, _ := strings.Cut(a, "=")
+		switch name {
+		case "keep":
+			options.KeepWrites = uint64(coretest.Number(value))
+		case "log":
+			options.LogBytes = uint64(coretest.Number(value))
+		case "chunk":
+			options.ChunkBytes = coretest.Number(value)
+		default:
+			panic("no such option: " + a)
+		}
+	}
+	return newCluster(coretest.Number(args[0]), options)
 }
 
-func (s *script) Said() string { return s.c.Said() }
-
-func (s *script) Run(statement string, args []string) {
-	c := s.c
+// Run implements coretest.Player.
+func (c *cluster) Run(statement string, args []string) {
 	switch statement {
-	case "start":
-		s.start(args)
 	case "put", "add", "del", "get":
-		s.ask(statement, args)
+		c.runClient(statement, args)
 	case "around":
 		for range 3 {
 			c.Now += 1500 * millisecond
@@ -64,36 +73,18 @@ func (s *script) Run(statement string, args []string) {
 		m.Damaged = true
 		m.Lose(func(r core.Record) bool { return r.Pos >= from })
 	case "catalog":
-		s.catalog(args)
+		c.catalog(args)
 	case "moved":
 		c.Say("%s: %t", args[0], c.At(args[0]).Replica.Moved(uint64(coretest.Number(args[1]))))
 	case "status", "state":
-		s.report(statement, args)
+		c.report(statement, args)
 	default:
-		c.Run(statement, args)
+		c.Cluster.Run(statement, args)
 	}
 }
 
-func (s *script) start(args []string) {
-	options := Options{Mutation: s.mutation, KeepWrites: 1000}
-	for _, a := range args[1:] {
-		name, value, _ := strings.Cut(a, "=")
-		switch name {
-		case "keep":
-			options.KeepWrites = uint64(coretest.Number(value))
-		case "log":
-			options.LogBytes = uint64(coretest.Number(value))
-		case "chunk":
-			options.ChunkBytes = coretest.Number(value)
-		default:
-			panic("no such option: " + a)
-		}
-	}
-	s.c = newCluster(coretest.Number(args[0]), options)
-}
-
-func (s *script) catalog(args []string) {
-	word := &Config{Binding: 77, Epoch: uint64(coretest.Number(args[0])), Members: ids(args[1]), Last: core.ReplicaID(len(s.c.Members))}
+func (c *cluster) catalog(args []string) {
+	word := &Config{Binding: 77, Epoch: uint64(coretest.Number(args[0])), Members: ids(args[1]), Last: core.ReplicaID(len(c.Members))}
 	word.Last = max(word.Last, slices.Max(word.Members))
 	to := make([]core.ReplicaID, word.Last)
 	for i := range to {
@@ -107,7 +98,7 @@ func (s *script) catalog(args []string) {
 			to = ids(value)
 		}
 	}
-	s.c.tell(word, to)
+	c.tell(word, to)
 }
 
 func ids(list string) (all []core.ReplicaID) {
@@ -117,7 +108,7 @@ func ids(list string) (all []core.ReplicaID) {
 	return all
 }
 
-func (s *script) ask(statement string, args []string) {
+func (c *cluster) runClient(statement string, args []string) {
 	o := kv.Op{Key: []byte(args[2])}
 	var level kv.Level
 	switch statement {
@@ -133,11 +124,10 @@ func (s *script) ask(statement string, args []string) {
 			level, _ = kv.ParseLevel(args[3])
 		}
 	}
-	s.c.ask(s.c.At(args[0]), args[1], kv.Command{Level: level, Ops: []kv.Op{o}})
+	c.askIn(c.At(args[0]), args[1], kv.Command{Level: level, Ops: []kv.Op{o}})
 }
 
-func (s *script) report(statement string, args []string) {
-	c := s.c
+func (c *cluster) report(statement string, args []string) {
 	if statement == "status" {
 		for _, m := range c.Members {
 			if m.Replica == nil {
@@ -158,14 +148,14 @@ func (s *script) report(statement string, args []string) {
 			if st.Leaving {
 				text += ", leaving"
 			}
-			if len(st.Members) != len(s.c.founders) || !slices.Equal(st.Members, s.c.founders) {
+			if len(st.Members) != len(c.founders) || !slices.Equal(st.Members, c.founders) {
 				text += fmt.Sprintf(", members %d", st.Members)
 			}
 			c.Say("%s", text)
 		}
 		return
 	}
-	b, ok := s.c.At(args[0]).State.Get(dataKey([]byte(args[1])))
+	b, ok := c.At(args[0]).State.Get(dataKey([]byte(args[1])))
 	if !ok {
 		c.Say("%s: %s is not there", args[0], args[1])
 		return

@@ -72,13 +72,7 @@ func forge(m *member, index uint64) {
 }
 
 func describeAnswer(id core.RequestID, r *kv.Result) string {
-	s := fmt.Sprintf("request %d: %v", id, r.Code)
-	switch {
-	case r.Code == kv.OK && r.Value != nil:
-		s += fmt.Sprintf(" %q", r.Value)
-	case r.Code == kv.OK && r.Int != 0:
-		s += fmt.Sprintf(" %d", r.Int)
-	}
+	s := fmt.Sprintf("request %d: %s", id, coretest.Outcome(r))
 	if r.Tx != nil {
 		s += ", " + r.Tx.State.String()
 	}

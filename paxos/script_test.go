@@ -27,55 +27,12 @@ import (
 //	survive R with V...    tell R that only these are left of the group
 //	status, log R..., state R K
 func TestScripts(t *testing.T) {
-	coretest.Scripts(t, Mutations(), func(m Mutation) coretest.Player { return &script{mutation: m} })
+	coretest.Scripts(t, Mutations(), start)
 }
 
-// script plays statements on a cluster.
-type script struct {
-	mutation Mutation
-	c        *cluster
-}
-
-func (s *script) Said() string { return s.c.Said() }
-
-func (s *script) Run(statement string, args []string) {
-	c := s.c
-	switch statement {
-	case "start":
-		s.start(args)
-	case "propose":
-		s.propose(c.At(args[0]), args[1:])
-	case "prepare":
-		q := kv.Command{Tx: s.tx(kv.TxPrepare, args[1]), Ops: []kv.Op{{Kind: kv.OpSet, Key: []byte(args[2]), Value: []byte(args[3])}}}
-		c.Submit(c.At(args[0]), s.sent(&q))
-	case "resolve":
-		c.Submit(c.At(args[0]), s.sent(&kv.Command{Tx: s.tx(kv.TxResolve, args[1])}))
-	case "read":
-		q := kv.Command{Ops: []kv.Op{{Kind: kv.OpGet, Key: []byte(args[1])}}}
-		q.Token = s.token(args)
-		if word, ok := strings.CutPrefix(args[len(args)-1], "level="); ok {
-			q.Level, _ = kv.ParseLevel(word)
-		}
-		c.Submit(c.At(args[0]), s.sent(&q))
-	case "trim", "forge", "damage", "empty":
-		s.runDisk(statement, c.At(args[0]), args[1:])
-	case "reconfigure":
-		s.reconfigure(args)
-	case "survive":
-		var e core.UnsafeRecover
-		for _, a := range args[2:] {
-			e.Survivors = append(e.Survivors, c.At(a).ID)
-		}
-		c.Step(c.At(args[0]), e)
-	case "status", "log", "state", "safe", "fresh":
-		s.report(statement, args)
-	default:
-		c.Run(statement, args)
-	}
-}
-
-func (s *script) start(args []string) {
-	config, options := Config{LeaseMillis: 1000}, Options{Mutation: s.mutation, Window: 2}
+// start makes the cluster of a script.
+func start(mutation Mutation, args []string) coretest.Player {
+	config, options := Config{LeaseMillis: 1000}, Options{Mutation: mutation, Window: 2}
 	spare := 0
 	for _, a := range args[1:] {
 		name, value, _ := strings.Cut(a, "=")
@@ -94,11 +51,46 @@ func (s *script) start(args []string) {
 			panic("no such option: " + a)
 		}
 	}
-	s.c = newCluster(coretest.Number(args[0]), config, options)
-	s.c.add(spare)
+	c := newCluster(coretest.Number(args[0]), config, options)
+	c.add(spare)
+	return c
 }
 
-func (s *script) reconfigure(args []string) {
+// Run implements coretest.Player.
+func (c *cluster) Run(statement string, args []string) {
+	switch statement {
+	case "propose":
+		c.propose(c.At(args[0]), args[1:])
+	case "prepare":
+		q := kv.Command{Tx: c.tx(kv.TxPrepare, args[1]), Ops: []kv.Op{{Kind: kv.OpSet, Key: []byte(args[2]), Value: []byte(args[3])}}}
+		c.Ask(c.At(args[0]), &q)
+	case "resolve":
+		c.Ask(c.At(args[0]), &kv.Command{Tx: c.tx(kv.TxResolve, args[1])})
+	case "read":
+		q := kv.Command{Ops: []kv.Op{{Kind: kv.OpGet, Key: []byte(args[1])}}}
+		q.Token = c.token(args)
+		if word, ok := strings.CutPrefix(args[len(args)-1], "level="); ok {
+			q.Level, _ = kv.ParseLevel(word)
+		}
+		c.Ask(c.At(args[0]), &q)
+	case "trim", "forge", "damage", "empty":
+		c.runDisk(statement, c.At(args[0]), args[1:])
+	case "reconfigure":
+		c.reconfigure(args)
+	case "survive":
+		var e core.UnsafeRecover
+		for _, a := range args[2:] {
+			e.Survivors = append(e.Survivors, c.At(a).ID)
+		}
+		c.Step(c.At(args[0]), e)
+	case "status", "log", "state", "safe", "fresh":
+		c.report(statement, args)
+	default:
+		c.Cluster.Run(statement, args)
+	}
+}
+
+func (c *cluster) reconfigure(args []string) {
 	var e core.Reconfigure
 	list := &e.Voters
 	for i, a := range args[2:] {
@@ -108,25 +100,17 @@ func (s *script) reconfigure(args []string) {
 		case a == "preferring":
 			list = new([]core.ReplicaID)
 		case args[1+i] == "preferring":
-			e.Preferred = s.c.At(a).ID
+			e.Preferred = c.At(a).ID
 		default:
-			*list = append(*list, s.c.At(a).ID)
+			*list = append(*list, c.At(a).ID)
 		}
 	}
-	s.c.Step(s.c.At(args[0]), e)
+	c.Step(c.At(args[0]), e)
 }
 
-func (s *script) sent(command *kv.Command) core.Request {
-	q := s.c.Request(command)
-	s.c.Say("request %d", q.ID)
-	return q
-}
-
-func (s *script) propose(m *member, words []string) {
+func (c *cluster) propose(m *member, words []string) {
 	if words[0] == "mark" {
-		s.c.Requests++
-		s.c.Say("request %d", s.c.Requests)
-		s.c.Step(m, core.Checkpoint{ID: s.c.Requests})
+		c.Mark(m)
 		return
 	}
 	op := kv.Op{Key: []byte(words[1])}
@@ -142,11 +126,11 @@ func (s *script) propose(m *member, words []string) {
 	default:
 		panic("no such operation: " + words[0])
 	}
-	s.c.Submit(m, s.sent(&kv.Command{Ops: []kv.Op{op}, Token: s.token(words)}))
+	c.Ask(m, &kv.Command{Ops: []kv.Op{op}, Token: c.token(words)})
 }
 
 // tx is a step of a transaction that began at a time, in milliseconds.
-func (s *script) tx(step kv.TxStep, age string) *kv.Tx {
+func (c *cluster) tx(step kv.TxStep, age string) *kv.Tx {
 	t := &kv.Tx{Step: step, ID: kv.TxID{Age: kv.HLCOf(int64(coretest.Number(age))), Anchor: 1}, Commit: step == kv.TxResolve}
 	if step == kv.TxPrepare {
 		t.Participants = []uint64{1, 2}
@@ -155,7 +139,7 @@ func (s *script) tx(step kv.TxStep, age string) *kv.Tx {
 }
 
 // token is that of a session that has seen the time behind "after"; none without that word.
-func (s *script) token(words []string) []byte {
+func (c *cluster) token(words []string) []byte {
 	at := slices.Index(words, "after")
 	if at < 0 {
 		return nil
@@ -163,7 +147,7 @@ func (s *script) token(words []string) []byte {
 	return Token{7, kv.HLCOf(int64(coretest.Number(words[at+1])))}.AppendTo(nil)
 }
 
-func (s *script) runDisk(statement string, m *member, args []string) {
+func (c *cluster) runDisk(statement string, m *member, args []string) {
 	if statement == "forge" {
 		forge(m, uint64(coretest.Number(args[0])))
 		return
@@ -182,8 +166,7 @@ func (s *script) runDisk(statement string, m *member, args []string) {
 	m.Lose(func(r core.Record) bool { return r.Kind == recordBlock && r.Pos < from })
 }
 
-func (s *script) report(statement string, args []string) {
-	c := s.c
+func (c *cluster) report(statement string, args []string) {
 	switch statement {
 	case "status":
 		for _, m := range c.Members {

@@ -88,8 +88,8 @@ func (c *cluster) Restart(m *member) {
 	c.connect(m)
 }
 
-// run lets everybody tick again and again for a while, and settles each time.
-func (c *cluster) run(d core.Time) {
+// runFor lets everybody tick again and again for a while, and settles each time.
+func (c *cluster) runFor(d core.Time) {
 	for end := c.Now + d; c.Now < end; {
 		c.Now = min(end, c.Now+50*millisecond)
 		for _, m := range c.Members {
@@ -97,13 +97,6 @@ func (c *cluster) run(d core.Time) {
 		}
 		c.Settle()
 	}
-}
-
-// ask hands a client's command to a replica.
-func (c *cluster) ask(m *member, command *kv.Command) {
-	q := c.Request(command)
-	c.Say("request %d", q.ID)
-	c.Submit(m, q)
 }
 
 func describeAnswer(id core.RequestID, r *kv.Result) string {

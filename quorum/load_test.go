@@ -27,9 +27,9 @@ func TestWhatWouldOnlyWaitIsRefused(t *testing.T) {
 		if busy := strings.Count(c.Said(), "busy"); busy != 7 || m.Replica.Room() != 0 {
 			t.Errorf("atomic %t: of 7 too many %d are refused, and there is room for %d", atomic, busy, m.Replica.Room())
 		}
-		c.ask(m, &kv.Command{Ops: []kv.Op{{Kind: kv.OpGet, Key: []byte("other")}}})
+		c.Ask(m, &kv.Command{Ops: []kv.Op{{Kind: kv.OpGet, Key: []byte("other")}}})
 		c.Settle()
-		c.run(100 * millisecond)
+		c.runFor(100 * millisecond)
 		said := c.Said()
 		if done := strings.Count(said, ": ok"); done != room || m.Replica.Room() <= 0 {
 			t.Errorf("atomic %t: %d of %d are done, and there is room for %d", atomic, done, room, m.Replica.Room())

@@ -22,50 +22,12 @@ import (
 //	ready                  which replicas would let the catalog take the next step
 //	state K                what each replica shows for K           status       lines, hints and counts
 func TestScripts(t *testing.T) {
-	coretest.Scripts(t, Mutations(), func(m Mutation) coretest.Player { return &script{mutation: m} })
+	coretest.Scripts(t, Mutations(), start)
 }
 
-// script plays statements on a cluster.
-type script struct {
-	mutation Mutation
-	c        *cluster
-}
-
-func (s *script) Said() string { return s.c.Said() }
-
-func (s *script) Run(statement string, args []string) {
-	c := s.c
-	switch statement {
-	case "start":
-		s.start(args)
-	case "put", "del", "get", "scan":
-		s.ask(statement, c.At(args[0]), args[1:])
-	case "run":
-		c.run(coretest.Duration(args))
-	case "clock":
-		c.At(args[0]).Ahead = core.Time(coretest.Number(args[1])) * millisecond
-	case "crash", "restart", "damage", "repair":
-		s.runReplica(statement, c.At(args[0]))
-	case "join":
-		c.join(core.ReplicaID(coretest.Number(args[0])))
-	case "configure":
-		s.configure(args)
-	case "ready":
-		for _, m := range c.Members {
-			if m.Replica != nil {
-				epoch, ok := m.Replica.Ready()
-				c.Say("%d: epoch %d ready %t", m.ID, epoch, ok)
-			}
-		}
-	case "state", "status":
-		s.report(statement, args)
-	default:
-		c.Run(statement, args)
-	}
-}
-
-func (s *script) start(args []string) {
-	config, options := Config{}, Options{Mutation: s.mutation, RepairLag: 100 * millisecond, RepairEvery: 3600 * 1000 * millisecond,
+// start makes the cluster of a script.
+func start(mutation Mutation, args []string) coretest.Player {
+	config, options := Config{}, Options{Mutation: mutation, RepairLag: 100 * millisecond, RepairEvery: 3600 * 1000 * millisecond,
 		EntropyEvery: 3600 * 1000 * millisecond}
 	for _, a := range args[1:] {
 		name, value, _ := strings.Cut(a, "=")
@@ -82,10 +44,39 @@ func (s *script) start(args []string) {
 			panic("no such option: " + a)
 		}
 	}
-	s.c = newCluster(coretest.Number(args[0]), config, options)
+	return newCluster(coretest.Number(args[0]), config, options)
 }
 
-func (s *script) configure(args []string) {
+// Run implements coretest.Player.
+func (c *cluster) Run(statement string, args []string) {
+	switch statement {
+	case "put", "del", "get", "scan":
+		c.runClient(statement, c.At(args[0]), args[1:])
+	case "run":
+		c.runFor(coretest.Duration(args))
+	case "clock":
+		c.At(args[0]).Ahead = core.Time(coretest.Number(args[1])) * millisecond
+	case "crash", "restart", "damage", "repair":
+		c.runReplica(statement, c.At(args[0]))
+	case "join":
+		c.join(core.ReplicaID(coretest.Number(args[0])))
+	case "configure":
+		c.runConfigure(args)
+	case "ready":
+		for _, m := range c.Members {
+			if m.Replica != nil {
+				epoch, ok := m.Replica.Ready()
+				c.Say("%d: epoch %d ready %t", m.ID, epoch, ok)
+			}
+		}
+	case "state", "status":
+		c.report(statement, args)
+	default:
+		c.Cluster.Run(statement, args)
+	}
+}
+
+func (c *cluster) runConfigure(args []string) {
 	list := func(text string) (ids []core.ReplicaID) {
 		for _, word := range strings.Split(text, ",") {
 			ids = append(ids, core.ReplicaID(coretest.Number(word)))
@@ -99,14 +90,14 @@ func (s *script) configure(args []string) {
 		} else if a == "both" {
 			word.Both = true
 		} else {
-			s.c.configure(s.c.At(a), word)
+			c.configure(c.At(a), word)
 		}
 	}
 }
 
-func (s *script) ask(statement string, m *member, words []string) {
+func (c *cluster) runClient(statement string, m *member, words []string) {
 	o := kv.Op{Kind: map[string]kv.OpKind{"put": kv.OpSet, "del": kv.OpDelete, "get": kv.OpGet, "scan": kv.OpScan}[statement]}
-	c := kv.Command{}
+	q := kv.Command{}
 	if statement != "scan" {
 		o.Key, words = []byte(words[0]), words[1:]
 	}
@@ -119,16 +110,15 @@ func (s *script) ask(statement string, m *member, words []string) {
 			continue
 		}
 		var err error
-		if c.Level, err = kv.ParseLevel(w); err != nil {
+		if q.Level, err = kv.ParseLevel(w); err != nil {
 			panic(err)
 		}
 	}
-	c.Ops = []kv.Op{o}
-	s.c.ask(m, &c)
+	q.Ops = []kv.Op{o}
+	c.Ask(m, &q)
 }
 
-func (s *script) runReplica(statement string, m *member) {
-	c := s.c
+func (c *cluster) runReplica(statement string, m *member) {
 	switch statement {
 	case "crash":
 		c.Crash(m)
@@ -142,8 +132,7 @@ func (s *script) runReplica(statement string, m *member) {
 	}
 }
 
-func (s *script) report(statement string, args []string) {
-	c := s.c
+func (c *cluster) report(statement string, args []string) {
 	for _, m := range c.Members {
 		if m.Replica == nil {
 			c.Say("%d is down", m.ID)

@@ -6,7 +6,6 @@ import (
 
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/core/coretest"
-	"github.com/gamutdb/gamut/kv"
 )
 
 type (
@@ -39,7 +38,6 @@ func newCluster(n, joiners int, config Config, options Options) *cluster {
 		Config:  config.AppendTo(nil),
 		Decode:  DecodeMessage,
 		Message: describeMessage,
-		Answer:  describeAnswer,
 	})}
 	for i := range n + joiners {
 		m := c.Add()
@@ -100,15 +98,4 @@ func (c *cluster) grant(m *member) string {
 	}
 	c.catalog = wanted
 	return wanted.String()
-}
-
-func describeAnswer(id core.RequestID, r *kv.Result) string {
-	s := fmt.Sprintf("request %d: %v", id, r.Code)
-	switch {
-	case r.Code == kv.OK && r.Value != nil:
-		s += fmt.Sprintf(" %q", r.Value)
-	case r.Code == kv.OK && r.Int != 0:
-		s += fmt.Sprintf(" %d", r.Int)
-	}
-	return s
 }

@@ -20,33 +20,45 @@ import (
 //	lapse R..., lend R...  the lease of R's node ends, or is renewed
 //	status, state R K, permit R...
 func TestScripts(t *testing.T) {
-	coretest.Scripts(t, Mutations(), func(m Mutation) coretest.Player { return &script{mutation: m} })
+	coretest.Scripts(t, Mutations(), start)
 }
 
-// script plays statements on a cluster.
-type script struct {
-	mutation Mutation
-	c        *cluster
+// start makes the cluster of a script.
+func start(mutation Mutation, args []string) coretest.Player {
+	config, options := Config{}, Options{Mutation: mutation, Window: 2}
+	joiners := 0
+	for _, a := range args[1:] {
+		name, value, _ := strings.Cut(a, "=")
+		switch name {
+		case "joiners":
+			joiners = coretest.Number(value)
+		case "min":
+			config.MinMembers = coretest.Number(value)
+		case "window":
+			options.Window = coretest.Number(value)
+		case "refuse":
+			options.Refuse = true
+		default:
+			panic("no such option: " + a)
+		}
+	}
+	return newCluster(coretest.Number(args[0]), joiners, config, options)
 }
 
-func (s *script) Said() string { return s.c.Said() }
-
-func (s *script) Run(statement string, args []string) {
-	c := s.c
+// Run implements coretest.Player.
+func (c *cluster) Run(statement string, args []string) {
 	switch statement {
-	case "start":
-		s.start(args)
 	case "propose":
-		s.propose(c.At(args[0]), args[1:])
+		c.propose(c.At(args[0]), args[1:])
 	case "read":
 		q := kv.Command{Ops: []kv.Op{{Kind: kv.OpGet, Key: []byte(args[1])}}}
 		if len(args) > 2 {
 			q.Level = kv.LevelEventual
 		}
-		c.Submit(c.At(args[0]), s.sent(&q))
+		c.Ask(c.At(args[0]), &q)
 	case "restart", "tell", "lapse", "lend", "permit":
 		for _, a := range args {
-			s.runMember(statement, c.At(a))
+			c.runMember(statement, c.At(a))
 		}
 	case "grant":
 		c.Say("the catalog: %s", c.grant(c.At(args[0])))
@@ -69,12 +81,11 @@ func (s *script) Run(statement string, args []string) {
 		}
 		c.Say("%s: %s = %s", args[0], args[1], value)
 	default:
-		c.Run(statement, args)
+		c.Cluster.Run(statement, args)
 	}
 }
 
-func (s *script) runMember(statement string, m *member) {
-	c := s.c
+func (c *cluster) runMember(statement string, m *member) {
 	switch statement {
 	case "restart":
 		c.Restart(m)
@@ -90,38 +101,9 @@ func (s *script) runMember(statement string, m *member) {
 	}
 }
 
-func (s *script) start(args []string) {
-	config, options := Config{}, Options{Mutation: s.mutation, Window: 2}
-	joiners := 0
-	for _, a := range args[1:] {
-		name, value, _ := strings.Cut(a, "=")
-		switch name {
-		case "joiners":
-			joiners = coretest.Number(value)
-		case "min":
-			config.MinMembers = coretest.Number(value)
-		case "window":
-			options.Window = coretest.Number(value)
-		case "refuse":
-			options.Refuse = true
-		default:
-			panic("no such option: " + a)
-		}
-	}
-	s.c = newCluster(coretest.Number(args[0]), joiners, config, options)
-}
-
-func (s *script) sent(command *kv.Command) core.Request {
-	q := s.c.Request(command)
-	s.c.Say("request %d", q.ID)
-	return q
-}
-
-func (s *script) propose(m *member, words []string) {
+func (c *cluster) propose(m *member, words []string) {
 	if words[0] == "mark" {
-		s.c.Requests++
-		s.c.Say("request %d", s.c.Requests)
-		s.c.Step(m, core.Checkpoint{ID: s.c.Requests})
+		c.Mark(m)
 		return
 	}
 	op := kv.Op{Key: []byte(words[1])}
@@ -139,5 +121,5 @@ func (s *script) propose(m *member, words []string) {
 	default:
 		panic("no such operation: " + words[0])
 	}
-	s.c.Submit(m, s.sent(&kv.Command{Ops: []kv.Op{op}}))
+	c.Ask(m, &kv.Command{Ops: []kv.Op{op}})
 }

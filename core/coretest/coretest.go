@@ -40,7 +40,7 @@ type Protocol[R Replica] struct {
 	Decode func([]byte) (core.Message, error)
 	// Message says what a message on its way is; nil: its kind.
 	Message func(core.Message) string
-	// Answer names a request and says how it was answered.
+	// Answer names a request and says how it was answered; nil: its id and Outcome.
 	Answer func(core.RequestID, *kv.Result) string
 }
 
@@ -179,7 +179,7 @@ func (c *Cluster[R]) releaseHeld(m *Member[R]) {
 func (c *Cluster[R]) release(m *Member[R], o core.Output) {
 	switch {
 	case o.To == 0:
-		c.Say("%d answers %s", m.ID, c.Answer(o.ID, &o.Result))
+		c.Say("%d answers %s", m.ID, c.answer(&o))
 		if c.OnAnswer != nil {
 			c.OnAnswer(o.ID, o.Result)
 		}
@@ -188,6 +188,24 @@ func (c *Cluster[R]) release(m *Member[R], o core.Output) {
 	case c.Linked(m.ID, o.To):
 		c.Network = append(c.Network, Packet{m.ID, o.To, o.Message})
 	}
+}
+
+func (c *Cluster[R]) answer(o *core.Output) string {
+	if c.Answer == nil {
+		return fmt.Sprintf("request %d: %s", o.ID, Outcome(&o.Result))
+	}
+	return c.Answer(o.ID, &o.Result)
+}
+
+// Outcome is a result's code and what it gives.
+func Outcome(r *kv.Result) string {
+	switch {
+	case r.Code == kv.OK && r.Value != nil:
+		return fmt.Sprintf("%v %q", r.Code, r.Value)
+	case r.Code == kv.OK && r.Int != 0:
+		return fmt.Sprintf("%v %d", r.Code, r.Int)
+	}
+	return r.Code.String()
 }
 
 // Request makes a request of a command.
@@ -200,6 +218,20 @@ func (c *Cluster[R]) Request(command *kv.Command) core.Request {
 func (c *Cluster[R]) Submit(m *Member[R], list ...core.Request) {
 	c.Step(m, core.Requests{List: list})
 	c.Step(m, core.Flush{})
+}
+
+// Ask submits a command, and says under which id it will be answered.
+func (c *Cluster[R]) Ask(m *Member[R], command *kv.Command) {
+	q := c.Request(command)
+	c.Say("request %d", q.ID)
+	c.Submit(m, q)
+}
+
+// Mark asks for a checkpoint.
+func (c *Cluster[R]) Mark(m *Member[R]) {
+	c.Requests++
+	c.Say("request %d", c.Requests)
+	c.Step(m, core.Checkpoint{ID: c.Requests})
 }
 
 // Settle delivers and syncs until nothing is left to do at this time. A sync that was begun by hand is ended by hand.

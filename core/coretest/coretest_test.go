@@ -69,17 +69,13 @@ func (p *parrot) repeat(q core.Request, out *core.Effects) {
 	out.Reply(q.ID, kv.Result{})
 }
 
-// talk plays statements on two parrots.
-type talk struct {
-	bug bug
-	*Cluster[*parrot]
-}
+// talk is two parrots.
+type talk struct{ *Cluster[*parrot] }
 
-func newTalk(b bug) Player {
-	t := &talk{b, New(Protocol[*parrot]{
+func startTalk(b bug, _ []string) Player {
+	t := &talk{New(Protocol[*parrot]{
 		New:    func(id core.ReplicaID) *parrot { return &parrot{id, b} },
 		Decode: func(b []byte) (core.Message, error) { return word{string(b)}, nil },
-		Answer: func(id core.RequestID, r *kv.Result) string { return fmt.Sprintf("request %d: %v", id, r.Code) },
 	})}
 	for range 2 {
 		t.Start(t.Add())
@@ -90,7 +86,7 @@ func newTalk(b bug) Player {
 func (t *talk) Run(statement string, args []string) {
 	switch statement {
 	case "ask":
-		t.Submit(t.At(args[0]), t.Request(&kv.Command{Ops: []kv.Op{{Kind: kv.OpSet, Key: []byte("k")}}}))
+		t.Ask(t.At(args[0]), &kv.Command{Ops: []kv.Op{{Kind: kv.OpSet, Key: []byte("k")}}})
 	case "tell":
 		m := t.At(args[0])
 		m.Told = []byte(args[1])
@@ -113,32 +109,39 @@ func (t *talk) Run(statement string, args []string) {
 
 // TestScripts plays the player's own situations.
 func TestScripts(t *testing.T) {
-	Scripts(t, []bug{hasty}, newTalk)
+	Scripts(t, []bug{hasty}, startTalk)
+}
+
+func scriptWith(b bug) *script {
+	return &script{start: func(args []string) Player { return startTalk(b, args) }}
 }
 
 // TestScriptThatEndsTheSameProvesNothing: a bug that makes no difference is not taken for one that was found.
 func TestScriptThatEndsTheSameProvesNothing(t *testing.T) {
 	var steps []step
-	p := newTalk(none)
-	for _, lines := range []string{"do\nask 1\nnetwork", "sync 1", "settle"} {
-		got, failed := play(p, lines)
+	s := scriptWith(none)
+	for _, lines := range []string{"start", "do\nask 1\nnetwork", "sync 1", "settle"} {
+		got, failed := s.play(lines)
 		if failed != nil {
 			t.Fatal(failed)
 		}
 		steps = append(steps, step{lines, got})
 	}
-	if where, found := differs(newTalk(idle), steps); found {
+	if where, found := differs(scriptWith(idle), steps); found {
 		t.Errorf("the same replica ends otherwise: %s", where)
 	}
-	if where, found := differs(newTalk(hasty), steps); !found || !strings.HasPrefix(where, "do\nask 1") {
+	if where, found := differs(scriptWith(hasty), steps); !found || !strings.HasPrefix(where, "do\nask 1") {
 		t.Errorf("a replica that answers too early is found: %t, %s", found, where)
 	}
 }
 
 // TestMistakesInScriptsAreTold: a statement that does nothing would prove nothing.
 func TestMistakesInScriptsAreTold(t *testing.T) {
+	if got, failed := scriptWith(none).play("ask 1"); failed == nil {
+		t.Errorf("a statement before the start says %q", got)
+	}
 	for _, line := range []string{"fly 1", "deliver 1->2", "deliver 1-2", "tick one", "pass long", "sync 3", "aside x 1->2"} {
-		if got, failed := play(newTalk(none), line); failed == nil {
+		if got, failed := scriptWith(none).play("start\n" + line); failed == nil {
 			t.Errorf("%q says %q", line, got)
 		}
 	}
