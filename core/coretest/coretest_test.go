@@ -49,6 +49,13 @@ func (p *parrot) Step(in *core.Input, out *core.Effects) {
 		}
 	case core.Received:
 		out.Note(note(fmt.Sprintf("hears %q from %d", e.Message.(word).text, e.From)))
+	case core.Repair:
+		out.State = []core.Change{{Kind: core.Stage, Key: []byte("last"), Value: []byte("installed")}}
+		out.Again = true
+	case core.Again:
+		v, _ := in.View.Get([]byte("last"))
+		out.Note(note(fmt.Sprintf("installs over %q", v)))
+		out.State = []core.Change{{Kind: core.Install}}
 	case core.Configured:
 		out.Write(core.Record{Kind: 2, Body: e.Config})
 		out.Configure = append([]byte("after "), e.Config...)
@@ -98,6 +105,8 @@ func (t *talk) Run(statement string, args []string) {
 			return
 		}
 		t.Say("%d wishes %q, going by %q", m.ID, m.Wish.Wanted, m.Wish.Told)
+	case "repair":
+		t.Step(t.At(args[0]), core.Repair{})
 	case "damage":
 		m := t.At(args[0])
 		m.Damaged = true
@@ -144,5 +153,24 @@ func TestMistakesInScriptsAreTold(t *testing.T) {
 		if got, failed := scriptWith(none).play("start\n" + line); failed == nil {
 			t.Errorf("%q says %q", line, got)
 		}
+	}
+}
+
+// TestCloneIsAWorldOfItsOwn: what happens in a copy does not happen in what it was copied from.
+func TestCloneIsAWorldOfItsOwn(t *testing.T) {
+	first := startTalk(none, nil).(*talk)
+	first.Run("ask", []string{"1"})
+	first.Run("begin", []string{"1"})
+	first.Cut(2)
+	second := &talk{first.Clone(func(p *parrot) *parrot { return &parrot{p.id, p.bug} })}
+	second.Heal()
+	second.Settle()
+	second.Run("end", []string{"1"})
+	second.Run("crash", []string{"2"})
+	if m := first.Member(1); !first.Member(2).Up() || len(m.Durable) > 0 || len(m.Held) == 0 || len(first.Network) > 0 || first.Linked(1, 2) {
+		t.Errorf("the first has %d records and %d held outputs of replica 1, %v under way", len(m.Durable), len(m.Held), first.Network)
+	}
+	if got := second.Said(); len(second.Network) != 1 || got != "1 hears \"myself\" from 1\n1 answers request 1: ok\n" {
+		t.Errorf("in the second %q happened, and %v is under way", got, second.Network)
 	}
 }
