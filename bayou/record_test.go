@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/core/coretest"
 	"github.com/gamutdb/gamut/kv"
 )
 
@@ -20,7 +21,7 @@ type replicaOf struct {
 }
 
 func (r *replicaOf) apply(w *Write) {
-	c := cells{view: newMemoryState()}
+	c := cells{view: coretest.NewState()}
 	one := c.cell([]byte("k"))
 	one.rec = r.rec
 	for i := range w.Ops {

@@ -5,16 +5,17 @@ import (
 	"strings"
 
 	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/core/coretest"
 	"github.com/gamutdb/gamut/kv"
 	"github.com/gamutdb/gamut/machine"
 )
 
 func describeMember(m *member) string {
-	if m.replica == nil {
-		return fmt.Sprintf("%d is down", m.id)
+	if m.Replica == nil {
+		return fmt.Sprintf("%d is down", m.ID)
 	}
-	s := m.replica.Status()
-	line := fmt.Sprintf("%d %s promised %v leader %d commit %d applied %d durable %d last %d", m.id, s.Role, s.Ballot, s.Leader,
+	s := m.Replica.Status()
+	line := fmt.Sprintf("%d %s promised %v leader %d commit %d applied %d durable %d last %d", m.ID, s.Role, s.Ballot, s.Leader,
 		s.Commit, s.Applied, s.Durable, s.Last)
 	if s.Suspect {
 		line += " suspect"
@@ -72,7 +73,7 @@ func describeRecord(b []byte) string {
 }
 
 func describeMessage(message core.Message) string {
-	kind := kindOf(message)
+	kind := coretest.KindOf(message)
 	switch m := message.(type) {
 	case Nominate:
 		return fmt.Sprintf("%s %v, log ends at %d of %v", kind, m.Ballot, m.LastIndex, m.LastBallot)

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/core/coretest"
 	"github.com/gamutdb/gamut/kv"
 )
 
@@ -75,25 +76,25 @@ func (s *schedule) run(t *testing.T) {
 		s.collect()
 	}
 	s.heal(t)
-	m := s.member(s.leader())
-	value, _ := m.state.Get([]byte("dn"))
-	n, at := int64(0), m.replica.applied.Index
+	m := s.Member(s.leader())
+	value, _ := m.State.Get([]byte("dn"))
+	n, at := int64(0), m.Replica.applied.Index
 	if value != nil {
 		n = number64(describeRecord(value))
 	}
 	if n < s.sure || n > s.sure+s.maybe {
 		t.Errorf("%d increments at block %d; %d were acknowledged, %d may have happened", n, at, s.sure, s.maybe)
 	}
-	for _, id := range m.replica.config.Voters {
-		other := s.member(id)
-		if other.replica.applied != m.replica.applied {
-			t.Errorf("replica %d applied up to %d, the leader up to %d", other.id, other.replica.applied.Index, at)
+	for _, id := range m.Replica.config.Voters {
+		other := s.Member(id)
+		if other.Replica.applied != m.Replica.applied {
+			t.Errorf("replica %d applied up to %d, the leader up to %d", other.ID, other.Replica.applied.Index, at)
 		}
-		if got, _ := other.state.Get([]byte("dn")); string(got) != string(value) {
-			t.Errorf("replica %d holds %q, the leader %q", other.id, got, value)
+		if got, _ := other.State.Get([]byte("dn")); string(got) != string(value) {
+			t.Errorf("replica %d holds %q, the leader %q", other.ID, got, value)
 		}
-		if other.replica.suspect {
-			t.Errorf("replica %d was not cured", other.id)
+		if other.Replica.suspect {
+			t.Errorf("replica %d was not cured", other.ID)
 		}
 	}
 }
@@ -106,21 +107,21 @@ func number64(s string) (n int64) {
 }
 
 func (s *schedule) act() {
-	m := s.members[s.rng.IntN(len(s.members))]
+	m := s.Members[s.rng.IntN(len(s.Members))]
 	switch k := s.rng.IntN(100); {
 	case k < 45:
 		for range s.rng.IntN(12) {
 			s.jostle()
 		}
 	case k < 65:
-		s.sync(m)
+		s.Sync(m)
 	case k < 70:
-		s.begin(m)
+		s.Begin(m)
 	case k < 80:
-		s.now += core.Time(s.rng.IntN(60)) * millisecond
-		for _, m := range s.members {
-			if m.replica != nil {
-				s.step(m, core.Tick{})
+		s.Now += core.Time(s.rng.IntN(60)) * millisecond
+		for _, m := range s.Members {
+			if m.Replica != nil {
+				s.Step(m, core.Tick{})
 			}
 		}
 	case k < 88:
@@ -128,22 +129,22 @@ func (s *schedule) act() {
 	case k < 94:
 		s.readCounter(m)
 	case k < 96:
-		if m.replica != nil {
-			m.flush()
+		if m.Replica != nil {
+			m.Flush()
 		}
 	case k < 97 && s.spare && s.rng.IntN(2) == 0:
-		if m.replica != nil {
-			s.step(m, core.Reconfigure{Voters: s.someVoters()})
+		if m.Replica != nil {
+			s.Step(m, core.Reconfigure{Voters: s.someVoters()})
 		}
 	case k < 97:
-		if m.replica != nil {
-			s.step(m, core.Handoff{To: s.members[s.rng.IntN(len(s.members))].id})
+		if m.Replica != nil {
+			s.Step(m, core.Handoff{To: s.Members[s.rng.IntN(len(s.Members))].ID})
 		}
 	case k < 98:
 		if s.rng.IntN(3) == 0 {
-			s.cut[m.id] = true
+			s.Cut(m.ID)
 		} else {
-			clear(s.cut)
+			s.Heal()
 		}
 	default:
 		s.crashOrRestart(m)
@@ -152,7 +153,7 @@ func (s *schedule) act() {
 
 // someVoters are three or more replicas, so that one of them may lose its disk.
 func (s *schedule) someVoters() (voters []core.ReplicaID) {
-	for _, at := range s.rng.Perm(len(s.members))[:3+s.rng.IntN(len(s.members)-2)] {
+	for _, at := range s.rng.Perm(len(s.Members))[:3+s.rng.IntN(len(s.Members)-2)] {
 		voters = append(voters, core.ReplicaID(at+1))
 	}
 	slices.Sort(voters)
@@ -161,67 +162,67 @@ func (s *schedule) someVoters() (voters []core.ReplicaID) {
 
 // jostle loses, doubles or delivers one message, not always the oldest.
 func (s *schedule) jostle() {
-	if len(s.network) == 0 {
+	if len(s.Network) == 0 {
 		return
 	}
 	at := 0
 	if s.rng.IntN(4) == 0 {
-		at = s.rng.IntN(len(s.network))
+		at = s.rng.IntN(len(s.Network))
 	}
-	p := s.network[at]
+	p := s.Network[at]
 	switch k := s.rng.IntN(100); {
 	case k < 4:
-		s.network = slices.Delete(s.network, at, at+1)
+		s.Network = slices.Delete(s.Network, at, at+1)
 		return
 	case k < 10:
-		s.network = append(s.network, p)
+		s.Network = append(s.Network, p)
 	}
 	i := -1
-	s.deliver(func(packet) bool { i++; return i == at })
+	s.Deliver(func(packet) bool { i++; return i == at })
 }
 
 func (s *schedule) increment(m *member) {
-	if m.replica == nil {
+	if m.Replica == nil {
 		return
 	}
-	q := s.request(&kv.Command{Ops: []kv.Op{{Kind: kv.OpIncr, Key: []byte("n"), Delta: 1}}})
+	q := s.Request(&kv.Command{Ops: []kv.Op{{Kind: kv.OpIncr, Key: []byte("n"), Delta: 1}}})
 	s.open[q.ID] = true
-	s.submit(m, q)
+	s.Submit(m, q)
 }
 
 // readCounter asks a replica that thinks it leads, however wrong it may be.
 func (s *schedule) readCounter(m *member) {
-	if m.replica == nil || m.replica.role != Leader {
+	if m.Replica == nil || m.Replica.role != Leader {
 		return
 	}
-	q := s.request(&kv.Command{Ops: []kv.Op{{Kind: kv.OpGet, Key: []byte("n")}}})
+	q := s.Request(&kv.Command{Ops: []kv.Op{{Kind: kv.OpGet, Key: []byte("n")}}})
 	s.reads[q.ID] = s.sure
-	s.submit(m, q)
+	s.Submit(m, q)
 }
 
 // crashOrRestart may also damage the disk, of one replica at a time, so that a majority could always recover.
 func (s *schedule) crashOrRestart(m *member) {
-	if m.replica != nil {
+	if m.Replica != nil {
 		if s.rng.IntN(4) == 0 {
-			s.crash(m)
+			s.Crash(m)
 		}
 		return
 	}
-	hurt := slices.ContainsFunc(s.members, func(o *member) bool { return o.damaged || (o.replica != nil && o.replica.suspect) || isSuspect(o) })
-	if !hurt && len(m.durable) > 0 && s.rng.IntN(3) == 0 {
-		m.damaged = true
-		from := s.rng.IntN(len(m.durable))
+	hurt := slices.ContainsFunc(s.Members, func(o *member) bool { return o.Damaged || (o.Replica != nil && o.Replica.suspect) || isSuspect(o) })
+	if !hurt && len(m.Durable) > 0 && s.rng.IntN(3) == 0 {
+		m.Damaged = true
+		from := s.rng.IntN(len(m.Durable))
 		if s.rng.IntN(2) == 0 { // the state is lost; the log reaches back to anywhere
-			m.state, m.flushed, from = newMemoryState(), newMemoryState(), 0
+			m.State, m.Flushed, from = coretest.NewState(), coretest.NewState(), 0
 		}
-		m.durable = slices.Delete(m.durable, from, from+s.rng.IntN(len(m.durable)-from)+1)
+		m.Durable = slices.Delete(m.Durable, from, from+s.rng.IntN(len(m.Durable)-from)+1)
 	}
-	s.restart(m)
+	s.Restart(m)
 }
 
 // isSuspect reads the flag from the disk of a replica that is down.
 func isSuspect(m *member) (suspect bool) {
-	for _, r := range m.durable {
+	for _, r := range m.Durable {
 		if r.Kind == recordHard {
 			h, _ := decodeHard(r.Body)
 			suspect = h.suspect
@@ -232,7 +233,7 @@ func isSuspect(m *member) (suspect bool) {
 
 // collect reads the answers that were given since.
 func (s *schedule) collect() {
-	for _, line := range strings.Split(s.out.String(), "\n") {
+	for _, line := range strings.Split(s.Said(), "\n") {
 		var by int
 		var id core.RequestID
 		if n, _ := fmt.Sscanf(line, "%d answers request %d:", &by, &id); n < 2 {
@@ -256,7 +257,6 @@ func (s *schedule) collect() {
 			panic(line)
 		}
 	}
-	s.out.Reset()
 }
 
 // checkRead holds a read against what was acknowledged before it began: a linearizable one cannot show less.
@@ -277,18 +277,18 @@ func (s *schedule) checkRead(line string, least int64) {
 // heal ends all faults and waits until a command succeeds and all replicas are alike.
 func (s *schedule) heal(t *testing.T) {
 	t.Helper()
-	clear(s.cut)
-	for _, m := range s.members {
-		s.end(m)
-		if m.replica == nil {
-			s.restart(m)
+	s.Heal()
+	for _, m := range s.Members {
+		s.End(m)
+		if m.Replica == nil {
+			s.Restart(m)
 		}
 	}
 	s.pass(8000 * millisecond)
 	before := s.sure
 	for range 20 {
 		if id := s.leader(); id != 0 {
-			s.increment(s.member(id))
+			s.increment(s.Member(id))
 		}
 		s.pass(200 * millisecond)
 	}
@@ -317,12 +317,12 @@ func (s *schedule) changeVoters(t *testing.T) {
 			s.pass(200 * millisecond)
 			continue
 		}
-		c := s.member(id).replica.config
+		c := s.Member(id).Replica.config
 		if slices.Equal(c.Voters, want) && !c.joint() && slices.Contains(want, id) {
 			s.pass(2000 * millisecond)
 			return
 		}
-		s.step(s.member(id), core.Reconfigure{Voters: want})
+		s.Step(s.Member(id), core.Reconfigure{Voters: want})
 		s.pass(200 * millisecond)
 	}
 	t.Errorf("the voters are not %d although all faults have ended", want)
@@ -330,19 +330,19 @@ func (s *schedule) changeVoters(t *testing.T) {
 
 // pass lets time go by in a healthy cluster.
 func (s *schedule) pass(d core.Time) {
-	for end := s.now + d; s.now < end; s.now += 20 * millisecond {
-		for _, m := range s.members {
-			s.step(m, core.Tick{})
+	for end := s.Now + d; s.Now < end; s.Now += 20 * millisecond {
+		for _, m := range s.Members {
+			s.Step(m, core.Tick{})
 		}
-		s.settle()
+		s.Settle()
 		s.collect()
 	}
 }
 
 func (s *schedule) leader() core.ReplicaID {
-	for _, m := range s.members {
-		if m.replica != nil && m.replica.role == Leader {
-			return m.id
+	for _, m := range s.Members {
+		if m.Replica != nil && m.Replica.role == Leader {
+			return m.ID
 		}
 	}
 	return 0

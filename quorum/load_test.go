@@ -21,20 +21,20 @@ func writesOf(n int) (list []core.Request) {
 func TestWhatWouldOnlyWaitIsRefused(t *testing.T) {
 	for _, atomic := range []bool{false, true} {
 		c := newCluster(3, Config{Atomic: atomic}, Options{})
-		m := c.member(1)
-		room := m.replica.Room()
-		c.step(m, core.Requests{List: writesOf(room + 7)})
-		if busy := strings.Count(c.out.String(), "busy"); busy != 7 || m.replica.Room() != 0 {
-			t.Errorf("atomic %t: of 7 too many %d are refused, and there is room for %d", atomic, busy, m.replica.Room())
+		m := c.Member(1)
+		room := m.Replica.Room()
+		c.Step(m, core.Requests{List: writesOf(room + 7)})
+		if busy := strings.Count(c.Said(), "busy"); busy != 7 || m.Replica.Room() != 0 {
+			t.Errorf("atomic %t: of 7 too many %d are refused, and there is room for %d", atomic, busy, m.Replica.Room())
 		}
-		c.out.Reset()
-		c.submit(m, &kv.Command{Ops: []kv.Op{{Kind: kv.OpGet, Key: []byte("other")}}})
-		c.settle()
-		c.run(100 * millisecond)
-		if done := strings.Count(c.out.String(), ": ok"); done != room || m.replica.Room() <= 0 {
-			t.Errorf("atomic %t: %d of %d are done, and there is room for %d", atomic, done, room, m.replica.Room())
+		c.Ask(m, &kv.Command{Ops: []kv.Op{{Kind: kv.OpGet, Key: []byte("other")}}})
+		c.Settle()
+		c.runFor(100 * millisecond)
+		said := c.Said()
+		if done := strings.Count(said, ": ok"); done != room || m.Replica.Room() <= 0 {
+			t.Errorf("atomic %t: %d of %d are done, and there is room for %d", atomic, done, room, m.Replica.Room())
 		}
-		if !strings.Contains(c.out.String(), "not found") {
+		if !strings.Contains(said, "not found") {
 			t.Errorf("atomic %t: the read was not answered", atomic)
 		}
 	}
@@ -44,22 +44,22 @@ func TestWhatWouldOnlyWaitIsRefused(t *testing.T) {
 // bound was raised (rule H3).
 func TestWriteWaitsForTheBoundOfTheClock(t *testing.T) {
 	c := newCluster(3, Config{}, Options{})
-	m := c.member(1)
+	m := c.Member(1)
 	step := func(event any, bound kv.HLC) (out core.Effects) {
-		in := core.Input{Now: c.now, Stamp: kv.HLCOf(999), StampMax: bound, Wall: c.wall(m), Rand: m.rand, View: m.state, Event: event}
-		m.replica.Step(&in, &out)
-		c.emit(m, &out)
+		in := core.Input{Now: c.Now, Stamp: kv.HLCOf(999), StampMax: bound, Wall: c.Wall(m), Rand: m.Rand, View: m.State, Event: event}
+		m.Replica.Step(&in, &out)
+		c.Emit(m, &out)
 		return out
 	}
 	step(core.Requests{List: writesOf(1)}, kv.HLCOf(999))
-	at, ok := m.replica.Deadline()
-	if len(c.network) > 0 || c.out.Len() > 0 || !ok || at > c.now+boundPause {
-		t.Fatalf("sent %v, said %q, looks again at %d", c.network, c.out.String(), at)
+	at, ok := m.Replica.Deadline()
+	if said := c.Said(); len(c.Network) > 0 || said != "" || !ok || at > c.Now+boundPause {
+		t.Fatalf("sent %v, said %q, looks again at %d", c.Network, said, at)
 	}
-	c.now = at
+	c.Now = at
 	step(core.Tick{}, kv.HLCOf(2000))
-	c.settle()
-	if got := c.out.String(); !strings.Contains(got, "ok at 999.0@1") {
+	c.Settle()
+	if got := c.Said(); !strings.Contains(got, "ok at 999.0@1") {
 		t.Error(got)
 	}
 }

@@ -5,30 +5,31 @@ import (
 	"strings"
 
 	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/core/coretest"
 	"github.com/gamutdb/gamut/kv"
 	"github.com/gamutdb/gamut/machine"
 )
 
 func describeMember(m *member) string {
-	if m.replica == nil {
-		return fmt.Sprintf("%d is down", m.id)
+	if m.Replica == nil {
+		return fmt.Sprintf("%d is down", m.ID)
 	}
-	s := m.replica.Status()
+	s := m.Replica.Status()
 	role := "joiner"
 	switch {
 	case s.Leads && s.Opening:
 		role = "opens"
 	case s.Leads:
 		role = "coordinates"
-	case m.replica.told.has(m.id):
+	case m.Replica.told.has(m.ID):
 		role = "member"
 	}
-	line := fmt.Sprintf("%d %s, told %d, obeys %d, applied %d, final %d, last %d", m.id, role, s.Epoch, s.Fenced, s.Applied, s.Resolved, s.Last)
+	line := fmt.Sprintf("%d %s, told %d, obeys %d, applied %d, final %d, last %d", m.ID, role, s.Epoch, s.Fenced, s.Applied, s.Resolved, s.Last)
 	if s.Suspect {
 		line += ", suspect"
 	}
 	for n := s.Applied + 1; n <= s.Last; n++ {
-		if slot := m.replica.slots.at(n); slot != nil {
+		if slot := m.Replica.slots.at(n); slot != nil {
 			line += "; " + describeSlot(slot)
 		}
 	}
@@ -75,10 +76,8 @@ func describeRecord(b []byte) string {
 	return string(r.Value)
 }
 
-func kindOf(m core.Message) string { return strings.TrimPrefix(fmt.Sprintf("%T", m), "twophase.") }
-
 func describeMessage(message core.Message) string {
-	kind := kindOf(message)
+	kind := coretest.KindOf(message)
 	switch m := message.(type) {
 	case Fence:
 		return fmt.Sprintf("%s %s", kind, m.Config)

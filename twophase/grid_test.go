@@ -21,18 +21,18 @@ type grid struct {
 
 func newGrid(mutation Mutation) *grid {
 	g := &grid{cluster: newCluster(3, 0, Config{}, Options{Mutation: mutation}), kill: map[int][]core.ReplicaID{}, answers: map[core.RequestID]kv.Result{}}
-	g.onAnswer = func(id core.RequestID, r kv.Result) { g.answers[id] = r }
-	g.settle()
+	g.OnAnswer = func(id core.RequestID, r kv.Result) { g.answers[id] = r }
+	g.Settle()
 	return g
 }
 
 // count counts the steps, and kills who is to die now.
 func (g *grid) count() {
 	for _, id := range g.kill[g.steps] {
-		if m := g.member(id); m.replica != nil {
-			g.crash(m)
+		if m := g.Member(id); m.Replica != nil {
+			g.Crash(m)
 			if g.lose {
-				g.network = slices.DeleteFunc(g.network, func(p packet) bool { return p.from == id })
+				g.Network = slices.DeleteFunc(g.Network, func(p packet) bool { return p.From == id })
 			}
 		}
 	}
@@ -43,9 +43,9 @@ func (g *grid) count() {
 func (g *grid) play() {
 	for busy := true; busy; {
 		g.count()
-		busy = g.deliver(func(packet) bool { return true })
-		for _, m := range g.members {
-			busy = busy || g.begin(m) && g.end(m)
+		busy = g.Deliver(func(packet) bool { return true })
+		for _, m := range g.Members {
+			busy = busy || g.Begin(m) && g.End(m)
 		}
 	}
 	g.count()
@@ -54,65 +54,65 @@ func (g *grid) play() {
 // recover starts who is down and lets the catalog do its work until all are members again. It returns what is wrong.
 func (g *grid) recover() string {
 	for round := range 200 {
-		for _, m := range g.members {
-			if m.replica == nil && (!g.stay || round > 20) {
-				g.restart(m)
+		for _, m := range g.Members {
+			if m.Replica == nil && (!g.stay || round > 20) {
+				g.Restart(m)
 			}
-			if m.replica == nil {
-				m.lease = 0 // nobody renews it
+			if m.Replica == nil {
+				m.Lease = 0 // nobody renews it
 			}
-			g.step(m, core.Tick{})
+			g.Step(m, core.Tick{})
 			g.grant(m)
 		}
-		for _, m := range g.members {
+		for _, m := range g.Members {
 			g.tell(m)
-			if m.replica != nil && g.config.has(m.id) {
-				m.lease = forever
+			if m.Replica != nil && g.catalog.has(m.ID) {
+				m.Lease = forever
 			}
 		}
-		g.settle()
+		g.Settle()
 		if round > 25 && g.whole() {
 			return ""
 		}
-		g.now += 300 * millisecond
+		g.Now += 300 * millisecond
 	}
-	return fmt.Sprintf("not all are members again: %v", g.config)
+	return fmt.Sprintf("not all are members again: %v", g.catalog)
 }
 
 // whole says that all three are members, nothing is in doubt and all have applied the same.
 func (g *grid) whole() bool {
-	if len(g.config.Members) != 3 {
+	if len(g.catalog.Members) != 3 {
 		return false
 	}
-	first := g.members[0].replica.Status()
-	return !slices.ContainsFunc(g.members, func(m *member) bool {
-		s := m.replica.Status()
-		return s.Fenced != g.config.Epoch || s.Last != s.Applied || s.Applied != first.Applied || s.Sum != first.Sum
+	first := g.Members[0].Replica.Status()
+	return !slices.ContainsFunc(g.Members, func(m *member) bool {
+		s := m.Replica.Status()
+		return s.Fenced != g.catalog.Epoch || s.Last != s.Applied || s.Applied != first.Applied || s.Sum != first.Sum
 	})
 }
 
 // check holds what became of the write against what its client was told, and tries another one.
 func (g *grid) check() string {
 	read := kv.Command{Ops: []kv.Op{{Kind: kv.OpGet, Key: []byte("k")}}}
-	for _, m := range g.members {
-		q := g.request(&read)
-		g.submit(m, q)
-		g.settle()
+	for _, m := range g.Members {
+		q := g.Request(&read)
+		g.Submit(m, q)
+		g.Settle()
 		r, ok := g.answers[q.ID]
 		told, answered := g.answers[1]
 		there := r.Code == kv.OK
 		switch {
 		case !ok || (r.Code != kv.OK && r.Code != kv.NotFound):
-			return fmt.Sprintf("replica %d answers a read with %v", m.id, r.Code)
+			return fmt.Sprintf("replica %d answers a read with %v", m.ID, r.Code)
 		case answered && told.Code == kv.OK && !there:
-			return fmt.Sprintf("the write was acknowledged, and is not on replica %d", m.id)
+			return fmt.Sprintf("the write was acknowledged, and is not on replica %d", m.ID)
 		case answered && told.Code == kv.Unavailable && there:
-			return fmt.Sprintf("the write was told to have failed, and is on replica %d", m.id)
+			return fmt.Sprintf("the write was told to have failed, and is on replica %d", m.ID)
 		}
 	}
-	q := g.request(&kv.Command{Ops: []kv.Op{{Kind: kv.OpSet, Key: []byte("k"), Value: []byte("w")}}})
-	g.submit(g.member(g.config.Coordinator), q)
-	g.settle()
+	q := g.Request(&kv.Command{Ops: []kv.Op{{Kind: kv.OpSet, Key: []byte("k"), Value: []byte("w")}}})
+	g.Submit(g.Member(g.catalog.Coordinator), q)
+	g.Settle()
 	if r := g.answers[q.ID]; r.Code != kv.OK || r.Version == 0 {
 		return fmt.Sprintf("another write: %v", r.Code)
 	}
@@ -120,7 +120,7 @@ func (g *grid) check() string {
 }
 
 func (g *grid) write() {
-	g.submit(g.member(1), g.request(&kv.Command{Ops: []kv.Op{{Kind: kv.OpSet, Key: []byte("k"), Value: []byte("v")}}}))
+	g.Submit(g.Member(1), g.Request(&kv.Command{Ops: []kv.Op{{Kind: kv.OpSet, Key: []byte("k"), Value: []byte("v")}}}))
 	g.play()
 }
 
@@ -132,7 +132,7 @@ func cell(mutation Mutation, coordinator, participant int, who core.ReplicaID, s
 			wrong = fmt.Sprint("panic: ", p)
 		}
 		if wrong != "" {
-			wrong = fmt.Sprintf("coordinator killed at %d, %d at %d, stay down %t, messages lost %t: %s\n%s", coordinator, who, participant, stay, lose, wrong, g.out.String())
+			wrong = fmt.Sprintf("coordinator killed at %d, %d at %d, stay down %t, messages lost %t: %s\n%s", coordinator, who, participant, stay, lose, wrong, g.Said())
 		}
 	}()
 	g.stay, g.lose = stay, lose

@@ -62,18 +62,18 @@ func (still) Uint64() uint64 { return 0x9e3779b97f4a7c15 }
 // newModel is a group whose first epoch has begun.
 func newModel(members, joiners int, left schedule, mutation Mutation) *modelled {
 	m := &modelled{cluster: newCluster(members, joiners, Config{}, Options{Mutation: mutation, Window: 2}), left: left}
-	for _, x := range m.members {
-		x.rand = rand.New(still{})
+	for _, x := range m.Members {
+		x.Rand = rand.New(still{})
 	}
 	m.watch()
-	m.settle()
-	m.still = true
+	m.Settle()
+	m.Still = true
 	m.forgetBeats()
 	return m
 }
 
 func (m *modelled) watch() {
-	m.onAnswer = func(id core.RequestID, r kv.Result) {
+	m.OnAnswer = func(id core.RequestID, r kv.Result) {
 		v := int(id)
 		switch {
 		case r.Code == kv.OK:
@@ -90,45 +90,29 @@ func (m *modelled) watch() {
 // forgetBeats loses what only says that a member lives.
 func (m *modelled) forgetBeats() {
 	var kept []packet
-	for _, p := range m.network {
-		beat, from := false, p.from
-		switch p.message.(type) {
+	for _, p := range m.Network {
+		beat, from := false, p.From
+		switch p.Message.(type) {
 		case Heartbeat:
-			beat, from = true, p.to
+			beat, from = true, p.To
 		case Alive:
 			beat = true
 		}
 		// What fills a joiner is kept, once.
-		joins := beat && !m.config.has(from) && !slices.Contains(kept, p)
+		joins := beat && !m.catalog.has(from) && !slices.Contains(kept, p)
 		if !beat || joins {
 			kept = append(kept, p)
 		}
 	}
-	m.network = kept
+	m.Network = kept
 }
 
 // clone copies all that can change.
 func (m *modelled) clone() *modelled {
-	c := *m.cluster
-	n := &modelled{cluster: &c, shown: m.shown, failed: m.failed, written: m.written, left: m.left, how: m.how}
-	c.out = strings.Builder{}
-	c.network = slices.Clone(m.network)
-	c.members = make([]*member, len(m.members))
-	for i, x := range m.members {
-		y := *x
-		y.state, y.flushed = x.state.clone(), x.flushed.clone()
-		y.durable, y.open, y.syncing, y.held = slices.Clip(x.durable), slices.Clone(x.open), slices.Clip(x.syncing), slices.Clone(x.held)
-		if x.replica != nil {
-			y.replica = x.replica.clone()
-		}
-		c.members[i] = &y
-	}
+	c := &cluster{m.cluster.Clone((*Replica).clone), m.catalog}
+	n := &modelled{cluster: c, shown: m.shown, failed: m.failed, written: m.written, left: m.left, how: m.how}
 	n.watch()
 	return n
-}
-
-func (s *memoryState) clone() *memoryState {
-	return &memoryState{maps.Clone(s.pairs), maps.Clone(s.staged)}
 }
 
 func (r *Replica) clone() *Replica {
@@ -169,13 +153,13 @@ func (m *modelled) sum() uint64 {
 	}
 	l := m.left
 	number(m.shown, m.failed, m.written, l.writes, l.crashes, l.timeouts, l.lapses, l.lends, l.changes)
-	b = m.config.AppendTo(b)
-	for _, x := range m.members {
-		b = x.append(b)
+	b = m.catalog.AppendTo(b)
+	for _, x := range m.Members {
+		b = appendMember(b, x)
 	}
 	var packets []string
-	for _, p := range m.network {
-		packets = append(packets, string(p.message.AppendTo([]byte{byte(p.from), byte(p.to)})))
+	for _, p := range m.Network {
+		packets = append(packets, string(p.Message.AppendTo([]byte{byte(p.From), byte(p.To)})))
 	}
 	slices.Sort(packets)
 	for _, p := range packets {
@@ -185,45 +169,45 @@ func (m *modelled) sum() uint64 {
 	return xxhash.Sum64(b)
 }
 
-func (x *member) append(b []byte) []byte {
-	if b = append(b, 'M'); x.replica == nil {
+func appendMember(b []byte, x *member) []byte {
+	if b = append(b, 'M'); x.Replica == nil {
 		b = append(b, 'x')
 	} else {
-		b = x.replica.append(b, x)
+		b = x.Replica.append(b, x)
 	}
-	for _, list := range [][]core.Record{x.durable, x.syncing, x.open} {
+	for _, list := range [][]core.Record{x.Durable, x.Syncing, x.Open} {
 		b = append(b, 'L')
 		for _, r := range list {
 			b = append(append(b, r.Kind, byte(r.Pos)), r.Body...)
 		}
 	}
-	for _, h := range x.held {
-		b = append(b, 'H', byte(h.batch-x.synced), byte(h.out.To), byte(h.out.ID), byte(h.out.Result.Code))
-		if h.out.Message != nil {
-			b = h.out.Message.AppendTo(b)
+	for _, h := range x.Held {
+		b = append(b, 'H', byte(h.Batch-x.Synced), byte(h.Output.To), byte(h.Output.ID), byte(h.Output.Result.Code))
+		if h.Output.Message != nil {
+			b = h.Output.Message.AppendTo(b)
 		}
-		if h.wish != nil {
-			b = append(append(b, h.wish.told...), h.wish.wanted...)
+		if h.Wish != nil {
+			b = append(append(b, h.Wish.Told...), h.Wish.Wanted...)
 		}
 	}
-	for _, k := range slices.Sorted(maps.Keys(x.state.pairs)) {
-		b = append(append(b, k...), x.state.pairs[k]...)
+	for _, k := range slices.Sorted(maps.Keys(x.State.Pairs)) {
+		b = append(append(b, k...), x.State.Pairs[k]...)
 	}
-	if x.wish != nil {
-		b = append(append(append(b, 'W'), x.wish.told...), x.wish.wanted...)
+	if x.Wish != nil {
+		b = append(append(append(b, 'W'), x.Wish.Told...), x.Wish.Wanted...)
 	}
-	return append(append(b, x.told...), byte(x.lease>>60))
+	return append(append(b, x.Told...), byte(x.Lease>>60))
 }
 
 func (r *Replica) append(b []byte, x *member) []byte {
 	b = fmt.Appendf(b, "%v %v %v %d %d %d %d %d %d;", r.fenced, r.told, r.suspect, r.joined, r.resolved, r.applied, r.time, r.sums.at(r.applied), r.waiting)
-	b = fmt.Appendf(b, "%d %d %v;", (x.clock()-r.heard)/millisecond, min(x.clock()-r.asked, r.options.Suspect)/millisecond, r.staging)
+	b = fmt.Appendf(b, "%d %d %v;", (clockOf(x)-r.heard)/millisecond, min(clockOf(x)-r.asked, r.options.Suspect)/millisecond, r.staging)
 	for _, s := range r.slots.list {
 		if s == nil {
 			b = append(b, 'n')
 			continue
 		}
-		b = fmt.Appendf(b, "%d %v %d %d %d %v;", s.n, s.aborted, s.need, s.yes, s.gone, x.clock()-s.since > r.options.VoteWithin)
+		b = fmt.Appendf(b, "%d %v %d %d %d %v;", s.n, s.aborted, s.need, s.yes, s.gone, clockOf(x)-s.since > r.options.VoteWithin)
 		b = append(b, s.batch.raw...)
 	}
 	l := r.lead
@@ -232,7 +216,7 @@ func (r *Replica) append(b []byte, x *member) []byte {
 	}
 	b = fmt.Appendf(b, "%d %v %d %d %d %d %d;", l.epoch, l.opening, l.next, l.time, l.announced, len(l.queue.list), len(l.fed))
 	for _, p := range l.peers {
-		b = fmt.Appendf(b, "%v %v %d %d %v %d %v %d;", p.sick, p.joined, p.match, p.sent, p.entered, p.from, p.sending != nil, (x.clock()-p.heard)/millisecond)
+		b = fmt.Appendf(b, "%v %v %d %d %v %d %v %d;", p.sick, p.joined, p.match, p.sent, p.entered, p.from, p.sending != nil, (clockOf(x)-p.heard)/millisecond)
 		if p.fenced != nil {
 			b = p.fenced.AppendTo(b)
 		}
@@ -240,8 +224,8 @@ func (r *Replica) append(b []byte, x *member) []byte {
 	return b
 }
 
-// clock is the replica's own: only its time-outs move it.
-func (x *member) clock() core.Time { return 1000*millisecond + x.late }
+// clockOf is the replica's own: only its time-outs move it.
+func clockOf(x *member) core.Time { return 1000*millisecond + x.Late }
 
 // event is something that can happen in a state.
 type event struct {
@@ -255,80 +239,80 @@ func (m *modelled) events() (list []event) {
 		list = append(list, event{fmt.Sprintf(name, args...), do})
 	}
 	seen := map[string]bool{}
-	for i, p := range m.network {
-		if key := string(p.message.AppendTo([]byte{byte(p.from), byte(p.to)})); !seen[key] {
+	for i, p := range m.Network {
+		if key := string(p.Message.AppendTo([]byte{byte(p.From), byte(p.To)})); !seen[key] {
 			seen[key] = true
 			add(func(m *modelled) {
-				m.network = slices.Delete(m.network, i, i+1)
-				m.arrive(p)
-			}, "%d->%d %s", p.from, p.to, describeMessage(p.message))
+				m.Network = slices.Delete(m.Network, i, i+1)
+				m.Arrive(p)
+			}, "%d->%d %s", p.From, p.To, describeMessage(p.Message))
 		}
 	}
-	for i, x := range m.members {
+	for i, x := range m.Members {
 		m.memberEvents(i, x, add)
 	}
 	return list
 }
 
 func (m *modelled) memberEvents(i int, x *member, add func(func(*modelled), string, ...any)) {
-	if x.replica == nil {
-		add(func(m *modelled) { m.restart(m.members[i]) }, "restart %d", x.id)
+	if x.Replica == nil {
+		add(func(m *modelled) { m.Restart(m.Members[i]) }, "restart %d", x.ID)
 		return
 	}
-	if len(x.open) > 0 {
-		add(func(m *modelled) { m.sync(m.members[i]) }, "sync %d", x.id)
+	if len(x.Open) > 0 {
+		add(func(m *modelled) { m.Sync(m.Members[i]) }, "sync %d", x.ID)
 	}
 	if m.left.crashes > 0 {
-		add(func(m *modelled) { m.left.crashes--; m.crash(m.members[i]) }, "crash %d", x.id)
+		add(func(m *modelled) { m.left.crashes--; m.Crash(m.Members[i]) }, "crash %d", x.ID)
 	}
 	if m.left.timeouts > 0 {
 		add(func(m *modelled) {
 			m.left.timeouts--
-			m.members[i].late += 10_000 * millisecond
-			m.step(m.members[i], core.Tick{})
-		}, "time-out at %d", x.id)
+			m.Members[i].Late += 10_000 * millisecond
+			m.Step(m.Members[i], core.Tick{})
+		}, "time-out at %d", x.ID)
 	}
-	if m.left.lapses > 0 && x.lease > 0 {
-		add(func(m *modelled) { m.left.lapses--; m.members[i].lease = 0 }, "the lease of %d lapses", x.id)
+	if m.left.lapses > 0 && x.Lease > 0 {
+		add(func(m *modelled) { m.left.lapses--; m.Members[i].Lease = 0 }, "the lease of %d lapses", x.ID)
 	}
-	current := bytes.Equal(x.told, m.config.AppendTo(nil))
-	if m.left.lends > 0 && x.lease == 0 && current && m.config.has(x.id) {
-		add(func(m *modelled) { m.left.lends--; m.members[i].lease = forever }, "%d has a lease", x.id)
+	current := bytes.Equal(x.Told, m.catalog.AppendTo(nil))
+	if m.left.lends > 0 && x.Lease == 0 && current && m.catalog.has(x.ID) {
+		add(func(m *modelled) { m.left.lends--; m.Members[i].Lease = forever }, "%d has a lease", x.ID)
 	}
 	if !current {
-		add(func(m *modelled) { m.tell(m.members[i]) }, "%d hears of epoch %d", x.id, m.config.Epoch)
+		add(func(m *modelled) { m.tell(m.Members[i]) }, "%d hears of epoch %d", x.ID, m.catalog.Epoch)
 	}
-	if x.wish != nil && m.left.changes > 0 {
-		if n := m.clone(); strings.HasPrefix(n.grant(n.members[i]), "epoch") {
-			add(func(m *modelled) { m.left.changes--; m.grant(m.members[i]) }, "the catalog: %v", n.config)
+	if x.Wish != nil && m.left.changes > 0 {
+		if n := m.clone(); strings.HasPrefix(n.grant(n.Members[i]), "epoch") {
+			add(func(m *modelled) { m.left.changes--; m.grant(m.Members[i]) }, "the catalog: %v", n.catalog)
 		}
 	}
-	if m.left.writes > 0 && x.replica.lead != nil && !x.replica.lead.opening {
+	if m.left.writes > 0 && x.Replica.lead != nil && !x.Replica.lead.opening {
 		add(func(m *modelled) {
 			m.left.writes--
 			m.written++
 			value := []byte(strconv.Itoa(m.written))
-			m.submit(m.members[i], m.request(&kv.Command{Ops: []kv.Op{{Kind: kv.OpSet, Key: []byte("k"), Value: value}}}))
-		}, "%d is asked to write %d", x.id, m.written+1)
+			m.Submit(m.Members[i], m.Request(&kv.Command{Ops: []kv.Op{{Kind: kv.OpSet, Key: []byte("k"), Value: value}}}))
+		}, "%d is asked to write %d", x.ID, m.written+1)
 	}
 }
 
 // check asks every replica what it would answer a read with.
 func (m *modelled) check() {
 	read := kv.Command{Ops: []kv.Op{{Kind: kv.OpGet, Key: []byte("k")}}}
-	for _, x := range m.members {
-		if x.replica == nil {
+	for _, x := range m.Members {
+		if x.Replica == nil {
 			continue
 		}
-		r := x.replica.clone() // a look changes nothing but what it remembers of keys
-		r.in = &core.Input{Now: x.clock(), Stamp: x.stamp, View: x.state}
-		r.now, r.lease = x.clock(), x.lease
+		r := x.Replica.clone() // a look changes nothing but what it remembers of keys
+		r.in = &core.Input{Now: clockOf(x), Stamp: x.Stamp, View: x.State}
+		r.now, r.lease = clockOf(x), x.Lease
 		if result, how := r.look(&read); how == answered {
-			m.answers(x.id, &result)
+			m.answers(x.ID, &result)
 		}
-		if r.ReadUntil() > x.clock() {
-			if result, ok := Read(x.state, &read, x.stamp); ok {
-				m.answers(x.id, &result)
+		if r.ReadUntil() > clockOf(x) {
+			if result, ok := Read(x.State, &read, x.Stamp); ok {
+				m.answers(x.ID, &result)
 			}
 		}
 	}
@@ -352,11 +336,11 @@ func (m *modelled) answers(id core.ReplicaID, r *kv.Result) {
 // agree: equal positions have equal histories.
 func (m *modelled) agree() {
 	at := map[uint64]uint64{}
-	for _, x := range m.members {
-		if x.replica == nil || x.replica.applied == 0 {
+	for _, x := range m.Members {
+		if x.Replica == nil || x.Replica.applied == 0 {
 			continue
 		}
-		n, sum := x.replica.applied, x.replica.sums.at(x.replica.applied)
+		n, sum := x.Replica.applied, x.Replica.sums.at(x.Replica.applied)
 		if other, ok := at[n]; ok && other != sum {
 			m.broken = fmt.Sprintf("replicas have applied different things up to %d", n)
 		}
@@ -375,8 +359,8 @@ func (m *modelled) happen(e event) (n *modelled) {
 	}()
 	e.do(n)
 	n.forgetBeats()
-	if strings.Contains(n.out.String(), "damage: ") {
-		n.broken = n.out.String()
+	if said := n.Said(); strings.Contains(said, "damage: ") {
+		n.broken = said
 	}
 	n.check()
 	return n
