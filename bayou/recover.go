@@ -272,6 +272,11 @@ func (r *Replica) cure() {
 		}
 	}
 	r.suspect = false
+	if r.leaving() { // it gives no stamp any more; what it lost lies beyond the last one that the others note
+		r.writeMark()
+		r.out.Note(SuspectNote{false})
+		return
+	}
 	w := &Write{Dot: Dot{r.nextStamp(&Token{}), r.self}, Ops: []Op{{Kind: Lost, Since: r.meta.vector.At(r.self)}}}
 	if !r.joined() { // it had, and nobody is left who knows
 		w.Ops = append(w.Ops, Op{Kind: Join, Member: r.self})

@@ -83,7 +83,7 @@ func (b *balance) empty(d *Descriptor) {
 				continue
 			}
 			why := fmt.Sprintf("node %d leaves", m.Node)
-			switch to := b.instead(&d.Shards[i], m.Node); {
+			switch to := b.instead(d, i, m.Node); {
 			case !Movable(d):
 				b.stuck = append(b.stuck, fmt.Sprintf("keyspace %s shard %d: %s, but the members of %s keyspaces cannot change yet", d.Name, i, why, d.Consistency))
 			case to == nil:
@@ -124,7 +124,7 @@ func (b *balance) spread(ready []core.NodeID) bool {
 		for _, m := range s.Replicas {
 			for _, to := range ready {
 				if s.On(to) == 0 && b.zones.crowd(s, to, m.Node) < b.zones.crowd(s, m.Node, m.Node) {
-					b.plan(d, i, m.Node, b.instead(s, m.Node), fmt.Sprintf("zone %q holds %d replicas of the shard", b.zones[m.Node], b.zones.crowd(s, m.Node, 0)))
+					b.plan(d, i, m.Node, b.instead(d, i, m.Node), fmt.Sprintf("zone %q holds %d replicas of the shard", b.zones[m.Node], b.zones.crowd(s, m.Node, 0)))
 					return true
 				}
 			}
@@ -157,12 +157,19 @@ func (b *balance) even(ready []core.NodeID) bool {
 // instead are the nodes that shall have a replica of the shard instead of one that goes, first, and of those that are members no
 // more: these must go with it, since nobody can wait for them. Of the nodes in the zone with fewest others each is the one with
 // the fewest replicas; nil: there are not enough.
-func (b *balance) instead(s *Shard, goes core.NodeID) (nodes []core.NodeID) {
+func (b *balance) instead(d *Descriptor, shard int, goes core.NodeID) (nodes []core.NodeID) {
+	s := &d.Shards[shard]
 	for _, m := range s.Ends() {
 		if m.Node != goes && b.c.Nodes[m.Node].State != NodeRemoved {
 			continue
 		}
-		n := b.emptiest(s, m.Node, nodes)
+		taken := nodes
+		for _, left := range s.Replicas {
+			if Causal(d.Consistency) && s.Leaves(left.Node) {
+				taken = append(taken, left.Node) // it leaves for good: it can have none again before it is gone
+			}
+		}
+		n := b.emptiest(s, m.Node, taken)
 		if n == 0 {
 			return nil
 		}

@@ -39,7 +39,7 @@ func (n *Node) steward(ctx context.Context) {
 		for _, m := range moves {
 			if err := n.MoveShard(ctx, m.Keyspace, m.Shard, m.Nodes); err != nil {
 				n.log.Debug("a move did not begin", "keyspace", m.Keyspace, "shard", m.Shard, "error", err)
-				break
+				continue
 			}
 			n.log.Info("a replica moves", "keyspace", m.Keyspace, "shard", m.Shard, "from", m.From, "to", m.To, "why", m.Why)
 		}

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"slices"
 
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/host"
@@ -25,6 +26,13 @@ func (n *Node) UnsafeRecover(ctx context.Context, group uint64, nodes []uint32) 
 			return kv.Errorf(kv.Invalid, "node %d has no replica of group %d", id, group)
 		}
 		event.Survivors = append(event.Survivors, r)
+	}
+	led := false
+	if err := n.onLoop(ctx, func(host.Now) {
+		l, ok := n.host.Replica(s.group).(core.Led)
+		led = ok && l.Leader() != 0 && slices.Contains(event.Survivors, l.Leader())
+	}); err != nil || led {
+		return err // it has a majority, or was made to go on before
 	}
 	refused := error(nil)
 	if err := n.onLoop(ctx, func(now host.Now) {
@@ -52,6 +60,8 @@ func (n *Node) mayForce(s *shard) error {
 	switch {
 	case !ok || !keyspace.Led(s.space.keyspace.Consistency):
 		return kv.Errorf(kv.Unsupported, "group %d has no leader and needs no majority to go on", s.group)
+	case s.space.keyspace.Consistency == kv.Atomic:
+		return kv.Errorf(kv.Unsupported, "the members of group %d are what the catalog says; one member of its last view is enough for it to go on", s.group)
 	case led.Leader() != 0:
 		return kv.Errorf(kv.Invalid, "group %d is led by node %d: it has a majority, and nothing needs to be given up", s.group, s.where[led.Leader()])
 	case keyspace.Report(n.host.Replica(s.group), nil, n.now().Mono).Suspect:

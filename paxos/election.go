@@ -2,6 +2,7 @@ package paxos
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/kv"
@@ -23,7 +24,7 @@ func (r *Replica) firstPatience() core.Time {
 
 // electionTick nominates this replica when no leader was heard for long enough (rule E1).
 func (r *Replica) electionTick() {
-	if r.suspect || r.in.Unfit || !r.config.votes(r.self) {
+	if r.suspect || r.in.Unfit || !slices.Contains(r.electors(), r.self) {
 		r.follow(0) // who led has fallen silent: commands wait here for the next leader
 		r.resetDeadline()
 		return
@@ -186,12 +187,12 @@ func (r *Replica) elected() bool {
 func (r *Replica) adoptBest() {
 	best, own := r.self, r.votes[r.self]
 	top := own
-	for _, id := range r.config.electorate() {
+	for _, id := range r.electors() {
 		if v, ok := r.votes[id]; ok && before(top.LastBallot, top.LastIndex, v.LastBallot, v.LastIndex) {
 			best, top = id, v
 		}
 	}
-	for _, id := range r.config.electorate() {
+	for _, id := range r.electors() {
 		if v, ok := r.votes[id]; ok && contradict(top, v) {
 			// Which of the two is right cannot be told from here: somebody who holds one of them should lead.
 			r.noteContradiction(best, id, v.LastIndex, v.LastBallot)
@@ -326,7 +327,7 @@ func (r *Replica) store(b *Block) {
 // all before it will be committed (rule E5, C1).
 func (r *Replica) becomeLeader() {
 	latest := kv.HLC(0)
-	for _, id := range r.config.electorate() {
+	for _, id := range r.electors() {
 		latest = max(latest, r.votes[id].Time)
 	}
 	r.role, r.leader, r.leaderDown = Leader, r.self, false

@@ -377,9 +377,9 @@ func (r *Replica) Blocks(from uint64, limit int) []*Block {
 	return slices.Clone(list[:min(limit, len(list))])
 }
 
-// otherVoters calls f for each voter but this one.
+// otherVoters calls f for each other replica that is asked to promise.
 func (r *Replica) otherVoters(f func(id core.ReplicaID)) {
-	for _, id := range r.config.electorate() {
+	for _, id := range r.electors() {
 		if id != r.self {
 			f(id)
 		}

@@ -32,6 +32,9 @@ func (r *Replica) allSurvivorsPromised() bool {
 	return true
 }
 
+// electors are who is asked to promise: the voters, and who is left.
+func (r *Replica) electors() []core.ReplicaID { return union(r.config.electorate(), r.survivors) }
+
 // leadSurvivors makes those who are left the voters, at the beginning of a leadership that they alone have elected. This is the
 // one change of voters that no majority of the old ones decides.
 func (r *Replica) leadSurvivors() {

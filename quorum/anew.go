@@ -57,9 +57,9 @@ func (r *Replica) scanAnew() {
 
 // sendAnew sends what clients write and is not answered to all that have to have it now. What else is on its way ends: reads and
 // comparisons begin anew, hints are sent again.
-func (r *Replica) sendAnew() {
+func (r *Replica) sendAnew(replaced mask) {
 	w := &r.writes
-	gone := ^r.all
+	gone := ^r.all | replaced
 	for _, id := range slices.Clone(w.order) {
 		b := w.batches[id]
 		switch {

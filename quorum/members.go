@@ -50,14 +50,14 @@ func (r *Replica) configured(word []byte) {
 		return
 	}
 	r.interrupt()
-	reads := r.openReads()
+	reads, before := r.openReads(), slices.Clone(r.places)
 	r.out.Note(MembersNote{c})
 	if slices.Contains(c.replicas(), r.self) {
 		r.follow(c)
 	} else {
 		r.enter(c)
 	}
-	r.sendAnew()
+	r.sendAnew(r.replaced(before))
 	for _, q := range reads {
 		r.readAnew(q)
 	}
@@ -128,6 +128,16 @@ func (r *Replica) assign(c *Config) (freed mask) {
 		}
 	}
 	return freed
+}
+
+// replaced are the places that belong to other replicas than before: what their former holders answered says nothing of them.
+func (r *Replica) replaced(before []core.ReplicaID) (m mask) {
+	for i, id := range before {
+		if id != 0 && r.places[i] != id {
+			m = m.with(i)
+		}
+	}
+	return m
 }
 
 // forgetPlace forgets the hints for who had a place: this replica has all of it itself, and who has the keys now compares itself.

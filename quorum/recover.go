@@ -38,6 +38,8 @@ func (r *Replica) start(config []byte) {
 // recover folds the records of the log that the state does not show yet. The fold goes by stamps, so it does not matter how
 // far back the records reach.
 func (r *Replica) recover(e core.Recover) {
+	// An answer to a question of an earlier life, late from a peer whose disk hung, must not pass for one to a question of this.
+	r.number = r.in.Rand.Uint64() >> 24
 	d := &r.disk
 	if b, ok := r.in.View.Get(core.AppliedKey); ok {
 		d.applied = binary.BigEndian.Uint64(b)

@@ -80,10 +80,7 @@ func (r *recovery) run(c *cobra.Command, yes bool) error {
 		if !group.force {
 			continue
 		}
-		ctx, cancel := bounded(c)
-		err := remote.New([]string{r.addresses[group.Left[0]]}, requestTimeout).UnsafeRecover(ctx, group.Group, join(group.Left))
-		cancel()
-		if err != nil {
+		if err := r.recover(c, group); err != nil {
 			return fmt.Errorf("keyspace %s shard %d: %w", group.Keyspace, group.Shard, err)
 		}
 	}
@@ -94,6 +91,19 @@ func (r *recovery) run(c *cobra.Command, yes bool) error {
 	}
 	fmt.Fprintln(c.ErrOrStderr(), "the nodes are members no more; when others join, what is left is copied to them: gamut balance waits for that, gamut verify compares")
 	return nil
+}
+
+// recover asks those who are left of a group, one after the other, to lead it.
+func (r *recovery) recover(c *cobra.Command, group lostGroup) (err error) {
+	for _, node := range group.Left {
+		ctx, cancel := bounded(c)
+		err = remote.New([]string{r.addresses[node]}, requestTimeout).UnsafeRecover(ctx, group.Group, join(group.Left))
+		cancel()
+		if err == nil {
+			return nil
+		}
+	}
+	return err
 }
 
 func (r *recovery) lose(c *cobra.Command, id uint32) error {
@@ -171,7 +181,11 @@ func (r *recovery) judge(k kv.KeyspaceInfo, group kv.GroupInfo) lostGroup {
 	case led && 2*len(l.Left) <= len(group.Replicas):
 		l.Then, l.force = "goes on with what is left; WRITES THAT ONLY THE LOST NODES HELD ARE LOST", true
 	case led:
-		l.Then = "has a majority; nothing is lost"
+		l.Then, l.force = "goes on; nothing is lost if a majority of its voters is left", true
+	case k.Consistency == kv.Atomic:
+		l.Then = "goes on if a member of its last view is left, and loses nothing then; else it is blocked"
+	case k.Consistency == kv.Quorum:
+		l.Then = "goes on at the levels for which enough are left; writes that only the lost nodes held are lost"
 	default:
 		l.Then = "goes on; writes that only the lost nodes held are lost"
 	}
