@@ -222,7 +222,11 @@ func (n *Node) dropLease(ctx context.Context) {
 		return
 	}
 	key := keyspace.LeaseKey(n.config.Node)
-	if r := n.do(ctx, n.system(), 0, kv.Command{Ops: []kv.Op{{Kind: kv.OpDelete, Key: key}}}); r.Err() != nil {
-		n.log.Debug("the lease was not given back; it lapses", "error", r.Err())
+	// Of this record alone: coming late, it must not delete that of a later life.
+	mine, _ := n.leases.seenSince(n.config.Node)
+	r := n.do(ctx, n.system(), 0, kv.Command{Conds: []kv.Cond{{Kind: kv.CondVersion, Key: key, Version: mine.version}},
+		Ops: []kv.Op{{Kind: kv.OpDelete, Key: key}}})
+	if r.Code != kv.OK {
+		n.log.Debug("the lease was not given back; it lapses", "code", r.Code, "error", r.Err())
 	}
 }

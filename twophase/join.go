@@ -182,7 +182,14 @@ func (r *Replica) fill(p *peer) {
 		return
 	}
 	if !p.entered && p.match+enterLag >= l.next-1 && !l.opening {
-		p.entered, p.from = true, l.next-1
+		p.entered, p.from = true, r.resolved
+		// What is in flight needs its word, too: whatever may yet be committed is on its disk, or is not committed. Else a batch
+		// that waits for a member which never comes back would keep it out, and with it nobody could be left out.
+		for n := r.resolved + 1; n < l.next; n++ {
+			if s := r.slots.at(n); s != nil {
+				s.need |= p.bit
+			}
+		}
 	}
 	if r.options.Mutation == JoinEarly {
 		p.entered, p.from = true, 0
@@ -224,6 +231,11 @@ func (l *leadership) fedAt(n uint64) *slot {
 // fillTick asks again for what joiners have not answered.
 func (r *Replica) fillTick() {
 	for _, p := range r.lead.peers {
+		if !p.member && !p.entered && r.in.Now-p.heard >= r.options.Suspect {
+			p.stopSending() // it is gone, and a snapshot pins what it shows; its next word begins anew
+			p.joined = false
+			continue
+		}
 		if p.member || r.in.Now-p.moved < 3*r.options.Heartbeat {
 			continue
 		}

@@ -138,6 +138,9 @@ func (r *Replica) settleDoubts(found []*FenceOK) {
 		}
 	}
 	r.resolve(final)
+	if r.lead == nil {
+		return // what others know to be final is not held here: it leads nothing any more
+	}
 	l.next, l.found, l.announced = last+1, last, 0
 	note := OpenedNote{Epoch: l.epoch}
 	for n := final + 1; n <= last; n++ {
@@ -146,6 +149,9 @@ func (r *Replica) settleDoubts(found []*FenceOK) {
 			s.need, s.yes, s.since = l.members, l.members, r.in.Now
 			note.Committed = append(note.Committed, n)
 			continue
+		}
+		if r.lead == nil {
+			return // members contradict each other
 		}
 		r.startAbort(n, l.members)
 		note.Aborted = append(note.Aborted, n)

@@ -70,7 +70,7 @@ func (r *Replica) enqueue(q core.Request) {
 		if len(l.queue.list) == 0 {
 			l.queue.since = r.in.Now
 		}
-		if r.options.Refuse {
+		if r.options.Refuse && !q.Read {
 			l.queue.hold(q.Command, 1)
 		}
 		l.queue.list = append(l.queue.list, queued{q, r.in.Now})
@@ -151,7 +151,7 @@ func (r *Replica) refuseOverdue() {
 		r.refuse(p.list[0].ID, kv.Result{Code: kv.Unavailable,
 			Detail: "a member of the group does not answer; nothing was executed. It is left out when it stays silent; retry after some seconds"})
 		p.bytes -= len(p.list[0].Command)
-		if r.options.Refuse {
+		if r.options.Refuse && !p.list[0].Read {
 			p.hold(p.list[0].Command, -1)
 		}
 		p.list[0] = queued{}
@@ -205,7 +205,7 @@ func (r *Replica) cutBatch() {
 		raw = append(raw, q.Command...)
 		ids[i] = q.ID
 		p.bytes -= len(q.Command)
-		if r.options.Refuse {
+		if r.options.Refuse && !q.Read {
 			p.hold(q.Command, -1)
 		}
 	}

@@ -139,7 +139,7 @@ func (r *Replica) handle(event any) {
 		r.handoff(e.To)
 	case core.Checkpoint:
 		r.mark(e.ID)
-	case core.PeerDown, core.PeerUp, core.Again, core.Repair, core.Reconfigure:
+	case core.PeerDown, core.PeerUp, core.Again, core.Repair, core.Reconfigure, core.UnsafeRecover:
 	default:
 		panic(fmt.Sprintf("twophase: unexpected event %T", event))
 	}
