@@ -130,7 +130,7 @@ func (h *Host) Pending() int { return h.requests.count }
 // Submit takes a command of this node's own client. It is answered through Port.Reply, at the latest at its deadline.
 func (h *Host) Submit(now Now, c Command) {
 	h.now = now
-	if h.full() {
+	if h.refuses(c.Encoded) {
 		h.port.Reply(c.Token, kv.Result{Code: kv.Busy, Detail: "too many requests under way on this node; retry after a pause"})
 		return
 	}
@@ -144,13 +144,23 @@ func (h *Host) Forwarded(now Now, from core.NodeID, f Forward) {
 	switch {
 	case s == nil:
 		h.port.Return(from, f.ID, kv.Result{Code: kv.NotLeader, Detail: "no replica of the group on this node"}, f.Read)
-	case h.full():
+	case h.refuses(f.Encoded):
 		h.port.Return(from, f.ID, kv.Result{Code: kv.Busy, Detail: "too many requests under way on the leader's node; retry after a pause"}, f.Read)
 	default:
 		c := Command{Group: f.Group, Encoded: f.Encoded, Read: f.Read, Deadline: h.now.Mono + f.Within}
 		id := h.requests.add(pending{command: c, from: from, remote: f.ID})
 		h.hand(s, id)
 	}
+}
+
+// refuses reports whether there is no room for a command. What ends a transaction comes in always: others wait for it, and hold
+// the room meanwhile.
+func (h *Host) refuses(encoded []byte) bool {
+	if !h.full() {
+		return false
+	}
+	c, err := kv.DecodeHead(encoded)
+	return err != nil || !c.Tx.Ends()
 }
 
 // full reports whether a bound is reached.

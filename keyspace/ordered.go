@@ -46,7 +46,8 @@ func given(timed bool) string {
 
 // readOrdered is Read for keyspaces on paxos groups.
 func readOrdered(ks *kv.Keyspace, view core.View, command *kv.Command, p Permit) (r kv.Result, ok, needsLog bool) {
-	permit := paxos.Permit{Lease: p.Lease, Safe: p.Safe, Now: p.Now, Fresh: p.Fresh, Mono: p.Mono, Unlocked: p.Unlocked}
+	permit := paxos.Permit{Lease: p.Lease, Safe: p.Safe, Now: p.Now, Fresh: p.Fresh, Mono: p.Mono, Unlocked: p.Unlocked,
+		Beside: true}
 	switch ks.Consistency {
 	case kv.Linearizable:
 	case kv.Sequential:

@@ -30,6 +30,9 @@ type Options struct {
 // Offers says whether a keyspace can honestly execute a command at the level that it asks for: nil, or an error that says
 // why not and which consistency would (Unsupported). It looks at the command alone.
 func Offers(ks *kv.Keyspace, c *kv.Command) error {
+	if c.Tx != nil && ks.Consistency != kv.Linearizable {
+		return kv.Errorf(kv.Unsupported, "keyspace %s is %s and takes no part in transactions", ks.Name, ks.Consistency)
+	}
 	switch ks.Consistency {
 	case kv.Quorum:
 		return quorum.Offers(c)

@@ -266,15 +266,12 @@ const expireBatch = 512
 func (m *Machine) Expire() {
 	m.expireMarks()
 	m.expireKind(expiryKind, func(at int64, key []byte) {
-		if m.heldLocks() > 0 && m.keep(at, key) {
+		// The record may have been given a later expiry, or none, since.
+		b, ok := m.get(m.stateKey(DataKind, key))
+		if !ok || mustDecode(key, b).ExpireAt != at || m.heldLocks() > 0 && m.keep(at, key) {
 			return
 		}
-		// The record may have been given a later expiry, or none, since.
-		if b, ok := m.get(m.stateKey(DataKind, key)); ok {
-			if r := mustDecode(key, b); r.ExpireAt == at {
-				m.remove(key)
-			}
-		}
+		m.remove(key)
 	})
 	m.expireKind(idleKind, m.endSession)
 }

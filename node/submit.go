@@ -193,7 +193,7 @@ func (n *Node) check(t *table, c *kv.Call) (*shard, kv.Result) {
 	if err := keyspace.Offers(c.Keyspace, &c.Command); err != nil {
 		return nil, kv.Failed(err)
 	}
-	if n.diskFull.Load() && !c.Command.ReadOnly() {
+	if n.diskFull.Load() && !c.Command.ReadOnly() && !c.Command.Tx.Ends() {
 		return nil, kv.Result{Code: kv.DiskFull, Detail: "this node keeps its last disk space for recovery; make room, or write through another node"}
 	}
 	return t.find(c)

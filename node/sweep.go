@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/gamutdb/gamut/kv"
@@ -26,6 +27,7 @@ func (n *Node) sweep(ctx context.Context) {
 	defer timer.Stop()
 	var s txn.Sweep
 	room := make(chan struct{}, sweepMax)
+	var under sync.Map // the transactions that are being brought to their ends: one that waits for a dead group takes one place
 	for {
 		select {
 		case <-ctx.Done():
@@ -35,13 +37,19 @@ func (n *Node) sweep(ctx context.Context) {
 		s.Begin()
 		now := n.clocks.mono()
 		n.eachOpen(func(sh *shard, o *machine.OpenTx) {
-			if !s.Due(int64(now), &txn.Unfinished{Group: uint64(sh.group), ID: o.ID, Committed: o.Committed, Participants: o.Participants}) {
+			open := txn.Unfinished{Group: uint64(sh.group), ID: o.ID, Committed: o.Committed, Participants: o.Participants}
+			if !s.Due(int64(now), &open) {
+				return
+			}
+			if _, busy := under.LoadOrStore(o.ID, true); busy {
 				return
 			}
 			select {
 			case room <- struct{}{}:
-				n.recoverTx(o, room)
-			default: // it is due again soon
+				n.recoverTx(o, func() { under.Delete(o.ID); <-room })
+			default:
+				under.Delete(o.ID)
+				s.Missed(int64(now), &open)
 			}
 		})
 		timer.Reset(max(sweepEvery, sweepRest*time.Duration(n.clocks.mono()-now)))
@@ -71,20 +79,20 @@ func (n *Node) eachOpen(f func(*shard, *machine.OpenTx)) {
 	}
 }
 
-// recoverTx finds out the outcome of a transaction and carries it to all participants.
-func (n *Node) recoverTx(o *machine.OpenTx, room chan struct{}) {
+// recoverTx finds out the outcome of a transaction and carries it to all participants; ended is called once, at the end.
+func (n *Node) recoverTx(o *machine.OpenTx, ended func()) {
 	c, sends := txn.Recover(o.ID, o.Participants, txn.NoMutation)
 	n.counters.recovered.Add(1)
 	n.serving.RLock()
 	defer n.serving.RUnlock()
 	if n.closing {
-		<-room
+		ended()
 		return
 	}
 	n.workers.Add(1)
 	go func() {
 		defer n.workers.Done()
-		defer func() { <-room }()
+		defer ended()
 		n.finish(c, sends)
 	}()
 }

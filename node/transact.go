@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/keyspace"
 	"github.com/gamutdb/gamut/kv"
 	"github.com/gamutdb/gamut/txn"
 )
@@ -256,6 +257,9 @@ func absent(t *table, s *txn.Send) kv.Result {
 
 // Outcome finds out what became of a transaction (rule V3), beginning with its anchor, which knows the others if it has voted.
 func (n *Node) Outcome(id kv.TxID, deadline time.Time) (kv.TxnOutcome, error) {
+	if err := n.mayBe(id); err != nil {
+		return kv.TxnOutcome{}, err
+	}
 	c, sends := txn.Recover(id, []uint64{id.Anchor}, txn.NoMutation)
 	for c.Outcome() == txn.Open && len(sends) > 0 {
 		sends = n.round(c, sends, deadline)
@@ -269,3 +273,18 @@ func (n *Node) Outcome(id kv.TxID, deadline time.Time) (kv.TxnOutcome, error) {
 	}
 	return kv.TxnOutcome{ID: id.String(), Outcome: c.Outcome().String(), Participants: c.Groups()}, nil
 }
+
+// mayBe is nil if some transaction can have this id. To ask for the outcome of one leaves a mark, so not anything may be asked.
+func (n *Node) mayBe(id kv.TxID) error {
+	sh := n.table.Load().groups[core.GroupID(id.Anchor)]
+	switch {
+	case core.GroupID(id.Anchor) == keyspace.SystemGroup, sh != nil && sh.space.keyspace.Consistency != kv.Linearizable:
+		return kv.Errorf(kv.Invalid, "%s is not the id of a transaction", id)
+	case id.Age.UnixMilli() > n.clocks.millis(n.clocks.mono())+txAheadMillis:
+		return kv.Errorf(kv.Invalid, "%s is of a time to come", id)
+	}
+	return nil
+}
+
+// txAheadMillis is how far ahead of this node's clock the age of a transaction may be that somebody asks for.
+const txAheadMillis = 60_000

@@ -107,7 +107,9 @@ func (r *Replica) scanWaits(c *kv.Command, at *lockWait) bool {
 			return true
 		}
 	}
-	return false
+	// Who has locked meanwhile may have been answered as done, and followed by writes that the scan would see.
+	at.writers = machine.Writers(r.in.View, &c.Ops[0])
+	return len(at.writers) > 0
 }
 
 // waitAgain takes back a command of an applied block that a transaction was in the way of.

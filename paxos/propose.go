@@ -51,7 +51,7 @@ func (r *Replica) take(list []core.Request) {
 
 func (r *Replica) enqueue(q core.Request) {
 	p := &r.pending
-	if p.bytes+len(q.Command) > uncommittedMax || r.Room() <= 0 && !endsTx(q.Command) {
+	if (p.bytes+len(q.Command) > uncommittedMax || r.Room() <= 0) && !endsTx(q.Command) {
 		// Early: nothing was recorded of the request.
 		r.out.ReplyEarly(q.ID, kv.Result{Code: kv.Busy, Detail: "the group has more to do than it can; retry after a pause"})
 		return

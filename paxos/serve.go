@@ -21,6 +21,8 @@ type Permit struct {
 	// Unlocked says that no transaction has held a lock since the read arrived, or that those are known that have: then the
 	// state need not be asked.
 	Unlocked bool
+	// Beside says that the state may change while it is read.
+	Beside bool
 	// Fresh is the replica's Freshness, as it was before the state is looked at, and Mono the reader's clock that it goes by.
 	Fresh core.Freshness
 	Mono  core.Time
@@ -52,7 +54,15 @@ func Serve(view core.View, c *kv.Command, p Permit) (kv.Result, How) {
 		return kv.Result{}, NeedsStep
 	case Weak(c.Level):
 		return serveWeak(view, c)
-	case !p.Unlocked && (bounded || p.Binding == 0) && locked(view, c, p.Now):
+	}
+	if p.Beside && (len(c.Ops) > 1 || len(c.Ops) == 1 && c.Ops[0].Kind == kv.OpScan) {
+		// Locks and data of several keys are of one moment, or a transaction that ends between the looks is seen in parts.
+		s := view.Snapshot()
+		defer s.Close()
+		view, p.Unlocked = s, machine.Locks(s) == 0
+	}
+	switch {
+	case !p.Unlocked && (bounded || p.Binding == 0) && locked(view, c, max(p.Now, machine.LogTime(view))):
 		return kv.Result{}, Locked
 	case bounded:
 		return serveBounded(view, c, &p)

@@ -10,6 +10,9 @@ import (
 // Offers says whether a leaderless keyspace can honestly execute a command: nil, or why not and what would. How many replicas
 // the level asks for, and whether the keyspace is atomic, is for the replica to judge.
 func Offers(c *kv.Command) error {
+	if c.Tx != nil || len(c.Ops) == 0 {
+		return kv.Errorf(kv.Invalid, "a command of a quorum keyspace needs at least one operation")
+	}
 	switch c.Level.Kind() {
 	case kv.LevelBounded:
 		return kv.Errorf(kv.Unsupported, "a quorum keyspace cannot give level %s: nobody knows all that was acknowledged; linearizable and sequential keyspaces give it", c.Level)

@@ -42,7 +42,7 @@ func (s *Snapshot) Reads() (out []Send) {
 // Answer takes a group's answer.
 func (s *Snapshot) Answer(group uint64, r *kv.Result) {
 	switch {
-	case r.Code.Refused() || r.Code == kv.Unknown:
+	case r.Code.Refused() || r.Code == kv.Unknown || r.Code == kv.TooLong:
 		if s.bad == nil {
 			s.bad = r
 		}

@@ -48,6 +48,11 @@ func (s *Sweep) Due(now int64, o *Unfinished) bool {
 	return due
 }
 
+// Missed says that nobody had time for a transaction that was due: it is due again in the next round.
+func (s *Sweep) Missed(now int64, o *Unfinished) {
+	s.next[openKey{o.Group, o.ID, o.Committed}] = now - patience(o)
+}
+
 func patience(o *Unfinished) int64 {
 	wait := sweepAfter
 	for _, p := range o.Participants {
