@@ -306,6 +306,10 @@ func TestClientsThatNeverRead(t *testing.T) {
 		if err == nil {
 			_, err = client.Get(t.Context(), key).Result()
 		}
+		if err != nil && strings.HasPrefix(err.Error(), "TRYAGAIN") {
+			served--
+			continue // a definite answer, in time: a hundred pipelines are more than can be done soon
+		}
 		if err != nil {
 			t.Fatalf("beside clients that never read: %v", err)
 		}

@@ -39,6 +39,8 @@ type batch struct {
 	items  items
 	// targets are who must have it, acked who has: a set, so that an answer that comes twice counts once (trap T3.7).
 	targets, acked mask
+	// later are those who answered that they cannot take some of it yet, for a clock that is ahead or a line that they forgot.
+	later mask
 	// again are those to whom the batch is sent once more.
 	again   mask
 	answers int
@@ -245,6 +247,9 @@ func (r *Replica) acked(b *batch, i int, refused []Refusal) {
 	r.count(b)
 	r.letGo(b, false)
 	if b.acked == b.targets {
+		if b.later != 0 && b.source == FromClient {
+			r.keepHints(b)
+		}
 		r.endBatch(b)
 	}
 }
@@ -258,6 +263,9 @@ func (r *Replica) refusedBy(b *batch, i int, f Refusal) {
 		if o := &b.ops[at]; o.item == int(f.Item) {
 			o.refused, o.why = o.refused.with(i), f.Reason
 		}
+	}
+	if f.Reason == TooFarAhead || f.Reason == Doubtful {
+		b.later = b.later.with(i)
 	}
 }
 
@@ -390,10 +398,7 @@ func (r *Replica) endWrites() {
 }
 
 func (r *Replica) endBatchLate(b *batch) {
-	missing := b.targets.less(b.acked) &^ (1 << r.me)
-	if hints := r.keepsHints(missing); b.source == FromClient && hints != 0 {
-		r.writeItems(&entry{pos: r.disk.pos + 1}, b.items, false, hints)
-	}
+	r.keepHints(b)
 	if b.hint != nil {
 		r.hints[b.hint.member].sending = false
 		r.hints[b.hint.member].replayAt = r.in.Now
@@ -407,6 +412,14 @@ func (r *Replica) endBatchLate(b *batch) {
 		}
 	}
 	r.endBatch(b)
+}
+
+// keepHints keeps a client's batch for those who do not have all of it: who has not answered, and who cannot take it yet.
+func (r *Replica) keepHints(b *batch) {
+	missing := (b.targets.less(b.acked) | b.later) &^ (1 << r.me)
+	if hints := r.keepsHints(missing); b.source == FromClient && hints != 0 {
+		r.writeItems(&entry{pos: r.disk.pos + 1}, b.items, false, hints)
+	}
 }
 
 // rollBack is a planted bug: what the failed write replaced is not there any more, so it deletes.
