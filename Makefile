@@ -5,8 +5,8 @@ SEEDS ?= 200
 
 # Packages with goroutines are tested with the race detector; all others, the pure ones, have none to race. A new package is one
 # of the others until it is named here.
-RACE := ./node/... ./door/... ./store/... ./cmd/... ./kv/... ./lab/...
-PURE := $(shell $(GO) list ./... | grep -vE '/(node|door|store|cmd|kv|lab|sim|acceptance)(/|$$)')
+RACE := ./node/... ./door/... ./store/... ./cmd/... ./kv/... ./lab/... ./client/... ./examples/...
+PURE := $(shell $(GO) list ./... | grep -vE '/(node|door|store|cmd|kv|lab|client|examples|sim|acceptance)(/|$$)')
 
 .PHONY: check lint test race seeds acceptance cross soak bench fuzz build clean
 
