@@ -85,7 +85,7 @@ func (r *Replica) configure(config []byte) {
 	for _, id := range c.Members {
 		r.meta.members = append(r.meta.members, membership{id: id})
 	}
-	r.cells.mutation, r.cells.settled = r.options.Mutation, r.settled
+	r.cells.mutation = r.options.Mutation
 	// A number that grows from run to run, for the clock's bound does; and if the bound was lost, too, it is another one.
 	r.life = uint64(r.in.Stamp)&^0xffff | r.in.Rand.Uint64N(1<<16-1) + 1
 	r.nextChore = r.in.Now + r.options.Interval
@@ -98,6 +98,8 @@ func (r *Replica) start(config []byte) {
 	r.pos, r.applied, r.durable = r.firstPos(), r.firstPos(), r.firstPos()
 	r.met = true
 	r.meet()
+	// Not before: while the log is replayed nobody is known who may still have something older.
+	r.cells.settled = r.settled
 	r.writeMark()
 }
 
@@ -130,6 +132,8 @@ func (r *Replica) recover(e core.Recover) {
 	r.told, r.configPos = r.config.Epoch, r.pos
 	r.met = true
 	r.meet()
+	// Not before: while the log is replayed nobody is known who may still have something older.
+	r.cells.settled = r.settled
 	r.writeMark()
 }
 
