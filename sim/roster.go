@@ -89,6 +89,11 @@ func (g *group) seated(n *node) bool {
 	return g.roster.latest().on(n.id) != 0
 }
 
+// heard says that the replica which runs on a node is the one that is to be there, and none of before.
+func (g *group) heard(n *node) bool {
+	return g.roster.words[g.roster.told[n.index]].on(n.id) == g.roster.latest().on(n.id)
+}
+
 // found makes a group whose members will change: some nodes have a replica, others none.
 func (w *world) found(g *group) {
 	// No id is that of a replica of another group: the past of all is one.
@@ -245,7 +250,7 @@ func (s *strikes) lose(n *node) {
 		for _, id := range g.roster.latest().stays() {
 			if o := s.w.nodes[id-1]; o != n && o.up {
 				b := causalReplica(o.host.Replica(g.id))
-				serves = serves || b != nil && !b.Status().Joining && !b.Status().Suspect
+				serves = serves || b != nil && g.heard(o) && !b.Status().Joining && !b.Status().Suspect
 			}
 		}
 		if !serves {
