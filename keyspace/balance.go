@@ -159,21 +159,21 @@ func (b *balance) even(ready []core.NodeID) bool {
 // the fewest replicas; nil: there are not enough.
 func (b *balance) instead(d *Descriptor, shard int, goes core.NodeID) (nodes []core.NodeID) {
 	s := &d.Shards[shard]
+	var taken []core.NodeID
+	for _, m := range s.Replicas {
+		if Causal(d.Consistency) && s.Leaves(m.Node) {
+			taken = append(taken, m.Node) // it leaves for good: it can have none again before it is gone
+		}
+	}
 	for _, m := range s.Ends() {
 		if m.Node != goes && b.c.Nodes[m.Node].State != NodeRemoved {
 			continue
-		}
-		taken := nodes
-		for _, left := range s.Replicas {
-			if Causal(d.Consistency) && s.Leaves(left.Node) {
-				taken = append(taken, left.Node) // it leaves for good: it can have none again before it is gone
-			}
 		}
 		n := b.emptiest(s, m.Node, taken)
 		if n == 0 {
 			return nil
 		}
-		nodes = append(nodes, n)
+		nodes, taken = append(nodes, n), append(taken, n)
 	}
 	return nodes
 }

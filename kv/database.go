@@ -116,7 +116,7 @@ type Admin interface {
 	// RemoveNode ends the membership of a node that was drained and is empty. Its id is never given again.
 	RemoveNode(ctx context.Context, node uint32) error
 	// UnsafeRecover makes this node's replica of a group, and those on the other nodes named, all that the group has: its other
-	// replicas are lost for good, and what they alone held. It is refused while the group has a leader.
+	// replicas are lost for good, and what they alone held. It is refused while the group has a leader that is none of these.
 	UnsafeRecover(ctx context.Context, group uint64, nodes []uint32) error
 	// LoseNode ends the membership of a node that is lost for good, whatever it held.
 	LoseNode(ctx context.Context, node uint32) error

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"slices"
 
@@ -12,46 +13,52 @@ import (
 
 // What only an operator can decide: that nodes never come back.
 
-// UnsafeRecover makes the replicas on the nodes named, this one among them, all that a group has, and waits until one leads. It
-// is refused while there is a leader, or one that may be: then nothing is lost that would need it.
+// UnsafeRecover makes the replicas on the nodes named, this one among them, all that a group has, and waits until one of them
+// leads. If one does already there is nothing to do, so that the command can be repeated; if another does, or a lease may stand,
+// it is refused, for nothing is lost that would need it.
 func (n *Node) UnsafeRecover(ctx context.Context, group uint64, nodes []uint32) error {
 	s, err := n.hosted(group)
 	if err != nil {
 		return err
 	}
-	var event core.UnsafeRecover
-	for _, id := range nodes {
-		r := s.replicaOn(core.NodeID(id))
-		if r == 0 {
-			return kv.Errorf(kv.Invalid, "node %d has no replica of group %d", id, group)
-		}
-		event.Survivors = append(event.Survivors, r)
-	}
-	led := false
-	if err := n.onLoop(ctx, func(host.Now) {
-		l, ok := n.host.Replica(s.group).(core.Led)
-		led = ok && l.Leader() != 0 && slices.Contains(event.Survivors, l.Leader())
-	}); err != nil || led {
-		return err // it has a majority, or was made to go on before
-	}
-	refused := error(nil)
-	if err := n.onLoop(ctx, func(now host.Now) {
-		if refused = n.mayForce(s); refused == nil {
-			n.host.Event(now, s.group, event)
-		}
-	}); err != nil {
+	survivors, err := s.replicasOn(nodes)
+	if err != nil {
 		return err
 	}
-	for refused == nil {
-		led := error(nil)
-		if err := n.onLoop(ctx, func(host.Now) { led = n.leads(s) }); err != nil || led == nil {
-			return err
+	for begun := false; ; begun = true {
+		led, refused := false, error(nil)
+		if err := n.onLoop(ctx, func(now host.Now) {
+			if led = n.ledBy(s, survivors); led || begun {
+				return
+			}
+			if refused = n.mayForce(s); refused == nil {
+				n.host.Event(now, s.group, core.UnsafeRecover{Survivors: survivors})
+			}
+		}); err != nil || led || refused != nil {
+			return cmp.Or(err, refused)
 		}
 		if !pause(ctx) {
 			return kv.Errorf(kv.Unavailable, "group %d has no leader yet; are all nodes up that are to be left? Repeat the command", group)
 		}
 	}
-	return refused
+}
+
+// replicasOn are a shard's replicas on nodes that must each have one.
+func (s *shard) replicasOn(nodes []uint32) (list []core.ReplicaID, err error) {
+	for _, id := range nodes {
+		r := s.replicaOn(core.NodeID(id))
+		if r == 0 {
+			return nil, kv.Errorf(kv.Invalid, "node %d has no replica of group %d", id, s.group)
+		}
+		list = append(list, r)
+	}
+	return list, nil
+}
+
+// ledBy says that one of some replicas leads, as far as this node knows; it is called by the loop.
+func (n *Node) ledBy(s *shard, list []core.ReplicaID) bool {
+	led, ok := n.host.Replica(s.group).(core.Led)
+	return ok && led.Leader() != 0 && slices.Contains(list, led.Leader())
 }
 
 // mayForce is nil if a group has no leader, as far as can be told here; it is called by the loop.
