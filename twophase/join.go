@@ -8,10 +8,10 @@ import (
 )
 
 // A joiner is filled in three steps (rule W7). It is sent the state as of some batch x. It is fed every slot behind x once
-// that is final, in order. When it has almost come up it enters: from then on every new batch needs its vote, too. When it has all
-// that was there before it entered, it holds whatever the members hold, and the catalog is asked to make it one. The votes of one
-// that entered stay needed for the rest of the epoch, for nobody knows whether what was asked of the catalog is still to
-// come (trap T2.8).
+// that is final, in order. When it has almost come up it enters: from then on every batch that is not final needs its vote, those
+// in flight included, or one that waits for a member which never comes back would keep it out. When it has all that was final
+// before it entered, it holds whatever the members hold, and the catalog is asked to make it one. The votes of one that entered
+// stay needed for the rest of the epoch, for nobody knows whether what was asked of the catalog is still to come (trap T2.8).
 
 const (
 	// chunkBytes bounds one part of a snapshot.
@@ -183,8 +183,7 @@ func (r *Replica) fill(p *peer) {
 	}
 	if !p.entered && p.match+enterLag >= l.next-1 && !l.opening {
 		p.entered, p.from = true, r.resolved
-		// What is in flight needs its word, too: whatever may yet be committed is on its disk, or is not committed. Else a batch
-		// that waits for a member which never comes back would keep it out, and with it nobody could be left out.
+		// Whatever of what is in flight may yet be committed is on its disk, or is not committed.
 		for n := r.resolved + 1; n < l.next; n++ {
 			if s := r.slots.at(n); s != nil {
 				s.need |= p.bit
