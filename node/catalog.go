@@ -2,6 +2,7 @@ package node
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/host"
@@ -61,9 +62,10 @@ func (n *Node) reconcile(now host.Now) {
 	n.table.Store(t)
 	n.tableCurrent = true
 	n.followViews(now)
-	if s := t.byName[keyspace.SystemName]; old != nil && s != old.byName[keyspace.SystemName] {
-		// After a crash this node speaks with those nodes only that the durable copy has.
-		n.membersChanged.Store(true)
+	if old != nil && !slices.Equal(t.ordered, old.ordered) {
+		// After a crash this node speaks with those nodes only that the durable copy has, and until it hears from the catalog's
+		// leader, which it may not while it is cut off, it serves those keyspaces only.
+		n.tableChanged.Store(true)
 	}
 	if old != nil {
 		close(old.replaced)

@@ -7,9 +7,13 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"github.com/gamutdb/gamut/bayou"
 	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/keyspace"
 	"github.com/gamutdb/gamut/kv"
+	"github.com/gamutdb/gamut/store"
 )
 
 // TestCausalReplicasMoveWhileTheyServe moves the replicas of a causal keyspace from node to node while clients count: every
@@ -105,4 +109,36 @@ func TestACausalReplicaOfALostDiskIsReplaced(t *testing.T) {
 			t.Errorf("node %d: %v %q", id, r.Code, r.Value)
 		}
 	}
+}
+
+// TestACausalReplicaServesAloneAfterAPowerCut: what a node knows of the catalog outlives a crash, so that it serves a keyspace which
+// needs no other replica before it hears from any other node.
+func TestACausalReplicaServesAloneAfterAPowerCut(t *testing.T) {
+	c := newCluster(t, 3)
+	disks := c.inMemory()
+	c.start(1, 2, 3)
+	c.ready()
+	c.create(1, kv.CreateKeyspace{Name: "carts", Consistency: kv.Causal})
+	c.hasKeyspace("carts")
+	mustSet(t, c.nodes[2], "carts", "k", "v")
+	eventually(t, "the keyspace is on the disk", func() error {
+		fs := disks[2].CrashClone(vfs.CrashCloneCfg{})
+		disk, _, err := store.Open(c.configs[2].Dir, c.nodes[2].identity, store.Options{FS: fs})
+		if err != nil {
+			return err
+		}
+		catalog, err := readCatalog(disk.Group(keyspace.SystemGroup))
+		if err == nil && len(catalog.Keyspaces) == 0 {
+			err = errors.New("the catalog is empty")
+		}
+		return errors.Join(err, disk.Close())
+	})
+	config := c.configs[2]
+	config.Store.FS = disks[2].CrashClone(vfs.CrashCloneCfg{})
+	c.configs[2] = config
+	c.closeAll()
+	c.start(2)
+	mustGet(t, c.nodes[2], "carts", "k", "v")
+	mustSet(t, c.nodes[2], "carts", "k", "alone")
+	mustGet(t, c.nodes[2], "carts", "k", "alone")
 }

@@ -178,7 +178,7 @@ func (n *Node) tend(ctx context.Context) {
 			}
 		}
 		due := time.Since(flushed) >= n.config.Timing.Flush && n.disk.LogBytesSinceFlush() > 0
-		if !n.membersChanged.Swap(false) && !due && !n.disk.NeedsFlush() {
+		if !n.tableChanged.Swap(false) && !due && !n.disk.NeedsFlush() {
 			continue
 		}
 		if err := n.disk.Flush(); err != nil {

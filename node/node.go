@@ -72,13 +72,13 @@ type Node struct {
 	skewed      atomic.Bool
 	diskFull    atomic.Bool
 	joiners     atomic.Int64 // nodes that are being admitted
-	// membersChanged asks for the catalog's copy to be made durable soon.
-	membersChanged atomic.Bool
-	registered     atomic.Bool
-	failed         atomic.Pointer[error]
-	droppedMu      sync.Mutex
-	dropped        []core.GroupID
-	counters       counters
+	// tableChanged asks for the catalog's copy to be made durable soon.
+	tableChanged atomic.Bool
+	registered   atomic.Bool
+	failed       atomic.Pointer[error]
+	droppedMu    sync.Mutex
+	dropped      []core.GroupID
+	counters     counters
 	// transactions are those over several shards that are under way here.
 	transactions atomic.Int64
 	leases       leases
