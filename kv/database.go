@@ -11,6 +11,8 @@ type Database interface {
 	Keyspace(name string) *Keyspace
 	// Keyspaces lists all of them by name.
 	Keyspaces() []*Keyspace
+	// Ready is nil when the node can serve; the error says what is missing. Until then it may yet learn of keyspaces.
+	Ready() error
 	// Submit starts all calls of the batch and returns at once; b.Wait tells when they are answered. Commands of one batch
 	// that touch the same shard take effect in the batch's order, reads included, but one that has to wait for a transaction on
 	// its key may be overtaken by those on other keys. Every call is answered exactly once:

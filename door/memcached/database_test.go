@@ -28,6 +28,8 @@ type fakeDatabase struct {
 	records map[string]map[string]*fakeRecord
 	version uint64
 	now     func() int64
+	// notReady is what Ready answers.
+	notReady error
 	// answer, if set, answers instead of the map.
 	answer  func(c *kv.Call) *kv.Result
 	largest int
@@ -44,6 +46,7 @@ func newFake(names ...string) *fakeDatabase {
 }
 
 func (db *fakeDatabase) Keyspace(name string) *kv.Keyspace { return db.spaces[name] }
+func (db *fakeDatabase) Ready() error                      { return db.notReady }
 func (db *fakeDatabase) Keyspaces() []*kv.Keyspace         { return nil }
 
 func (db *fakeDatabase) Submit(b *kv.Batch) {

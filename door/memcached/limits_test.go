@@ -284,6 +284,7 @@ type mapDatabase struct {
 }
 
 func (d *mapDatabase) Keyspace(string) *kv.Keyspace { return d.space }
+func (d *mapDatabase) Ready() error                 { return nil }
 func (d *mapDatabase) Keyspaces() []*kv.Keyspace    { return nil }
 
 func (d *mapDatabase) Submit(b *kv.Batch) {

@@ -2,6 +2,7 @@ package memcached
 
 import (
 	"bytes"
+	"fmt"
 	"hash/maphash"
 	"time"
 
@@ -292,11 +293,19 @@ func (p *pipeline) keyspace(key []byte) (*kv.Keyspace, *binding) {
 	panic("memcached: the last binding takes every key")
 }
 
+// noKeyspace is why there is none of this name. A node that is still starting has yet to learn which there are.
+func (p *pipeline) noKeyspace(name string) string {
+	if err := p.server.db.Ready(); err != nil {
+		return "SERVER_ERROR " + detailed("unavailable", fmt.Sprintf("this node is not ready, and keyspace %s is not known to it: %v", name, err))
+	}
+	return "SERVER_ERROR no such keyspace " + name
+}
+
 // add begins a request with one call of one operation on a key. Without a keyspace it answers so and returns nil.
 func (p *pipeline) add(r request, key []byte) *kv.Op {
 	space, b := p.keyspace(key)
 	if space == nil {
-		p.say("SERVER_ERROR no such keyspace " + b.keyspace)
+		p.say(p.noKeyspace(b.keyspace))
 		return nil
 	}
 	r.from = len(p.batch.Calls())

@@ -3,6 +3,7 @@ package memcached
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -167,6 +168,16 @@ func TestOneFailedReadEndsAGetInEachRound(t *testing.T) {
 	got := talk(t, address, "get k1 k2 k3 k4 k5 k6 k7 k8 k9 k10 k11\r\nmn\r\n", 1<<20)
 	if got != "SERVER_ERROR busy\r\nMN\r\n" {
 		t.Errorf("got %q", got)
+	}
+}
+
+func TestAKeyspaceNotKnownYet(t *testing.T) {
+	db := newFake()
+	db.notReady = errors.New("no leader")
+	_, address := start(t, db, Options{Prefixes: map[string]string{"carts:": "carts"}})
+	want := strings.Repeat("SERVER_ERROR unavailable this node is not ready, and keyspace carts is not known to it: no leader\r\n", 2)
+	if got := talk(t, address, "set carts:a 0 0 1\r\nx\r\nget carts:a\r\n", 1<<20); got != want {
+		t.Errorf("got %q\nwant %q", got, want)
 	}
 }
 

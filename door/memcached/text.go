@@ -345,7 +345,7 @@ func (p *pipeline) getMore(buf []byte, from int) int {
 			// An error instead of END takes back what was answered of this get.
 			r.to = len(p.batch.Calls())
 			p.requests = append(p.requests, r)
-			p.say("SERVER_ERROR no such keyspace " + b.keyspace)
+			p.say(p.noKeyspace(b.keyspace))
 			g.active = false
 			return end + 1
 		}

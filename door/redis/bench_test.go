@@ -30,6 +30,8 @@ func (d *trivialDatabase) Keyspace(name string) *kv.Keyspace {
 	return &d.keyspace
 }
 
+func (d *trivialDatabase) Ready() error { return nil }
+
 func (d *trivialDatabase) Keyspaces() []*kv.Keyspace { return []*kv.Keyspace{&d.keyspace} }
 
 func (d *trivialDatabase) Submit(b *kv.Batch) {

@@ -75,7 +75,7 @@ func runSelect(c *conn, w *writer, args [][]byte) {
 		w.fail("ERR DB index is out of range")
 		return
 	}
-	w.fail(fmt.Sprintf("ERR no keyspace %q", name))
+	w.fail(c.noKeyspace(name, ""))
 }
 
 // authFault answers credentials as a Redis without passwords does: the user "default" needs none.

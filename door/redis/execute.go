@@ -200,9 +200,17 @@ func (c *conn) selected() (*kv.Keyspace, string) {
 		c.keyspace = c.server.db.Keyspace(c.keyspaceName)
 	}
 	if c.keyspace == nil {
-		return nil, fmt.Sprintf("ERR no keyspace %q: create it, or SELECT another one", c.keyspaceName)
+		return nil, c.noKeyspace(c.keyspaceName, ": create it, or SELECT another one")
 	}
 	return c.keyspace, ""
+}
+
+// noKeyspace is why there is none of this name. A node that is still starting has yet to learn which there are.
+func (c *conn) noKeyspace(name, advice string) string {
+	if err := c.server.db.Ready(); err != nil {
+		return failureText(&kv.Result{Code: kv.Unavailable, Detail: fmt.Sprintf("this node is not ready, and keyspace %q is not known to it: %v", name, err)})
+	}
+	return fmt.Sprintf("ERR no keyspace %q", name) + advice
 }
 
 // oneShard reports whether all keys of a command lie in one shard, and in which.

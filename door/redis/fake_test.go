@@ -20,6 +20,8 @@ type fakeDatabase struct {
 	shards       map[shardName]*fakeShard
 	version      uint64
 	now          func() int64
+	// notReady is what Ready answers.
+	notReady error
 	// fail, if it returns a code other than OK, answers a call in place of its execution.
 	fail func(*kv.Call) kv.Result
 	// calls counts what was submitted; hold, if not nil, is called before each batch is executed.
@@ -63,6 +65,8 @@ func newFake() *fakeDatabase {
 	}
 	return d
 }
+
+func (d *fakeDatabase) Ready() error { return d.notReady }
 
 func (d *fakeDatabase) Keyspace(name string) *kv.Keyspace {
 	for _, ks := range d.keyspaces {

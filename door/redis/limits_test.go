@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -477,5 +478,19 @@ func TestTransactionOverShardsFails(t *testing.T) {
 	db.mu.Unlock()
 	if got := c.do("MSET", "a", "1", "b", "2", "c", "3"); got != "+OK\r\n" || db.transactions == 0 {
 		t.Errorf("%q, %d transactions", got, db.transactions)
+	}
+}
+
+// TestAKeyspaceNotKnownYet: a node that is still starting must not tell a client to make what there is.
+func TestAKeyspaceNotKnownYet(t *testing.T) {
+	db := newFake()
+	db.notReady = errors.New("no leader")
+	_, address := start(t, db, Options{Keyspace: "carts"})
+	c := dial(t, address)
+	const want = "-CLUSTERDOWN unavailable: this node is not ready, and keyspace \"carts\" is not known to it: no leader\r\n"
+	for _, command := range []string{"GET a", "SELECT carts"} {
+		if got := c.do(strings.Fields(command)...); got != want {
+			t.Errorf("%s: got %q", command, got)
+		}
 	}
 }
