@@ -145,7 +145,11 @@ func (r *runner) crashAll(tail string, list ...core.NodeID) error {
 	if err := r.must(true, list...); err != nil {
 		return err
 	}
-	r.event("crash", "what was not synced is "+orText(tail, "lost"), list...)
+	what := ""
+	if tail != "" {
+		what = "what was not synced is " + tail
+	}
+	r.event("crash", what, list...)
 	return r.world.Crash(r.ctx, tails[tail], list...)
 }
 
@@ -196,7 +200,7 @@ func (r *runner) killServer(a args) error {
 	return r.crashAll("kept", n)
 }
 
-var tails = map[string]Tail{"": TailLost, "kept": TailKept, "lost": TailLost, "torn": TailTorn}
+var tails = map[string]Tail{"": TailLeast, "kept": TailKept, "lost": TailLost, "torn": TailTorn}
 
 // crash ends the nodes that run: of all, those that are down already stay so.
 func (r *runner) crash(a args) error {

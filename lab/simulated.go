@@ -162,6 +162,9 @@ func (w *simulated) Start(_ context.Context, nodes ...core.NodeID) error {
 }
 
 func (w *simulated) Crash(_ context.Context, tail Tail, nodes ...core.NodeID) error {
+	if tail == TailLeast {
+		tail = TailLost
+	}
 	return w.c.Crash(sim.Tail(tail), nodes...)
 }
 

@@ -110,7 +110,7 @@ func commandRows() []row {
 
 func workloadRows() []row {
 	return []row{
-		{form: "rapidset [COUNT]" + commandOptions, doc: "so many SETs of the key 1234 at once, to 0 and up (10 if nothing is said), then what it holds", from: "S0.8, S0.11", run: (*runner).rapidset},
+		{form: "rapidset [COUNT] {show=all|summary}" + commandOptions, doc: "so many SETs of the key 1234 at once, to 0 and up (10 if nothing is said), then what it holds; the summary says only what does not depend on which came first", from: "S0.8, S0.11", run: (*runner).rapidset},
 		{form: "multiset [COUNT]" + commandOptions, doc: "so many SETs of different keys at once (10 if nothing is said), then verify", from: "S0.9", run: (*runner).multiset},
 	}
 }
@@ -122,7 +122,7 @@ func nodeRows() []row {
 		{form: "killServer NODE", doc: "ends a node's process at once; what it gave to its disk is written", from: "S3.3", run: (*runner).killServer},
 		{form: "failProcess [NODE]", doc: "is killServer", from: "S2.7", run: (*runner).killServer},
 		{form: "fixProcess [NODE]", doc: "starts a node that was ended", from: "S2.7", run: (*runner).fixProcess},
-		{form: "crash NODES... [kept|lost|torn]", doc: "ends nodes at one instant; what they had not synced is kept (as by kill -9), lost (as with the power; if nothing is said), or torn", from: "S1.3", run: (*runner).crash},
+		{form: "crash NODES... [kept|lost|torn]", doc: "ends nodes at one instant; what they had not synced is kept (as by kill -9), lost (as with the power), or torn; if nothing is said, lost in the simulator and kept in a live cluster", from: "S1.3", run: (*runner).crash},
 		{form: "start NODES...", doc: "starts nodes on what their disks hold", from: "S1.3", run: (*runner).start},
 		{form: "restart NODES... [kept|lost|torn]", doc: "crashes nodes and starts them again, all at once", run: (*runner).restart},
 		{form: "pause NODES...", doc: "stops processes without ending them", run: (*runner).pause},

@@ -142,11 +142,13 @@ func sortItems(items []Item) {
 type Tail uint8
 
 // Tails. TailKept is a process that was killed: what it gave to the system is written, batch by batch. TailLost is a power
-// loss that leaves nothing unsynced; TailTorn is one in the middle of the last write, which leaves a part of it.
+// loss that leaves nothing unsynced; TailTorn is one in the middle of the last write, which leaves a part of it. TailLeast is
+// the least that the world can leave: nothing unsynced in the simulator, what a kill -9 leaves among real processes.
 const (
 	TailKept Tail = iota
 	TailLost
 	TailTorn
+	TailLeast
 )
 
 // DamageKind is what happened to a disk.

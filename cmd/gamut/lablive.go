@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -60,6 +61,33 @@ func newLiveCluster(dir string, basePort int) (l *liveCluster, err error) {
 type liveProcesses struct {
 	*local.Cluster
 	home *liveCluster
+}
+
+// Ended is live.Processes', with the reason that the process gave last.
+func (p liveProcesses) Ended(node core.NodeID) string {
+	how := p.Cluster.Ended(node)
+	if how == "" {
+		return ""
+	}
+	log, _ := os.ReadFile(p.home.log.Name()) // without it the reason stays out
+	if why := stopped(string(log), node); why != "" {
+		how += ": " + why
+	}
+	return how
+}
+
+// stopped is the reason that a node's last words in a log give for its end; "" if there are none.
+func stopped(log string, node core.NodeID) string {
+	words := fmt.Sprintf(`level=ERROR msg="the node stops" node=%d error=`, node)
+	at := strings.LastIndex(log, words)
+	if at < 0 {
+		return ""
+	}
+	line, _, _ := strings.Cut(log[at+len(words):], "\n")
+	if text, err := strconv.Unquote(line); err == nil {
+		return text
+	}
+	return line
 }
 
 // Stop is live.Processes'.

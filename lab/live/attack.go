@@ -62,7 +62,7 @@ func (w *World) awaitDoor(ctx context.Context, node core.NodeID) error {
 	var last error
 	ok, err := w.Until(ctx, patience, func() bool {
 		if !w.processes.Runs(node) {
-			last = fmt.Errorf("node %d did not start: %s; its output says why", node, w.processes.Ended(node))
+			last = fmt.Errorf("node %d did not start: %s", node, w.processes.Ended(node))
 			return true
 		}
 		_, last = w.status(ctx, w.members[node])
@@ -76,7 +76,7 @@ func (w *World) awaitDoor(ctx context.Context, node core.NodeID) error {
 
 // Crash is lab.Attacks'. A process that is killed keeps what it gave to the system: other tails are beyond a live world.
 func (w *World) Crash(_ context.Context, tail lab.Tail, nodes ...core.NodeID) error {
-	if tail != lab.TailKept {
+	if tail == lab.TailLost || tail == lab.TailTorn {
 		return fmt.Errorf("kill -9 leaves what was written, and to lose it a machine must lose its power: %w; say kept, or use the simulator", lab.ErrCannot)
 	}
 	var failed error

@@ -211,17 +211,27 @@ func (w *World) Do(r lab.Request) kv.Result {
 	if m == nil {
 		return kv.Result{Code: kv.Invalid, Detail: fmt.Sprintf("there is no node %d", r.Node)}
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), r.Timeout)
+	ctx, cancel := context.WithTimeout(context.Background(), r.Timeout+answerGrace)
 	defer cancel()
 	query := url.Values{"keyspace": {r.Keyspace}, "shard": {strconv.Itoa(r.Shard)},
 		"timeout": {r.Timeout.String()}}
 	resp, err := m.remote.Do(ctx, remote.Request{Method: "POST", Path: "/v1/lab/command", Query: query, Body: kv.AppendCommand(nil, &r.Command)})
+	var result kv.Result
 	if err != nil {
-		return failed(r.Node, err)
+		result = failed(r.Node, err)
+	} else {
+		defer resp.Body.Close()
+		result = readResult(resp.Body)
 	}
-	defer resp.Body.Close()
-	return readResult(resp.Body)
+	if result.Code == kv.Unknown && r.Command.ReadOnly() {
+		result.Code = kv.Unavailable // a read changed nothing, whatever became of its answer
+	}
+	return result
 }
+
+// answerGrace is how much longer than the node's own deadline a client waits, so that at the deadline it is the node that says
+// what became of the request.
+const answerGrace = time.Second
 
 // failed is the result of a request that got none: refused only if it certainly did not arrive.
 func failed(node core.NodeID, err error) kv.Result {
