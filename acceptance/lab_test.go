@@ -363,7 +363,18 @@ k: linearizable, by all checkers
 	if err := os.WriteFile(script, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(program, "lab", "run", "--base-port", fmt.Sprint(freePorts(t, 3)), script)
+	playLive(t, script)
+}
+
+// TestAWalkThroughHoldsOnRealProcesses plays what the simulator plays on processes, word for word.
+func TestAWalkThroughHoldsOnRealProcesses(t *testing.T) {
+	playLive(t, filepath.Join("..", "examples", "two_phase.lab"))
+}
+
+// playLive fails the test if a script prints something else than it expects.
+func playLive(t *testing.T, script string) {
+	t.Helper()
+	cmd := exec.Command(program, "lab", "run", "--world", "live", "--base-port", fmt.Sprint(freePorts(t, 3)), script)
 	var got lastLines
 	cmd.Stdout, cmd.Stderr = &got, &got
 	if err := startProcess(cmd); err != nil {

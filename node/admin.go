@@ -209,6 +209,9 @@ func (n *Node) register(ctx context.Context) {
 	for ctx.Err() == nil {
 		err := n.registerOnce(ctx)
 		if err == nil {
+			err = n.awaitCatalog(ctx)
+		}
+		if err == nil {
 			n.registered.Store(true)
 			return
 		}
@@ -219,6 +222,20 @@ func (n *Node) register(ctx context.Context) {
 		n.log.Debug("not in the catalog yet", "error", err)
 		if !pause(ctx) {
 			return
+		}
+	}
+}
+
+// awaitCatalog waits until the table is made of the whole catalog: after a crash the state has fallen back, and until the log has
+// caught it up, a keyspace that is missing from the table may be there all the same.
+func (n *Node) awaitCatalog(ctx context.Context) error {
+	for {
+		current := false
+		if err := n.onLoop(ctx, func(now host.Now) { current = n.catalogCurrent(now) }); err != nil || current {
+			return err
+		}
+		if !pause(ctx) {
+			return ctx.Err()
 		}
 	}
 }
