@@ -108,6 +108,13 @@ type Locking interface {
 	Locked() bool
 }
 
+// Resting is a Replica that need not be told the time while nothing is asked of it. When all replicas of a node rest, stamps stand
+// still and the node writes nothing; they are right again before commands are handed over.
+type Resting interface {
+	// Rests says: until the next Requests the stamps of this node may be too early without harm.
+	Rests() bool
+}
+
 // Timed is a Replica whose writes have times, in the order of its log.
 type Timed interface {
 	// SafeTime says: whatever the state shows from now on holds every write of the group up to that time, those that are

@@ -49,6 +49,9 @@ func (c *clock) wantsRefresh(wall int64) bool {
 	return c.upper < kv.HLCOf(max(wall+upperLow, c.last.UnixMilli()+countLow))
 }
 
+// behind says that stamps have stopped at the bound.
+func (c *clock) behind(wall int64) bool { return c.upper <= kv.HLCOf(wall) }
+
 func (c *clock) propose(wall int64) kv.HLC {
 	return max(c.upper, kv.HLCOf(max(wall+upperAhead, c.last.UnixMilli()+countAhead)))
 }

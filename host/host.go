@@ -116,6 +116,11 @@ type Host struct {
 	now     Now
 	clock   clock
 	unfit   bool
+	// awake counts the replicas that do not rest. asleep says that the clock's bound was due and was not renewed, since none did;
+	// delayed are those whose commands wait until it is.
+	awake   int
+	asleep  bool
+	delayed []*slot
 
 	order []*slot // by group: iteration must not depend on a map
 	// connected are the nodes to which there is a connection.
@@ -160,7 +165,10 @@ type slot struct {
 	deadline core.Time
 	hasTimer bool
 	touched  bool
-	batch    []core.Request
+	// resting is nil for a protocol whose replicas never rest.
+	resting core.Resting
+	awake   bool
+	batch   []core.Request
 	// parked wait for a leader. While refuser is the only one known, they wait until retryAt: it refused the last time.
 	parked  []core.RequestID
 	refuser core.ReplicaID
@@ -205,6 +213,7 @@ func (h *Host) Add(now Now, r Replica) {
 	}
 	s := &slot{group: r.Group, self: r.Self, nodes: r.Nodes, replica: r.Core, state: r.State,
 		members: slices.Sorted(maps.Keys(r.Nodes))}
+	s.resting, _ = r.Core.(core.Resting)
 	h.index[r.Group] = s
 	at := len(h.order)
 	for at > 0 && h.order[at-1].group > r.Group {
@@ -251,7 +260,8 @@ func (h *Host) Remove(now Now, g core.GroupID) {
 			break
 		}
 	}
-	s.replica = gone{}
+	h.setAwake(s, false)
+	s.replica, s.resting = gone{}, gone{}
 	h.endRequests(s)
 	delete(h.lanes, g)
 }
@@ -261,6 +271,7 @@ type gone struct{}
 
 func (gone) Step(*core.Input, *core.Effects)   {}
 func (gone) Deadline() (at core.Time, ok bool) { return 0, false }
+func (gone) Rests() bool                       { return true }
 
 // Has reports whether the host runs a replica of the group.
 func (h *Host) Has(g core.GroupID) bool { return h.index[g] != nil }
@@ -333,6 +344,17 @@ func (h *Host) step(s *slot, event any) {
 		event = core.Again{}
 	}
 	s.deadline, s.hasTimer = s.replica.Deadline()
+	h.setAwake(s, s.resting == nil || !s.resting.Rests())
+}
+
+func (h *Host) setAwake(s *slot, awake bool) {
+	switch {
+	case awake && !s.awake:
+		h.awake++
+	case s.awake && !awake:
+		h.awake--
+	}
+	s.awake = awake
 }
 
 // emit carries out the effects of one Step in the order that the one rule asks for: state, log, then what leaves.
@@ -430,8 +452,13 @@ func (h *Host) touch(s *slot) {
 	}
 }
 
-// handOver gives a replica the commands that were collected for it, then the word that these are all for now.
+// handOver gives a replica the commands that were collected for it, then the word that these are all for now. After a rest it
+// waits for the clock: the times of what the commands write must not be those at which the rest began.
 func (h *Host) handOver(s *slot) {
+	if len(s.batch) > 0 && h.asleep && h.clock.behind(h.wall()) {
+		h.delayed = append(h.delayed, s)
+		return
+	}
 	if len(s.batch) > 0 {
 		list := s.batch
 		s.batch = nil
@@ -514,7 +541,7 @@ func (h *Host) Roll(now Now) {
 // and calls Synced; until then the batch's items are the caller's to read.
 func (h *Host) TakeBatch(now Now) (Batch, bool) {
 	h.now = now
-	if h.syncing || (len(h.open.Items) == 0 && !h.open.Roll && !h.clock.wantsRefresh(h.wall())) {
+	if h.syncing || (len(h.open.Items) == 0 && !h.open.Roll && !h.clockDue()) {
 		return Batch{}, false
 	}
 	b := h.open
@@ -526,6 +553,15 @@ func (h *Host) TakeBatch(now Now) (Batch, bool) {
 	return b, true
 }
 
+// clockDue says that the clock's bound is to be renewed although there is nothing else to write.
+func (h *Host) clockDue() bool {
+	if !h.clock.wantsRefresh(h.wall()) {
+		return false
+	}
+	h.asleep = h.awake == 0 && h.clock.upper != 0
+	return !h.asleep || len(h.delayed) > 0
+}
+
 // Synced tells that a batch is durable and lets go what waited for it.
 func (h *Host) Synced(now Now, b Batch) {
 	h.now = now
@@ -534,6 +570,12 @@ func (h *Host) Synced(now Now, b Batch) {
 	}
 	h.syncing, h.durable = false, b.Seq
 	h.clock.durable(b.HLCUpper)
+	h.asleep = false
+	for _, s := range h.delayed {
+		h.touch(s)
+	}
+	clear(h.delayed)
+	h.delayed = h.delayed[:0]
 	clear(b.Items)
 	h.spare = b.Items[:0]
 	h.releaseAll(&h.stalled)

@@ -225,6 +225,7 @@ func TestStampsNeverRepeat(t *testing.T) {
 	for range 50 {
 		now := Now{Wall: wall}
 		h := New(newBench(t, Options{}), rng, upper, now, Options{})
+		h.Add(now, Replica{Group: 1, Self: 1, Core: &puppet{}, State: blank{}, First: core.Start{}})
 		for range 30 {
 			if batch, ok := h.TakeBatch(now); ok {
 				upper = batch.HLCUpper

@@ -26,7 +26,11 @@ type leadership struct {
 	handoffSent  bool
 	preferSince  core.Time
 	expiryIndex  uint64 // the latest Expiry block
-	safe         SafeTime
+	due          dueMark
+	// busy is when there was last something to do, asked when commands came last. timeless is what the latest tick found (see Rests).
+	busy, asked core.Time
+	timeless    bool
+	safe        SafeTime
 	// waits are requests that transactions are in the way of; unlocked says that locks have changed since they were looked at.
 	waits    []lockWait
 	unlocked bool
@@ -92,7 +96,7 @@ func (l *leadership) peer(id core.ReplicaID) *peer {
 }
 
 func (r *Replica) startLeading() {
-	r.lead = leadership{leaseFrom: never}
+	r.lead = leadership{leaseFrom: never, busy: r.in.Now, asked: r.in.Now}
 	for _, id := range r.config.members() {
 		if id != r.self {
 			r.addPeer(id)
@@ -229,7 +233,7 @@ func (r *Replica) onCured(m Cured) {
 
 // leaderTick keeps a leadership alive, or ends it.
 func (r *Replica) leaderTick() {
-	r.deadline = r.in.Now + r.options.Heartbeat
+	r.deadline = r.nextBeat()
 	heard := majority(r, r.in.Now, never, func(p *peer) core.Time { return p.heard })
 	if r.in.Now-heard > r.options.ElectionMin {
 		// Check-quorum: nobody need wait for a leader that can commit nothing.

@@ -5,7 +5,6 @@ import (
 
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/kv"
-	"github.com/gamutdb/gamut/machine"
 )
 
 const (
@@ -37,6 +36,8 @@ type waiter struct {
 
 // take receives commands of clients.
 func (r *Replica) take(list []core.Request) {
+	r.wake()
+	r.lead.asked, r.lead.timeless = r.in.Now, false
 	for _, q := range list {
 		switch {
 		case q.Read:
@@ -173,6 +174,7 @@ func (r *Replica) appendBlock(kind BlockKind, payload []byte, time kv.HLC) {
 	raw := append(make([]byte, headerSize, headerSize+len(payload)), payload...)
 	r.write(newBlock(r.log.last(), r.promised, time, kind, raw))
 	r.askStored()
+	r.wake()
 }
 
 // mark places a position at which every replica keeps its state.
@@ -188,12 +190,14 @@ func (r *Replica) mark(id core.RequestID) {
 }
 
 // expireDue proposes an Expiry block when something is past its time. The state's index is in order of time, so this
-// costs one look.
+// costs one look for each state.
 func (r *Replica) expireDue() {
 	if r.applied.Index < r.lead.first || r.lead.expiryIndex > r.applied.Index || r.lead.handoffTo != 0 {
 		return
 	}
-	if at, ok := machine.Next(r.in.View); ok && at <= r.stamp().UnixMilli() {
+	at, ok := r.nextDue()
+	r.lead.timeless = r.in.Now-r.lead.asked >= askedFor*r.options.ElectionMax && (!ok || at > max(r.in.Wall, r.stamp().UnixMilli())+dueSoon)
+	if ok && at <= r.stamp().UnixMilli() {
 		r.appendBlock(Expiry, nil, r.stamp())
 		r.lead.expiryIndex = r.log.last().Index
 	}

@@ -1,0 +1,86 @@
+package paxos
+
+import (
+	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/machine"
+)
+
+// A node has a thousand groups and more, and most of them have nothing to do. The leader of one that rests sends heartbeats only
+// as often as leases and elections need them, looks at the state only when that has changed, and has no use for the clock, so
+// that its node need not renew the clock's durable bound (rules I1, I2). The first command wakes it. A group that keeps a common
+// time does not rest: its time must go on.
+
+// restBeat is the time between the heartbeats of a group that rests: at least two may be lost before a voter misses the leader,
+// or the leader its lease. It is less than four heartbeats, after which a peer that has not answered ends the rest.
+func (r *Replica) restBeat() core.Time {
+	beat := min(3*r.options.Heartbeat, r.options.ElectionMin/3)
+	if lease := r.config.lease(); lease > 0 {
+		beat = min(beat, lease*3/10)
+	}
+	return max(beat, r.options.Heartbeat)
+}
+
+// wake notes that there is something to do.
+func (r *Replica) wake() {
+	if r.role == Leader {
+		r.lead.busy = r.in.Now
+		r.deadline = min(r.deadline, r.in.Now+r.options.Heartbeat)
+	}
+}
+
+// settled says that every member answers and holds all of the log, and that nobody waits for anything.
+func (r *Replica) settled() bool {
+	l := &r.lead
+	if r.options.GroupTime || l.handoffTo != 0 || l.target != nil || r.config.joint() || r.applied.Index < r.log.last().Index ||
+		len(l.reads)+len(l.waits)+len(r.pending.list) > 0 {
+		return false
+	}
+	for _, p := range l.peers {
+		if p.suspect || p.state != replicating || p.match < r.log.last().Index || r.in.Now-p.heard >= 4*r.options.Heartbeat {
+			return false
+		}
+	}
+	return true
+}
+
+// nextBeat is when the leader's next heartbeat is due. Those of groups that rest are due at one moment for all groups of a node,
+// so that they leave in one frame for each peer, and wake each node once.
+func (r *Replica) nextBeat() core.Time {
+	if !r.settled() {
+		r.lead.busy = r.in.Now
+	}
+	if r.in.Now-r.lead.busy < r.options.ElectionMax {
+		return r.in.Now + r.options.Heartbeat
+	}
+	beat := r.restBeat()
+	return (r.in.Now/beat + 1) * beat
+}
+
+// dueMark is the earliest time at which something of the state ends, as of an index of the log.
+type dueMark struct {
+	index     uint64
+	unixMilli int64
+	ok        bool
+}
+
+// nextDue looks at the state once for each state that there is.
+func (r *Replica) nextDue() (unixMilli int64, ok bool) {
+	d := &r.lead.due
+	if d.index != r.applied.Index {
+		d.index = r.applied.Index
+		d.unixMilli, d.ok = machine.Next(r.in.View)
+	}
+	return d.unixMilli, d.ok
+}
+
+const (
+	// dueSoon is how long before something ends the clock is wanted again, in milliseconds.
+	dueSoon = 1000
+	// askedFor is for how many election time-outs after commands the next ones need not wait for the clock.
+	askedFor = 5
+)
+
+// Rests says that the replica has no use for the time of the clock until it is stepped with commands (core.Resting).
+func (r *Replica) Rests() bool {
+	return !r.options.GroupTime && (r.role != Leader || r.lead.timeless)
+}
