@@ -89,7 +89,7 @@ func (m *Machine) prepare(c *kv.Command, encoded []byte) kv.Result {
 		return kv.Result{Tx: &kv.TxAnswer{State: kv.TxNone}}
 	}
 	wanted := accesses(c, m.Mutation == UnlockedConditions)
-	if m.heldLocks() > 0 && len(conflicts(through{m}, id, wanted)) > 0 {
+	if m.heldLocks() > 0 && len(conflicts(through{m}, id, wanted, m.now)) > 0 {
 		return m.close(id, kv.TxAnswer{State: kv.TxRefused, Reason: kv.TxConflict})
 	}
 	for i := range c.Conds {

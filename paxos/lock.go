@@ -158,12 +158,12 @@ func (r *Replica) awaits(c *kv.Command, at *lockWait) bool {
 	if at.until == 0 {
 		at.until = r.in.Now + prepareWait
 	}
-	return r.in.Now < at.until && machine.ShouldWait(r.in.View, c)
+	return r.in.Now < at.until && machine.ShouldWait(r.in.View, c, r.stamp())
 }
 
 func (r *Replica) scanWaits(c *kv.Command, at *lockWait) bool {
 	if !at.asked {
-		at.asked, at.writers = true, machine.Writers(r.in.View, &c.Ops[0])
+		at.asked, at.writers = true, machine.Writers(r.in.View, &c.Ops[0], r.stamp())
 	}
 	for _, id := range at.writers {
 		if machine.Undecided(r.in.View, id) {
@@ -171,7 +171,7 @@ func (r *Replica) scanWaits(c *kv.Command, at *lockWait) bool {
 		}
 	}
 	// Who has locked meanwhile may have been answered as done, and followed by writes that the scan would see.
-	at.writers = machine.Writers(r.in.View, &c.Ops[0])
+	at.writers = machine.Writers(r.in.View, &c.Ops[0], r.stamp())
 	return len(at.writers) > 0
 }
 
