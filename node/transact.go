@@ -246,13 +246,10 @@ func absent(t *table, s *txn.Send) kv.Result {
 	if s.Command.Tx == nil || s.Command.Tx.Step == kv.TxPrepare {
 		return kv.Result{Code: kv.NoKeyspace, Detail: "a keyspace of the transaction was dropped"}
 	}
-	switch step := s.Command.Tx.Step; {
-	case !t.catalog.Gone(core.GroupID(s.Group)):
+	if !t.catalog.Gone(core.GroupID(s.Group)) {
 		return kv.Result{Code: kv.Unavailable, Detail: "a group of the transaction is not known here yet"}
-	case step == kv.TxForget || s.Command.Tx.Commit:
-		return kv.Result{Tx: &kv.TxAnswer{State: kv.TxCommitted}}
 	}
-	return kv.Result{Tx: &kv.TxAnswer{State: kv.TxRefused, Reason: kv.TxRecovered}}
+	return txn.Gone(s.Command.Tx.Step, s.Command.Tx.Commit)
 }
 
 // Outcome finds out what became of a transaction (rule V3), beginning with its anchor, which knows the others if it has voted.

@@ -172,7 +172,7 @@ func (f *fake) CreateKeyspace(_ context.Context, spec kv.CreateKeyspace) error {
 	return nil
 }
 
-func (f *fake) DropKeyspace(_ context.Context, name string) error {
+func (f *fake) DropKeyspace(_ context.Context, name string, _ bool) error {
 	if f.Keyspace(name) == nil {
 		return kv.Errorf(kv.NoKeyspace, "there is no keyspace %q", name)
 	}
