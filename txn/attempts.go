@@ -75,7 +75,7 @@ func (a *Attempts) conditionFailed(place int) (res kv.TxnResult, again bool) {
 // Succeeded is the result of a committed attempt.
 func (a *Attempts) Succeeded(c *Coordinator) kv.TxnResult {
 	items, ok := a.division.Gather(c.Results)
-	res := kv.TxnResult{ID: a.id, Items: items, Else: a.failed >= 0, Cond: max(0, a.failed)}
+	res := kv.TxnResult{ID: a.id, Items: items, Else: a.failed >= 0, Cond: max(0, a.failed), Groups: c.Groups()}
 	if !ok {
 		res.Code, res.Detail = kv.Unknown, "the transaction was committed, but the results of its operations were lost on the way"
 	}
