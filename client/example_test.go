@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/gamutdb/gamut/client"
@@ -133,6 +134,98 @@ func ExampleSession() {
 	fmt.Printf("%s\n", r.Value)
 	// Output:
 	// book
+}
+
+// What is decided by values that were read happens only if they are still so; else it is decided anew.
+func ExampleClient_Update() {
+	ctx := context.Background()
+	c, err := client.Open(addresses, client.Options{})
+	if err != nil {
+		panic(err)
+	}
+	defer c.Close()
+	stock, order := c.Keyspace("bank").Key("chairs"), c.Keyspace("orders").Key("order 17") // any shards, any linearizable keyspaces
+	if _, err := c.Keyspace("bank").Put(ctx, "chairs", []byte("2")); err != nil {
+		panic(err)
+	}
+	errSoldOut := errors.New("sold out")
+	sell := func(tx *client.Tx) error {
+		left, err := tx.Get(stock)
+		if err != nil {
+			return err
+		}
+		n, err := strconv.Atoi(string(left.Value))
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return errSoldOut
+		}
+		tx.Put(stock, []byte(strconv.Itoa(n-1)))
+		tx.Put(order, []byte("a chair"))
+		return nil
+	}
+	for range 3 {
+		fmt.Println(c.Update(ctx, sell))
+	}
+	// Output:
+	// <nil>
+	// <nil>
+	// sold out
+}
+
+// A transaction that needs nothing read before is sent whole, with its conditions.
+func ExampleTxn() {
+	ctx := context.Background()
+	c, err := client.Open(addresses, client.Options{})
+	if err != nil {
+		panic(err)
+	}
+	defer c.Close()
+	user, count := c.Keyspace("orders").Key("user ada"), c.Keyspace("bank").Key("users")
+	register := c.Txn()
+	register.IfAbsent(user)
+	register.Then.Put(user, []byte("ada@example.org"))
+	sum := register.Then.Incr(count, 1)
+	taken := register.Else.Get(user)
+	for range 2 {
+		done, err := register.Do(ctx)
+		if err != nil {
+			panic(err)
+		}
+		if done.Else {
+			fmt.Printf("taken by %s\n", taken.Record.Value)
+		} else {
+			fmt.Println("user number", sum.Count)
+		}
+	}
+	// Output:
+	// user number 1
+	// taken by ada@example.org
+}
+
+// A snapshot is of one instant over any shards and linearizable keyspaces.
+func ExampleClient_Snapshot() {
+	ctx := context.Background()
+	c, err := client.Open(addresses, client.Options{})
+	if err != nil {
+		panic(err)
+	}
+	defer c.Close()
+	bank := c.Keyspace("bank")
+	if _, err := bank.Incr(ctx, "left", 7); err != nil {
+		panic(err)
+	}
+	records, err := c.Snapshot(ctx, bank.Key("left"), bank.Key("right"))
+	if err != nil {
+		panic(err)
+	}
+	for _, r := range records {
+		fmt.Printf("%s is there: %t, %q\n", r.Key, r.Version != 0, r.Value)
+	}
+	// Output:
+	// left is there: true, "7"
+	// right is there: false, ""
 }
 
 // Operations of a pipeline are under way together.

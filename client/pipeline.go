@@ -61,7 +61,7 @@ func (p *Pipeline) Incr(key string, by int64, options ...Option) *Step {
 func (p *Pipeline) Do(ctx context.Context) error {
 	steps := p.steps
 	p.steps = nil
-	ctx, cancel := p.keyspace.within(ctx)
+	ctx, cancel := p.keyspace.client.within(ctx)
 	defer cancel()
 	runs, order := map[string][]*Step{}, []string(nil)
 	for _, s := range steps {

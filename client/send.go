@@ -38,7 +38,7 @@ const (
 // a leader, of replicas or of room; and what may have been executed if that is harmless: a read, or a write that carries a
 // number under which the cluster executes it once.
 func (k *Keyspace) send(ctx context.Context, q *request) (answer, error) {
-	ctx, cancel := k.within(ctx)
+	ctx, cancel := k.client.within(ctx)
 	defer cancel()
 	what := "key " + strconv.Quote(q.key) + " in keyspace " + strconv.Quote(k.name)
 	t := try{keyspace: k, request: q}
@@ -52,11 +52,11 @@ func (k *Keyspace) send(ctx context.Context, q *request) (answer, error) {
 }
 
 // within bounds an operation whose context has no end.
-func (k *Keyspace) within(ctx context.Context) (context.Context, context.CancelFunc) {
+func (c *Client) within(ctx context.Context) (context.Context, context.CancelFunc) {
 	if _, bounded := ctx.Deadline(); bounded {
 		return ctx, func() {}
 	}
-	return context.WithTimeout(ctx, k.client.options.Timeout)
+	return context.WithTimeout(ctx, c.options.Timeout)
 }
 
 // try is an operation under way.

@@ -320,6 +320,9 @@ func DecodeHead(b []byte) (c Command, err error) {
 	return c, nil
 }
 
+// HasTx reports whether an encoded command is a step of a transaction; of what is no command it says nothing.
+func HasTx(b []byte) bool { return len(b) > 1 && b[1]&commandTx != 0 }
+
 // head reads what comes before a command's conditions and operations.
 func (r *reader) head(c *Command) (flags byte) {
 	r.bad = r.byte() != codecVersion || r.bad

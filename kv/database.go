@@ -101,7 +101,8 @@ type CreateKeyspace struct {
 // Admin is what the doors and the command line ask of a node beside commands. All results are plain data for JSON.
 type Admin interface {
 	CreateKeyspace(ctx context.Context, spec CreateKeyspace) error
-	DropKeyspace(ctx context.Context, name string) error
+	// DropKeyspace waits until the keyspace has no part in transactions with others; by force it does not.
+	DropKeyspace(ctx context.Context, name string, force bool) error
 	// DescribeKeyspaces tells options, placement and, in plain words, what each keyspace promises.
 	DescribeKeyspaces() []KeyspaceInfo
 	Status() Status

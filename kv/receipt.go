@@ -2,7 +2,9 @@ package kv
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -18,6 +20,9 @@ type Receipt struct {
 	Weak bool `json:"weak,omitempty"`
 	// Group is the replica group that answered.
 	Group uint64 `json:"group,omitempty"`
+	// Groups are those of a transaction over several shards, and Txn is its id.
+	Groups []uint64 `json:"groups,omitempty"`
+	Txn    string   `json:"txn,omitempty"`
 	// Version is the record's; Stamp is the same in words where versions are stamps: milliseconds, counter, replica.
 	Version uint64 `json:"version,omitempty"`
 	Stamp   string `json:"stamp,omitempty"`
@@ -46,6 +51,69 @@ func NewReceipt(ks *Keyspace, c *Call, r *Result) Receipt {
 	return receipt
 }
 
+// NewTxnReceipt is the receipt of a transaction that was executed, at the level that was asked for. Its keyspaces stand in the order
+// in which it names them, AsOf is when the last of its groups had voted.
+func NewTxnReceipt(t *Txn, r *TxnResult, asked Level) Receipt {
+	receipt := Receipt{Asked: asked.String(), Met: LevelLinearizable.String()}
+	var names []string
+	add := func(ks *Keyspace) {
+		if !slices.Contains(names, ks.Name) {
+			names = append(names, ks.Name)
+		}
+	}
+	for i := range t.Conds {
+		add(t.Conds[i].Keyspace)
+	}
+	ops := t.Then
+	if r.Else {
+		ops = t.Else
+	}
+	for i := range ops {
+		add(ops[i].Keyspace)
+	}
+	receipt.Keyspace = strings.Join(names, ",")
+	if len(r.Groups) == 1 {
+		receipt.Group = r.Groups[0]
+	} else {
+		receipt.Groups = r.Groups
+	}
+	if !r.ID.IsZero() {
+		receipt.Txn = r.ID.String()
+	}
+	last := int64(0)
+	for i := range r.Items {
+		last = max(last, r.Items[i].AsOf)
+	}
+	if last != 0 {
+		receipt.AsOf = time.UnixMilli(last).UTC()
+	}
+	return receipt
+}
+
+// FormatGroups is a list of groups in words, ParseGroups reads it.
+func FormatGroups(groups []uint64) string {
+	var words []string
+	for _, g := range groups {
+		words = append(words, strconv.FormatUint(g, 10))
+	}
+	return strings.Join(words, ",")
+}
+
+// ParseGroups reads what FormatGroups wrote.
+func ParseGroups(text string) (groups []uint64, err error) {
+	if text == "" {
+		return nil, nil
+	}
+	for word := range strings.SplitSeq(text, ",") {
+		g, err := strconv.ParseUint(word, 10, 64)
+		if err != nil {
+			return nil, fmt.Errorf("list of groups %q: %w", text, err)
+		}
+		groups = append(groups, g)
+	}
+	return groups, nil
+}
+
 // Met is the level that an answer was given at, in words: the keyspace's own promise unless the answer names another one.
 func (r *Result) Met(ks *Keyspace) string {
 	if r.Level == LevelDefault {
@@ -67,6 +135,8 @@ func (r *Receipt) Fields() []ReceiptField {
 	}
 	add("weak", "true", r.Weak)
 	add("group", strconv.FormatUint(r.Group, 10), r.Group != 0)
+	add("groups", FormatGroups(r.Groups), len(r.Groups) > 0)
+	add("txn", r.Txn, r.Txn != "")
 	add("version", strconv.FormatUint(r.Version, 10), r.Version != 0)
 	add("stamp", r.Stamp, r.Stamp != "")
 	add("position", strconv.FormatUint(r.Position, 10), r.Position != 0)

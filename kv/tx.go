@@ -68,6 +68,9 @@ const (
 	TxResolve TxStep = 3
 	// TxForget tells that every participant knows the outcome.
 	TxForget TxStep = 4
+	// TxSeal lets the group vote yes no more, or with Commit false again: its keyspace is going to be dropped. The id is that of
+	// the drop, the answer's Int how many transactions are open here.
+	TxSeal TxStep = 5
 )
 
 // Tx makes a Command a step of a transaction. Doors never send one: nodes do, among themselves.
@@ -76,7 +79,7 @@ type Tx struct {
 	ID   TxID
 	// Participants are all groups of the transaction, in TxPrepare.
 	Participants []uint64
-	// Commit is the outcome, in TxResolve.
+	// Commit is the outcome, in TxResolve; in TxSeal, whether the seal is put on.
 	Commit bool
 }
 
@@ -121,6 +124,8 @@ const (
 	TxCondition TxReason = 2
 	// TxRecovered: somebody met the transaction's locks, found this group without a vote, and had it refuse.
 	TxRecovered TxReason = 3
+	// TxDropped: the keyspace is being dropped.
+	TxDropped TxReason = 4
 )
 
 // TxAnswer answers a step of a transaction. The results of the operations stand in Result.Items, in the order of the group's part.
@@ -170,7 +175,7 @@ func (r *reader) tx() *Tx {
 	}
 	t.ID, r.b = TxIDOf(r.b), r.b[TxIDSize:]
 	commit := r.byte()
-	r.bad = r.bad || commit > 1 || t.Step < TxPrepare || t.Step > TxForget
+	r.bad = r.bad || commit > 1 || t.Step < TxPrepare || t.Step > TxSeal
 	t.Commit = commit == 1
 	t.Participants = r.groups()
 	return t

@@ -55,6 +55,8 @@ type TxnResult struct {
 	Cond int
 	// Items are the results of the operations that were executed, in their order.
 	Items []Result
+	// Groups are the replica groups that it took part in, if it was executed.
+	Groups []uint64
 }
 
 // Err is the result as an error; nil if operations were executed.

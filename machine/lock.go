@@ -99,10 +99,12 @@ func accesses(c *kv.Command, unlocked bool) (list []access) {
 }
 
 // Blocked reports whether a command that is not part of a transaction must wait for one (rule V6): a write for every holder of
-// a lock, a read for one that will write. A scan is not looked at here, see Writers.
+// a lock, a read for one that will write, and both for any holder once the key is past its expiry. What a scan waits for is for
+// Writers to say; here it is only kept from passing over a key that is past its expiry.
 func Blocked(view reader, c *kv.Command, now kv.HLC) bool {
 	for i := range c.Ops {
-		if c.Ops[i].Kind == kv.OpClear && anyLock(view) {
+		switch o := &c.Ops[i]; {
+		case o.Kind == kv.OpClear && anyLock(view), o.Kind == kv.OpScan && len(enders(view, o, now)) > 0:
 			return true
 		}
 	}
@@ -134,19 +136,40 @@ func anyLock(view reader) (any bool) {
 	return any
 }
 
-// Writers are the transactions that are going to write a key of a scan's range. A scan that arrives now must wait for them, for
-// they may have been answered as done; those that lock a key later are no older than the scan.
-func Writers(view reader, o *kv.Op) (list []kv.TxID) {
+// Writers are the transactions that are going to write a key of a scan's range, or that rely on one which is past its expiry. A
+// scan that arrives now must wait for them, for they may have been answered as done; those that lock a key later are no older
+// than the scan.
+func Writers(view reader, o *kv.Op, now kv.HLC) (list []kv.TxID) {
+	return holders(view, o, func(key []byte, l *lock) bool { return l.exclusive || ends(view, key, now) })
+}
+
+// enders are the transactions that keep a key of a scan's range from its end.
+func enders(view reader, o *kv.Op, now kv.HLC) (list []kv.TxID) {
+	return holders(view, o, func(key []byte, _ *lock) bool { return ends(view, key, now) })
+}
+
+// holders are those of the locks in a scan's range that are asked for, each once.
+func holders(view reader, o *kv.Op, of func(key []byte, l *lock) bool) (list []kv.TxID) {
 	from, to := append([]byte{lockKind}, o.Key...), []byte{lockKind + 1}
 	if len(o.End) > 0 {
 		to = append([]byte{lockKind}, o.End...)
 	}
-	view.Scan(from, to, func(_, b []byte) bool {
-		if l := mustDecodeLock(b); l.exclusive && !slices.Contains(list, l.holders[0]) {
-			list = append(list, l.holders[0])
-		}
+	var keys [][]byte
+	var locks []lock
+	view.Scan(from, to, func(k, b []byte) bool {
+		keys, locks = append(keys, bytes.Clone(k[1:])), append(locks, mustDecodeLock(b))
 		return true
 	})
+	for i := range locks {
+		if !of(keys[i], &locks[i]) {
+			continue
+		}
+		for _, id := range locks[i].holders {
+			if !slices.Contains(list, id) {
+				list = append(list, id)
+			}
+		}
+	}
 	return list
 }
 
@@ -162,9 +185,9 @@ func Undecided(view reader, id kv.TxID) bool {
 
 // ShouldWait judges a transaction that asks for a vote (rule V5): it waits for locks that are in its way if none of their
 // holders is older. A younger one is refused, so nobody ever waits in a circle.
-func ShouldWait(view reader, c *kv.Command) bool {
+func ShouldWait(view reader, c *kv.Command, now kv.HLC) bool {
 	conflict := false
-	for _, l := range conflicts(view, c.Tx.ID, accesses(c, false)) {
+	for _, l := range conflicts(view, c.Tx.ID, accesses(c, false), now) {
 		conflict = true
 		for _, holder := range l.holders {
 			if c.Tx.ID.Younger(holder) {
@@ -175,10 +198,11 @@ func ShouldWait(view reader, c *kv.Command) bool {
 	return conflict
 }
 
-// conflicts are the locks of others that are in the way of a transaction.
-func conflicts(view reader, id kv.TxID, wanted []access) (list []lock) {
+// conflicts are the locks of others that are in the way of a transaction. Two may rely on one key, but not if it is past its expiry:
+// the first relies on its being there.
+func conflicts(view reader, id kv.TxID, wanted []access, now kv.HLC) (list []lock) {
 	for _, a := range wanted {
-		if l, ok := lockAt(view, a.key); ok && !l.heldBy(id) && (a.write || l.exclusive) {
+		if l, ok := lockAt(view, a.key); ok && !l.heldBy(id) && (a.write || l.exclusive || ends(view, a.key, now)) {
 			list = append(list, l)
 		}
 	}

@@ -12,6 +12,7 @@ const (
 	ForgetWithoutMark           // T2.7: nothing is left of a transaction that is forgotten
 	UnlockedConditions          // T2.9: what a condition looked at may change before the outcome
 	ReadersIgnoreLocks          // T2.10: reads do not wait for transactions
+	VoteUnderSeal               // V9: a group whose keyspace is being dropped votes yes
 	mutations
 )
 
@@ -24,7 +25,7 @@ func Mutations() (list []Mutation) {
 }
 
 var mutationNames = [...]string{"none", "vote after refusal", "refuse over yes", "forget without mark", "unlocked conditions",
-	"readers ignore locks"}
+	"readers ignore locks", "vote under seal"}
 
 // String names the mutation.
 func (m Mutation) String() string { return mutationNames[m] }

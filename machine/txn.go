@@ -2,6 +2,7 @@ package machine
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/kv"
@@ -15,8 +16,8 @@ import (
 // floorMillis is how old a transaction may be to be voted for. It is far above the time for which one is tried.
 const floorMillis = 10 * 60 * 1000
 
-// locksKey holds how many keys are locked.
-var locksKey = []byte{'n'}
+// locksKey holds how many keys are locked, sealKey the drops that are under way.
+var locksKey, sealKey = []byte{'n'}, []byte{'z'}
 
 // open is a transaction with a vote of yes.
 type open struct {
@@ -71,6 +72,8 @@ func (m *Machine) applyTx(c *kv.Command, encoded []byte) kv.Result {
 		res = m.resolve(c.Tx)
 	case kv.TxForget:
 		res = m.forgetTx(c.Tx.ID)
+	case kv.TxSeal:
+		res = m.seal(c.Tx)
 	}
 	res.AsOf = m.now.UnixMilli()
 	return res
@@ -88,8 +91,11 @@ func (m *Machine) prepare(c *kv.Command, encoded []byte) kv.Result {
 	if m.belowFloor(id) {
 		return kv.Result{Tx: &kv.TxAnswer{State: kv.TxNone}}
 	}
+	if m.sealed() && m.Mutation != VoteUnderSeal {
+		return m.close(id, kv.TxAnswer{State: kv.TxRefused, Reason: kv.TxDropped})
+	}
 	wanted := accesses(c, m.Mutation == UnlockedConditions)
-	if m.heldLocks() > 0 && len(conflicts(through{m}, id, wanted)) > 0 {
+	if m.heldLocks() > 0 && len(conflicts(through{m}, id, wanted, m.now)) > 0 {
 		return m.close(id, kv.TxAnswer{State: kv.TxRefused, Reason: kv.TxConflict})
 	}
 	for i := range c.Conds {
@@ -270,6 +276,42 @@ func nextMark(view core.View) (unixMilli int64, ok bool) {
 	return unixMilli, ok
 }
 
+// seals are the drops that are under way, by their ids. One of which nothing was heard for so long that it would be refused as a
+// transaction has come to nothing.
+func (m *Machine) seals() (list []kv.TxID) {
+	b, _ := m.get(sealKey)
+	for ; len(b) >= kv.TxIDSize; b = b[kv.TxIDSize:] {
+		if id := kv.TxIDOf(b); !m.belowFloor(id) {
+			list = append(list, id)
+		}
+	}
+	return list
+}
+
+func (m *Machine) sealed() bool { return len(m.seals()) > 0 }
+
+// seal keeps the group from voting yes, so that what is open here can only become less, or ends that (rule V9). Several drops may
+// be under way, each with a seal of its own: one that fails must not take off that of another.
+func (m *Machine) seal(t *kv.Tx) kv.Result {
+	list := slices.DeleteFunc(m.seals(), func(id kv.TxID) bool { return id == t.ID })
+	if t.Commit {
+		list = append(list, t.ID)
+	}
+	var b []byte
+	for _, id := range list {
+		b = id.AppendTo(b)
+	}
+	if m.delete(sealKey); len(b) > 0 {
+		m.put(sealKey, b)
+	}
+	open := int64(0)
+	through{m}.Scan([]byte{openKind}, []byte{openKind + 1}, func(_, _ []byte) bool {
+		open++
+		return true
+	})
+	return kv.Result{Int: open}
+}
+
 // OpenTx is a transaction that a state has a vote of yes for.
 type OpenTx struct {
 	ID kv.TxID
@@ -279,9 +321,14 @@ type OpenTx struct {
 	Participants []uint64
 }
 
-// OpenTxs are the transactions that a state has a vote of yes for, the oldest first, at most limit.
-func OpenTxs(view core.View, limit int) (list []OpenTx) {
-	view.Scan([]byte{openKind}, []byte{openKind + 1}, func(k, b []byte) bool {
+// OpenTxs are the transactions that a state has a vote of yes for, the oldest first, at most limit, behind one of them; the zero
+// id is before all.
+func OpenTxs(view core.View, after kv.TxID, limit int) (list []OpenTx) {
+	from := []byte{openKind}
+	if !after.IsZero() {
+		from = append(txKey(openKind, after), 0)
+	}
+	view.Scan(from, []byte{openKind + 1}, func(k, b []byte) bool {
 		o := mustDecodeOpen(b)
 		list = append(list, OpenTx{kv.TxIDOf(k[1:]), o.committed, o.at, o.participants})
 		return len(list) < limit
@@ -291,7 +338,7 @@ func OpenTxs(view core.View, limit int) (list []OpenTx) {
 
 // Transactions calls f with each transaction that a state knows of and how it stands there.
 func Transactions(view core.View, f func(id kv.TxID, state kv.TxState)) {
-	for _, o := range OpenTxs(view, int(^uint(0)>>1)) {
+	for _, o := range OpenTxs(view, kv.TxID{}, int(^uint(0)>>1)) {
 		state := kv.TxYes
 		if o.Committed {
 			state = kv.TxCommitted

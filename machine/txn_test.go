@@ -80,11 +80,11 @@ func TestLocksAndWhoWaits(t *testing.T) {
 		t.Errorf("%d locks", Locks(w))
 	}
 	scan := &kv.Op{Kind: kv.OpScan, Key: []byte("w")}
-	if got := Writers(w, scan); len(got) != 1 {
+	if got := Writers(w, scan, w.stamp()); len(got) != 1 {
 		t.Errorf("a scan waits for %v", got)
 	}
 	scan.Key = []byte("x")
-	if got := Writers(w, scan); len(got) != 0 {
+	if got := Writers(w, scan, w.stamp()); len(got) != 0 {
 		t.Errorf("a scan behind it waits for %v", got)
 	}
 }
@@ -106,6 +106,18 @@ func TestLockedKeyDoesNotEnd(t *testing.T) {
 	}
 	if r := w.one(getOp("k")); r.Code != kv.Locked {
 		t.Errorf("a read: %v", r.Code)
+	}
+	if r := w.one(kv.Op{Kind: kv.OpScan}); r.Code != kv.Locked {
+		t.Errorf("a scan: %v, %d keys", r.Code, len(r.Items))
+	}
+	if got := Writers(w, &kv.Op{Kind: kv.OpScan}, w.stamp()); len(got) != 1 || got[0] != id {
+		t.Errorf("a scan waits for %v, not %v", got, id)
+	}
+	if got := Writers(w, &kv.Op{Kind: kv.OpScan, Key: []byte("l")}, w.stamp()); len(got) != 0 {
+		t.Errorf("a scan behind it waits for %v", got)
+	}
+	if _, vote, _ := w.prepare(2, []kv.Cond{{Key: []byte("k"), Kind: kv.CondAbsent}}, setOp("i", "1")); vote.Reason != kv.TxConflict {
+		t.Errorf("a transaction that relies on its being gone: %+v", vote)
 	}
 	if at, ok := Next(w); !ok || at <= w.now {
 		t.Errorf("the end of a locked key is looked for without pause: %d, now is %d", at, w.now)

@@ -172,38 +172,6 @@ func (n *Node) waitCreated(ctx context.Context, d *keyspace.Descriptor) error {
 	return nil
 }
 
-// DropKeyspace removes a keyspace and everything in it.
-func (n *Node) DropKeyspace(ctx context.Context, name string) error {
-	if err := keyspace.CheckName(name); err != nil {
-		return err
-	}
-	key := keyspace.DescriptorKey(name)
-	read := n.do(ctx, n.system(), 0, kv.Command{Ops: []kv.Op{{Kind: kv.OpGet, Key: key}}})
-	if err := read.Err(); err != nil {
-		return err
-	}
-	if read.Code == kv.NotFound {
-		return kv.Errorf(kv.NoKeyspace, "there is no keyspace %q", name)
-	}
-	d, err := keyspace.DecodeDescriptor(read.Value)
-	if err != nil {
-		return err
-	}
-	drop := kv.Command{Conds: []kv.Cond{{Kind: kv.CondVersion, Key: key, Version: read.Version}}, Ops: []kv.Op{{Kind: kv.OpDelete, Key: key}}}
-	views, _ := d.FirstViews(n.identity.Cluster, n.config.protocolOptions())
-	for _, view := range views {
-		drop.Ops = append(drop.Ops, kv.Op{Kind: kv.OpDelete, Key: view})
-	}
-	r := n.do(ctx, n.system(), 0, drop)
-	if r.Code == kv.ConditionFailed {
-		return kv.Errorf(kv.NoKeyspace, "keyspace %q was dropped or made anew meanwhile", name)
-	}
-	if err := r.Err(); err != nil {
-		return err
-	}
-	return n.waitTable(ctx, func(t *table) bool { return t.byID[d.ID] == nil })
-}
-
 // register makes this node and its disk known to the cluster, and ends it if the cluster knows another disk.
 func (n *Node) register(ctx context.Context) {
 	for ctx.Err() == nil {

@@ -199,7 +199,7 @@ func TestADroppedAtomicKeyspaceLeavesNoViews(t *testing.T) {
 	if views() != 3 {
 		t.Errorf("%d views of 3 shards", views())
 	}
-	if err := c.nodes[1].DropKeyspace(ctx, "config"); err != nil {
+	if err := c.nodes[1].DropKeyspace(ctx, "config", false); err != nil {
 		t.Fatal(err)
 	}
 	if views() != 0 {

@@ -215,7 +215,7 @@ func TestThreeNodesServeEachOthersClients(t *testing.T) {
 	if !errors.As(err, &e) || e.Code != kv.Exists {
 		t.Errorf("creating it twice: %v", err)
 	}
-	if err := c.nodes[3].DropKeyspace(ctx, "default"); err != nil {
+	if err := c.nodes[3].DropKeyspace(ctx, "default", false); err != nil {
 		t.Fatal(err)
 	}
 	for id, n := range c.nodes {

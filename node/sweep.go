@@ -13,9 +13,9 @@ import (
 const (
 	// sweepEvery is how often a leader looks for transactions whose coordinators may be gone.
 	sweepEvery = 250 * time.Millisecond
-	// sweepLimit bounds how many are looked at in a group, sweepMax how many are brought to their ends at once.
-	sweepLimit = 1024
-	sweepMax   = 64
+	// sweepPage is how many of a group are looked at together, sweepMax how many are brought to their ends at once.
+	sweepPage = 1024
+	sweepMax  = 64
 	// sweepRest is how many times as long as it took a leader waits before it looks again: where many transactions have ended, it
 	// takes the store a while to see that none is left.
 	sweepRest = 50
@@ -67,15 +67,26 @@ func (n *Node) eachOpen(f func(*shard, *machine.OpenTx)) {
 			if sh.self == 0 || sh.leader.Load() != uint32(n.config.Node) {
 				continue
 			}
-			var list []machine.OpenTx
-			if err := guarded(func() { list = machine.OpenTxs(sh.state, sweepLimit) }); err != nil {
+			if err := guarded(func() { eachOpenOf(sh, f) }); err != nil {
 				n.fail(err)
 				return
 			}
-			for i := range list {
-				f(sh, &list[i])
-			}
 		}
+	}
+}
+
+// eachOpenOf calls f with the open transactions of one group, a page at a time: there may be many while a participant is away.
+func eachOpenOf(sh *shard, f func(*shard, *machine.OpenTx)) {
+	var last kv.TxID
+	for {
+		list := machine.OpenTxs(sh.state, last, sweepPage)
+		for i := range list {
+			f(sh, &list[i])
+		}
+		if len(list) < sweepPage {
+			return
+		}
+		last = list[len(list)-1].ID
 	}
 }
 

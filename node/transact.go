@@ -104,7 +104,7 @@ func (n *Node) oneShard(t *kv.Txn) (bool, error) {
 func (n *Node) transactAlone(t *kv.Txn, deadline time.Time) kv.TxnResult {
 	ks, conds, ops, failed := keyspaceOf(t), t.Conds, t.Then, -1
 	for time.Now().Before(deadline) {
-		r, alone := n.command(ks, conds, ops, deadline)
+		r, group, alone := n.command(ks, conds, ops, deadline)
 		switch {
 		case r.Code == kv.ConditionFailed && len(conds) > 0 && failed >= 0:
 			conds, ops, failed = t.Conds, t.Then, -1 // it holds by now
@@ -117,9 +117,9 @@ func (n *Node) transactAlone(t *kv.Txn, deadline time.Time) kv.TxnResult {
 		case r.Code.Refused() || r.Code == kv.Unknown:
 			return kv.TxnResult{Code: r.Code, Detail: r.Detail}
 		case alone:
-			return kv.TxnResult{Items: []kv.Result{r}, Else: failed >= 0, Cond: max(0, failed)}
+			return kv.TxnResult{Items: []kv.Result{r}, Else: failed >= 0, Cond: max(0, failed), Groups: []uint64{group}}
 		default:
-			return kv.TxnResult{Items: r.Items[:len(ops)], Else: failed >= 0, Cond: max(0, failed)}
+			return kv.TxnResult{Items: r.Items[:len(ops)], Else: failed >= 0, Cond: max(0, failed), Groups: []uint64{group}}
 		}
 	}
 	return kv.TxnResult{Code: kv.Aborted, Detail: "a condition changed again and again; nothing was executed"}
@@ -127,8 +127,8 @@ func (n *Node) transactAlone(t *kv.Txn, deadline time.Time) kv.TxnResult {
 
 func keyspaceOf(t *kv.Txn) *kv.Keyspace { return t.Then[0].Keyspace }
 
-// command executes conditions and operations of one shard. alone says that the result is that of the only operation.
-func (n *Node) command(ks *kv.Keyspace, conds []kv.TxnCond, ops []kv.TxnOp, deadline time.Time) (r kv.Result, alone bool) {
+// command executes conditions and operations of one shard, by its group. alone says that the result is that of the only operation.
+func (n *Node) command(ks *kv.Keyspace, conds []kv.TxnCond, ops []kv.TxnOp, deadline time.Time) (r kv.Result, group uint64, alone bool) {
 	var c kv.Command
 	for i := range conds {
 		c.Conds = append(c.Conds, conds[i].Cond)
@@ -146,7 +146,7 @@ func (n *Node) command(ks *kv.Keyspace, conds []kv.TxnCond, ops []kv.TxnOp, dead
 	call.Keyspace, call.Command = ks, c
 	n.Submit(&b)
 	b.Wait()
-	return call.Result, alone
+	return call.Result, call.Group, alone
 }
 
 // attempt makes attempts of a transaction until one is committed, or there is no more sense in it.
@@ -246,13 +246,10 @@ func absent(t *table, s *txn.Send) kv.Result {
 	if s.Command.Tx == nil || s.Command.Tx.Step == kv.TxPrepare {
 		return kv.Result{Code: kv.NoKeyspace, Detail: "a keyspace of the transaction was dropped"}
 	}
-	switch step := s.Command.Tx.Step; {
-	case !t.catalog.Gone(core.GroupID(s.Group)):
+	if !t.catalog.Gone(core.GroupID(s.Group)) {
 		return kv.Result{Code: kv.Unavailable, Detail: "a group of the transaction is not known here yet"}
-	case step == kv.TxForget || s.Command.Tx.Commit:
-		return kv.Result{Tx: &kv.TxAnswer{State: kv.TxCommitted}}
 	}
-	return kv.Result{Tx: &kv.TxAnswer{State: kv.TxRefused, Reason: kv.TxRecovered}}
+	return txn.Gone(s.Command.Tx.Step, s.Command.Tx.Commit)
 }
 
 // Outcome finds out what became of a transaction (rule V3), beginning with its anchor, which knows the others if it has voted.

@@ -1,8 +1,10 @@
 package node
 
 import (
+	"context"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -34,7 +36,7 @@ func locksGone(c *cluster, ks *kv.Keyspace) {
 	for _, n := range c.nodes {
 		for _, sh := range n.table.Load().byID[ks.ID].shards {
 			eventually(c.t, "locks are gone", func() error {
-				if locks, open := machine.Locks(sh.state), machine.OpenTxs(sh.state, 1); locks > 0 || len(open) > 0 {
+				if locks, open := machine.Locks(sh.state), machine.OpenTxs(sh.state, kv.TxID{}, 1); locks > 0 || len(open) > 0 {
 					return fmt.Errorf("%d keys are locked, open is %v", locks, open)
 				}
 				return nil
@@ -159,5 +161,69 @@ func TestElse(t *testing.T) {
 	r := n.Transact(&kv.Txn{Conds: []kv.TxnCond{absent}, Then: []kv.TxnOp{addTo(ks, "one", 1), addTo(ks, "two", 1)}}, time.Now().Add(patience))
 	if r.Code != kv.ConditionFailed || r.Cond != 0 {
 		t.Errorf("%+v", r)
+	}
+}
+
+// TestDropWaitsForTransactions: both shards have voted yes, the client was told, and the coordinator is gone. The keyspace of one of
+// them goes only when the other one knows the outcome.
+func TestDropWaitsForTransactions(t *testing.T) {
+	c, ks := newBank(t)
+	n := c.nodes[1]
+	c.create(1, kv.CreateKeyspace{Name: "side", Consistency: kv.Linearizable})
+	c.hasKeyspace("side")
+	side := n.Keyspace("side")
+	both := &kv.Txn{Then: []kv.TxnOp{addTo(ks, "a", 7), addTo(side, "b", 7)}}
+	a, err := txn.NewAttempts(both, n.newTxID(), n.groupOf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, sends := txn.Begin(a.ID(), a.Parts(), txn.NoMutation)
+	n.ask(sends, time.Now().Add(patience), func(_ *txn.Send, r *kv.Result) {
+		if r.Tx == nil || r.Tx.State != kv.TxYes {
+			t.Errorf("vote %+v", r)
+		}
+	})
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := c.nodes[2].DropKeyspace(ctx, "side", false); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the part of the other keyspace is there", func() error {
+		r := c.nodes[3].Transact(&kv.Txn{Then: []kv.TxnOp{addTo(ks, "a", 0)}}, time.Now().Add(patience))
+		if r.Code == kv.OK && r.Items[0].Int != 7 {
+			t.Fatalf("it is %d", r.Items[0].Int)
+		}
+		return r.Err()
+	})
+	if r := n.Transact(both, time.Now().Add(patience)); r.Code != kv.NoKeyspace {
+		t.Errorf("a transaction with it: %v %s", r.Code, r.Detail)
+	}
+	locksGone(c, ks)
+}
+
+// TestDropThatCannotWait says why, and leaves the keyspace as it was; by force it does not wait.
+func TestDropThatCannotWait(t *testing.T) {
+	c, ks := newBank(t)
+	n := c.nodes[1]
+	id := n.newTxID()
+	shard := ks.ShardOf([]byte("x"))
+	// A participant that nobody ever heard of keeps the transaction open.
+	id.Anchor = n.groupOf(ks, []byte("x"))
+	prepare := kv.Command{Tx: &kv.Tx{Step: kv.TxPrepare, ID: id, Participants: []uint64{id.Anchor, 1 << 40}}, Ops: []kv.Op{addTo(ks, "x", 1).Op}}
+	if r := n.do(context.Background(), ks, shard, prepare); r.Tx == nil || r.Tx.State != kv.TxYes {
+		t.Fatalf("vote %+v", r)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	err := c.nodes[2].DropKeyspace(ctx, "bank", false)
+	if err == nil || err.(*kv.Error).Code != kv.Busy || !strings.Contains(err.Error(), fmt.Sprintf("1 transactions of shard %d of keyspace", shard)) {
+		t.Errorf("%v", err)
+	}
+	eventually(t, "transactions go on", func() error {
+		r := n.Transact(&kv.Txn{Then: []kv.TxnOp{addTo(ks, "a1", 1), addTo(ks, "a2", 1)}}, time.Now().Add(patience))
+		return r.Err()
+	})
+	if err := c.nodes[2].DropKeyspace(context.Background(), "bank", true); err != nil {
+		t.Error(err)
 	}
 }

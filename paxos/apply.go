@@ -46,6 +46,7 @@ func (r *Replica) applyBlock(b *Block) {
 	}
 	r.out.State = append(r.out.State, r.machine.Finish()...)
 	r.noteLocks()
+	r.lockersApplied(func(l *locker) bool { return l.index != 0 && l.index <= b.Index })
 	r.applied = b.position()
 	r.meta = appendMeta(r.meta[:0], r.applied)
 	r.out.State = append(r.out.State, core.Change{Kind: core.Put, Key: core.AppliedKey, Value: r.meta})
@@ -58,6 +59,7 @@ func (r *Replica) applyCommands(b *Block, w *waiter) {
 		if w == nil {
 			return
 		}
+		r.lockersApplied(func(l *locker) bool { return l.index == 0 && l.id == w.ids[i] })
 		if result.Code == kv.Locked {
 			r.waitAgain(w.ids[i], command)
 			return

@@ -342,6 +342,7 @@ func (r *Replica) becomeLeader() {
 	}
 	r.appendBlock(kind, payload, max(r.stamp(), latest+1))
 	r.lead.first = r.log.last().Index
+	r.inheritLockers()
 	r.votes, r.fetched = nil, nil
 	r.leadSurvivors()
 	r.leaderTick()

@@ -6,6 +6,7 @@ import (
 
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/kv"
+	"github.com/gamutdb/gamut/machine"
 )
 
 // leadership is what a leader knows, and forgets when it leads no more.
@@ -32,7 +33,10 @@ type leadership struct {
 	timeless    bool
 	safe        SafeTime
 	// waits are requests that transactions are in the way of; unlocked says that locks have changed since they were looked at.
+	// claims are the keys of waits and of lockers.
 	waits    []lockWait
+	lockers  []locker
+	claims   machine.Claims
 	unlocked bool
 	fresh    freshRound
 	// target are the members that were asked for; nil: no change is wanted.

@@ -7,8 +7,9 @@ import (
 )
 
 // Transactions over several groups are commands like others to a replica, and what they lock is part of the state. What is
-// done here is the waiting: a leader keeps what a lock is in the way of until the lock is gone (rules V5, V6). It is volatile,
-// and safety does not rest on it: at apply, package machine looks at the locks itself.
+// done here is the waiting: a leader keeps what a lock is in the way of until the lock is gone (rules V5, V6), and what comes behind
+// that on the same keys as well, so that a client which sends several commands at once finds their effects in their order. It is
+// volatile, and safety does not rest on it: at apply, package machine looks at the locks itself.
 
 // prepareWait is how long a transaction waits for younger ones at most; then it is refused (rule V5).
 const prepareWait = core.Time(1e9)
@@ -16,15 +17,27 @@ const prepareWait = core.Time(1e9)
 // waitMax bounds how long anything waits for a lock: a participant without a majority can hold one for long.
 const waitMax = core.Time(10e9)
 
-// lockWait is a request that waits for transactions.
+// lockWait is a request that waits for transactions, or behind one that does.
 type lockWait struct {
 	request core.Request
+	// claims says that later requests keep their places behind it. A read that any replica may answer has no place, and
+	// transactions have an order of their own.
+	claims bool
 	// until is when a TxPrepare waits no longer; 0 for others: their nodes answer for them at their deadlines.
 	until core.Time
 	// writers are what a scan waits for: the transactions that were about to write in its range when it came. asked says that it
 	// has come.
 	writers []kv.TxID
 	asked   bool
+}
+
+// locker is a TxPrepare that is in the log, or about to be, and not applied: it is going to lock its keys. What comes behind it waits
+// here, where it keeps its order, and not by being sent back at apply.
+type locker struct {
+	// id is that of the request; of one that an earlier leader has proposed, index is that of the block.
+	id      core.RequestID
+	index   uint64
+	command kv.Command
 }
 
 // Locked reports whether transactions hold locks in the state: then who reads it beside the steps must look at them.
@@ -44,31 +57,68 @@ func (r *Replica) noteLocks() {
 
 // waits keeps a request that transactions are in the way of. at says what is known of it if it has waited before.
 func (r *Replica) waits(q core.Request, at lockWait) bool {
-	if r.locks == 0 {
+	l := &r.lead
+	if r.locks == 0 && len(l.lockers) == 0 && len(l.waits) == 0 {
 		return false
 	}
 	var c kv.Command
 	if err := kv.DecodeCommand(q.Command, &c); err != nil {
 		return false // it is answered at apply
 	}
-	at.request = q
+	at.request, at.claims = q, c.Tx == nil && !q.Read
 	blocked := false
 	switch {
 	case c.Tx != nil:
 		blocked = c.Tx.Step == kv.TxPrepare && r.awaits(&c, &at)
+	case at.claims && l.claims.Before(&c):
+		blocked = true
 	case len(c.Ops) == 1 && c.Ops[0].Kind == kv.OpScan:
 		blocked = r.scanWaits(&c, &at)
 	default:
 		blocked = machine.Blocked(r.in.View, &c, r.stamp())
 	}
 	if blocked {
-		r.keep(at)
+		r.keep(at, &c)
 	}
 	return blocked
 }
 
+// noteLocker takes note of a command that is going to lock its keys.
+func (r *Replica) noteLocker(id core.RequestID, index uint64, command []byte) {
+	if !kv.HasTx(command) {
+		return
+	}
+	l := locker{id: id, index: index}
+	if err := kv.DecodeCommand(command, &l.command); err == nil && l.command.Tx.Step == kv.TxPrepare {
+		r.lead.lockers = append(r.lead.lockers, l)
+		r.lead.claims.Add(&l.command)
+	}
+}
+
+// lockersApplied takes those off that were applied: from now on their locks, if there are any, say who waits. They are applied in
+// the order in which they were noted.
+func (r *Replica) lockersApplied(applied func(*locker) bool) {
+	l := &r.lead
+	for len(l.lockers) > 0 && applied(&l.lockers[0]) {
+		l.claims.Remove(&l.lockers[0].command)
+		l.lockers, l.unlocked = l.lockers[1:], true
+	}
+}
+
+// inheritLockers takes note of what earlier leaders have proposed.
+func (r *Replica) inheritLockers() {
+	for i := r.applied.Index + 1; i <= r.log.last().Index; i++ {
+		b := r.log.at(i)
+		if b.Kind != Commands {
+			continue
+		}
+		// What cannot be read stops every replica when it is applied.
+		_ = EachCommand(b.Payload, func(_ int, command []byte) { r.noteLocker(0, i, command) })
+	}
+}
+
 // keep lets a request wait. What waits takes no room from what goes on (rule F2), or nothing could come in that ends the waiting.
-func (r *Replica) keep(w lockWait) {
+func (r *Replica) keep(w lockWait, c *kv.Command) {
 	if len(r.lead.waits) >= r.load.Limit(queueMin) {
 		// Early: nothing was recorded of the request.
 		r.out.ReplyEarly(w.request.ID, kv.Result{Code: kv.Busy, Detail: "too many requests wait for a transaction on their keys; retry after a pause"})
@@ -78,6 +128,19 @@ func (r *Replica) keep(w lockWait) {
 		w.request.Deadline = r.in.Now + waitMax
 	}
 	r.lead.waits = append(r.lead.waits, w)
+	if w.claims {
+		r.lead.claims.Add(c)
+	}
+}
+
+// unclaim takes back what those that wait have claimed, for they are looked at again, or refused.
+func (r *Replica) unclaim(list []lockWait) {
+	for i := range list {
+		var c kv.Command
+		if err := kv.DecodeCommand(list[i].request.Command, &c); err == nil && list[i].claims {
+			r.lead.claims.Remove(&c)
+		}
+	}
 }
 
 // endWaits lets go of what its node has answered already, for its deadline has passed.
@@ -95,12 +158,12 @@ func (r *Replica) awaits(c *kv.Command, at *lockWait) bool {
 	if at.until == 0 {
 		at.until = r.in.Now + prepareWait
 	}
-	return r.in.Now < at.until && machine.ShouldWait(r.in.View, c)
+	return r.in.Now < at.until && machine.ShouldWait(r.in.View, c, r.stamp())
 }
 
 func (r *Replica) scanWaits(c *kv.Command, at *lockWait) bool {
 	if !at.asked {
-		at.asked, at.writers = true, machine.Writers(r.in.View, &c.Ops[0])
+		at.asked, at.writers = true, machine.Writers(r.in.View, &c.Ops[0], r.stamp())
 	}
 	for _, id := range at.writers {
 		if machine.Undecided(r.in.View, id) {
@@ -108,7 +171,7 @@ func (r *Replica) scanWaits(c *kv.Command, at *lockWait) bool {
 		}
 	}
 	// Who has locked meanwhile may have been answered as done, and followed by writes that the scan would see.
-	at.writers = machine.Writers(r.in.View, &c.Ops[0])
+	at.writers = machine.Writers(r.in.View, &c.Ops[0], r.stamp())
 	return len(at.writers) > 0
 }
 
@@ -118,7 +181,11 @@ func (r *Replica) waitAgain(id core.RequestID, command []byte) {
 		r.refuse(id)
 		return
 	}
-	r.keep(lockWait{request: core.Request{ID: id, Command: command}})
+	var c kv.Command
+	if err := kv.DecodeCommand(command, &c); err != nil {
+		panic("paxos: a command that was applied does not decode: " + err.Error())
+	}
+	r.keep(lockWait{request: core.Request{ID: id, Command: command}, claims: true}, &c)
 	r.lead.unlocked = true
 }
 
@@ -135,6 +202,7 @@ func (r *Replica) retryWaits() {
 	l.unlocked = false
 	list := l.waits
 	l.waits = nil
+	r.unclaim(list)
 	for _, w := range list {
 		q := w.request
 		switch {
@@ -163,5 +231,6 @@ func (r *Replica) refuseWaits() {
 	for _, w := range r.lead.waits {
 		r.refuse(w.request.ID)
 	}
+	r.unclaim(r.lead.waits)
 	r.lead.waits = nil
 }

@@ -79,6 +79,7 @@ func (r *Replica) queue(q core.Request) {
 	}
 	p.list = append(p.list, q)
 	p.bytes += len(q.Command)
+	r.noteLocker(q.ID, 0, q.Command)
 	r.load.Observe(r.in.Now)
 }
 

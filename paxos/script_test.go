@@ -13,8 +13,11 @@ import (
 // TestScripts plays the situations of testdata. Statements, beside those of coretest.Cluster.Run:
 //
 //	start N [timed] [spare=K] [lease=D] [retain=BYTES] [preferred=R]   N voters and K others that never ran
-//	propose R CMD          set K V, big K (a value of 1 MiB), incr K, del K; mark: a checkpoint
-//	prepare R AGE K V, resolve R AGE   a vote for a transaction of that age, which would set K; its commit
+//	propose R CMD          set K V, big K (a value of 1 MiB), incr K, del K, get K in its place in the log; mark: a checkpoint
+//	                       CMD and CMD: both in one command
+//	list R                 a scan of all keys
+//	prepare R AGE K V, rely R AGE K, resolve R AGE   a vote for a transaction of that age, which would set K, or relies on
+//	                       K's being there; its commit
 //	read R K [after T] [level=L]   a read, of a session that has seen time T, in milliseconds as they are printed; propose
 //	                       takes "after", too
 //	safe R...              up to which time R holds everything
@@ -64,6 +67,10 @@ func (c *cluster) Run(statement string, args []string) {
 	case "prepare":
 		q := kv.Command{Tx: c.tx(kv.TxPrepare, args[1]), Ops: []kv.Op{{Kind: kv.OpSet, Key: []byte(args[2]), Value: []byte(args[3])}}}
 		c.Ask(c.At(args[0]), &q)
+	case "rely":
+		c.Ask(c.At(args[0]), &kv.Command{Tx: c.tx(kv.TxPrepare, args[1]), Conds: []kv.Cond{{Kind: kv.CondPresent, Key: []byte(args[2])}}})
+	case "list":
+		c.Ask(c.At(args[0]), &kv.Command{Ops: []kv.Op{{Kind: kv.OpScan}}})
 	case "resolve":
 		c.Ask(c.At(args[0]), &kv.Command{Tx: c.tx(kv.TxResolve, args[1])})
 	case "read":
@@ -113,6 +120,17 @@ func (c *cluster) propose(m *member, words []string) {
 		c.Mark(m)
 		return
 	}
+	q := c.Request(&kv.Command{Ops: operations(words), Token: c.token(words)})
+	q.Read = false
+	c.Say("request %d", q.ID)
+	c.Submit(m, q)
+}
+
+// operations are those of a command in words.
+func operations(words []string) []kv.Op {
+	if at := slices.Index(words, "and"); at >= 0 {
+		return append(operations(words[:at]), operations(words[at+1:])...)
+	}
 	op := kv.Op{Key: []byte(words[1])}
 	switch words[0] {
 	case "set":
@@ -123,10 +141,12 @@ func (c *cluster) propose(m *member, words []string) {
 		op.Kind, op.Delta = kv.OpIncr, 1
 	case "del":
 		op.Kind = kv.OpDelete
+	case "get":
+		op.Kind = kv.OpGet
 	default:
 		panic("no such operation: " + words[0])
 	}
-	c.Ask(m, &kv.Command{Ops: []kv.Op{op}, Token: c.token(words)})
+	return []kv.Op{op}
 }
 
 // tx is a step of a transaction that began at a time, in milliseconds.

@@ -76,7 +76,7 @@ func Serve(view core.View, c *kv.Command, p Permit) (kv.Result, How) {
 // locked reports whether a read must wait for transactions (rule V6).
 func locked(view core.View, c *kv.Command, now kv.HLC) bool {
 	for i := range c.Ops {
-		if c.Ops[i].Kind == kv.OpScan && len(machine.Writers(view, &c.Ops[i])) > 0 {
+		if c.Ops[i].Kind == kv.OpScan && len(machine.Writers(view, &c.Ops[i], now)) > 0 {
 			return true
 		}
 	}

@@ -141,7 +141,7 @@ func (w *txnWorld) settled() bool {
 	for _, n := range w.living() {
 		for _, g := range w.groups {
 			view := n.disk.Group(g.id)
-			if machine.Locks(view) > 0 || len(machine.OpenTxs(view, 1)) > 0 {
+			if machine.Locks(view) > 0 || len(machine.OpenTxs(view, kv.TxID{}, 1)) > 0 {
 				return false
 			}
 		}
@@ -156,7 +156,7 @@ func (w *txnWorld) describeTxns() (text string) {
 		}
 	}
 	for _, g := range w.groups {
-		for _, o := range machine.OpenTxs(w.living()[0].disk.Group(g.id), 5) {
+		for _, o := range machine.OpenTxs(w.living()[0].disk.Group(g.id), kv.TxID{}, 5) {
 			text += fmt.Sprintf("\n  group %d: transaction %s, committed %t, among %d", g.id, o.ID, o.Committed, o.Participants)
 		}
 	}
@@ -242,7 +242,7 @@ func (w *txnWorld) sweepGroup(n *node, g *group, sweep *txn.Sweep, now host.Now)
 	if g.members[n.index] == 0 || n.host.Replica(g.id).(core.Led).Leader() != g.members[n.index] {
 		return
 	}
-	for _, o := range machine.OpenTxs(n.disk.Group(g.id), 1024) {
+	for _, o := range machine.OpenTxs(n.disk.Group(g.id), kv.TxID{}, 1024) {
 		u := &txn.Unfinished{Group: uint64(g.id), ID: o.ID, Committed: o.Committed, Participants: o.Participants}
 		if !sweep.Due(int64(now.Mono), u) {
 			continue

@@ -48,6 +48,8 @@ func (a *Attempts) Next(r Refusal) (res kv.TxnResult, again bool) {
 		return kv.TxnResult{Code: kv.ClockSkew, ID: a.id, Detail: "a shard takes the transaction for one of 10 minutes ago; nothing was executed"}, false
 	case r.Reason == kv.TxCondition:
 		return a.conditionFailed(a.division.Cond(r.Group, r.Cond))
+	case r.Reason == kv.TxDropped:
+		return kv.TxnResult{Code: kv.NoKeyspace, ID: a.id, Detail: "a keyspace of the transaction is being dropped; nothing was executed"}, false
 	case r.Reason == kv.TxConflict, r.Reason == kv.TxRecovered:
 		return kv.TxnResult{Code: kv.Aborted, ID: a.id, Detail: "other transactions were in the way; nothing was executed"}, true
 	}
@@ -73,7 +75,7 @@ func (a *Attempts) conditionFailed(place int) (res kv.TxnResult, again bool) {
 // Succeeded is the result of a committed attempt.
 func (a *Attempts) Succeeded(c *Coordinator) kv.TxnResult {
 	items, ok := a.division.Gather(c.Results)
-	res := kv.TxnResult{ID: a.id, Items: items, Else: a.failed >= 0, Cond: max(0, a.failed)}
+	res := kv.TxnResult{ID: a.id, Items: items, Else: a.failed >= 0, Cond: max(0, a.failed), Groups: c.Groups()}
 	if !ok {
 		res.Code, res.Detail = kv.Unknown, "the transaction was committed, but the results of its operations were lost on the way"
 	}

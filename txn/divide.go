@@ -77,17 +77,24 @@ type Division struct {
 	ops, conds []place
 }
 
-// Divide makes the parts of a transaction, in the order of their groups.
+// Divide makes the parts of a transaction, in the order of their groups. groupOf tells 0 of a keyspace that was dropped.
 func Divide(conds []kv.TxnCond, ops []kv.TxnOp, groupOf func(ks *kv.Keyspace, key []byte) uint64) (*Division, error) {
 	d := &Division{}
 	for i := range conds {
-		p := d.part(groupOf(conds[i].Keyspace, conds[i].Key))
+		g := groupOf(conds[i].Keyspace, conds[i].Key)
+		if g == 0 {
+			return nil, dropped(conds[i].Keyspace)
+		}
+		p := d.part(g)
 		d.conds = append(d.conds, place{p.Group, len(p.Conds)})
 		p.Conds = append(p.Conds, conds[i].Cond)
 	}
 	for i := range ops {
 		o := &ops[i]
 		g := groupOf(o.Keyspace, o.Key)
+		if g == 0 {
+			return nil, dropped(o.Keyspace)
+		}
 		if (o.Kind == kv.OpRename || o.Kind == kv.OpCopy) && groupOf(o.Keyspace, o.Key2) != g {
 			return nil, kv.Errorf(kv.CrossShard, "keys %q and %q lie in different shards, and a record is renamed or copied within one", o.Key, o.Key2)
 		}
@@ -100,6 +107,10 @@ func Divide(conds []kv.TxnCond, ops []kv.TxnOp, groupOf func(ks *kv.Keyspace, ke
 	}
 	slices.SortFunc(d.Parts, func(a, b Part) int { return cmp.Compare(a.Group, b.Group) })
 	return d, d.validate()
+}
+
+func dropped(ks *kv.Keyspace) error {
+	return kv.Errorf(kv.NoKeyspace, "keyspace %s was dropped", ks.Name)
 }
 
 func (d *Division) part(group uint64) *Part {

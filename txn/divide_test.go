@@ -148,7 +148,7 @@ func TestSweepWaitsItsTurn(t *testing.T) {
 	for _, c := range []struct {
 		at   int64
 		a, b bool
-	}{{0, false, false}, {sweepAfter - 1, false, false}, {sweepAfter, true, false}, {sweepAfter + sweepStep, false, true}, {2 * sweepAfter, true, false}} {
+	}{{0, false, false}, {sweepAfter - 1, false, false}, {sweepAfter, true, false}, {sweepAfter + sweepStep, false, true}, {2 * sweepAfter, false, false}, {3 * sweepAfter, true, false}, {7*sweepAfter - 1, false, true}, {7 * sweepAfter, true, false}} {
 		if a, b := due(c.at); a != c.a || b != c.b {
 			t.Errorf("at %d: %t, %t", c.at, a, b)
 		}
@@ -156,5 +156,35 @@ func TestSweepWaitsItsTurn(t *testing.T) {
 	s.Begin() // both have ended meanwhile
 	if a, b := due(9 * sweepAfter); a || b {
 		t.Error("what is met anew is due at once")
+	}
+}
+
+// TestDroppedKeyspaceIsNamed: between the look at the shards and the division a keyspace may go.
+func TestDroppedKeyspaceIsNamed(t *testing.T) {
+	ks := space(kv.Linearizable)
+	gone := func(*kv.Keyspace, []byte) uint64 { return 0 }
+	for _, x := range []*kv.Txn{
+		{Then: []kv.TxnOp{setIn(ks, "a1", 1)}},
+		{Conds: []kv.TxnCond{{Keyspace: ks}}, Then: []kv.TxnOp{setIn(ks, "a1", 1)}},
+	} {
+		if _, err := NewAttempts(x, kv.TxID{}, gone); err == nil || err.Error() != "no such keyspace: keyspace ks was dropped" {
+			t.Errorf("%v", err)
+		}
+	}
+}
+
+// TestMissedIsDueAgain: what nobody had time for has not been tried.
+func TestMissedIsDueAgain(t *testing.T) {
+	var s Sweep
+	o := &Unfinished{Group: 1, Participants: []uint64{1}}
+	for _, at := range []int64{0, sweepAfter, sweepAfter + 1, sweepAfter + 2} {
+		s.Begin()
+		due := s.Due(at, o)
+		if due != (at > 0) {
+			t.Errorf("at %d: %t", at, due)
+		}
+		if due {
+			s.Missed(at, o)
+		}
 	}
 }

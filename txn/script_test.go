@@ -81,6 +81,9 @@ func (g *stageGroup) Snapshot() core.Snapshot { panic("no script takes a snapsho
 // entry applies one command as a log entry; nil: what is past its time ends.
 func (s *stage) entry(group uint64, c *kv.Command) (r kv.Result) {
 	g := s.groups[group]
+	if g == nil {
+		return Gone(c.Tx.Step, c.Tx.Commit)
+	}
 	g.index++
 	s.now++
 	g.machine.Begin(g, g.index, kv.HLCOf(s.now))
@@ -111,7 +114,7 @@ func (s *stage) play(command string, args []string, input string) string {
 	case "waits":
 		a := s.actors[args[0]]
 		i := slices.IndexFunc(a.out, func(o Send) bool { return o.Group == group(args[1]) })
-		return fmt.Sprintln(machine.ShouldWait(s.groups[group(args[1])], &a.out[i].Command))
+		return fmt.Sprintln(machine.ShouldWait(s.groups[group(args[1])], &a.out[i].Command, kv.HLCOf(s.now)))
 	case "kill":
 		s.actors[args[0]].out, s.actors[args[0]].ended = nil, true
 		return "ok\n"
@@ -119,6 +122,12 @@ func (s *stage) play(command string, args []string, input string) string {
 		return s.recover(args)
 	case "write", "read":
 		return s.single(group(args[0]), input)
+	case "seal":
+		r := s.entry(group(args[0]), &kv.Command{Tx: &kv.Tx{Step: kv.TxSeal, Commit: true, ID: kv.TxID{Age: kv.HLCOf(s.now), Nonce: 1}}})
+		return fmt.Sprintf("%d open\n", r.Int)
+	case "gone":
+		delete(s.groups, group(args[0]))
+		return "ok\n"
 	case "pass":
 		return s.pass(args[0])
 	case "state":
@@ -237,6 +246,8 @@ func answerText(r *kv.Result) string {
 		text += fmt.Sprintf(": condition %d", r.Tx.Cond)
 	case kv.TxRecovered:
 		text += ": recovered"
+	case kv.TxDropped:
+		text += ": dropped"
 	}
 	for i := range r.Items {
 		text += " [" + itemText(&r.Items[i]) + "]"
@@ -276,7 +287,7 @@ func (s *stage) pass(text string) string {
 		panic(err)
 	}
 	s.now += d.Milliseconds()
-	for g := uint64(1); g <= 3; g++ {
+	for _, g := range slices.Sorted(maps.Keys(s.groups)) {
 		s.entry(g, nil)
 	}
 	return "ok\n"
@@ -290,7 +301,7 @@ func (s *stage) state() (text string) {
 			names[a.id] = name
 		}
 	}
-	for g := uint64(1); g <= 3; g++ {
+	for _, g := range slices.Sorted(maps.Keys(s.groups)) {
 		view := s.groups[g]
 		text += fmt.Sprintf("%d: %d locked", g, machine.Locks(view))
 		machine.Transactions(view, func(id kv.TxID, state kv.TxState) { text += fmt.Sprintf(", %s %s", names[id], state) })

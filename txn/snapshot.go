@@ -93,5 +93,9 @@ func (s *Snapshot) Result() (res kv.TxnResult, ok bool) {
 	if s.bad != nil {
 		return kv.TxnResult{Code: s.bad.Code, Detail: s.bad.Detail}, true
 	}
-	return kv.TxnResult{Items: s.items}, s.items != nil
+	res.Items = s.items
+	for i := range s.division.Parts {
+		res.Groups = append(res.Groups, s.division.Parts[i].Group)
+	}
+	return res, s.items != nil
 }

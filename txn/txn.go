@@ -67,6 +67,15 @@ type participant struct {
 	told, forgotten bool
 }
 
+// Gone answers for a group whose keyspace was dropped. Before that it was sealed, and held nothing that was open elsewhere (rule V9):
+// whatever it voted yes for has ended everywhere, so for what is asked about it never did.
+func Gone(step kv.TxStep, commit bool) kv.Result {
+	if step == kv.TxForget || commit {
+		return kv.Result{Tx: &kv.TxAnswer{State: kv.TxCommitted}}
+	}
+	return kv.Result{Tx: &kv.TxAnswer{State: kv.TxRefused, Reason: kv.TxDropped}}
+}
+
 // Coordinator brings one attempt of a transaction to its end.
 type Coordinator struct {
 	id      kv.TxID

@@ -94,17 +94,24 @@ func keyspaceExplain(g *global) *cobra.Command {
 }
 
 func keyspaceDrop(g *global) *cobra.Command {
-	return &cobra.Command{
+	var force bool
+	cmd := &cobra.Command{
 		Use:   "drop NAME",
 		Short: "Remove a keyspace with all its keys",
-		Args:  cobra.ExactArgs(1),
+		Long: `Remove a keyspace with all its keys.
+
+Transactions with other keyspaces come to their ends first. --force does not wait for them, for a keyspace without a majority of its
+replicas: then other keyspaces may be left with a part of one.`,
+		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			ctx, cancel := bounded(c)
 			defer cancel()
-			if err := g.cluster().DropKeyspace(ctx, args[0]); err != nil {
+			if err := g.cluster().DropKeyspace(ctx, args[0], force); err != nil {
 				return err
 			}
 			return g.only(c, []string{"DROPPED"}, map[string]string{"dropped": args[0]}, args[0])
 		},
 	}
+	cmd.Flags().BoolVar(&force, "force", false, "do not wait for transactions with other keyspaces")
+	return cmd
 }

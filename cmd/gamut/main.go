@@ -209,13 +209,7 @@ func (g *global) saveSession(token string) error {
 // ask sends a request about one key. Its errors say which key, of which keyspace.
 func (g *global) ask(ctx context.Context, key string, q remote.Request) (*http.Response, error) {
 	q.Path = remote.KeyPath(g.keyspace, []byte(key))
-	q.Header = g.levelHeader(q.Header)
-	if g.receipt {
-		if q.Header == nil {
-			q.Header = http.Header{}
-		}
-		q.Header.Set(doorhttp.HeaderReceipt, "on")
-	}
+	q.Header = g.askReceipt(g.levelHeader(q.Header))
 	resp, err := g.cluster().Do(ctx, q)
 	var e *kv.Error
 	if errors.As(err, &e) && e.Code == kv.NoKeyspace {
@@ -224,15 +218,35 @@ func (g *global) ask(ctx context.Context, key string, q remote.Request) (*http.R
 	if err != nil {
 		return nil, fmt.Errorf("key %q in keyspace %q: %w", key, g.keyspace, err)
 	}
-	if g.receipt {
-		receipt, err := doorhttp.ReceiptOf(g.keyspace, resp.Header)
-		if err != nil {
-			resp.Body.Close()
-			return nil, err
-		}
-		g.got = &receipt
+	if err := g.takeReceipt(g.keyspace, resp); err != nil {
+		resp.Body.Close()
+		return nil, err
 	}
 	return resp, nil
+}
+
+// askReceipt adds the wish for a receipt to headers, if there is one.
+func (g *global) askReceipt(h http.Header) http.Header {
+	if !g.receipt {
+		return h
+	}
+	if h == nil {
+		h = http.Header{}
+	}
+	h.Set(doorhttp.HeaderReceipt, "on")
+	return h
+}
+
+// takeReceipt keeps the receipt of an answer, if one was asked for.
+func (g *global) takeReceipt(keyspace string, resp *http.Response) error {
+	if !g.receipt {
+		return nil
+	}
+	receipt, err := doorhttp.ReceiptOf(keyspace, resp.Header)
+	if err == nil {
+		g.got = &receipt
+	}
+	return err
 }
 
 // tellReceipt prints the receipt that was asked for beside a result, where it is no part of it.

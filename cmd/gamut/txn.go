@@ -48,7 +48,7 @@ JSON is taken, too, as POST /v1/txn takes it.`,
 	}
 	cmd.Flags().StringVarP(&file, "file", "f", "", "file of statements; - is standard input")
 	cmd.AddCommand(outcomeCommand(g, "outcome ID", "Tell what became of a transaction whose outcome was unknown; one that is not decided is decided by asking"))
-	return cmd
+	return g.receiptFlag(cmd)
 }
 
 // txnText is where the statements stand.
@@ -72,8 +72,16 @@ func (g *global) transact(c *cobra.Command, t *doorhttp.Txn) error {
 	ctx, cancel := bounded(c)
 	defer cancel()
 	var answer doorhttp.TxnBody
-	q := remote.Request{Method: "POST", Path: "/v1/txn", Body: body, Header: g.levelHeader(nil)}
-	if err := g.cluster().JSON(ctx, q, &answer); err != nil {
+	q := remote.Request{Method: "POST", Path: "/v1/txn", Body: body, Header: g.askReceipt(g.levelHeader(nil))}
+	resp, err := g.cluster().Do(ctx, q)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
+		return fmt.Errorf("answer to the transaction: %w", err)
+	}
+	if err := g.takeReceipt(t.Keyspace, resp); err != nil {
 		return err
 	}
 	if answer.Branch == "else" && !g.raw(c) {
@@ -83,12 +91,19 @@ func (g *global) transact(c *cobra.Command, t *doorhttp.Txn) error {
 	if err != nil {
 		return err
 	}
+	if !p.JSON() {
+		g.tellReceipt(c)
+	}
 	ops := t.Operations
 	if answer.Branch == "else" {
 		ops = t.Else
 	}
 	for i := range answer.Results {
-		if err := p.Row(map[string]any{"op": ops[i].Op, "branch": answer.Branch, "id": answer.ID, "answer": answer.Results[i]},
+		row, err := g.withReceipt(map[string]any{"op": ops[i].Op, "branch": answer.Branch, "id": answer.ID, "answer": answer.Results[i]})
+		if err != nil {
+			return err
+		}
+		if err := p.Row(row,
 			ops[i].Op, ops[i].Key, resultText(&answer.Results[i])); err != nil {
 			return err
 		}

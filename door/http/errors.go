@@ -27,6 +27,8 @@ const (
 	HeaderAsked    = "Gamut-Asked"
 	HeaderWeak     = "Gamut-Weak"
 	HeaderGroup    = "Gamut-Group"
+	HeaderGroups   = "Gamut-Groups"
+	HeaderNames    = "Gamut-Keyspaces"
 	HeaderStamp    = "Gamut-Stamp"
 	HeaderPosition = "Gamut-Position"
 	HeaderAsOf     = "Gamut-As-Of"

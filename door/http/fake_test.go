@@ -79,7 +79,7 @@ func (f *fake) Submit(b *kv.Batch) {
 func (f *fake) Transact(t *kv.Txn, _ time.Time) kv.TxnResult {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	res := kv.TxnResult{ID: kv.TxID{Age: 1, Anchor: 2, Nonce: 3}}
+	res := kv.TxnResult{ID: kv.TxID{Age: 1, Anchor: 2, Nonce: 3}, Groups: []uint64{2, 4}}
 	if f.refuse != nil {
 		if r := f.refuse(nil); r.Code != kv.OK {
 			res.Code, res.Detail = r.Code, r.Detail
@@ -172,7 +172,7 @@ func (f *fake) CreateKeyspace(_ context.Context, spec kv.CreateKeyspace) error {
 	return nil
 }
 
-func (f *fake) DropKeyspace(_ context.Context, name string) error {
+func (f *fake) DropKeyspace(_ context.Context, name string, _ bool) error {
 	if f.Keyspace(name) == nil {
 		return kv.Errorf(kv.NoKeyspace, "there is no keyspace %q", name)
 	}

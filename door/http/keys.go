@@ -87,7 +87,7 @@ func parseSwitch(h http.Header, name string) (on bool, err error) {
 }
 
 // receiptHeaders are those of a receipt's fields; what is not here has another header, which every answer has.
-var receiptHeaders = map[string]string{"asked": HeaderAsked, "weak": HeaderWeak, "group": HeaderGroup, "stamp": HeaderStamp,
+var receiptHeaders = map[string]string{"asked": HeaderAsked, "weak": HeaderWeak, "group": HeaderGroup, "groups": HeaderGroups, "txn": HeaderTxn, "stamp": HeaderStamp,
 	"position": HeaderPosition, "as_of": HeaderAsOf}
 
 // ReceiptOf reads what the headers of an answer about a keyspace say of how it was given.
@@ -102,7 +102,15 @@ func ReceiptOf(keyspace string, h http.Header) (r kv.Receipt, err error) {
 	}
 	r = kv.Receipt{Keyspace: keyspace, Asked: h.Get(HeaderAsked), Met: h.Get(HeaderLevel), Weak: h.Get(HeaderWeak) == "true",
 		Group: number(HeaderGroup), Version: number(HeaderVersion), Stamp: h.Get(HeaderStamp), Position: number(HeaderPosition),
-		Token: h.Get(HeaderSession)}
+		Token: h.Get(HeaderSession), Txn: h.Get(HeaderTxn)}
+	if names := h.Get(HeaderNames); names != "" {
+		r.Keyspace = names
+	}
+	if err == nil {
+		if r.Groups, err = kv.ParseGroups(h.Get(HeaderGroups)); err != nil {
+			err = fmt.Errorf("header %s of the answer: %w", HeaderGroups, err)
+		}
+	}
 	if text := h.Get(HeaderAsOf); text != "" && err == nil {
 		if r.AsOf, err = time.Parse(time.RFC3339Nano, text); err != nil {
 			err = fmt.Errorf("header %s of the answer: %w", HeaderAsOf, err)
@@ -117,6 +125,10 @@ func setReceipt(h http.Header, ks *kv.Keyspace, c *kv.Call) {
 		return
 	}
 	receipt := kv.NewReceipt(ks, c, &c.Result)
+	tellReceipt(h, &receipt)
+}
+
+func tellReceipt(h http.Header, receipt *kv.Receipt) {
 	for _, f := range receipt.Fields() {
 		if name := receiptHeaders[f.Name]; name != "" {
 			h.Set(name, f.Text)

@@ -43,9 +43,15 @@ func (s *Server) createKeyspace(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) dropKeyspace(w http.ResponseWriter, r *http.Request) {
+	text := r.URL.Query().Get("force")
+	force, err := strconv.ParseBool(text)
+	if err != nil && text != "" {
+		s.fail(w, invalid("force is %q, not true or false", text))
+		return
+	}
 	s.administer(w, r, http.StatusOK, func(ctx context.Context) (any, error) {
 		name := r.PathValue("keyspace")
-		return map[string]string{"dropped": name}, s.admin.DropKeyspace(ctx, name)
+		return map[string]string{"dropped": name}, s.admin.DropKeyspace(ctx, name, force)
 	})
 }
 

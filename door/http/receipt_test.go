@@ -2,6 +2,7 @@ package http
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -31,6 +32,15 @@ func TestReceiptSaysHowAnAnswerWasGiven(t *testing.T) {
 	if h.Get(HeaderAsked) != "default" {
 		t.Errorf("of a transaction: %v", h)
 	}
+	h = d.want(200, d.ask("POST", "/v1/txn", `{"operations":[{"op":"put","key":"a","value":"1"}],"else":[{"op":"get","key":"a"}]}`, "Gamut-Receipt: on")).Header()
+	if r, err = ReceiptOf("x", h); err != nil || r.Keyspace != "default" || r.Txn == "" || !slices.Equal(r.Groups, []uint64{2, 4}) || r.Met != "linearizable" || r.Asked != "default" {
+		t.Errorf("of a transaction over shards: %+v, %v", r, err)
+	}
+	h.Set(HeaderGroups, "2,x")
+	if _, err = ReceiptOf("x", h); err == nil || !strings.Contains(err.Error(), HeaderGroups) {
+		t.Errorf("groups: %v", err)
+	}
+	h.Del(HeaderGroups)
 	for name, text := range map[string]string{HeaderGroup: "x", HeaderVersion: "-1", HeaderPosition: "", HeaderAsOf: "yesterday"} {
 		bad := h.Clone()
 		bad.Set(name, text)

@@ -31,7 +31,16 @@ func (s *Server) transactAcross(w http.ResponseWriter, r *http.Request, ks *kv.K
 	if err != nil {
 		return err
 	}
+	asked, err := parseSwitch(r.Header, HeaderReceipt)
+	if err != nil {
+		return err
+	}
 	res := s.db.Transact(across, time.Now().Add(s.opts.Deadline))
+	if asked && res.Code == kv.OK {
+		receipt := kv.NewTxnReceipt(across, &res, level)
+		tellReceipt(w.Header(), &receipt)
+		w.Header().Set(HeaderNames, receipt.Keyspace)
+	}
 	s.answerAcross(w, t, &res)
 	return nil
 }

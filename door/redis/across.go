@@ -42,8 +42,12 @@ func (c *conn) transactAcross(o reply, watched []watch) {
 	call.Keyspace = c.keyspace
 	call.Command.Ops = append(call.Command.Ops, c.scratch.Ops...)
 	o.from, o.to, o.withConds = 0, 1, len(watched)+len(c.scratch.Conds) > 0
-	call.Result = c.transactNow(watched)
+	var receipt *kv.Receipt
+	call.Result, receipt = c.transactNow(watched)
 	c.weighOutput()
+	if c.out.resp3 = o.resp3; o.resp3 && receipt != nil && !o.mute {
+		c.out.receipt(c.out.attributes, receipt)
+	}
 	c.renderOwed(&o, c.batch.Calls())
 	if len(c.out.buf) > outputFlush {
 		c.write()
@@ -53,13 +57,14 @@ func (c *conn) transactAcross(o reply, watched []watch) {
 	c.literals.buf, c.batchReads = c.literals.buf[:0], 0
 }
 
-// transactNow runs the planned command, under the condition that no watched key has changed.
-func (c *conn) transactNow(watched []watch) kv.Result {
+// transactNow runs the planned command, under the condition that no watched key has changed. Its receipt is there if the
+// connection wants them and it was executed.
+func (c *conn) transactNow(watched []watch) (out kv.Result, receipt *kv.Receipt) {
 	t := &kv.Txn{}
 	for _, w := range watched {
 		ks := c.server.db.Keyspace(w.keyspace)
 		if ks == nil {
-			return kv.Result{Code: kv.ConditionFailed} // it was dropped, and with it the watched key
+			return kv.Result{Code: kv.ConditionFailed}, nil // it was dropped, and with it the watched key
 		}
 		t.Conds = append(t.Conds, kv.TxnCond{Keyspace: ks, Cond: kv.Cond{Key: w.key, Kind: kv.CondVersion, Version: w.version}})
 	}
@@ -70,13 +75,17 @@ func (c *conn) transactNow(watched []watch) kv.Result {
 		t.Then = append(t.Then, kv.TxnOp{Keyspace: c.keyspace, Op: c.scratch.Ops[i]})
 	}
 	if !c.takeOutput() {
-		return kv.Result{Code: kv.Busy, Detail: busyOutput}
+		return kv.Result{Code: kv.Busy, Detail: busyOutput}, nil
 	}
 	began := time.Now()
 	res := c.server.db.Transact(t, began.Add(c.server.options.RequestDeadline))
-	out := kv.Result{Code: res.Code, Detail: res.Detail, Items: res.Items}
+	out = kv.Result{Code: res.Code, Detail: res.Detail, Items: res.Items}
 	if len(res.Items) == 1 {
 		out = res.Items[0]
 	}
-	return out
+	if c.receipt && res.Code == kv.OK {
+		r := kv.NewTxnReceipt(t, &res, c.level)
+		receipt = &r
+	}
+	return out, receipt
 }

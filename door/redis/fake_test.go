@@ -121,7 +121,7 @@ func (d *fakeDatabase) Transact(t *kv.Txn, _ time.Time) kv.TxnResult {
 			return kv.TxnResult{Code: kv.ConditionFailed, Cond: i}
 		}
 	}
-	var res kv.TxnResult
+	res := kv.TxnResult{Groups: []uint64{2, 4}, ID: kv.TxID{Nonce: 7}}
 	for i := range t.Then {
 		o := &t.Then[i]
 		res.Items = append(res.Items, step(o.Keyspace, o.Key).run(&o.Op))

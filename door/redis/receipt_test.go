@@ -25,6 +25,26 @@ func TestReceiptsAreAttributes(t *testing.T) {
 	c.want("GET k", "$1\r\nv\r\n")
 }
 
+// TestReceiptsOfTransactions: of those over several shards, one for all of it, before the reply; none where nothing was executed.
+func TestReceiptsOfTransactions(t *testing.T) {
+	db := newFake()
+	_, address := start(t, db, Options{})
+	c := dial(t, address)
+	c.do("HELLO", "3")
+	c.want("SELECT wide", "+OK\r\n")
+	c.want("GAMUT.RECEIPT on", "+OK\r\n")
+	id := kv.TxID{Nonce: 7}.String()
+	receipt := "|5\r\n$8\r\nkeyspace\r\n$4\r\nwide\r\n$5\r\nasked\r\n$7\r\ndefault\r\n$3\r\nmet\r\n$12\r\nlinearizable\r\n" +
+		"$6\r\ngroups\r\n$3\r\n2,4\r\n$3\r\ntxn\r\n$56\r\n" + id + "\r\n"
+	c.want("MSET a 1 b 2 c 3 d 4", receipt+"+OK\r\n")
+	c.do("MULTI")
+	c.do("INCR", "a")
+	c.do("INCR", "b")
+	c.do("INCR", "c")
+	c.want("EXEC", receipt+"*3\r\n:2\r\n:3\r\n:4\r\n")
+	c.want("MSETNX a 1 b 2 e 3 f 4", ":0\r\n")
+}
+
 // want sends a command and compares the whole answer, without the fields of a receipt that are named.
 func (c *rawClient) want(command, want string, without ...string) {
 	c.t.Helper()

@@ -104,12 +104,7 @@ func (w *writer) receipts(calls []*kv.Call) {
 	}
 	fields := func(open func(n int), call *kv.Call) {
 		receipt := kv.NewReceipt(call.Keyspace, call, &call.Result)
-		list := receipt.Fields()
-		open(len(list))
-		for _, f := range list {
-			w.text(f.Name)
-			w.text(f.Text)
-		}
+		w.receipt(open, &receipt)
 	}
 	if len(calls) == 1 {
 		if failures[calls[0].Result.Code] == "" {
@@ -122,6 +117,15 @@ func (w *writer) receipts(calls []*kv.Call) {
 	w.array(len(calls))
 	for _, call := range calls {
 		fields(w.mapping, call)
+	}
+}
+
+func (w *writer) receipt(open func(n int), r *kv.Receipt) {
+	list := r.Fields()
+	open(len(list))
+	for _, f := range list {
+		w.text(f.Name)
+		w.text(f.Text)
 	}
 }
 

@@ -183,9 +183,13 @@ func (c *Cluster) CreateKeyspace(ctx context.Context, spec kv.CreateKeyspace) er
 	return c.JSON(ctx, Request{Method: "POST", Path: "/v1/keyspaces", Body: body}, new(any))
 }
 
-// DropKeyspace removes a keyspace with all its keys.
-func (c *Cluster) DropKeyspace(ctx context.Context, name string) error {
-	return c.JSON(ctx, Request{Method: "DELETE", Path: "/v1/keyspaces/" + url.PathEscape(name)}, new(any))
+// DropKeyspace removes a keyspace with all its keys; force does so although transactions with others may not have ended.
+func (c *Cluster) DropKeyspace(ctx context.Context, name string, force bool) error {
+	q := Request{Method: "DELETE", Path: "/v1/keyspaces/" + url.PathEscape(name)}
+	if force {
+		q.Query = url.Values{"force": {"true"}}
+	}
+	return c.JSON(ctx, q, new(any))
 }
 
 // MoveShard begins to move a shard's replicas to nodes.

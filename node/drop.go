@@ -1,0 +1,120 @@
+package node
+
+import (
+	"context"
+	"time"
+
+	"github.com/gamutdb/gamut/keyspace"
+	"github.com/gamutdb/gamut/kv"
+)
+
+// DropKeyspace removes a keyspace and everything in it. Before that its transactions with other keyspaces come to their ends (rule
+// V9 of docs/TRANSACTIONS.md), unless force is set: then those other keyspaces may be left with a part of one.
+func (n *Node) DropKeyspace(ctx context.Context, name string, force bool) error {
+	if err := keyspace.CheckName(name); err != nil {
+		return err
+	}
+	key := keyspace.DescriptorKey(name)
+	read := n.do(ctx, n.system(), 0, kv.Command{Ops: []kv.Op{{Kind: kv.OpGet, Key: key}}})
+	if err := read.Err(); err != nil {
+		return err
+	}
+	if read.Code == kv.NotFound {
+		return kv.Errorf(kv.NoKeyspace, "there is no keyspace %q", name)
+	}
+	d, err := keyspace.DecodeDescriptor(read.Value)
+	if err != nil {
+		return err
+	}
+	drop := kv.Command{Conds: []kv.Cond{{Kind: kv.CondVersion, Key: key, Version: read.Version}}, Ops: []kv.Op{{Kind: kv.OpDelete, Key: key}}}
+	views, _ := d.FirstViews(n.identity.Cluster, n.config.protocolOptions())
+	for _, view := range views {
+		drop.Ops = append(drop.Ops, kv.Op{Kind: kv.OpDelete, Key: view})
+	}
+	s := seal{node: n, keyspace: d.Keyspace(), id: n.newTxID()}
+	if d.Consistency == kv.Linearizable && !force {
+		if err := s.putOn(ctx); err != nil {
+			s.takeOff()
+			return err
+		}
+	}
+	r := n.do(ctx, n.system(), 0, drop)
+	if r.Code == kv.ConditionFailed {
+		return kv.Errorf(kv.NoKeyspace, "keyspace %q was dropped or made anew meanwhile", name)
+	}
+	if err := r.Err(); err != nil {
+		if r.Code.Refused() {
+			s.takeOff()
+		}
+		return err // of unknown fate: it may be dropped yet, so the seal stays
+	}
+	return n.waitTable(ctx, func(t *table) bool { return t.byID[d.ID] == nil })
+}
+
+// seal keeps the groups of a keyspace from beginning transactions with others.
+type seal struct {
+	node     *Node
+	keyspace *kv.Keyspace
+	id       kv.TxID
+}
+
+// putOn seals all shards and waits until nothing is open in any of them. The sweeps end what nobody else does.
+func (s *seal) putOn(ctx context.Context) error {
+	until, bounded := ctx.Deadline()
+	if !bounded {
+		until = time.Now().Add(kv.TxnTimeMax)
+	}
+	until = until.Add(-time.Until(until) / 4) // the rest is for what follows
+	shards := make([]int, s.keyspace.Shards)
+	for i := range shards {
+		shards[i] = i
+	}
+	for {
+		var left []int
+		var last kv.Result
+		for i, r := range s.command(shards, true, until) {
+			if r.Code != kv.OK || r.Int > 0 {
+				left, last = append(left, shards[i]), r
+			}
+		}
+		switch shards = left; {
+		case len(shards) == 0:
+			return nil
+		case !time.Now().Add(retryPause).Before(until) || !pause(ctx):
+			return s.failed(shards[len(shards)-1], &last)
+		}
+	}
+}
+
+func (s *seal) failed(shard int, r *kv.Result) error {
+	if r.Code == kv.OK {
+		return kv.Errorf(kv.Busy, "%d transactions of shard %d of keyspace %q with other keyspaces have not ended; drop it again, or by force, which may leave a part of them", r.Int, shard, s.keyspace.Name)
+	}
+	return kv.Errorf(kv.Unavailable, "whether shard %d of keyspace %q has part in transactions with other keyspaces is not known (%v); drop it again, or by force, which may leave a part of them", shard, s.keyspace.Name, r.Err())
+}
+
+// takeOff lets transactions begin again. Where it does not arrive the seal ends by itself after some minutes.
+func (s *seal) takeOff() {
+	shards := make([]int, s.keyspace.Shards)
+	for i := range shards {
+		shards[i] = i
+	}
+	s.command(shards, false, time.Now().Add(time.Second))
+}
+
+// command seals shards, or ends that.
+func (s *seal) command(shards []int, on bool, deadline time.Time) (results []kv.Result) {
+	var b kv.Batch
+	b.Reset(deadline)
+	calls := make([]*kv.Call, len(shards))
+	for i, shard := range shards {
+		calls[i] = b.Add()
+		calls[i].Keyspace, calls[i].Shard, calls[i].Command = s.keyspace, shard, kv.Command{Tx: &kv.Tx{Step: kv.TxSeal, ID: s.id, Commit: on}}
+	}
+	s.node.Submit(&b)
+	b.Wait()
+	for _, c := range calls {
+		results = append(results, c.Result)
+	}
+	return results
+}
