@@ -15,7 +15,12 @@ const (
 	flightCommands = 4096
 	// behindMax bounds the commands that wait for their sessions.
 	behindMax = 4096
+	// queueMin writes may always be under way.
+	queueMin = 1024
 )
+
+// Room is how many more writes this replica takes (rule F2). What waits for its session takes no room: it waits for peers.
+func (r *Replica) Room() int { return r.load.Limit(queueMin) - r.under }
 
 // request is a command of a client on its way.
 type request struct {
@@ -138,10 +143,19 @@ func (r *Replica) ready(q *request) bool {
 	case q.read:
 		// Early: the state shows only what is durable.
 		r.out.ReplyEarly(q.id, r.answer(q))
+	case !q.late && r.Room() <= 0:
+		// Early: nothing was done.
+		r.out.ReplyEarly(q.id, kv.Result{Code: kv.Busy, Detail: "there is more to write than can be written soon; retry after a pause"})
 	default:
-		r.queue = append(r.queue, q)
+		r.enqueue(q)
 	}
 	return true
+}
+
+func (r *Replica) enqueue(q *request) {
+	r.queue = append(r.queue, q)
+	r.under++
+	r.load.Observe(r.in.Now)
 }
 
 // answer reads for a command; the state shows all that its session has seen.

@@ -49,6 +49,7 @@ func (r *Replica) apply() {
 				// Early: the state shows only what is durable.
 				r.out.ReplyEarly(q.id, r.answer(q))
 			}
+			r.under -= len(f.reads)
 		}
 		r.flight = r.flight[1:]
 	}
@@ -91,6 +92,8 @@ func (r *Replica) applyFlight(f *flight) {
 	}
 	if f.local() {
 		r.answered, r.answeredAt = len(f.calls), r.in.Now
+		r.under -= len(f.calls)
+		r.load.Executed(len(f.calls), r.under > 0)
 	}
 	r.applied = f.pos
 	r.metaChanged = r.metaChanged || len(f.writes) > 0

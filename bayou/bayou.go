@@ -22,6 +22,7 @@ import (
 	"slices"
 
 	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/core/load"
 	"github.com/gamutdb/gamut/kv"
 )
 
@@ -105,6 +106,9 @@ type Replica struct {
 	accepting bool
 	base      Vector
 	fresh     []*Write // applied in this Step, to be offered
+	// under are the commands of queue and flight; load measures how many may be.
+	under int
+	load  load.Meter
 	// answered is how many commands the latest record answered, and when; until gatherUntil the next waits for company (0: it does not).
 	answered                int
 	answeredAt, gatherUntil core.Time

@@ -258,6 +258,7 @@ func (r *Replica) refuseAll(why string) {
 		// Early: nothing was done.
 		r.out.ReplyEarly(q.id, kv.Result{Code: kv.Unavailable, Detail: why})
 	}
+	r.under -= len(r.queue)
 	r.queue, r.behind = nil, nil
 }
 

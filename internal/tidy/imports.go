@@ -19,7 +19,7 @@ var allowed = map[string][]string{
 	"machine":          {"core", "kv"},
 	"paxos":            {"machine", "core/wire", "core/load", "core", "kv"},
 	"twophase":         {"machine", "core/wire", "core", "kv"},
-	"bayou":            {"core/wire", "core", "kv"},
+	"bayou":            {"core/load", "core/wire", "core", "kv"},
 	"quorum":           {"core/wire", "core/load", "core", "kv"},
 	"keyspace":         {"bayou", "paxos", "quorum", "twophase", "machine", "core", "kv"},
 	"host":             {"core", "kv"},
