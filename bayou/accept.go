@@ -16,7 +16,7 @@ const (
 	// behindMax bounds the commands that wait for their sessions.
 	behindMax = 4096
 	// queueMin writes may always be under way.
-	queueMin = 1024
+	queueMin = 256
 )
 
 // Room is how many more writes this replica takes (rule F2). What waits for its session takes no room: it waits for peers.
@@ -27,6 +27,8 @@ type request struct {
 	id      core.RequestID
 	command kv.Command
 	token   Token
+	// context is what the command replaces of siblings; nil: what this replica holds.
+	context Vector
 	// read says that it changes nothing and needs no place among the writes; late that one that changes nothing does.
 	read, late bool
 	// until is when it ends unless it was executed: in time for the client to hear of it.
@@ -80,6 +82,9 @@ func (r *Replica) open(q *request, encoded []byte) (res kv.Result, ok bool) {
 	}
 	var err error
 	if q.token, err = openToken(r.config.Binding, q.command.Token); err != nil {
+		return kv.Failed(err), false
+	}
+	if err = r.openContext(q); err != nil {
 		return kv.Failed(err), false
 	}
 	q.late = !q.read && q.command.ReadOnly() || barrier(&q.command)
@@ -259,7 +264,7 @@ func (r *Replica) foresee() *cells {
 			for i := range w.Ops {
 				if o := &w.Ops[i]; !f.done && o.onData() {
 					judged.later(w, o)
-					r.adds = r.adds || o.Kind == Add
+					r.adds = r.adds || o.Kind.merges()
 				}
 			}
 		}
@@ -285,13 +290,14 @@ func (r *Replica) stampCommand(q *request, judged *cells) call {
 	w := &Write{Dot: Dot{r.nextStamp(&q.token), r.self}}
 	for i := range q.command.Ops {
 		o := &q.command.Ops[i]
-		op, code := r.judgeOp(o, judged, w)
+		op, code := r.judgeOp(q, o, judged, w)
+		c.results[i].Existed = op.Kind == Include && judged.at(o.Key).has(o.Value)
 		if c.results[i].Code = code; code != kv.OK || op.Kind == 0 {
 			continue
 		}
 		w.Ops = append(w.Ops, op)
 		judged.later(w, &w.Ops[len(w.Ops)-1])
-		r.adds = r.adds || op.Kind == Add
+		r.adds = r.adds || op.Kind.merges()
 	}
 	if len(w.Ops) == 0 {
 		return c
@@ -314,13 +320,20 @@ func (r *Replica) nextStamp(session *Token) kv.HLC {
 }
 
 // judgeOp says what an operation changes, by what this replica has accepted so far; Kind 0: nothing.
-func (r *Replica) judgeOp(o *kv.Op, judged *cells, w *Write) (op Op, code kv.Code) {
+func (r *Replica) judgeOp(q *request, o *kv.Op, judged *cells, w *Write) (op Op, code kv.Code) {
 	now := r.in.Stamp
 	switch o.Kind {
+	case kv.OpInclude, kv.OpExclude:
+		return r.judgeMember(q, o, judged.at(o.Key), w)
 	case kv.OpSet:
+		if r.config.Siblings {
+			return r.judgeSibling(q, o, judged.at(o.Key), w)
+		}
 		op = Op{Kind: Set, Key: o.Key, Value: o.Value, Flags: o.Flags}
 		if r.adds {
-			op.Sums = judged.at(o.Key).sums()
+			rec := judged.at(o.Key)
+			op.Sums = rec.sums()
+			r.looksAt(q, rec, w)
 		}
 		switch o.Expiry {
 		case kv.ExpireAt:
@@ -334,6 +347,7 @@ func (r *Replica) judgeOp(o *kv.Op, judged *cells, w *Write) (op Op, code kv.Cod
 		if _, ok := rec.show(now); !ok {
 			return op, kv.NotFound
 		}
+		r.looksAt(q, rec, w)
 		return Op{Kind: Delete, Key: o.Key, Sums: rec.sums()}, kv.OK
 	case kv.OpIncr:
 		return r.judgeAdd(judged.at(o.Key), w, o.Key, o.Delta)
@@ -350,7 +364,10 @@ func (r *Replica) judgeOp(o *kv.Op, judged *cells, w *Write) (op Op, code kv.Cod
 // judgeAdd says whether an addition can be made to a record as it is seen here.
 func (r *Replica) judgeAdd(rec *record, w *Write, key []byte, delta int64) (op Op, code kv.Code) {
 	now := r.in.Stamp
-	if rec.live(now) && rec.ends() != 0 {
+	switch {
+	case len(rec.parts) > 0:
+		return op, kv.WrongType
+	case rec.live(now) && rec.ends() != 0:
 		return op, kv.Unsupported
 	}
 	n, ok := rec.number(now)

@@ -128,7 +128,7 @@ func (r *Replica) applyOp(w *Write, o *Op) {
 		}
 		r.cells.applyOp(w, o, true)
 	default:
-		r.meta.added = r.meta.added || o.Kind == Add
+		r.meta.added = r.meta.added || o.Kind.merges()
 		r.cells.applyOp(w, o, true)
 	}
 }
@@ -157,15 +157,19 @@ func (r *Replica) applyCall(c *call) {
 		o, res := &c.request.command.Ops[i], &c.results[i]
 		pure = pure && o.Kind == kv.OpSet
 		switch {
+		case res.Code == kv.TooLong:
+			*res = kv.Result{Code: kv.TooLong, Detail: tooMany(o.Kind)}
 		case res.Code == kv.Unsupported:
 			*res = kv.Result{Code: kv.Unsupported, Detail: "the key has a time to live, and a counter that ends cannot be merged; a linearizable keyspace can"}
 		case res.Code != kv.OK:
 			res.Existed = res.Code != kv.NotFound
-		case o.Kind == kv.OpGet:
+		case o.Kind.ReadOnly():
 			*res = r.cells.shown(o, r.in.Stamp)
 		case o.Kind != kv.OpNone:
 			r.applyOp(c.write, &c.write.Ops[next])
+			existed := res.Existed
 			*res = r.changedResult(o, c.write)
+			res.Existed = res.Existed || existed
 			next++
 		}
 	}

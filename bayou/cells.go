@@ -164,13 +164,38 @@ func (c *cells) prune(rec *record) {
 func (c *cells) change(rec *record, w *Write, o *Op) bool {
 	switch o.Kind {
 	case Set:
-		return c.set(rec, w.Dot, record{expireAt: o.ExpireAt, flags: o.Flags, value: o.Value}, o.Sums)
+		return c.overwrite(rec, w, record{expireAt: o.ExpireAt, flags: o.Flags, value: o.Value}, o.Sums)
 	case Delete:
-		return c.set(rec, w.Dot, record{gone: true}, o.Sums)
+		return c.overwrite(rec, w, record{gone: true}, o.Sums)
+	case Include:
+		rec.include(w, o, c.saw(w))
+		return true
+	case Exclude:
+		return rec.exclude(o, c.saw(w))
+	case Sibling:
+		rec.keep(w, o, c.saw(w))
+		return true
 	case Add:
 		return rec.add(w.Dot, o.Run, o.Delta)
 	}
 	return false
+}
+
+// overwrite takes away the parts that the writer had seen, whether or not its set or deletion is the newest.
+func (c *cells) overwrite(rec *record, w *Write, next record, seen []Sum) bool {
+	taken := false
+	if len(rec.parts) > 0 {
+		saw := c.saw(w)
+		taken = rec.take(func(p *part) bool { return saw(p.Dot) })
+	}
+	return c.set(rec, w.Dot, next, seen) || taken
+}
+
+func (c *cells) saw(w *Write) sawFunc {
+	if c.mutation == TakeUnseen {
+		return func(Dot) bool { return true }
+	}
+	return w.saw
 }
 
 func (c *cells) set(rec *record, d Dot, next record, seen []Sum) bool {
@@ -203,4 +228,4 @@ func (c *cells) finish() []core.Change {
 }
 
 // shown is what a client sees of a key now.
-func (c *cells) shown(o *kv.Op, now kv.HLC) kv.Result { return c.at(o.Key).result(o, now) }
+func (c *cells) shown(o *kv.Op, now kv.HLC) kv.Result { return c.at(o.Key).read(o, now) }

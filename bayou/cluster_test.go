@@ -20,23 +20,32 @@ type cluster struct {
 	founders []core.ReplicaID
 	asked    map[core.RequestID]string // the session of a request
 	sessions map[string][]byte
+	// contexts are the tokens of reads by name, contextOf the names of requests under way.
+	contexts  map[string][]byte
+	contextOf map[core.RequestID]string
 }
 
-func newCluster(n int, options Options) *cluster {
-	config := Config{Binding: 77}
+func newCluster(n int, options Options) *cluster { return newClusterOf(n, false, options) }
+
+func newClusterOf(n int, siblings bool, options Options) *cluster {
+	config := Config{Binding: 77, Siblings: siblings}
 	for i := range n {
 		config.Members = append(config.Members, core.ReplicaID(i+1))
 	}
-	c := &cluster{founders: config.Members, asked: map[core.RequestID]string{}, sessions: map[string][]byte{}}
+	c := &cluster{founders: config.Members, asked: map[core.RequestID]string{}, sessions: map[string][]byte{},
+		contexts: map[string][]byte{}, contextOf: map[core.RequestID]string{}}
 	c.Cluster = coretest.New(coretest.Protocol[*Replica]{
 		New:     func(id core.ReplicaID) *Replica { return New(id, options) },
 		Config:  config.AppendTo(nil),
 		Decode:  DecodeMessage,
 		Message: func(m core.Message) string { return fmt.Sprint(m) },
-		Answer:  func(id core.RequestID, r *kv.Result) string { return c.asked[id] + ": " + coretest.Outcome(r) },
+		Answer:  func(id core.RequestID, r *kv.Result) string { return c.asked[id] + ": " + outcome(r) },
 	})
 	c.OnAnswer = func(id core.RequestID, r kv.Result) {
 		session := c.asked[id]
+		if name := c.contextOf[id]; name != "" {
+			c.contexts[name] = r.Token
+		}
 		c.sessions[session] = MergeTokens(c.sessions[session], r.Token)
 	}
 	for range n {
@@ -48,6 +57,15 @@ func newCluster(n int, options Options) *cluster {
 	}
 	c.connect()
 	return c
+}
+
+// outcome is coretest.Outcome, and the values of a set or of siblings.
+func outcome(r *kv.Result) string {
+	text := coretest.Outcome(r)
+	for i := range r.Items {
+		text += fmt.Sprintf(" %q", r.Items[i].Value)
+	}
+	return text
 }
 
 // tell lets replicas know what the catalog says now; those that it names for the first time are started.

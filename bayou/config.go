@@ -16,6 +16,8 @@ type Config struct {
 	Binding uint64
 	// Eventual says that commands ask for level eventual unless they say otherwise, and that answers carry no tokens.
 	Eventual bool
+	// Siblings says that concurrent values of a key are kept side by side; otherwise the newest wins.
+	Siblings bool
 	// Epoch counts what the catalog says of the members; that of the founders is 0.
 	Epoch uint64
 	// Leaving are members that shall retire.
@@ -28,12 +30,28 @@ type Config struct {
 
 const configVersion = 2
 
+const (
+	configEventual = 1 << iota
+	configSiblings
+	configBits
+)
+
+func (c *Config) bits() (bits byte) {
+	if c.Eventual {
+		bits |= configEventual
+	}
+	if c.Siblings {
+		bits |= configSiblings
+	}
+	return bits
+}
+
 var errConfig = errors.New("malformed configuration")
 
 // AppendTo encodes the configuration.
 func (c *Config) AppendTo(b []byte) []byte {
 	b = binary.BigEndian.AppendUint64(append(b, configVersion), c.Binding)
-	b = wire.AppendBool(b, c.Eventual)
+	b = append(b, c.bits())
 	b = binary.AppendUvarint(b, c.Epoch)
 	b = wire.AppendBool(binary.AppendUvarint(b, uint64(c.Last)), c.Settled)
 	for _, list := range [...][]core.ReplicaID{c.Members, c.Leaving} {
@@ -49,7 +67,9 @@ func (c *Config) AppendTo(b []byte) []byte {
 func DecodeConfig(b []byte) (c Config, err error) {
 	r := reader{wire.Reader{B: b}}
 	version := r.Byte()
-	c.Binding, c.Eventual, c.Epoch = uint64(r.stamp()), r.Bool(), r.Uint()
+	c.Binding = uint64(r.stamp())
+	bits := r.Byte()
+	c.Eventual, c.Siblings, c.Epoch = bits&configEventual != 0, bits&configSiblings != 0, r.Uint()
 	c.Last, c.Settled = r.replica(), r.Bool()
 	for _, list := range [...]*[]core.ReplicaID{&c.Members, &c.Leaving} {
 		for n := r.Count(1); n > 0 && !r.Bad; n-- {
@@ -58,7 +78,7 @@ func DecodeConfig(b []byte) (c Config, err error) {
 		slices.Sort(*list)
 		r.Bad = r.Bad || slices.Contains(*list, 0)
 	}
-	if r.Bad || len(r.B) > 0 || version != configVersion || len(c.Members) == 0 {
+	if r.Bad || len(r.B) > 0 || version != configVersion || bits >= configBits || len(c.Members) == 0 {
 		return Config{}, errConfig
 	}
 	c.Last = max(c.Last, slices.Max(c.Members))

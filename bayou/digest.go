@@ -29,6 +29,9 @@ func Digest(view core.View) (sum uint64) {
 		if !rec.counter() {
 			binary.BigEndian.PutUint32(head[12:], rec.flags)
 		}
+		if len(rec.parts) > 0 {
+			value = appendParts(nil, rec.parts)
+		}
 		sum += xxhash.Sum64(k)*31 ^ bits.RotateLeft64(xxhash.Sum64(value), 17) + xxhash.Sum64(head[:])
 		return true
 	})

@@ -25,6 +25,9 @@ const (
 	RetireEarly             // B8: a replica is taken for retired before all that it wrote is here
 	ServeUnjoined           // B8: a replica serves before it has joined
 	IgnoreFormer            // T4.14: a session that saw a write which was lost with a retired replica is served silently
+	TakeUnseen              // B11: what takes parts of a set or siblings away takes those that its writer had not seen, too
+	ReviveParts             // B11: a state that is received brings back parts that were taken away here
+	WidenContext            // B12: a write with a context replaces what its replica holds, though its client had not read it
 	mutations
 )
 
@@ -39,7 +42,8 @@ func Mutations() []Mutation {
 
 var mutationNames = [...]string{"none", "offer unsynced", "copy vector", "forget merge", "reads only", "smallest wins", "reuse stamps",
 	"truncate early", "replace state", "ignore base", "arrival order", "drop tombstones", "drop unsettled", "ignore lost", "lose additions",
-	"drop entry", "retire early", "serve unjoined", "ignore former"}
+	"drop entry", "retire early", "serve unjoined", "ignore former", "take unseen", "revive parts",
+	"widen context"}
 
 // String names the mutation.
 func (m Mutation) String() string { return mutationNames[m] }

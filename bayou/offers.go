@@ -43,7 +43,7 @@ func unsupported(reason string) error {
 
 func offersOp(o *kv.Op) error {
 	switch o.Kind {
-	case kv.OpNone, kv.OpGet, kv.OpScan:
+	case kv.OpNone, kv.OpGet, kv.OpScan, kv.OpMembers, kv.OpMember, kv.OpSiblings, kv.OpInclude, kv.OpExclude:
 		return nil
 	case kv.OpSet, kv.OpDelete, kv.OpIncr, kv.OpCounter:
 	default:

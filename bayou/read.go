@@ -62,7 +62,7 @@ func readAt(view core.View, raw []byte, c *kv.Command, now kv.HLC) (res kv.Resul
 		rec := mustDecodeRecord(c.Ops[0].Key, b)
 		res = rec.result(&c.Ops[0], now)
 		// What was forgotten leaves no trace, and of runs one may hide behind another.
-		whole = len(rec.runs) == 0 && m.vector.Has(rec.base)
+		whole = len(rec.runs)+len(rec.parts) == 0 && m.vector.Has(rec.base)
 	}
 	m.sign(&res, c, now)
 	return res, whole, false
@@ -116,13 +116,13 @@ func readOne(view core.View, o *kv.Op, now kv.HLC) kv.Result {
 	switch o.Kind {
 	case kv.OpScan:
 		return scan(view, o, now)
-	case kv.OpGet:
+	case kv.OpGet, kv.OpMembers, kv.OpMember, kv.OpSiblings:
 		b, ok := view.Get(dataKey(o.Key))
 		if !ok {
 			return kv.Result{Code: kv.NotFound}
 		}
 		rec := mustDecodeRecord(o.Key, b)
-		return rec.result(o, now)
+		return rec.read(o, now)
 	}
 	return kv.Result{}
 }
@@ -146,13 +146,17 @@ func scan(view core.View, o *kv.Op, now kv.HLC) (res kv.Result) {
 			return false
 		}
 		rec := mustDecodeRecord(k[1:], v)
-		item := rec.result(o, now)
+		item := rec.result(&kv.Op{Kind: kv.OpGet, Quiet: rec.isSet()}, now)
 		if item.Code != kv.OK {
 			return true
 		}
 		item.Key, item.Value = slices.Clone(k[1:]), slices.Clone(item.Value)
 		if o.KeysOnly {
 			item.Value = nil
+		}
+		if item.Marks&kv.MarkSet != 0 && !o.KeysOnly {
+			item.Items = membersOf(&rec)
+			size += rec.bytesOf(true)
 		}
 		size += len(item.Key) + len(item.Value)
 		res.Items = append(res.Items, item)

@@ -23,7 +23,8 @@ type record struct {
 	expireAt int64
 	flags    uint32
 	value    []byte
-	runs     []run // by replica, then id
+	runs     []run  // by replica, then id
+	parts    []part // of sets and siblings, in their order
 }
 
 // run is what one replica has added to a key between two bases that it saw. A base that comes later takes away what its writer
@@ -92,11 +93,14 @@ const (
 	recordExpires
 	recordFlagged
 	recordRuns
+	recordParts
 	recordBits
 )
 
 // sizeMax bounds the encoding in bytes.
-func (r *record) sizeMax() int { return 64 + len(r.value) + 50*len(r.runs) }
+func (r *record) sizeMax() int {
+	return 64 + len(r.value) + 50*len(r.runs) + r.bytesOf(true) + r.bytesOf(false) + 16*len(r.parts)
+}
 
 var errRecord = errors.New("malformed record")
 
@@ -112,6 +116,7 @@ func (r *record) appendTo(b []byte) []byte {
 	set(recordExpires, r.expireAt != 0)
 	set(recordFlagged, r.flags != 0)
 	set(recordRuns, len(r.runs) > 0)
+	set(recordParts, len(r.parts) > 0)
 	b = append(b, recordVersion, bit)
 	if bit&recordBase != 0 {
 		b = appendDot(b, r.base)
@@ -130,6 +135,9 @@ func (r *record) appendTo(b []byte) []byte {
 			b = binary.BigEndian.AppendUint64(b, uint64(o.last))
 			b = binary.AppendVarint(binary.AppendVarint(b, o.total), o.less)
 		}
+	}
+	if bit&recordParts != 0 {
+		b = appendParts(b, r.parts)
 	}
 	return append(b, r.value...)
 }
@@ -157,6 +165,9 @@ func decodeRecord(b []byte) (rec record, err error) {
 			rec.runs = append(rec.runs, run{d.Replica, d.Stamp, r.stamp(), r.Int(), r.Int()})
 		}
 	}
+	if bit&recordParts != 0 {
+		rec.parts = r.parts()
+	}
 	rec.value = r.B
 	if r.Bad {
 		return record{}, errRecord
@@ -174,6 +185,10 @@ func mustDecodeRecord(key, b []byte) record {
 
 // dot is the newest write of those that the record shows.
 func (r *record) dot() Dot {
+	if len(r.parts) > 0 {
+		newest := slices.MaxFunc(r.parts, func(a, b part) int { return a.Compare(b.Dot) })
+		return newest.Dot
+	}
 	d := r.base
 	for i := range r.runs {
 		if last := (Dot{r.runs[i].last, r.runs[i].replica}); last.Compare(d) > 0 {
@@ -188,7 +203,7 @@ func (r *record) set(d Dot, next record, seen []Sum) bool {
 	if d.Compare(r.base) < 0 {
 		return false
 	}
-	next.base, next.runs = d, slices.Clone(r.runs)
+	next.base, next.runs, next.parts = d, slices.Clone(r.runs), r.parts
 	for i := range next.runs {
 		o := &next.runs[i]
 		o.less = 0
@@ -235,8 +250,11 @@ func (r *record) live(now kv.HLC) bool {
 	return !r.base.IsZero() && !r.gone && (r.expireAt == 0 || r.expireAt > now.UnixMilli())
 }
 
-// show is the value that readers get; false: the key is missing.
+// show is the value that readers get, of a set none, of siblings the newest; false: the key is missing.
 func (r *record) show(now kv.HLC) (value []byte, ok bool) {
+	if n := len(r.parts); n > 0 {
+		return r.parts[n-1].shown(), true
+	}
 	if !r.counter() {
 		return r.value, r.live(now)
 	}
@@ -291,6 +309,9 @@ func (r *record) result(o *kv.Op, now kv.HLC) kv.Result {
 	if !ok {
 		return kv.Result{Code: kv.NotFound}
 	}
+	if len(r.parts) > 0 {
+		return r.resultOfParts(o)
+	}
 	d := r.dot()
 	out := kv.Result{Existed: true, Version: uint64(d.Stamp), Origin: uint32(d.Replica), ExpireAt: r.ends(), Int: int64(len(value))}
 	if !r.counter() {
@@ -312,6 +333,7 @@ func (r *record) merge(seen Vector, other *record, otherSeen Vector) {
 		mine, theirs = theirs, mine
 	}
 	mine.runs = mergeRuns(mine.runs, theirs.runs, first != 0)
+	mine.parts = mergeParts(r.parts, seen, other.parts, otherSeen)
 	*r = mine
 }
 
@@ -331,7 +353,7 @@ func (r *record) without(other *record, otherSeen Vector) record {
 // forget takes the base away, with the runs that it overwrites.
 func (r *record) forget() {
 	r.prune()
-	*r = record{runs: r.runs}
+	*r = record{runs: r.runs, parts: r.parts}
 }
 
 // mergeRuns joins the runs of two records. rule says that what the base takes away of each is as the first ones have it.
@@ -358,4 +380,4 @@ func mergeRuns(a, b []run, rule bool) (all []run) {
 }
 
 // empty reports whether the record says nothing: nobody need keep it.
-func (r *record) empty() bool { return r.base.IsZero() && len(r.runs) == 0 }
+func (r *record) empty() bool { return r.base.IsZero() && len(r.runs)+len(r.parts) == 0 }

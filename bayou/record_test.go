@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"math"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -34,7 +35,14 @@ func (r *replicaOf) apply(w *Write) {
 
 func (r *replicaOf) shown() string {
 	value, ok := r.rec.show(1)
-	return fmt.Sprintf("%q %t", value, ok)
+	return fmt.Sprintf("%q %t %s", value, ok, partsText(r.rec.parts))
+}
+
+func partsText(parts []part) (text string) {
+	for _, p := range parts {
+		text += fmt.Sprintf("%q by %v, ", p.value, p.Dot)
+	}
+	return text
 }
 
 // TestRecordsAreEqualInWhateverOrderWritesArrive lets three replicas write and hand each other writes in any causal order, by
@@ -60,7 +68,12 @@ func TestRecordsAreEqualInWhateverOrderWritesArrive(t *testing.T) {
 				r.last = max(r.last, other.last)
 			default:
 				w := &Write{Dot: Dot{r.last + kv.HLC(rapid.IntRange(1, 5).Draw(t, "later")), core.ReplicaID(at + 1)}}
-				op := Op{Kind: OpKind(rapid.IntRange(1, 3).Draw(t, "kind")), Key: []byte("k"), Value: []byte("7"), Delta: 1}
+				kind := rapid.SampledFrom([]OpKind{Set, Delete, Add, Include, Include, Exclude, Sibling}).Draw(t, "kind")
+				op := Op{Kind: kind, Key: []byte("k"), Value: []byte("7"), Delta: 1}
+				if kind == Include || kind == Exclude {
+					op.Value = []byte(rapid.SampledFrom([]string{"x", "y"}).Draw(t, "member"))
+				}
+				w.Seen = append(Vector{}, r.seen...)
 				op.Run, op.Sums = cmp.Or(r.rec.runOf(w.Replica), w.Stamp), r.rec.sums()
 				w.Ops = []Op{op}
 				all = append(all, pastWrite{w, append(Vector{}, r.seen...)})
@@ -75,6 +88,9 @@ func TestRecordsAreEqualInWhateverOrderWritesArrive(t *testing.T) {
 				t.Fatalf("%v shows %s, %v shows %s", r.seen, r.shown(), replicas[0].seen, replicas[0].shown())
 			}
 		}
+		if got, want := partsText(replicas[0].rec.parts), partsText(surviving(all)); got != want {
+			t.Fatalf("there are %s, want %s", got, want)
+		}
 	})
 }
 
@@ -82,6 +98,33 @@ func TestRecordsAreEqualInWhateverOrderWritesArrive(t *testing.T) {
 type pastWrite struct {
 	*Write
 	past Vector
+}
+
+// surviving are the parts that nothing took away, by what each writer had seen alone (rule B11).
+func surviving(all []pastWrite) (parts []part) {
+	for _, w := range all {
+		o := &w.Ops[0]
+		if o.Kind != Include && o.Kind != Sibling {
+			continue
+		}
+		p := part{Dot: w.Dot, member: o.Kind == Include, value: o.Value}
+		if !slices.ContainsFunc(all, func(later pastWrite) bool { return later.past.Has(w.Dot) && later.takes(&p) }) {
+			parts = append(parts, p)
+		}
+	}
+	slices.SortFunc(parts, func(a, b part) int { return a.compare(&b) })
+	return parts
+}
+
+// takes says that a write takes a part away that its writer had seen.
+func (w *pastWrite) takes(p *part) bool {
+	switch o := &w.Ops[0]; o.Kind {
+	case Set, Delete, Sibling:
+		return true
+	case Include, Exclude:
+		return p.member && string(o.Value) == string(p.value)
+	}
+	return false
 }
 
 // handOver applies up to count writes that a replica lacks, each after all that its writer had seen.
@@ -112,7 +155,7 @@ func TestASumStopsAtItsEnds(t *testing.T) {
 func TestACounterThatEndedBeginsAnew(t *testing.T) {
 	r := replicaOf{rec: record{base: Dot{kv.HLCOf(1), 1}, value: []byte("5"), expireAt: 10}}
 	r.apply(&Write{Dot: Dot{kv.HLCOf(20), 2}, Ops: []Op{{Kind: Add, Key: []byte("k"), Delta: 3, Run: kv.HLCOf(20)}}})
-	if got := r.shown(); got != `"3" true` {
+	if got := r.shown(); got != `"3" true ` {
 		t.Error(got)
 	}
 }

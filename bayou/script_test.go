@@ -13,8 +13,10 @@ import (
 
 // TestScripts plays the situations of testdata. Statements, beside those of coretest.Cluster.Run:
 //
-//	start N [keep=N] [log=BYTES] [chunk=BYTES]   N replicas, connected
+//	start N [siblings] [keep=N] [log=BYTES] [chunk=BYTES]   N replicas, connected
 //	put R S K V, add R S K N, del R S K, get R S K [LEVEL]   a command of session S at replica R
+//	include R S K V, exclude R S K V, members R S K          the same on a set
+//	keep R S K V [NAME], values R S K [NAME]     a value beside others, with the context of the read of that name
 //	around               tick all and settle, three times, 1.5 s apart
 //	crash R, restart R, cut R..., heal           break and make R's connections, too
 //	damage R from POS    lose the records from POS on
@@ -26,10 +28,12 @@ func TestScripts(t *testing.T) {
 
 // start makes the cluster of a script.
 func start(mutation Mutation, args []string) coretest.Player {
-	options := Options{Mutation: mutation, KeepWrites: 1000}
+	options, siblings := Options{Mutation: mutation, KeepWrites: 1000}, false
 	for _, a := range args[1:] {
 		name, value, _ := strings.Cut(a, "=")
 		switch name {
+		case "siblings":
+			siblings = true
 		case "keep":
 			options.KeepWrites = uint64(coretest.Number(value))
 		case "log":
@@ -40,13 +44,13 @@ func start(mutation Mutation, args []string) coretest.Player {
 			panic("no such option: " + a)
 		}
 	}
-	return newCluster(coretest.Number(args[0]), options)
+	return newClusterOf(coretest.Number(args[0]), siblings, options)
 }
 
 // Run implements coretest.Player.
 func (c *cluster) Run(statement string, args []string) {
 	switch statement {
-	case "put", "add", "del", "get":
+	case "put", "add", "del", "get", "include", "exclude", "members", "keep", "values":
 		c.runClient(statement, args)
 	case "around":
 		for range 3 {
@@ -110,8 +114,25 @@ func ids(list string) (all []core.ReplicaID) {
 
 func (c *cluster) runClient(statement string, args []string) {
 	o := kv.Op{Key: []byte(args[2])}
-	var level kv.Level
+	command := kv.Command{}
 	switch statement {
+	case "include", "exclude":
+		o.Kind, o.Value = kv.OpInclude, []byte(args[3])
+		if statement == "exclude" {
+			o.Kind = kv.OpExclude
+		}
+	case "members":
+		o.Kind = kv.OpMembers
+	case "keep":
+		o.Kind, o.Value = kv.OpSet, []byte(args[3])
+		if len(args) > 4 {
+			command.Context = c.contexts[args[4]]
+		}
+	case "values":
+		o.Kind = kv.OpSiblings
+		if len(args) > 3 {
+			c.contextOf[c.Requests+1] = args[3]
+		}
 	case "put":
 		o.Kind, o.Value = kv.OpSet, []byte(args[3])
 	case "add":
@@ -121,10 +142,11 @@ func (c *cluster) runClient(statement string, args []string) {
 	case "get":
 		o.Kind = kv.OpGet
 		if len(args) > 3 {
-			level, _ = kv.ParseLevel(args[3])
+			command.Level, _ = kv.ParseLevel(args[3])
 		}
 	}
-	c.askIn(c.At(args[0]), args[1], kv.Command{Level: level, Ops: []kv.Op{o}})
+	command.Ops = []kv.Op{o}
+	c.askIn(c.At(args[0]), args[1], command)
 }
 
 func (c *cluster) report(statement string, args []string) {
@@ -162,5 +184,9 @@ func (c *cluster) report(statement string, args []string) {
 	}
 	rec := mustDecodeRecord(nil, b)
 	value, shown := rec.show(0)
-	c.Say("%s: %s = %q %t, base %v gone %t, %d runs", args[0], args[1], value, shown, rec.base, rec.gone, len(rec.runs))
+	text := ""
+	for _, p := range rec.parts {
+		text += fmt.Sprintf(", %q by %v", p.value, p.Dot)
+	}
+	c.Say("%s: %s = %q %t, base %v gone %t, %d runs%s", args[0], args[1], value, shown, rec.base, rec.gone, len(rec.runs), text)
 }

@@ -188,9 +188,14 @@ func (r *Replica) stageOne(put func(key, value []byte), key, mine, theirs []byte
 	if theirs != nil {
 		other = mustDecodeRecord(key[1:], theirs)
 	}
-	if r.options.Mutation == ReplaceState {
+	switch r.options.Mutation {
+	case ReplaceState:
 		rec = other
-	} else {
+	case ReviveParts:
+		both := mergeParts(rec.parts, nil, other.parts, nil)
+		rec.merge(r.meta.vector, &other, r.transfer.meta.vector)
+		rec.parts = both
+	default:
 		rec.merge(r.meta.vector, &other, r.transfer.meta.vector)
 	}
 	if !rec.empty() {

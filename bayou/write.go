@@ -14,6 +14,8 @@ import (
 type Write struct {
 	Dot
 	Ops []Op
+	// Seen is what the writer had seen, if an operation takes parts away by it; empty: none does.
+	Seen Vector
 	// raw is the encoding, which the log and all messages share.
 	raw []byte
 }
@@ -32,14 +34,20 @@ const (
 	// Join says that a replica is a member; Retire, that it is none any more and that its last write is that of stamp Since.
 	Join   OpKind = 5
 	Retire OpKind = 6
+	// Include and Exclude put a value into a set and take it out. Sibling puts a value beside those that its writer had not seen.
+	Include OpKind = 7
+	Exclude OpKind = 8
+	Sibling OpKind = 9
+	// past precedes the operations of a write in its encoding, with its Seen.
+	past OpKind = 10
 )
 
 // Op is one operation of a write.
 type Op struct {
 	Kind     OpKind
 	Key      []byte
-	Value    []byte         // Set
-	Flags    uint32         // Set
+	Value    []byte         // Set, Include, Exclude, Sibling
+	Flags    uint32         // Set, Sibling
 	ExpireAt int64          // Set: Unix milliseconds; 0: never
 	Delta    int64          // Add
 	Run      kv.HLC         // Add: the run that it continues, or begins with its own stamp
@@ -49,7 +57,13 @@ type Op struct {
 }
 
 // onData says that the operation changes a key.
-func (o *Op) onData() bool { return o.Kind <= Add }
+func (o *Op) onData() bool { return o.Kind <= Add || o.Kind.parts() }
+
+// parts says that the operation puts parts into a record or takes them away.
+func (k OpKind) parts() bool { return k >= Include && k <= Sibling }
+
+// merges says that the operation changes what others have put into a record, instead of replacing it.
+func (k OpKind) merges() bool { return k == Add || k.parts() }
 
 const writeVersion = 2
 
@@ -57,14 +71,19 @@ var errWrite = errors.New("malformed write")
 
 // seal encodes the write.
 func (w *Write) seal() {
-	size := 32
+	size := 32 + 16*len(w.Seen)
 	for i := range w.Ops {
 		o := &w.Ops[i]
 		size += len(o.Key) + len(o.Value) + 32 + 24*len(o.Sums)
 	}
 	b := append(make([]byte, 0, size), writeVersion)
 	b = appendDot(b, w.Dot)
-	b = binary.AppendUvarint(b, uint64(len(w.Ops)))
+	if len(w.Seen) > 0 {
+		b = append(binary.AppendUvarint(b, uint64(len(w.Ops)+1)), byte(past))
+		b = w.Seen.AppendTo(wire.AppendBytes(b, nil))
+	} else {
+		b = binary.AppendUvarint(b, uint64(len(w.Ops)))
+	}
 	for i := range w.Ops {
 		o := &w.Ops[i]
 		b = wire.AppendBytes(append(b, byte(o.Kind)), o.Key)
@@ -76,6 +95,10 @@ func (w *Write) seal() {
 			b = appendSums(b, o.Sums)
 		case Add:
 			b = binary.BigEndian.AppendUint64(binary.AppendVarint(b, o.Delta), uint64(o.Run))
+		case Include, Exclude:
+			b = wire.AppendBytes(b, o.Value)
+		case Sibling:
+			b = wire.AppendBytes(binary.AppendUvarint(b, uint64(o.Flags)), o.Value)
 		case Lost:
 			b = binary.BigEndian.AppendUint64(b, uint64(o.Since))
 		case Join, Retire:
@@ -108,6 +131,14 @@ func decodeWrite(b []byte) (*Write, error) {
 			r.Bad = r.Bad || o.Member == 0
 		case Delete:
 			o.Sums = r.sums()
+		case Include, Exclude:
+			o.Value = r.Bytes()
+		case Sibling:
+			o.Flags, o.Value = uint32(r.Uint()), r.Bytes()
+		case past:
+			w.Seen = r.vector()
+			r.Bad = r.Bad || len(w.Ops) > 0 || len(o.Key) > 0 || len(w.Seen) == 0
+			continue
 		default:
 			r.Bad = true
 		}
@@ -155,6 +186,12 @@ func (w *Write) Changes() (text string) {
 			text += fmt.Sprintf(" delete %q", o.Key[:min(64, len(o.Key))])
 		case Add:
 			text += fmt.Sprintf(" add %d to %q", o.Delta, o.Key[:min(64, len(o.Key))])
+		case Include:
+			text += fmt.Sprintf(" include %q in %q", o.Value[:min(64, len(o.Value))], o.Key[:min(64, len(o.Key))])
+		case Exclude:
+			text += fmt.Sprintf(" exclude %q from %q", o.Value[:min(64, len(o.Value))], o.Key[:min(64, len(o.Key))])
+		case Sibling:
+			text += fmt.Sprintf(" keep a sibling of %q (%d bytes)", o.Key[:min(64, len(o.Key))], len(o.Value))
 		case Lost:
 			text += fmt.Sprintf(" lost since %d.%d", o.Since.UnixMilli(), uint16(o.Since))
 		case Join:
@@ -212,7 +249,7 @@ type meta struct {
 	// members are those who joined and have not retired, by id; formers those who have, in the order in which they did.
 	members []membership
 	formers []former
-	// added says that there may be runs somewhere in the state.
+	// added says that there may be runs or parts somewhere in the state.
 	added    bool
 	logCount uint64
 	logBytes uint64

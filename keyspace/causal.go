@@ -38,6 +38,22 @@ func (d *Descriptor) explainCausal(replicas int) []string {
 	return append(lines, "Levels: default and eventual are the same here; a level that it cannot give is refused, never lowered.")
 }
 
+// offersMerges says whether a keyspace knows sets and siblings, if a command asks for any.
+func offersMerges(ks *kv.Keyspace, c *kv.Command) error {
+	for i := range c.Ops {
+		if c.Ops[i].Kind.Merges() && !Causal(ks.Consistency) {
+			return kv.Errorf(kv.Unsupported, "keyspace %s is %s and has no sets and no siblings; causal and eventual keyspaces have sets, causal ones siblings", ks.Name, ks.Consistency)
+		}
+	}
+	switch {
+	case ks.Siblings:
+		return bayou.OffersSiblings(c)
+	case len(c.Context) > 0:
+		return kv.Errorf(kv.Unsupported, "keyspace %s keeps no siblings, and so a context has no meaning; gamut keyspace create NAME --consistency causal --conflict siblings makes one that does", ks.Name)
+	}
+	return nil
+}
+
 // readCausal is Read for keyspaces in which every replica takes writes.
 func readCausal(c kv.Consistency, view core.View, command *kv.Command, stamp kv.HLC) (r kv.Result, ok, needsLog bool) {
 	if c == kv.Causal {

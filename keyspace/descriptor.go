@@ -54,6 +54,8 @@ type Terms struct {
 	// MinMembers and Refuse are those of kv.CreateKeyspace: the least members of a view, and conflict refuse.
 	MinMembers int  `json:"minMembers,omitempty"`
 	Refuse     bool `json:"refuse,omitempty"`
+	// Siblings is conflict siblings of kv.CreateKeyspace.
+	Siblings bool `json:"siblings,omitempty"`
 }
 
 // Shard is one part of the keys and the group that holds it.
@@ -188,7 +190,7 @@ func ShardOf(key []byte, shards int) int {
 // Keyspace is what the doors see of the descriptor.
 func (d *Descriptor) Keyspace() *kv.Keyspace {
 	return &kv.Keyspace{Name: d.Name, ID: d.ID, Consistency: d.Consistency, Shards: len(d.Shards),
-		Replicas: len(d.Shards[0].Ends()), ShardOf: d.shardOf(), Binding: d.binding([16]byte{}, 0),
+		Replicas: len(d.Shards[0].Ends()), Siblings: d.Terms.Siblings, ShardOf: d.shardOf(), Binding: d.binding([16]byte{}, 0),
 		MergeTokens: MergeTokens(d.Consistency)}
 }
 
@@ -202,6 +204,8 @@ func (d *Descriptor) Spec() kv.CreateKeyspace {
 		if d.Terms.Refuse {
 			spec.Conflict = "refuse"
 		}
+	case d.Terms.Siblings:
+		spec.Conflict = siblings
 	case !onPaxos(d.Consistency):
 	case d.Terms.LeaseOff:
 		spec.Lease = "off"

@@ -110,7 +110,8 @@ func Sharding(spec kv.CreateKeyspace) (shards int, shardOf func(key []byte) int,
 
 func termsOf(spec *kv.CreateKeyspace) Terms {
 	t := Terms{LeaseOff: spec.Lease == "off", Partitioner: spec.Partitioner, Atomic: spec.Atomic, ClientStamps: spec.ClientStamps,
-		MinMembers: spec.MinMembers, Refuse: spec.Conflict == "refuse"}
+		MinMembers: spec.MinMembers, Refuse: spec.Conflict == "refuse",
+		Siblings: spec.Conflict == siblings}
 	for _, split := range spec.Splits {
 		t.Splits = append(t.Splits, []byte(split))
 	}

@@ -63,10 +63,7 @@ func checkSpec(spec *kv.CreateKeyspace, nodes int) error {
 // checkAtomic checks the terms of atomic keyspaces and fills in their defaults.
 func checkAtomic(spec *kv.CreateKeyspace) error {
 	if !Atomic(spec.Consistency) {
-		if spec.MinMembers != 0 || spec.Conflict != "" {
-			return kv.Errorf(kv.Invalid, "min members and conflict are terms of an atomic keyspace, not of a %s one", spec.Consistency)
-		}
-		return nil
+		return checkConflict(spec)
 	}
 	if spec.MinMembers == 0 {
 		spec.MinMembers = 1
@@ -79,6 +76,30 @@ func checkAtomic(spec *kv.CreateKeyspace) error {
 		return kv.Errorf(kv.Invalid, "a minimum of %d members; give 1 to %d, the number of replicas", spec.MinMembers, spec.Replicas)
 	case spec.Conflict != "wait" && spec.Conflict != "refuse":
 		return kv.Errorf(kv.Invalid, "conflict %q is not known; give wait or refuse", spec.Conflict)
+	}
+	return nil
+}
+
+// siblings is the conflict of keyspaces that keep concurrent values side by side, newest the one of those that do not.
+const (
+	siblings = "siblings"
+	newest   = "newest"
+)
+
+// checkConflict checks what a keyspace without views says of conflicts.
+func checkConflict(spec *kv.CreateKeyspace) error {
+	switch {
+	case spec.MinMembers != 0:
+		return kv.Errorf(kv.Invalid, "min members is a term of an atomic keyspace, not of a %s one", spec.Consistency)
+	case spec.Conflict == newest && Causal(spec.Consistency):
+		spec.Conflict = ""
+	case spec.Conflict == siblings && spec.Consistency == kv.Eventual:
+		return kv.Errorf(kv.Invalid, "conflict siblings needs tokens, by which a write says what its client had read, and an eventual keyspace has none; make it causal")
+	case spec.Conflict == "" || spec.Conflict == siblings && spec.Consistency == kv.Causal:
+	case Causal(spec.Consistency):
+		return kv.Errorf(kv.Invalid, "conflict %q is not known for a %s keyspace; give newest or siblings", spec.Conflict, spec.Consistency)
+	default:
+		return kv.Errorf(kv.Invalid, "conflict is a term of atomic and causal keyspaces, not of a %s one", spec.Consistency)
 	}
 	return nil
 }

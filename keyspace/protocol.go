@@ -33,6 +33,9 @@ func Offers(ks *kv.Keyspace, c *kv.Command) error {
 	if c.Tx != nil && ks.Consistency != kv.Linearizable {
 		return kv.Errorf(kv.Unsupported, "keyspace %s is %s and takes no part in transactions", ks.Name, ks.Consistency)
 	}
+	if err := offersMerges(ks, c); err != nil {
+		return err
+	}
 	switch ks.Consistency {
 	case kv.Quorum:
 		return quorum.Offers(c)
@@ -183,7 +186,7 @@ func (d *Descriptor) FirstConfig(cluster [16]byte, shard int, o Options) []byte 
 		return s.Founders
 	}
 	if d.Consistency == kv.Causal || d.Consistency == kv.Eventual {
-		c := bayou.Config{Members: s.Voters(), Binding: d.binding(cluster, shard), Eventual: d.Consistency == kv.Eventual}
+		c := bayou.Config{Members: s.Voters(), Binding: d.binding(cluster, shard), Eventual: d.Consistency == kv.Eventual, Siblings: d.Terms.Siblings}
 		return c.AppendTo(nil)
 	}
 	if d.Consistency == kv.Quorum {
@@ -209,7 +212,7 @@ func (d *Descriptor) GroupConfig(cluster [16]byte, shard int) []byte {
 		return d.Members(shard)
 	}
 	c := bayou.Config{Members: s.Voters(), Binding: d.binding(cluster, shard), Eventual: d.Consistency == kv.Eventual,
-		Epoch: s.Epoch, Last: s.lastReplica(), Settled: len(s.Target) == 0}
+		Siblings: d.Terms.Siblings, Epoch: s.Epoch, Last: s.lastReplica(), Settled: len(s.Target) == 0}
 	for _, m := range s.Replicas {
 		if s.Leaves(m.Node) {
 			c.Leaving = append(c.Leaving, m.Replica)

@@ -46,6 +46,7 @@ const (
 	commandToken
 	commandReceipt
 	commandTx
+	commandContext
 	commandBits
 )
 
@@ -70,6 +71,9 @@ func AppendCommand(b []byte, c *Command) []byte {
 	if c.Tx != nil {
 		flags |= commandTx
 	}
+	if len(c.Context) > 0 {
+		flags |= commandContext
+	}
 	b = append(b, codecVersion, flags)
 	if flags&commandSession != 0 {
 		b = append(b, c.Session.Client[:]...)
@@ -81,6 +85,9 @@ func AppendCommand(b []byte, c *Command) []byte {
 	}
 	if flags&commandToken != 0 {
 		b = appendBytes(b, c.Token)
+	}
+	if flags&commandContext != 0 {
+		b = appendBytes(b, c.Context)
 	}
 	if flags&commandTx != 0 {
 		b = appendTx(b, c.Tx)
@@ -327,7 +334,7 @@ func HasTx(b []byte) bool { return len(b) > 1 && b[1]&commandTx != 0 }
 func (r *reader) head(c *Command) (flags byte) {
 	r.bad = r.byte() != codecVersion || r.bad
 	flags = r.byte()
-	c.Session, c.Level, c.Token, c.Receipt, c.Tx = Session{}, 0, nil, flags&commandReceipt != 0, nil
+	c.Session, c.Level, c.Token, c.Context, c.Receipt, c.Tx = Session{}, 0, nil, nil, flags&commandReceipt != 0, nil
 	if flags&commandSession != 0 {
 		r.bad = r.bad || len(r.b) < len(c.Session.Client)
 		r.b = r.b[copy(c.Session.Client[:], r.b):]
@@ -338,6 +345,9 @@ func (r *reader) head(c *Command) (flags byte) {
 	}
 	if flags&commandToken != 0 {
 		c.Token = r.bytes()
+	}
+	if flags&commandContext != 0 {
+		c.Context = r.bytes()
 	}
 	if flags&commandTx != 0 {
 		c.Tx = r.tx()
@@ -389,6 +399,7 @@ const (
 	resultToken
 	resultPosition
 	resultTx
+	resultSiblings
 	resultBits
 )
 
@@ -418,14 +429,16 @@ func resultMask(r *Result) (mask uint64) {
 	set(resultToken, len(r.Token) > 0)
 	set(resultPosition, r.Position != 0)
 	set(resultTx, r.Tx != nil)
+	set(resultSiblings, r.Siblings != 0)
 	return mask
 }
 
-func (r *Result) numberFields() [8]numberField {
-	return [8]numberField{
+func (r *Result) numberFields() [9]numberField {
+	return [9]numberField{
 		{bit: resultFlags, u32: &r.Flags}, {bit: resultVersion, u64: &r.Version}, {bit: resultExpireAt, i64: &r.ExpireAt},
 		{bit: resultAsOf, i64: &r.AsOf}, {bit: resultInt, i64: &r.Int}, {bit: resultFloat, f64: &r.Float},
 		{bit: resultOrigin, u32: &r.Origin}, {bit: resultPosition, u64: &r.Position},
+		{bit: resultSiblings, u32: &r.Siblings},
 	}
 }
 

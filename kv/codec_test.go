@@ -33,6 +33,7 @@ var commands = map[string]Command{
 	"bounded levels":             {Level: BoundedAge(BoundedAgeMax), Ops: []Op{{Kind: OpGet, Key: []byte("k")}}},
 	"bounded by versions":        {Level: BoundedVersions(BoundedVersionsMax), Ops: []Op{{Kind: OpGet, Key: []byte("k")}}},
 	"receipt":                    {Receipt: true, Token: []byte("seen"), Ops: []Op{{Kind: OpGet, Key: []byte("k")}}},
+	"context":                    {Token: []byte("seen"), Context: []byte("read"), Ops: []Op{{Kind: OpSet, Key: []byte("k")}}},
 	"level and token":            {Level: LevelQuorum, Token: []byte("seen"), Ops: []Op{{Kind: OpGet, Key: []byte("k")}}},
 	"negative zero and infinity": {Ops: []Op{{Kind: OpIncrFloat, Float: math.Copysign(0, -1)}, {Kind: OpIncrFloat, Float: math.Inf(1)}}},
 }
@@ -90,7 +91,7 @@ func TestAppendWithSessionIsTheCommandOfASession(t *testing.T) {
 var results = map[string]Result{
 	"ok":      {},
 	"unknown": {Code: Unknown, Detail: "no answer within the deadline"},
-	"full": {Code: ConditionFailed, Existed: true, Marks: MarkWon | MarkStale, Flags: 1, Version: 2, ExpireAt: -3, AsOf: 4, Int: -5, Float: 6.5, Origin: 7, Level: BoundedAge(BoundedAgeMin), Position: 8, Token: []byte("token"),
+	"full": {Code: ConditionFailed, Existed: true, Marks: MarkWon | MarkStale, Flags: 1, Version: 2, ExpireAt: -3, AsOf: 4, Int: -5, Float: 6.5, Origin: 7, Level: BoundedAge(BoundedAgeMin), Position: 8, Siblings: 9, Token: []byte("token"),
 		Value: []byte("value"), Key: []byte("key"), Items: []Result{{Value: []byte("a")}, {Code: NotFound}}, Detail: "detail",
 		Tx: &TxAnswer{State: TxRefused, Reason: TxCondition, Cond: 3, Participants: []uint64{2, 1 << 40}}},
 	"scan among several": {Items: []Result{{Items: []Result{{Key: []byte("k"), Value: []byte("v")}}, Key: []byte("next")}, {Int: 1}}},

@@ -39,6 +39,8 @@ type Keyspace struct {
 	Binding uint64
 	// MergeTokens is what a client has seen that holds both tokens; nil: the keyspace's answers carry none.
 	MergeTokens func(a, b []byte) []byte
+	// Siblings says that concurrent values of a key are kept side by side.
+	Siblings bool
 	// CheckToken tells what is wrong with a token that a client brings (BadToken); nil: the keyspace has no sessions.
 	CheckToken func(token []byte) error
 }
@@ -94,7 +96,8 @@ type CreateKeyspace struct {
 	// MinMembers is how many replicas an atomic keyspace's views keep: when fewer would be left, writes wait for those that are
 	// silent instead.
 	MinMembers int `json:"minMembers,omitempty"`
-	// Conflict says what a write to a key that is being written does in an atomic keyspace: wait, or be refused.
+	// Conflict says what a write to a key that is being written does in an atomic keyspace: wait, or be refused (refuse). In a causal
+	// one it says which of concurrent writes to a key stay: the newest, or all of them (siblings).
 	Conflict string `json:"conflict,omitempty"`
 }
 

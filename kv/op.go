@@ -11,6 +11,14 @@ const (
 	AnswerMax = 64 << 20
 	// OpsMax bounds the operations of one command: a command is applied in one step, and a step must not stall a node.
 	OpsMax = 4096
+	// SetMax bounds what the members of a set have together in bytes, and a few for each, where one is put into it. Sets that
+	// several replicas fill at once may pass it, each by as much.
+	SetMax = 1 << 20
+	// SiblingsMax bounds the siblings of a key, SiblingsBytesMax their bytes together, SiblingMax those of one: they are read,
+	// written and sent together.
+	SiblingsMax      = 64
+	SiblingsBytesMax = 4 << 20
+	SiblingMax       = 1 << 20
 )
 
 // OpKind names what an operation does. The numbers are on disk and on the wire: they are never reordered.
@@ -62,6 +70,18 @@ const (
 	// OpInvalidate marks the record stale instead of deleting it, under When, with a new Version; Expiry applies unless
 	// ExpireKeep. With KeysOnly the value and the flags go too.
 	OpInvalidate OpKind = 16
+	// OpInclude puts Value into the set at Key, OpExclude takes it out; Existed tells whether it was a member. WrongType: the key
+	// holds no set; TooLong: its members would pass SetMax. OpExclude of what is no member is NotFound.
+	OpInclude OpKind = 17
+	OpExclude OpKind = 18
+	// OpMembers reads a set: the result's Int counts its members, which are the Values of its Items in byte order unless Quiet.
+	// OpMember looks for Value alone: the result's Int is 1 or 0.
+	OpMembers OpKind = 19
+	OpMember  OpKind = 20
+	// OpSiblings reads all values that a key has into Items, the newest first.
+	OpSiblings OpKind = 21
+
+	opKinds OpKind = 22
 )
 
 // When is a condition on the record that an operation would change.
@@ -152,7 +172,12 @@ type Op struct {
 const ScanMax = 10_000
 
 // ReadOnly reports whether the operation can change nothing, so that it needs no place in the log.
-func (k OpKind) ReadOnly() bool { return k == OpGet || k == OpScan }
+func (k OpKind) ReadOnly() bool {
+	return k == OpGet || k == OpScan || k == OpMembers || k == OpMember || k == OpSiblings
+}
+
+// Merges reports whether only keyspaces that merge what replicas have taken alone know the operation: sets and siblings.
+func (k OpKind) Merges() bool { return k >= OpInclude && k < opKinds }
 
 // Cond must hold for a command's operations to be executed; otherwise none is, and the answer is ConditionFailed.
 type Cond struct {
@@ -205,6 +230,9 @@ type Command struct {
 	Receipt bool
 	// Token is what the client has seen so far, as the last Result.Token said; opaque to all but the keyspace's protocol.
 	Token []byte
+	// Context, where siblings are kept, is the token that came with a read: a write replaces what was there then, and nothing else.
+	// Empty: what its replica holds.
+	Context []byte
 	// Tx makes the command a step of a transaction over several groups; nil in what clients ask for.
 	Tx    *Tx
 	Conds []Cond

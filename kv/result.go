@@ -18,6 +18,8 @@ const (
 	NotFloat   Code = 5
 	Overflow   Code = 6
 	TooLong    Code = 7
+	// WrongType: the key holds a set where a value was asked for, or the other way round.
+	WrongType Code = 8
 
 	// Unavailable: too few replicas were known to be up; nothing was sent.
 	Unavailable Code = 32
@@ -58,7 +60,7 @@ const (
 
 var codeNames = map[Code]string{
 	OK: "ok", NotFound: "not found", ConditionFailed: "condition failed", Aborted: "aborted", NotInteger: "not an integer",
-	NotFloat: "not a number", Overflow: "overflow", TooLong: "value too long", Unavailable: "unavailable", Busy: "busy",
+	NotFloat: "not a number", Overflow: "overflow", TooLong: "value too long", WrongType: "wrong type", Unavailable: "unavailable", Busy: "busy",
 	NotLeader: "not leader", Sealed: "sealed", TooOld: "session too old", ClockSkew: "clock skew",
 	Unsupported: "unsupported", BehindSession: "behind session", BadToken: "bad token", Invalid: "invalid request",
 	NoKeyspace: "no such keyspace", CrossShard: "keys in several shards", DiskFull: "disk full", Exists: "already exists",
@@ -80,7 +82,7 @@ func (c Code) Definite() bool { return c != Unknown }
 // Refused reports whether the command was certainly not executed, so that it may be sent again.
 func (c Code) Refused() bool { return c >= Unavailable && c < Unknown }
 
-// Mark tells a memcached meta client where it stands with a record that is being recached.
+// Mark tells a memcached meta client where it stands with a record that is being recached, and what kind a record is of.
 type Mark uint8
 
 // Marks of OpRecache and of any read of such a record.
@@ -88,6 +90,8 @@ const (
 	MarkWon   Mark = 1 << 0 // the asker should recache
 	MarkSent  Mark = 1 << 1 // another asker has been told so already
 	MarkStale Mark = 1 << 2 // the value is marked stale
+	// MarkSet says that the key holds a set, in what asks for no value and in scans, whose Items are its members.
+	MarkSet Mark = 1 << 3
 )
 
 // Result answers a command. For a command of one operation it is that operation's result; for several, Items has one each.
@@ -111,6 +115,8 @@ type Result struct {
 	// Key is the key of a scanned item, or where a cut scan goes on.
 	Key   []byte
 	Items []Result
+	// Siblings is how many values the key has beside the one that was read, which is the newest (see OpSiblings).
+	Siblings uint32
 	// Position is how far the group's log was applied to the state that answered, if the command asked for a receipt and the
 	// protocol has one log; of a change, its own place in the log.
 	Position uint64

@@ -39,7 +39,7 @@ func (c *Command) Validate() error {
 
 func (o *Op) validate(several bool) error {
 	switch {
-	case o.Kind > OpInvalidate || o.When > IfValue || o.Expiry > ExpireIn || o.ExpireWhen > ExpireIfSomeAndLess:
+	case o.Kind >= opKinds || o.When > IfValue || o.Expiry > ExpireIn || o.ExpireWhen > ExpireIfSomeAndLess:
 		return Errorf(Invalid, "operation %d with condition %d, expiry %d, %d is not known", o.Kind, o.When, o.Expiry, o.ExpireWhen)
 	case len(o.Value) > ValueMax || len(o.Expect) > ValueMax:
 		return Errorf(Invalid, "a value of %d bytes; the limit is %d", max(len(o.Value), len(o.Expect)), ValueMax)

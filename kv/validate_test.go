@@ -45,7 +45,7 @@ func TestValidate(t *testing.T) {
 		{"too long keys", Command{Conds: conds[:1], Ops: renames}, Invalid, "bytes of keys"},
 		{"too long keys of conditions", Command{Conds: conds, Ops: renames[:1]}, Invalid, "bytes of keys"},
 		{"a scan among others", Command{Ops: []Op{{Kind: OpScan}, {Kind: OpGet}}}, Unsupported, "scan"},
-		{"an unknown operation", one(Op{Kind: OpInvalidate + 1}), Invalid, "not known"},
+		{"an unknown operation", one(Op{Kind: opKinds}), Invalid, "not known"},
 		{"an unknown condition", one(Op{When: IfValue + 1}), Invalid, "not known"},
 		{"an unknown expiry", one(Op{Expiry: ExpireIn + 1}), Invalid, "not known"},
 		{"an unknown condition of expiry", one(Op{ExpireWhen: 250}), Invalid, "not known"},

@@ -42,7 +42,7 @@ func keyspaceCreate(g *global) *cobra.Command {
 	cmd.Flags().BoolVar(&spec.Atomic, "atomic", false, "quorum: linearizable gets, puts and deletions, for one more round of messages a write")
 	cmd.Flags().BoolVar(&spec.ClientStamps, "client-stamps", false, "quorum: a write may bring a stamp of its own")
 	cmd.Flags().IntVar(&spec.MinMembers, "min-members", 0, "atomic: with fewer members left, writes wait for those that are silent (default 1)")
-	cmd.Flags().StringVar(&spec.Conflict, "conflict", "", "atomic: what a write to a key that is being written does: wait or refuse (default wait)")
+	cmd.Flags().StringVar(&spec.Conflict, "conflict", "", "atomic: what a write to a key that is being written does: wait or refuse (default wait); causal: which of concurrent writes stay: newest or siblings (default newest)")
 	return cmd
 }
 
