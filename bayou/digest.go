@@ -2,6 +2,7 @@ package bayou
 
 import (
 	"encoding/binary"
+	"fmt"
 	"math/bits"
 	"slices"
 
@@ -61,6 +62,8 @@ type Record struct {
 	ExpireAt int64
 	Flags    uint32
 	Value    []byte
+	// Parts are the members of a set and the siblings.
+	Parts []Part
 }
 
 // Inspect reads a record of the state; its value points into raw.
@@ -70,7 +73,7 @@ func Inspect(raw []byte) (Record, error) {
 		return Record{}, err
 	}
 	value, ok := rec.show(0)
-	return Record{Dot: rec.dot(), Deleted: !ok, ExpireAt: rec.ends(), Flags: rec.flags, Value: value}, nil
+	return Record{Dot: rec.dot(), Deleted: !ok, ExpireAt: rec.ends(), Flags: rec.flags, Value: value, Parts: rec.listParts()}, nil
 }
 
 // VectorOf is what a state holds.
@@ -80,4 +83,31 @@ func VectorOf(view core.View) Vector {
 		return nil
 	}
 	return decodeMeta(raw).vector
+}
+
+// Part is a member of a set or a sibling, for people to look at; several replicas may have put the same member there.
+type Part struct {
+	Dot
+	Member bool
+	Value  []byte
+}
+
+// String is the part with its dot.
+func (p Part) String() string { return fmt.Sprintf("%q by %v", p.Value, p.Dot) }
+
+// Parts are those of a key's record.
+func Parts(view core.View, key []byte) []Part {
+	raw, ok := view.Get(dataKey(key))
+	if !ok {
+		return nil
+	}
+	rec := mustDecodeRecord(key, raw)
+	return rec.listParts()
+}
+
+func (r *record) listParts() (list []Part) {
+	for _, p := range r.parts {
+		list = append(list, Part{p.Dot, p.member, slices.Clone(p.value)})
+	}
+	return list
 }

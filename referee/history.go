@@ -4,6 +4,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/gamutdb/gamut/kv"
 )
@@ -22,10 +23,14 @@ const (
 	Incr   Kind = "incr"
 	Append Kind = "append"
 	Txn    Kind = "txn"
+	// Include puts Value into the set at Key, Exclude takes it out, and Members reads the set: Got is its members, apart by spaces.
+	Include Kind = "include"
+	Exclude Kind = "exclude"
+	Members Kind = "members"
 )
 
 // Writes reports whether the operation may change its key. Of a Txn only its Subs tell, see Op.Writes.
-func (k Kind) Writes() bool { return k != Get }
+func (k Kind) Writes() bool { return k != Get && k != Members }
 
 // Outcome is how certain an answer is.
 type Outcome string
@@ -105,11 +110,23 @@ func (o *Op) Answer(at int64, r *kv.Result) {
 	default:
 		o.Outcome, o.Got, o.Int, o.AsOf = Done, string(r.Value), r.Int, r.AsOf
 		o.Version, o.Stamp = order(r)
+		if o.Kind == Members {
+			o.Got = membersText(r)
+		}
 		if r.Level != kv.LevelDefault {
 			o.Met = r.Level.String()
 		}
 		o.answerSubs(r)
 	}
+}
+
+// membersText are the members of a set that was read, apart by spaces.
+func membersText(r *kv.Result) string {
+	values := make([]string, len(r.Items))
+	for i := range r.Items {
+		values[i] = string(r.Items[i].Value)
+	}
+	return strings.Join(values, " ")
 }
 
 // order is the place of a result among the writes of its key: a version, or a stamp where replicas give their own.

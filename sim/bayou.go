@@ -56,12 +56,12 @@ func Eventual(options bayou.Options, damage, moves bool) Protocol {
 
 // Bayou runs causal groups. With damage, logs are damaged and disks are lost; with moves, members come and go.
 func Bayou(options bayou.Options, damage, moves bool) Protocol {
-	past := map[bayou.Dot]written{}
+	past, parts := map[bayou.Dot]written{}, newPartsOracle()
 	p := Protocol{
 		Name: fmt.Sprintf("bayou (asked every %s, logs of %d bytes and %d writes, messages of %d, damage %v, moves %v)", clockText(options.Interval),
 			options.LogBytes, options.KeepWrites, options.ChunkBytes, damage, moves),
 		New: func(self core.ReplicaID) core.Replica {
-			return &causal{Replica: bayou.New(self, options), self: self, past: past}
+			return &causal{Replica: bayou.New(self, options), self: self, past: past, parts: parts}
 		},
 		Config: func(members []core.ReplicaID) []byte {
 			c := bayou.Config{Members: members, Binding: uint64(members[0])}
@@ -78,6 +78,8 @@ func Bayou(options bayou.Options, damage, moves bool) Protocol {
 			{Letter: "c", Kinds: []referee.Kind{referee.Incr, referee.Incr, referee.Get}},
 			{Letter: "d", Kinds: []referee.Kind{referee.Incr, referee.Incr, referee.Delete, referee.Get}},
 			{Letter: "t", Kinds: []referee.Kind{referee.Set, referee.Get}, Mortal: true},
+			{Letter: "e", Kinds: []referee.Kind{referee.Include, referee.Include, referee.Exclude, referee.Members}, White: true},
+			{Letter: "f", Kinds: []referee.Kind{referee.Include, referee.Include, referee.Exclude, referee.Set, referee.Delete, referee.Members}, White: true},
 		},
 		// What only a lost disk had is lost: that is no bug.
 		Bear: func(f *Faults) {
@@ -102,6 +104,30 @@ func Bayou(options bayou.Options, damage, moves bool) Protocol {
 	return p
 }
 
+// DrawSiblings draws the settings of a run of groups that keep siblings.
+func DrawSiblings(seed uint64, mutation bayou.Mutation) Protocol {
+	o, damage, _, _ := drawBayou(seed, mutation)
+	return Siblings(o, damage)
+}
+
+// Siblings runs causal groups that keep concurrent values side by side; half of the writes say what their client had read. What
+// is there must be, on every replica after every step, what the writers' knowledge leaves of what was written.
+func Siblings(options bayou.Options, damage bool) Protocol {
+	p := Bayou(options, damage, false)
+	p.Name, p.Siblings = "siblings, "+p.Name, true
+	p.Config = func(members []core.ReplicaID) []byte {
+		c := bayou.Config{Members: members, Binding: uint64(members[0]), Siblings: true}
+		return c.AppendTo(nil)
+	}
+	p.Families = []Family{
+		{Letter: "r", Kinds: []referee.Kind{referee.Set, referee.Set, referee.Get}, White: true},
+		{Letter: "s", Kinds: []referee.Kind{referee.Set, referee.Set, referee.Delete, referee.Get}, White: true},
+		{Letter: "e", Kinds: []referee.Kind{referee.Include, referee.Exclude, referee.Set, referee.Get}, White: true},
+	}
+	p.Judge = func(referee.History, referee.Final) []referee.Verdict { return nil }
+	return p
+}
+
 // written is a write as its replica accepted it: what it was, and what it may depend on.
 type written struct {
 	text string
@@ -115,6 +141,9 @@ type causal struct {
 	self  core.ReplicaID
 	shown bayou.Vector
 	past  map[bayou.Dot]written
+	parts *partsOracle
+	// unchecked are the keys whose records have changed since they were looked at.
+	unchecked []string
 	// asked are the tokens of commands under way; lost are the writes that say what their replica has lost.
 	asked map[core.RequestID]bayou.Token
 	lost  []*bayou.Write
@@ -126,7 +155,10 @@ func (c *causal) Unwrap() core.Replica { return c.Replica }
 func (c *causal) Step(in *core.Input, out *core.Effects) {
 	if _, ok := in.Event.(core.Recover); ok {
 		c.shown = slices.Clone(bayou.VectorOf(in.View))
+		c.unchecked = c.parts.all()
 	}
+	c.parts.check(in.View, c.shown, c.unchecked)
+	c.unchecked = nil
 	if e, ok := in.Event.(core.Requests); ok {
 		c.ask(e.List)
 	}
@@ -137,6 +169,7 @@ func (c *causal) Step(in *core.Input, out *core.Effects) {
 			c.applied(n.Write)
 		case bayou.MergedNote:
 			c.shown.Merge(n.Vector)
+			c.unchecked = c.parts.all()
 		}
 	}
 	for i := range out.Early {
@@ -157,6 +190,9 @@ func (c *causal) ask(list []core.Request) {
 		var command kv.Command
 		if kv.DecodeCommand(q.Command, &command) == nil {
 			c.asked[q.ID], _ = bayou.DecodeToken(command.Token)
+			if context, err := bayou.DecodeToken(command.Context); err == nil {
+				c.parts.contexts[string(command.Ops[0].Value)] = context.Read
+			}
 		}
 	}
 }
@@ -188,6 +224,7 @@ func (c *causal) applied(w *bayou.Write) {
 			panic(fmt.Sprintf("%v is accepted by a replica that has not joined", w))
 		}
 		c.past[w.Dot] = written{w.String(), slices.Clone(c.shown)}
+		c.parts.accepted(w, c.shown)
 	case !known:
 		panic(fmt.Sprintf("%v comes from nowhere", w))
 	case was.text != w.String():
@@ -196,6 +233,9 @@ func (c *causal) applied(w *bayou.Write) {
 		panic(fmt.Sprintf("%v is shown over %v, but was written over %v", w, c.shown, was.past))
 	}
 	c.shown.Raise(w.Replica, w.Stamp)
+	for i := range w.Ops {
+		c.unchecked = append(c.unchecked, string(w.Ops[i].Key))
+	}
 	if w.Ops[0].Kind == bayou.Lost {
 		c.lost = append(c.lost, w)
 	}

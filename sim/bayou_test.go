@@ -12,6 +12,11 @@ func TestBayouSeeds(t *testing.T) {
 	runSeeds(t, func(seed uint64) Protocol { return DrawBayou(seed, bayou.NoMutation) })
 }
 
+// TestSiblingSeeds runs causal groups that keep siblings.
+func TestSiblingSeeds(t *testing.T) {
+	runSeeds(t, func(seed uint64) Protocol { return DrawSiblings(seed, bayou.NoMutation) })
+}
+
 // bayouSwarm draws the options of a run in which a bug shows.
 type bayouSwarm func(seed uint64, planted bayou.Mutation) Options
 
@@ -68,7 +73,12 @@ var bayouMutations = map[bayou.Mutation]struct {
 	bayou.DropEntry:     {[]Kind{Invariant}, movingBayou(false, func(f *Faults) { f.Cut = 300 * Millisecond })},
 	bayou.RetireEarly:   {[]Kind{Invariant, Liveness, Durability}, movingBayou(false, func(f *Faults) { f.Cut = 300 * Millisecond })},
 	bayou.ServeUnjoined: {[]Kind{Invariant}, movingBayou(false, func(f *Faults) { f.Cut = 300 * Millisecond })},
-	bayou.IgnoreFormer:  {[]Kind{Invariant}, movingBayou(true, func(f *Faults) { f.Wipe, f.Cut = 500*Millisecond, 300*Millisecond })},
+	bayou.TakeUnseen:    {[]Kind{Invariant}, anyBayou},
+	bayou.ReviveParts:   {[]Kind{Invariant}, anyBayou},
+	bayou.WidenContext: {[]Kind{Invariant}, func(seed uint64, planted bayou.Mutation) Options {
+		return Options{Seed: seed, Protocol: DrawSiblings(seed, planted)}
+	}},
+	bayou.IgnoreFormer: {[]Kind{Invariant}, movingBayou(true, func(f *Faults) { f.Wipe, f.Cut = 500*Millisecond, 300*Millisecond })},
 }
 
 // TestBayouMutations plants each bug that package bayou knows; a checker that lets one pass is broken.

@@ -33,6 +33,8 @@ type client struct {
 	session kv.Session
 	// tokens are what each session of the client has seen of each group, where the protocol says so.
 	tokens map[scope][]byte
+	// reads are the tokens of its latest read of each group.
+	reads map[core.GroupID][]byte
 	// lives counts how often it had to begin anew, without a token.
 	lives int
 
@@ -81,7 +83,7 @@ type scope struct {
 }
 
 func newClient(w *world, i int) *client {
-	c := &client{w: w, id: i, rng: stream(w.options.Seed, "client", i), seen: map[string]string{}, tokens: map[scope][]byte{}}
+	c := &client{w: w, id: i, rng: stream(w.options.Seed, "client", i), seen: map[string]string{}, tokens: map[scope][]byte{}, reads: map[core.GroupID][]byte{}}
 	c.think = Millisecond * core.Time(10+c.rng.Int64N(80))
 	if w.options.Think > 0 {
 		c.think = w.options.Think
@@ -251,6 +253,7 @@ func (c *client) end(o *operation, r kv.Result) {
 	}
 	if r.Code == kv.SessionLost {
 		delete(c.tokens, c.scope(o))
+		delete(c.reads, o.group.id)
 	}
 	c.learn(o, &r)
 	c.current = nil
@@ -305,6 +308,9 @@ func (c *client) learn(o *operation, r *kv.Result) {
 			c.seen[o.op.Key] = o.op.Value
 		}
 	}
+	if o.op.Kind == referee.Get && len(r.Token) > 0 && r.Code < kv.Unavailable {
+		c.reads[o.group.id] = r.Token
+	}
 	if o.command.Session.IsZero() {
 		return
 	}
@@ -356,7 +362,19 @@ func (c *client) draw() *operation {
 		o.recorded = false
 		o.command.Ops[0].Expiry, o.command.Ops[0].Expire = kv.ExpireIn, 1+c.rng.Int64N(500)
 	}
+	if f.White {
+		o.recorded = false
+		o.command.Context = c.context(o)
+	}
 	return o
+}
+
+// context is, half of the time, what the client's latest read of the group had seen, where siblings are kept.
+func (c *client) context(o *operation) []byte {
+	if !c.w.options.Protocol.Siblings || o.op.Kind != referee.Set || c.rng.IntN(2) == 0 {
+		return nil
+	}
+	return c.reads[o.group.id]
 }
 
 func (c *client) build(g *group, key string, kind referee.Kind) *operation {
@@ -387,6 +405,13 @@ func (c *client) build(g *group, key string, kind referee.Kind) *operation {
 		o.op.Delta = op.Delta
 	case referee.Append:
 		op.Kind, o.op.Value = kv.OpAppend, value
+	case referee.Include, referee.Exclude:
+		op.Kind, o.op.Value = kv.OpInclude, string(rune('p'+c.rng.IntN(5)))
+		if kind == referee.Exclude {
+			op.Kind = kv.OpExclude
+		}
+	case referee.Members:
+		op.Kind = kv.OpMembers
 	}
 	op.Value = []byte(o.op.Value)
 	o.command.Ops = []kv.Op{op}
@@ -446,7 +471,7 @@ func (n *node) readHere(g *group, encoded []byte, now host.Now, answer func(kv.R
 // finalState reads every key of the histories from the first living replica, as far as the run came.
 func (w *world) finalState(g *group, final referee.Final) {
 	for _, f := range w.families() {
-		if f.Mortal {
+		if f.Mortal || f.White {
 			continue
 		}
 		key := fmt.Sprintf("%s%d", f.Letter, g.id)

@@ -55,6 +55,8 @@ type Protocol struct {
 	Describe func() *keyspace.Descriptor
 	// Rosters says that the members of the groups change by a catalog's word, as those of package bayou do.
 	Rosters bool
+	// Siblings says that writes may carry contexts.
+	Siblings bool
 	// Shards says that the groups are shards of one keyspace: a client carries one token for all of them.
 	Shards bool
 	// Judge is what the referee has to say of a run; nil: that it is linearizable and durable.
@@ -74,6 +76,8 @@ type Family struct {
 	Kinds  []referee.Kind
 	// Mortal keys are written with a time to live, which the model of the referee does not know: they are not recorded.
 	Mortal bool
+	// White: only replicas from inside tell whether they keep the family's promise, and it is not recorded either.
+	White bool
 }
 
 // Inside is what the checkers of the white box may see of a replica.
