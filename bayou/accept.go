@@ -29,6 +29,8 @@ type request struct {
 	token   Token
 	// context is what the command replaces of siblings; nil: what this replica holds.
 	context Vector
+	// growth is by how much the operations that are not judged yet let sets grow, at most.
+	growth int
 	// read says that it changes nothing and needs no place among the writes; late that one that changes nothing does.
 	read, late bool
 	// until is when it ends unless it was executed: in time for the client to hear of it.

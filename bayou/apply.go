@@ -159,6 +159,8 @@ func (r *Replica) applyCall(c *call) {
 		switch {
 		case res.Code == kv.TooLong:
 			*res = kv.Result{Code: kv.TooLong, Detail: tooMany(o.Kind)}
+		case res.Code == kv.WrongType:
+			*res = kv.Result{Code: kv.WrongType, Existed: true, Detail: wrongType(o.Kind)}
 		case res.Code == kv.Unsupported:
 			*res = kv.Result{Code: kv.Unsupported, Detail: "the key has a time to live, and a counter that ends cannot be merged; a linearizable keyspace can"}
 		case res.Code != kv.OK:

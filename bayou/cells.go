@@ -185,8 +185,7 @@ func (c *cells) change(rec *record, w *Write, o *Op) bool {
 func (c *cells) overwrite(rec *record, w *Write, next record, seen []Sum) bool {
 	taken := false
 	if len(rec.parts) > 0 {
-		saw := c.saw(w)
-		taken = rec.take(func(p *part) bool { return saw(p.Dot) })
+		taken = rec.takeAll(c.saw(w))
 	}
 	return c.set(rec, w.Dot, next, seen) || taken
 }

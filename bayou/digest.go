@@ -61,9 +61,8 @@ type Record struct {
 	Deleted  bool
 	ExpireAt int64
 	Flags    uint32
-	Value    []byte
-	// Parts are the members of a set and the siblings.
-	Parts []Part
+	// Value is, of a set and of siblings, a list of what there is in words.
+	Value []byte
 }
 
 // Inspect reads a record of the state; its value points into raw.
@@ -73,7 +72,10 @@ func Inspect(raw []byte) (Record, error) {
 		return Record{}, err
 	}
 	value, ok := rec.show(0)
-	return Record{Dot: rec.dot(), Deleted: !ok, ExpireAt: rec.ends(), Flags: rec.flags, Value: value, Parts: rec.listParts()}, nil
+	if len(rec.parts) > 0 {
+		value = fmt.Append(nil, rec.listParts())
+	}
+	return Record{Dot: rec.dot(), Deleted: !ok, ExpireAt: rec.ends(), Flags: rec.flags, Value: value}, nil
 }
 
 // VectorOf is what a state holds.

@@ -36,15 +36,15 @@ func (r *Replica) judgeMember(q *request, o *kv.Op, rec *record, w *Write) (op O
 		return op, kv.WrongType
 	case o.Kind == kv.OpExclude && !rec.has(o.Value):
 		return op, kv.NotFound
-	case o.Kind == kv.OpInclude && rec.bytesOf(true)+partCost+len(o.Value) > kv.SetMax:
-		return op, kv.TooLong
+	case o.Kind == kv.OpInclude && rec.bytesOf(true)+q.growth > kv.SetMax:
+		return op, kv.TooLong // and so are all that follow
 	}
 	r.looksAt(q, rec, w)
-	kind := Include
 	if o.Kind == kv.OpExclude {
-		kind = Exclude
+		return Op{Kind: Exclude, Key: o.Key, Value: o.Value}, kv.OK
 	}
-	return Op{Kind: kind, Key: o.Key, Value: o.Value}, kv.OK
+	q.growth -= partCost + len(o.Value)
+	return Op{Kind: Include, Key: o.Key, Value: o.Value}, kv.OK
 }
 
 // judgeSibling says whether a value can be put beside others.
@@ -71,8 +71,14 @@ func tooMany(kind kv.OpKind) string {
 	return fmt.Sprintf("a key may have %d siblings of %d bytes together; read it and write one value with the context of that read", kv.SiblingsMax, kv.SiblingsBytesMax)
 }
 
-// openContext reads what a command says that its client had read: this replica must hold that, too.
+// openContext reads what a command says that its client had read, which this replica must hold, too, and how far the command lets
+// sets grow at most.
 func (r *Replica) openContext(q *request) error {
+	for i := range q.command.Ops {
+		if o := &q.command.Ops[i]; o.Kind == kv.OpInclude {
+			q.growth += partCost + len(o.Value)
+		}
+	}
 	switch {
 	case r.config.Siblings:
 		if err := OffersSiblings(&q.command); err != nil {
@@ -86,7 +92,7 @@ func (r *Replica) openContext(q *request) error {
 	}
 	context, err := openToken(r.config.Binding, q.command.Context)
 	if err != nil {
-		return err
+		return kv.Errorf(kv.BadToken, "the context is damaged, or of another keyspace; read the key again")
 	}
 	q.context = r.meta.full(context.Read)
 	if q.context == nil {
@@ -114,4 +120,12 @@ func OffersSiblings(c *kv.Command) error {
 		}
 	}
 	return nil
+}
+
+// wrongType tells why an operation does not fit what a key holds.
+func wrongType(kind kv.OpKind) string {
+	if kind == kv.OpInclude || kind == kv.OpExclude {
+		return noSet
+	}
+	return aSet
 }

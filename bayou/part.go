@@ -47,42 +47,71 @@ func (p *part) size() int { return partCost + len(p.value) }
 // saw says that the writer of a write had seen another one, or that both are of one command.
 func (w *Write) saw(d Dot) bool { return w.Seen.Has(d) || d == w.Dot }
 
-// put adds a part, and takes away those that it replaces.
-func (r *record) put(p part, replaces func(*part) bool) {
-	r.take(replaces)
+// put adds a part.
+func (r *record) put(p part) {
 	at, _ := slices.BinarySearchFunc(r.parts, p, func(a, b part) int { return a.compare(&b) })
-	r.parts = slices.Insert(slices.Clip(r.parts), at, p)
+	r.parts = slices.Insert(r.parts, at, p)
 }
 
-// take takes parts away; false: there were none.
-func (r *record) take(which func(*part) bool) (any bool) {
-	if !slices.ContainsFunc(r.parts, func(p part) bool { return which(&p) }) {
-		return false
+// take takes those away of the parts from one to another that a function names; false: there were none.
+func (r *record) take(from, to int, which func(*part) bool) bool {
+	kept := from
+	for i := from; i < to; i++ {
+		if !which(&r.parts[i]) {
+			r.parts[kept] = r.parts[i]
+			kept++
+		}
 	}
-	r.parts = slices.DeleteFunc(slices.Clone(r.parts), func(p part) bool { return which(&p) })
-	return true
+	r.parts = slices.Delete(r.parts, kept, to)
+	return kept < to
+}
+
+// find says which of the parts say that a value is a member.
+func (r *record) find(value []byte) (from, to int) {
+	from, _ = slices.BinarySearchFunc(r.parts, value, func(p part, value []byte) int {
+		if !p.member {
+			return -1
+		}
+		return bytes.Compare(p.value, value)
+	})
+	for to = from; to < len(r.parts) && bytes.Equal(r.parts[to].value, value); to++ {
+	}
+	return from, to
 }
 
 // include lets a value become a member of the set. Of one replica the latest such write is enough: who has seen it has seen
 // those before.
 func (r *record) include(w *Write, o *Op, saw sawFunc) {
-	r.put(part{Dot: w.Dot, member: true, value: o.Value}, func(p *part) bool {
-		return p.member && bytes.Equal(p.value, o.Value) && (p.Replica == w.Replica || saw(p.Dot))
-	})
+	from, to := r.find(o.Value)
+	r.take(from, to, func(p *part) bool { return p.Replica == w.Replica || saw(p.Dot) })
+	r.put(part{Dot: w.Dot, member: true, value: o.Value})
 }
 
 // exclude takes a value out of the set, as far as the writer had seen it put there.
 func (r *record) exclude(o *Op, saw sawFunc) bool {
-	return r.take(func(p *part) bool { return p.member && bytes.Equal(p.value, o.Value) && saw(p.Dot) })
+	from, to := r.find(o.Value)
+	return r.take(from, to, func(p *part) bool { return saw(p.Dot) })
 }
 
 // keep puts a value beside those that its writer had not seen.
 func (r *record) keep(w *Write, o *Op, saw sawFunc) {
-	r.put(part{Dot: w.Dot, flags: o.Flags, value: o.Value}, func(p *part) bool { return saw(p.Dot) })
+	r.takeAll(saw)
+	r.put(part{Dot: w.Dot, flags: o.Flags, value: o.Value})
+}
+
+// takeAll takes away all that a writer had seen.
+func (r *record) takeAll(saw sawFunc) bool {
+	return r.take(0, len(r.parts), func(p *part) bool { return saw(p.Dot) })
 }
 
 // sawFunc is Write.saw, or a bug in its place.
 type sawFunc func(Dot) bool
+
+// Details of WrongType.
+const (
+	aSet  = "the key holds a set"
+	noSet = "the key holds no set"
+)
 
 // members are the set's, in the order of their bytes; none: the record shows no set.
 func (r *record) members() (list [][]byte) {
@@ -98,7 +127,8 @@ func (r *record) members() (list [][]byte) {
 func (r *record) isSet() bool { return len(r.parts) > 0 && r.parts[len(r.parts)-1].member }
 
 func (r *record) has(value []byte) bool {
-	return slices.ContainsFunc(r.parts, func(p part) bool { return p.member && bytes.Equal(p.value, value) })
+	from, to := r.find(value)
+	return from < to
 }
 
 // siblings are the values that did not know of each other, the newest last.
@@ -178,7 +208,7 @@ func (r *record) readSet(o *kv.Op, now kv.HLC) kv.Result {
 	case !there:
 		return kv.Result{Code: kv.NotFound}
 	case !r.isSet():
-		return kv.Result{Code: kv.WrongType, Existed: true}
+		return kv.Result{Code: kv.WrongType, Existed: true, Detail: noSet}
 	}
 	d := r.dot()
 	res := kv.Result{Existed: true, Version: uint64(d.Stamp), Origin: uint32(d.Replica)}
@@ -255,7 +285,7 @@ func (r *record) resultOfParts(o *kv.Op) kv.Result {
 	case o.Quiet:
 		out.Marks = kv.MarkSet
 	default:
-		out.Code = kv.WrongType
+		out.Code, out.Detail = kv.WrongType, aSet
 	}
 	return out
 }

@@ -18,9 +18,7 @@ func (d *Descriptor) explainCausal(replicas int) []string {
 	} else {
 		lines = append(lines, "Nothing is promised about what a client sees next: another replica may be behind the one before.")
 	}
-	lines = append(lines,
-		"Of several writes to a key the one with the newest stamp wins, everywhere alike; the others are gone, and nobody is told.",
-		"Additions of all replicas are summed up; a set or a deletion that competes with additions takes away those that are older, unless their replica went on adding.",
+	lines = append(append(lines, d.explainConflicts()...),
 		"The operations of one command are shown together on every replica. Conditions, append, rename and the like are refused: they would need all replicas.",
 		"Keys end by the clock of the node that reads them, so two nodes may differ for as long as their clocks do.",
 		judged("A write is acknowledged when 1 replica has it on disk, synced; the others have it milliseconds later if they can be reached.", "durability"))
@@ -30,12 +28,29 @@ func (d *Descriptor) explainCausal(replicas int) []string {
 		lines = append(lines, fmt.Sprintf("It works while any 1 of %d replicas is up. Crashes and power cuts lose nothing that was acknowledged; the loss of a disk loses what no other replica had yet, and sessions that had seen it are told \"session lost\".", replicas))
 	}
 	lines = append(lines,
-		"A request that ended as unknown may have happened; a set may be sent again to any replica, an addition may count twice then.",
+		"A request that ended as unknown may have happened; a plain write may be sent again to any replica, an addition to a counter may count twice then.",
 		"A write costs one sync on one node and no waiting for messages; a read costs neither.")
 	if d.Consistency == kv.Causal {
 		return append(lines, "Levels: default and session are the same here; read-your-writes, monotonic-reads, monotonic-writes and writes-follow-reads give one guarantee alone, eventual gives none.")
 	}
 	return append(lines, "Levels: default and eventual are the same here; a level that it cannot give is refused, never lowered.")
+}
+
+// explainConflicts says what becomes of writes that do not know of each other.
+func (d *Descriptor) explainConflicts() []string {
+	sets := "A set holds what any replica has added to it, but for what was removed by someone who had seen it added: a removal takes no addition away that it did not know of, and what it took away does not come back."
+	if d.Terms.Siblings {
+		return []string{
+			"Writes to a key that did not know of each other are kept side by side, on every replica alike, and a plain read shows the newest; a write replaces what its replica holds, or, if it has the context of a read, what that read has shown.",
+			sets,
+			"There are no counters here, and no time to live.",
+		}
+	}
+	return []string{
+		"Of several writes to a key the one with the newest stamp wins, everywhere alike; the others are gone, and nobody is told.",
+		sets,
+		"Additions of all replicas are summed up; an overwriting or a deletion that competes with additions takes away those that are older, unless their replica went on adding.",
+	}
 }
 
 // offersMerges says whether a keyspace knows sets and siblings, if a command asks for any.

@@ -13,7 +13,7 @@ const (
 	OpsMax = 4096
 	// SetMax bounds what the members of a set have together in bytes, and a few for each, where one is put into it. Sets that
 	// several replicas fill at once may pass it, each by as much.
-	SetMax = 1 << 20
+	SetMax = 256 << 10
 	// SiblingsMax bounds the siblings of a key, SiblingsBytesMax their bytes together, SiblingMax those of one: they are read,
 	// written and sent together.
 	SiblingsMax      = 64

@@ -30,6 +30,8 @@ type Receipt struct {
 	Position uint64 `json:"position,omitempty"`
 	// AsOf is when the answer was true.
 	AsOf time.Time `json:"asOf,omitzero"`
+	// Siblings is how many values the key has beside the one that was read.
+	Siblings uint32 `json:"siblings,omitempty"`
 	// Token is what the client's session has seen with this answer.
 	Token string `json:"token,omitempty"`
 }
@@ -37,11 +39,7 @@ type Receipt struct {
 // NewReceipt is the receipt of an answer. Its position is there if the command asked for one.
 func NewReceipt(ks *Keyspace, c *Call, r *Result) Receipt {
 	receipt := Receipt{Keyspace: ks.Name, Asked: c.Command.Level.String(), Met: r.Met(ks), Weak: ks.Weak(r.Level), Group: c.Group,
-		Version: r.Version, Position: r.Position}
-	if r.Origin != 0 {
-		at := HLC(r.Version)
-		receipt.Stamp = fmt.Sprintf("%d.%d@%d", at.UnixMilli(), uint16(at), r.Origin)
-	}
+		Version: r.Version, Position: r.Position, Stamp: r.Stamp(), Siblings: r.Siblings}
 	if r.AsOf != 0 {
 		receipt.AsOf = time.UnixMilli(r.AsOf).UTC()
 	}
@@ -114,6 +112,15 @@ func ParseGroups(text string) (groups []uint64, err error) {
 	return groups, nil
 }
 
+// Stamp is the version in words where replicas give their own: milliseconds, counter and replica; else empty.
+func (r *Result) Stamp() string {
+	if r.Origin == 0 {
+		return ""
+	}
+	at := HLC(r.Version)
+	return fmt.Sprintf("%d.%d@%d", at.UnixMilli(), uint16(at), r.Origin)
+}
+
 // Met is the level that an answer was given at, in words: the keyspace's own promise unless the answer names another one.
 func (r *Result) Met(ks *Keyspace) string {
 	if r.Level == LevelDefault {
@@ -141,6 +148,7 @@ func (r *Receipt) Fields() []ReceiptField {
 	add("stamp", r.Stamp, r.Stamp != "")
 	add("position", strconv.FormatUint(r.Position, 10), r.Position != 0)
 	add("as_of", r.AsOf.Format("2006-01-02T15:04:05.000Z"), !r.AsOf.IsZero())
+	add("siblings", strconv.FormatUint(uint64(r.Siblings), 10), r.Siblings != 0)
 	add("token", r.Token, r.Token != "")
 	return list
 }

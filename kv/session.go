@@ -51,6 +51,15 @@ func (s *Sessions) Learn(ks *Keyspace, r *Result) {
 // FormatToken is a token as text.
 func FormatToken(token []byte) string { return base64.RawURLEncoding.EncodeToString(token) }
 
+// ParseContext reads the token of a read by which a write says what it replaces; the keyspace that it is for checks it.
+func ParseContext(text string) ([]byte, error) {
+	context, err := base64.RawURLEncoding.DecodeString(text)
+	if err != nil || len(context) == 0 {
+		return nil, Errorf(BadToken, "the context is not what a read of siblings gave")
+	}
+	return context, nil
+}
+
 // ParseToken reads a token of a keyspace as FormatToken wrote it; BadToken says what is wrong with it.
 func ParseToken(ks *Keyspace, text string) ([]byte, error) {
 	if text == "" {

@@ -9,7 +9,7 @@ import (
 )
 
 func deleteCommand(g *global) *cobra.Command {
-	var version string
+	var version, context string
 	cmd := &cobra.Command{
 		Use:   "delete KEY",
 		Short: "Remove a key",
@@ -20,6 +20,9 @@ func deleteCommand(g *global) *cobra.Command {
 			q := remote.Request{Method: "DELETE", Header: http.Header{}}
 			if version != "" {
 				q.Header.Set("If-Match", version)
+			}
+			if err := setContext(q.Header, context); err != nil {
+				return err
 			}
 			resp, err := g.ask(ctx, args[0], q)
 			if err != nil {
@@ -34,5 +37,6 @@ func deleteCommand(g *global) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&version, "version", "", "remove only if the key has this version")
+	cmd.Flags().StringVar(&context, "context", "", "file of a get --context: remove what that has seen, and keep other siblings")
 	return g.receiptFlag(cmd)
 }

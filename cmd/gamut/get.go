@@ -14,12 +14,17 @@ import (
 )
 
 func getCommand(g *global) *cobra.Command {
-	return g.receiptFlag(&cobra.Command{
+	var all bool
+	var context string
+	cmd := &cobra.Command{
 		Use:   "get KEY",
 		Short: "Print the value of a key",
-		Long:  "Print the value of a key. Raw output is the value's bytes and nothing else.",
+		Long:  "Print the value of a key. Raw output is the value's bytes and nothing else; of siblings, a line for each.",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
+			if all {
+				return g.siblings(c, args[0], context)
+			}
 			ctx, cancel := bounded(c)
 			defer cancel()
 			resp, err := g.ask(ctx, args[0], remote.Request{Method: "GET"})
@@ -27,6 +32,12 @@ func getCommand(g *global) *cobra.Command {
 				return err
 			}
 			defer resp.Body.Close()
+			if err := keepContext(context, resp.Header); err != nil {
+				return err
+			}
+			if n := resp.Header.Get(doorhttp.HeaderSiblings); n != "" && n != "0" {
+				fmt.Fprintf(c.ErrOrStderr(), "the newest of several values, %s more: get --siblings shows all\n", n)
+			}
 			value, err := io.ReadAll(resp.Body)
 			if err != nil {
 				return fmt.Errorf("value of %q: %w", args[0], err)
@@ -42,7 +53,10 @@ func getCommand(g *global) *cobra.Command {
 			}
 			return g.only(c, recordColumns, record, recordCells(&record, []byte(args[0]), value)...)
 		},
-	})
+	}
+	cmd.Flags().BoolVar(&all, "siblings", false, "print all values that the key has, the newest first, in a keyspace that keeps siblings")
+	cmd.Flags().StringVar(&context, "context", "", "file to write down in what was seen, for a put or delete --context that replaces it")
+	return g.receiptFlag(cmd)
 }
 
 var recordColumns = []string{"KEY", "VERSION", "EXPIRES", "VALUE"}

@@ -17,6 +17,7 @@ func putCommand(g *global) *cobra.Command {
 	var ttl string
 	var flags uint32
 	var create bool
+	var context string
 	cmd := &cobra.Command{
 		Use:   "put KEY [VALUE]",
 		Short: "Store a value; without VALUE, or with -, it is read from standard input",
@@ -36,12 +37,16 @@ func putCommand(g *global) *cobra.Command {
 			if create {
 				q.Header.Set("If-None-Match", "*")
 			}
+			if err := setContext(q.Header, context); err != nil {
+				return err
+			}
 			return g.write(c, args[0], q)
 		},
 	}
 	cmd.Flags().StringVar(&ttl, "ttl", "", "time after which the key ends, such as 90s or 1h")
 	cmd.Flags().Uint32Var(&flags, "flags", 0, "flags stored beside the value, as memcached clients see them")
 	cmd.Flags().BoolVar(&create, "create", false, "store only if the key does not exist")
+	cmd.Flags().StringVar(&context, "context", "", "file of a get --context: replace what that has seen, and keep other siblings")
 	return g.receiptFlag(cmd)
 }
 

@@ -74,6 +74,9 @@ func printRecord(row func(v any, cells ...string) error, r doorhttp.Record, raw,
 	if err != nil {
 		return err
 	}
+	if n := len(r.Set) + len(r.Set64); n > 0 {
+		value = fmt.Appendf(nil, "a set of %d members", n)
+	}
 	cells := recordCells(&r, key, value)
 	switch {
 	case raw && values:

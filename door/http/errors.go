@@ -21,6 +21,10 @@ const (
 	HeaderOutcome = "Gamut-Outcome"
 	HeaderNext    = "Gamut-Next"
 	HeaderTxn     = "Gamut-Txn"
+	// HeaderContext is, of a read where siblings are kept, what a write of the same header replaces; HeaderSiblings is how many values
+	// the key has beside the one that is answered.
+	HeaderContext  = "Gamut-Context"
+	HeaderSiblings = "Gamut-Siblings"
 	// HeaderReceipt asks with "on" that the answer say how it was given, in the headers below beside HeaderLevel (the level
 	// met), HeaderVersion and HeaderSession.
 	HeaderReceipt  = "Gamut-Receipt"
@@ -57,6 +61,7 @@ var answers = map[kv.Code]answer{
 	kv.NotInteger:      {"not_integer", http.StatusConflict, 0},
 	kv.NotFloat:        {"not_float", http.StatusConflict, 0},
 	kv.Overflow:        {"overflow", http.StatusConflict, 0},
+	kv.WrongType:       {"wrong_type", http.StatusConflict, 0},
 	kv.TooLong:         {"too_long", http.StatusRequestEntityTooLarge, 0},
 	kv.Unavailable:     {"unavailable", http.StatusServiceUnavailable, 1},
 	kv.Busy:            {"busy", http.StatusTooManyRequests, 1},

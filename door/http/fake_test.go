@@ -19,7 +19,9 @@ type fake struct {
 	now       time.Time
 	keyspaces map[string]*fakeKeyspace
 	// refuse, if set, is asked before each call; a code other than OK is its answer.
-	refuse   func(c *kv.Call) kv.Result
+	refuse func(c *kv.Call) kv.Result
+	// answer, if set, answers each call.
+	answer   func(c *kv.Call) kv.Result
 	notReady error
 	handoffs []string
 }
@@ -71,6 +73,10 @@ func (f *fake) Submit(b *kv.Batch) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, c := range b.Calls() {
+		if f.answer != nil {
+			c.Done(f.answer(c))
+			continue
+		}
 		c.Done(f.run(c))
 	}
 }

@@ -43,6 +43,10 @@ func (s *Server) keyCommand(w http.ResponseWriter, r *http.Request, keyspace, en
 	if err != nil {
 		return err
 	}
+	context, err := contextOf(r)
+	if err != nil {
+		return err
+	}
 	op, answer, err := keyOp(r)
 	if err != nil {
 		return err
@@ -56,15 +60,20 @@ func (s *Server) keyCommand(w http.ResponseWriter, r *http.Request, keyspace, en
 		defer release()
 		op.Value = body
 	}
+	ops, err := eachMember(op, r)
+	if err != nil {
+		return err
+	}
 	s.do(ks, level, func(c *kv.Call) {
 		if !op.Kind.ReadOnly() {
 			c.Command.Session = session
 		}
-		c.Command.Token, c.Command.Receipt = token, receipt
-		c.Command.Ops = append(c.Command.Ops, op)
+		c.Command.Token, c.Command.Context, c.Command.Receipt = token, context, receipt
+		c.Command.Ops = append(c.Command.Ops, ops...)
 	}, func(c *kv.Call) {
 		res := &c.Result
 		setSession(w.Header(), ks, token, res)
+		setContext(w.Header(), ks, c)
 		if res.Err() == nil {
 			setLevel(w.Header(), ks, res)
 			setReceipt(w.Header(), ks, c)
@@ -154,7 +163,7 @@ type answerFunc func(s *Server, w http.ResponseWriter, r *http.Request, res *kv.
 func keyOp(r *http.Request) (kv.Op, answerFunc, error) {
 	switch r.Method {
 	case http.MethodGet:
-		return kv.Op{Kind: kv.OpGet}, (*Server).answerGet, nil
+		return getOp(r)
 	case http.MethodHead:
 		return kv.Op{Kind: kv.OpGet, Quiet: true}, (*Server).answerHead, nil
 	case http.MethodPut:
@@ -192,7 +201,7 @@ func setOp(r *http.Request) (kv.Op, error) {
 }
 
 func postOp(r *http.Request) (kv.Op, answerFunc, error) {
-	query, err := parseQuery(r, "op", "by", "ttl")
+	query, err := parseQuery(r, "op", "by", "ttl", "member")
 	if err != nil {
 		return kv.Op{}, nil, err
 	}
@@ -217,10 +226,16 @@ func postOp(r *http.Request) (kv.Op, answerFunc, error) {
 			return op, nil, invalid("op=expire needs ttl=, such as ttl=90s; op=persist removes an expiry")
 		}
 		err = parseTTL(&op, query.Get("ttl"))
+	case "include", "exclude":
+		op = kv.Op{Kind: kv.OpInclude}
+		if name == "exclude" {
+			op.Kind = kv.OpExclude
+		}
+		answer = (*Server).answerChanged
 	case "persist":
 		op.Kind, op.Expiry = kv.OpExpire, kv.ExpireNever
 	default:
-		return op, nil, invalid("op=%s is not one of incr, append, prepend, expire, persist", name)
+		return op, nil, invalid("op=%s is not one of incr, append, prepend, expire, persist, include, exclude", name)
 	}
 	return op, answer, err
 }

@@ -17,6 +17,11 @@ type Record struct {
 	Version uint64  `json:"version,omitempty"`
 	Flags   uint32  `json:"flags,omitempty"`
 	Expires string  `json:"expires,omitempty"`
+	// Stamp is the version in words where replicas give their own: milliseconds, counter and replica.
+	Stamp string `json:"stamp,omitempty"`
+	// Set are the members of a set; those that are not valid UTF-8 stand in Set64.
+	Set   []string `json:"set,omitempty"`
+	Set64 []string `json:"set64,omitempty"`
 }
 
 // RecordOf makes the JSON form of a scanned item.
@@ -24,6 +29,16 @@ func RecordOf(item *kv.Result, values bool) Record {
 	r := Record{Version: item.Version, Flags: item.Flags, Expires: FormatExpiry(item.ExpireAt)}
 	r.Key, r.Key64 = textOr64(item.Key)
 	if !values {
+		return r
+	}
+	if item.Marks&kv.MarkSet != 0 {
+		for i := range item.Items {
+			if text, coded := textOr64(item.Items[i].Value); coded != "" {
+				r.Set64 = append(r.Set64, coded)
+			} else {
+				r.Set = append(r.Set, text)
+			}
+		}
 		return r
 	}
 	text, coded := textOr64(item.Value)

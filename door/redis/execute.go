@@ -2,6 +2,7 @@ package redis
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/gamutdb/gamut/kv"
@@ -33,6 +34,31 @@ func (c *conn) execute(args [][]byte) {
 	c.batchCount++
 	c.muteThis = c.mute || c.muteNext
 	c.muteNext = false
+	c.dispatch(args)
+}
+
+// executeAt executes the command behind a level at that level.
+func (c *conn) executeAt(args [][]byte) {
+	level, err := kv.ParseLevel(cText(args[1], 64))
+	if err != nil {
+		c.fail("ERR " + err.Error())
+		return
+	}
+	inner, fault := lookup(args[2:])
+	if fault == "" && inner.plan == nil && !(inner.barrier && strings.HasPrefix(inner.flags, "readonly")) {
+		fault = "ERR GAMUT.AT is for commands on keys, not for '" + inner.name + "'"
+	}
+	if fault != "" {
+		c.fail(fault)
+		return
+	}
+	usual := c.level
+	c.level = level
+	c.dispatch(args[2:])
+	c.level = usual
+}
+
+func (c *conn) dispatch(args [][]byte) {
 	cmd, fault := lookup(args)
 	if fault == "" {
 		c.last = cmd.name
@@ -49,6 +75,8 @@ func (c *conn) execute(args [][]byte) {
 		c.fail(fault)
 	case c.transaction != nil && !cmd.controls:
 		c.enqueue(cmd, args)
+	case cmd.wraps:
+		c.executeAt(args)
 	case cmd.plan != nil:
 		c.planOne(cmd, args)
 	case cmd.name == "exec":
@@ -88,7 +116,7 @@ func (c *conn) fail(text string) {
 
 // planOne adds a command's operations to the batch.
 func (c *conn) planOne(cmd *command, args [][]byte) {
-	c.scratch.Conds, c.scratch.Ops = c.scratch.Conds[:0], c.scratch.Ops[:0]
+	c.scratch.Conds, c.scratch.Ops, c.scratch.Context = c.scratch.Conds[:0], c.scratch.Ops[:0], nil
 	c.owed = append(c.owed, reply{resp3: c.literals.resp3, mute: c.muteThis})
 	o := &c.owed[len(c.owed)-1]
 	fault := cmd.plan(args, &c.scratch, o)
@@ -108,7 +136,7 @@ func (c *conn) planOne(cmd *command, args [][]byte) {
 		fault = c.submit(cmd, o)
 	}
 	if fault != "" {
-		c.owed = c.owed[:len(c.owed)-1]
+		c.owed, c.scratch.Context = c.owed[:len(c.owed)-1], nil
 		c.fail(fault)
 		return
 	}

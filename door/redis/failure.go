@@ -12,6 +12,7 @@ const (
 	faultNotInteger = "ERR value is not an integer or out of range"
 	faultNotFloat   = "ERR value is not a valid float"
 	faultNoSuchKey  = "ERR no such key"
+	faultWrongType  = "WRONGTYPE Operation against a key holding the wrong kind of value"
 	faultTooLong    = "ERR string exceeds maximum allowed size (8388608 bytes)"
 )
 
@@ -25,6 +26,7 @@ var failures = func() (f [256]string) {
 	f[kv.NotInteger] = faultNotInteger
 	f[kv.NotFloat] = faultNotFloat
 	f[kv.TooLong] = faultTooLong
+	f[kv.WrongType] = faultWrongType
 	f[kv.Unavailable] = "CLUSTERDOWN unavailable"
 	f[kv.Busy] = "TRYAGAIN busy"
 	f[kv.NotLeader] = "TRYAGAIN not leader"
@@ -42,6 +44,9 @@ var failures = func() (f [256]string) {
 func (w *writer) failure(r *kv.Result) { w.fail(failureText(r)) }
 
 func failureText(r *kv.Result) string {
+	if r.Code == kv.TooLong && r.Detail != "" {
+		return "ERR " + r.Detail
+	}
 	if r.Detail == "" || r.Code < kv.Unavailable {
 		return failures[r.Code]
 	}

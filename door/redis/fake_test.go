@@ -38,6 +38,7 @@ type shardName struct {
 type fakeShard struct{ records map[string]*fakeRecord }
 
 type fakeRecord struct {
+	set      map[string]bool // nil: it is a value
 	value    []byte
 	flags    uint32
 	version  uint64
@@ -233,6 +234,8 @@ func (s *fakeStep) run(op *kv.Op) kv.Result {
 		return s.expire(op, old)
 	case kv.OpRename, kv.OpCopy:
 		s.move(op, old, &result)
+	case kv.OpInclude, kv.OpExclude, kv.OpMembers, kv.OpMember:
+		return s.set(op, old)
 	default:
 		panic("fake: operation " + strconv.Itoa(int(op.Kind)))
 	}
@@ -240,8 +243,13 @@ func (s *fakeStep) run(op *kv.Op) kv.Result {
 }
 
 func describe(r *fakeRecord, op *kv.Op) kv.Result {
-	if r == nil {
+	switch {
+	case r == nil:
 		return kv.Result{Code: kv.NotFound}
+	case r.set != nil && op.Quiet:
+		return kv.Result{Existed: true, Marks: kv.MarkSet}
+	case r.set != nil:
+		return kv.Result{Code: kv.WrongType}
 	}
 	result := kv.Result{Existed: true, Flags: r.flags, Version: r.version, ExpireAt: r.expireAt, Int: int64(len(r.value))}
 	if !op.Quiet {

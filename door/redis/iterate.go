@@ -3,6 +3,7 @@ package redis
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"sync"
 
@@ -89,7 +90,9 @@ type scanRequest struct {
 	number  uint64
 	pattern []byte
 	count   int
-	nothing bool // a TYPE that no key has
+	typed   bool // only keys of a TYPE: of sets, of strings, or of none
+	sets    bool
+	strings bool
 }
 
 func parseScan(args [][]byte) (r scanRequest, fault string) {
@@ -115,7 +118,7 @@ func parseScan(args [][]byte) (r scanRequest, fault string) {
 		case is(args[i], "MATCH"):
 			r.pattern = args[i+1]
 		case is(args[i], "TYPE"):
-			r.nothing = !is(args[i+1], "STRING")
+			r.typed, r.sets, r.strings = true, is(args[i+1], "SET"), is(args[i+1], "STRING")
 		default:
 			return r, faultSyntax
 		}
@@ -155,8 +158,11 @@ func runScan(c *conn, w *writer, args [][]byte) {
 	} else if at.shard+1 < ks.Shards {
 		next = c.server.cursors.put(cursor{ks.Name, at.shard + 1, nil})
 	}
-	if r.nothing {
-		result.Items = nil
+	if r.typed {
+		result.Items = slices.DeleteFunc(result.Items, func(item kv.Result) bool {
+			set := item.Marks&kv.MarkSet != 0
+			return set && !r.sets || !set && !r.strings
+		})
 	}
 	w.array(2)
 	w.text(strconv.FormatUint(next, 10))

@@ -33,10 +33,13 @@ func renderCount(w *writer, o *reply, items []kv.Result) {
 func planType(args [][]byte, command *kv.Command, o *reply) string {
 	command.Ops = append(command.Ops, kv.Op{Kind: kv.OpGet, Key: args[1], Quiet: true})
 	o.render = func(w *writer, o *reply, items []kv.Result) {
-		if items[0].Code == kv.OK {
-			w.simple("string")
-		} else {
+		switch {
+		case items[0].Code != kv.OK:
 			w.simple("none")
+		case items[0].Marks&kv.MarkSet != 0:
+			w.simple("set")
+		default:
+			w.simple("string")
 		}
 	}
 	return ""

@@ -159,7 +159,8 @@ func TestFailures(t *testing.T) {
 		{kv.NoKeyspace, "-ERR no such keyspace: why not\r\n"},
 		{kv.DiskFull, "-MISCONF disk full, the node takes no writes: why not\r\n"},
 		{kv.Invalid, "-ERR invalid request: why not\r\n"},
-		{kv.TooLong, "-ERR string exceeds maximum allowed size (8388608 bytes)\r\n"},
+		{kv.TooLong, "-ERR why not\r\n"},
+		{kv.WrongType, "-WRONGTYPE Operation against a key holding the wrong kind of value\r\n"},
 	} {
 		db := newFake()
 		db.fail = func(*kv.Call) kv.Result { return kv.Result{Code: test.code, Detail: "why\nnot"} }
@@ -172,7 +173,7 @@ func TestFailures(t *testing.T) {
 		}
 		c.do("MULTI")
 		c.do("SET", "a", "b")
-		if got := c.do("EXEC"); got != test.want && test.code != kv.TooLong {
+		if got := c.do("EXEC"); got != test.want && test.code != kv.TooLong && test.code != kv.WrongType {
 			t.Errorf("EXEC\n got %q\nwant %q", got, test.want)
 		}
 	}

@@ -243,7 +243,13 @@ func planAppend(args [][]byte, command *kv.Command, o *reply) string {
 
 func planStrlen(args [][]byte, command *kv.Command, o *reply) string {
 	command.Ops = append(command.Ops, kv.Op{Kind: kv.OpGet, Key: args[1], Quiet: true})
-	o.render = renderInt
+	o.render = func(w *writer, o *reply, items []kv.Result) {
+		if items[0].Marks&kv.MarkSet != 0 {
+			w.fail(faultWrongType)
+			return
+		}
+		renderInt(w, o, items)
+	}
 	return ""
 }
 

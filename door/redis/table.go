@@ -39,6 +39,8 @@ type command struct {
 	split bool
 	// everyShard: the command's operation is done in each shard.
 	everyShard bool
+	// wraps: its arguments behind the first are the command to execute.
+	wraps bool
 	// reads: the answer carries values, of which nobody knows yet how large they are.
 	reads bool
 
@@ -50,7 +52,7 @@ var commands map[string]*command
 
 func init() {
 	commands = map[string]*command{}
-	for _, list := range [][]command{stringCommands(), keyCommands(), connectionCommands(), serverCommands()} {
+	for _, list := range [][]command{stringCommands(), setCommands(), keyCommands(), connectionCommands(), serverCommands(), siblingCommands()} {
 		for i := range list {
 			register(&list[i])
 		}
@@ -112,8 +114,8 @@ var notOffered = map[string]string{
 		lpushx lrange lrem lset ltrim rpop rpoplpush rpush rpushx`,
 	"Gamut stores strings, not hashes": `hdel hexists hget hgetall hincrby hincrbyfloat hkeys hlen hmget hmset hrandfield
 		hscan hset hsetnx hstrlen hvals`,
-	"Gamut stores strings, not sets": `sadd scard sdiff sdiffstore sinter sintercard sinterstore sismember smembers
-		smismember smove spop srandmember srem sscan sunion sunionstore`,
+	"sets are added to, removed from and read one by one": `sdiff sdiffstore sinter sintercard sinterstore smove spop
+		srandmember sscan sunion sunionstore`,
 	"Gamut stores strings, not sorted sets": `bzmpop bzpopmax bzpopmin zadd zcard zcount zdiff zdiffstore zincrby zinter
 		zintercard zinterstore zlexcount zmpop zmscore zpopmax zpopmin zrandmember zrange zrangebylex zrangebyscore
 		zrangestore zrank zrem zremrangebylex zremrangebyrank zremrangebyscore zrevrange zrevrangebylex zrevrangebyscore

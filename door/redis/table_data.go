@@ -69,7 +69,7 @@ func keyCommands() []command {
 		allKeys(1, command{name: "unlink", arity: -2, flags: "write fast", plan: remove, split: true, summary: "Deletes keys."}),
 		allKeys(1, command{name: "exists", arity: -2, flags: readFast, plan: exists, split: true, summary: "Counts which of the keys exist."}),
 		allKeys(1, command{name: "touch", arity: -2, flags: readFast, plan: exists, split: true, summary: "Counts which of the keys exist."}),
-		key(command{name: "type", arity: 2, flags: readFast, plan: planType, summary: "Returns the type of a value: string."}),
+		key(command{name: "type", arity: 2, flags: readFast, plan: planType, summary: "Returns the type of a value: string or set."}),
 		key(command{name: "expire", arity: -3, flags: "write fast", plan: planExpire(true, true, "expire"), summary: "Sets a key's expiry in seconds."}),
 		key(command{name: "pexpire", arity: -3, flags: "write fast", plan: planExpire(false, true, "pexpire"), summary: "Sets a key's expiry in milliseconds."}),
 		key(command{name: "expireat", arity: -3, flags: "write fast", plan: planExpire(true, false, "expireat"), summary: "Sets a key's expiry as Unix time."}),

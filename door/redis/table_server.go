@@ -34,6 +34,7 @@ func serverCommands() []command {
 	})
 	list = append(list, inGroup("gamut", []command{
 		{name: "gamut.level", arity: -1, flags: "fast", local: runLevel, alone: true, summary: "Shows or sets the connection's level."},
+		{name: "gamut.at", arity: -3, flags: "fast", alone: true, wraps: true, summary: "Executes one command at a level, whatever the connection's is."},
 		{name: "gamut.session", arity: -1, local: runSession, barrier: true, alone: true, summary: "Shows or sets what the connection has seen of its keyspace."},
 		{name: "gamut.receipt", arity: -1, flags: "fast", local: runReceipt, alone: true, summary: "Has replies say how they were given, as RESP3 attributes."},
 		{name: "gamut.explain", arity: -1, local: runExplain, summary: "Says what a keyspace promises."},
