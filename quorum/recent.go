@@ -34,8 +34,9 @@ type recent struct {
 
 // generation is a hash table without pointers, so that the garbage collector need not look at it.
 type generation struct {
-	// index has, by the hash of a key, its place in list plus one; what is taken moves on to the next. A power of two, never full.
-	index []uint32
+	// index has, by the lower half of a key's hash, the upper half and the place in list plus one; where that is taken, it is the
+	// next. Its length is a power of two, and it is never full.
+	index []uint64
 	list  []seen
 	keys  []byte
 }
@@ -73,6 +74,9 @@ func (t *recent) put(key []byte, hash uint64, g gist, keysMax int) {
 	t.young.add(key, hash, g)
 }
 
+// upper are the bits of a hash that stand in the index.
+const upper = uint64(1<<32-1) << 32
+
 func (t *generation) reset() {
 	clear(t.index)
 	t.list, t.keys = t.list[:0], t.keys[:0]
@@ -84,7 +88,10 @@ func (t *generation) find(key []byte, hash uint64) *seen {
 	}
 	last := uint64(len(t.index) - 1)
 	for at := hash & last; t.index[at] != 0; at = (at + 1) & last {
-		if i := int(t.index[at] - 1); bytes.Equal(t.key(i), key) {
+		if (t.index[at]^hash)&upper != 0 {
+			continue // spares a look at the list and the keys, which are far apart in memory
+		}
+		if i := int(t.index[at]&^upper) - 1; bytes.Equal(t.key(i), key) {
 			return &t.list[i]
 		}
 	}
@@ -104,7 +111,7 @@ func (t *generation) add(key []byte, hash uint64, g gist) {
 	t.keys = append(t.keys, key...)
 	t.list = append(t.list, seen{g, uint32(len(t.keys))})
 	if 2*len(t.list) > len(t.index) {
-		t.index = make([]uint32, max(64, 2*len(t.index)))
+		t.index = make([]uint64, max(64, 2*len(t.index)))
 		for i := range t.list {
 			t.place(xxhash.Sum64(t.key(i)), i)
 		}
@@ -119,5 +126,5 @@ func (t *generation) place(hash uint64, i int) {
 	for t.index[at] != 0 {
 		at = (at + 1) & last
 	}
-	t.index[at] = uint32(i + 1)
+	t.index[at] = hash&upper | uint64(i+1)
 }
