@@ -45,10 +45,14 @@ func (r *Replica) recover(e core.Recover) {
 		d.applied = binary.BigEndian.Uint64(b)
 	}
 	d.pos = d.applied
-	records, mine := r.own(e)
+	records, bare, mine := r.own(e)
 	if !mine {
 		r.beginAnew(e)
 		return
+	}
+	if bare && r.options.Mutation != KeepOldState {
+		r.strip()
+		d.applied = 0
 	}
 	r.join(e.Config)
 	if b, ok := r.in.View.Get(metaKey); ok {
