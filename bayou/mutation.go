@@ -25,6 +25,7 @@ const (
 	RetireEarly             // B8: a replica is taken for retired before all that it wrote is here
 	ServeUnjoined           // B8: a replica serves before it has joined
 	IgnoreFormer            // T4.14: a session that saw a write which was lost with a retired replica is served silently
+	StampSealed             // B8: a replica that leaves gives a stamp all the same, when its disk has lost something
 	mutations
 )
 
@@ -39,7 +40,7 @@ func Mutations() []Mutation {
 
 var mutationNames = [...]string{"none", "offer unsynced", "copy vector", "forget merge", "reads only", "smallest wins", "reuse stamps",
 	"truncate early", "replace state", "ignore base", "arrival order", "drop tombstones", "drop unsettled", "ignore lost", "lose additions",
-	"drop entry", "retire early", "serve unjoined", "ignore former"}
+	"drop entry", "retire early", "serve unjoined", "ignore former", "stamp sealed"}
 
 // String names the mutation.
 func (m Mutation) String() string { return mutationNames[m] }

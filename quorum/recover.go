@@ -40,6 +40,9 @@ func (r *Replica) start(config []byte) {
 func (r *Replica) recover(e core.Recover) {
 	// An answer to a question of an earlier life, late from a peer whose disk hung, must not pass for one to a question of this.
 	r.number = r.in.Rand.Uint64() >> 24
+	if r.options.Mutation == NumberAgain {
+		r.number = 0
+	}
 	d := &r.disk
 	if b, ok := r.in.View.Get(core.AppliedKey); ok {
 		d.applied = binary.BigEndian.Uint64(b)
