@@ -9,7 +9,7 @@ import (
 )
 
 func deleteCommand(g *global) *cobra.Command {
-	var version string
+	var version, stamp string
 	cmd := &cobra.Command{
 		Use:   "delete KEY",
 		Short: "Remove a key",
@@ -21,6 +21,7 @@ func deleteCommand(g *global) *cobra.Command {
 			if version != "" {
 				q.Header.Set("If-Match", version)
 			}
+			setStamp(&q, stamp)
 			resp, err := g.ask(ctx, args[0], q)
 			if err != nil {
 				return err
@@ -34,5 +35,6 @@ func deleteCommand(g *global) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&version, "version", "", "remove only if the key has this version")
+	stampFlag(cmd, &stamp)
 	return g.receiptFlag(cmd)
 }

@@ -39,6 +39,8 @@ type command struct {
 	split bool
 	// everyShard: the command's operation is done in each shard.
 	everyShard bool
+	// stamped: the second word is a stamp of the client's own.
+	stamped bool
 	// reads: the answer carries values, of which nobody knows yet how large they are.
 	reads bool
 
