@@ -28,6 +28,7 @@ const (
 	TakeUnseen              // B11: what takes parts of a set or siblings away takes those that its writer had not seen, too
 	ReviveParts             // B11: a state that is received brings back parts that were taken away here
 	WidenContext            // B12: a write with a context replaces what its replica holds, though its client had not read it
+	StampSealed             // B8: a replica that leaves gives a stamp all the same, when its disk has lost something
 	mutations
 )
 
@@ -43,7 +44,7 @@ func Mutations() []Mutation {
 var mutationNames = [...]string{"none", "offer unsynced", "copy vector", "forget merge", "reads only", "smallest wins", "reuse stamps",
 	"truncate early", "replace state", "ignore base", "arrival order", "drop tombstones", "drop unsettled", "ignore lost", "lose additions",
 	"drop entry", "retire early", "serve unjoined", "ignore former", "take unseen", "revive parts",
-	"widen context"}
+	"widen context", "stamp sealed"}
 
 // String names the mutation.
 func (m Mutation) String() string { return mutationNames[m] }

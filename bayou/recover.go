@@ -277,7 +277,7 @@ func (r *Replica) cure() {
 		}
 	}
 	r.suspect = false
-	if r.leaving() { // it gives no stamp any more; what it lost lies beyond the last one that the others note
+	if r.leaving() && r.options.Mutation != StampSealed { // it gives no stamp any more; what it lost lies beyond the last one that the others note
 		r.writeMark()
 		r.out.Note(SuspectNote{false})
 		return

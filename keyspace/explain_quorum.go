@@ -59,7 +59,7 @@ func (d *Descriptor) limits(n int) []string {
 			"A write that timed out is unknown: it may be there, or appear hours later, from a hint.",
 		}
 	}
-	return []string{
+	lines := []string{
 		"What quorum does not give:",
 		"- It is not linearizable: the newest stamp wins, and clocks may be half a second apart, so that an acknowledged write can lose to an earlier one of another node.",
 		"- A write that timed out, or that fewer replicas took than asked, is unknown: it is not taken back, and may appear hours later, from a hint.",
@@ -70,6 +70,10 @@ func (d *Descriptor) limits(n int) []string {
 		fmt.Sprintf("- Level all fails while one of %d is down, and a write that failed at all may be seen.", n),
 		"- Deleting does not tell whether the key was there. A time to live ends by the reader's clock.",
 	}
+	if d.Terms.ClientStamps {
+		lines = append(lines, "- Writes may bring stamps of their own: one that is older than what stands is acknowledged and changes nothing, and one that is newer wins whoever wrote last.")
+	}
+	return lines
 }
 
 func (d *Descriptor) atomicCost() string {

@@ -100,12 +100,15 @@ func NewReplica(d *Descriptor, self core.ReplicaID, o Options) core.Replica {
 	case kv.Causal, kv.Eventual:
 		return bayou.New(self, bayou.Options{Counting: o.Counting})
 	case kv.Quorum:
-		return quorum.New(self, quorum.Options{})
+		return quorum.New(self, quorum.Options{RecentKeys: max(recentKeysMin, recentKeys/max(1, len(d.Shards)))})
 	case kv.Atomic:
 		return twophase.New(self, twophase.Options{Refuse: d.Terms.Refuse})
 	}
 	panic(fmt.Sprintf("keyspace: no protocol for consistency %q", d.Consistency))
 }
+
+// recentKeys is quorum.Options' for a keyspace, whose shards share it; recentKeysMin is what each has at least.
+const recentKeys, recentKeysMin = 64 << 10, 4 << 10
 
 // Resends reports whether a write of unknown fate may be sent to another replica: it will be executed once all the same.
 func (d *Descriptor) Resends() bool { return onPaxos(d.Consistency) }

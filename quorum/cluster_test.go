@@ -2,6 +2,7 @@ package quorum
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/core/coretest"
@@ -50,6 +51,17 @@ func (c *cluster) join(id core.ReplicaID) {
 		panic("replicas join in the order of their ids")
 	}
 	c.Start(m)
+	c.connect(m)
+}
+
+// inherit lets a replica begin on the disk that another one has left.
+func (c *cluster) inherit(id core.ReplicaID, left *member) {
+	m := c.Add()
+	if m.ID != id {
+		panic("replicas join in the order of their ids")
+	}
+	m.State, m.Flushed, m.Durable = left.State.Clone(), left.Flushed.Clone(), slices.Clone(left.Durable)
+	c.Cluster.Restart(m)
 	c.connect(m)
 }
 

@@ -84,22 +84,27 @@ func Writer(records []core.Record) (self core.ReplicaID) {
 	return self
 }
 
-// own are the records of this replica; ok is false if the disk holds those of another one, which lived here before.
-func (r *Replica) own(e core.Recover) (list []core.Record, ok bool) {
-	writer := Writer(e.Records)
-	if b, has := r.in.View.Get(membersKey); has && writer == 0 {
-		writer = mustMembers(b).self
+// own are the records of this replica; ok is false if the disk holds those of another one, which lived here before. bare says that
+// the state may still be that one's.
+func (r *Replica) own(e core.Recover) (list []core.Record, bare, ok bool) {
+	writer, held := Writer(e.Records), core.ReplicaID(0)
+	if b, has := r.in.View.Get(membersKey); has {
+		held = mustMembers(b).self
+	}
+	if writer == 0 {
+		writer = held
 	}
 	if writer != 0 && writer != r.self || writer == 0 && !r.founder(e.Config) {
-		return nil, false
+		return nil, false, false
 	}
 	list = e.Records
 	for i, rec := range e.Records {
 		if rec.Kind == recordMembers && mustMembers(rec.Body).fresh {
-			list = e.Records[i:]
+			// The state says whose it is from the record on with which its replica began, and then all that was before is gone from it.
+			list, bare = e.Records[i:], held != r.self
 		}
 	}
-	return list, true
+	return list, bare, true
 }
 
 func (r *Replica) founder(config []byte) bool {
@@ -114,6 +119,24 @@ func (r *Replica) beginAnew(e core.Recover) {
 		d.pos = max(d.pos, rec.Pos)
 	}
 	d.asked, d.applied = d.pos, d.pos
-	r.out.State = append(r.out.State, core.Change{Kind: core.DeleteRange, Key: []byte{0}}, r.appliedAt(d.pos))
+	r.strip()
+	r.out.State = append(r.out.State, r.appliedAt(d.pos))
 	r.start(e.Config)
 }
+
+// strip empties the state, for this Step too. The state is a fold of the log and no more durable than that: a crash may bring back
+// what was in it.
+func (r *Replica) strip() {
+	r.out.State = append(r.out.State, core.Change{Kind: core.DeleteRange, Key: []byte{0}})
+	bare := *r.in
+	bare.View = nothing{}
+	r.in = &bare
+}
+
+// nothing is an empty state.
+type nothing struct{}
+
+func (nothing) Get([]byte) ([]byte, bool)                  { return nil, false }
+func (nothing) Scan(_, _ []byte, _ func(_, _ []byte) bool) {}
+func (nothing) Snapshot() core.Snapshot                    { return nothing{} }
+func (nothing) Close()                                     {}

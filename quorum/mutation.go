@@ -29,6 +29,9 @@ const (
 	ReadNewEarly                 // T3.10: while the members change, reads go to the new ones, filled or not
 	DropOldEarly                 // T3.10: the old members are dropped before the new ones have all that they took
 	TakeOldEpoch                 // T3.10: a replica heeds who goes by an older configuration
+	KeepOldState                 // C6: what a crash brings back of a replica that lived on the disk before is taken for one's own
+	NumberAgain                  // T3.7: after a restart questions have the numbers of earlier ones, so that late answers pass for theirs
+	TrustPlaces                  // T3.7: what one replica answered counts for another one that has got its place
 	mutations
 )
 
@@ -44,7 +47,8 @@ func Mutations() []Mutation {
 var mutationNames = [mutations]string{"none", "roll back", "count hints", "drop by target", "purge by age", "entropy ignores purge",
 	"answer before repair", "restamp repairs", "store blindly", "count twice", "ties by arrival", "trust any stamp", "late unavailable",
 	"ack before durable", "show before durable", "compare dead", "purge without refusal", "repair dead", "skip first phase",
-	"skip next set", "read new early", "drop old early", "take old epoch"}
+	"skip next set", "read new early", "drop old early", "take old epoch",
+	"keep old state", "number again", "trust places"}
 
 // String is the mutation in words.
 func (m Mutation) String() string { return mutationNames[m] }

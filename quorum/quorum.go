@@ -44,6 +44,9 @@ type Options struct {
 	RepairLag core.Time
 	// SkewMax is how far clocks may be apart. Default 500 ms.
 	SkewMax core.Time
+	// RecentKeys is of how many of the keys that were written last a replica keeps in mind what stands, so that the next write need not
+	// read it: of as many at least, and twice as many at most, at about 65 bytes and the key for each. Default 65,536.
+	RecentKeys int
 	// Mutation plants a bug, to show that the checkers find it. 0: none.
 	Mutation Mutation
 }
@@ -65,6 +68,9 @@ func (o Options) withDefaults() Options {
 	set(&o.SkewMax, 500*ms)
 	if o.HintBytes == 0 {
 		o.HintBytes = 1 << 30
+	}
+	if o.RecentKeys == 0 {
+		o.RecentKeys = 64 << 10
 	}
 	if o.HintRate == 0 {
 		o.HintRate = 8 << 20
@@ -94,6 +100,7 @@ type Replica struct {
 	change        change
 
 	disk    disk
+	recent  recent
 	clock   clock
 	up      mask                    // members that there is a connection to, this one included
 	linked  map[core.ReplicaID]bool // replicas that there is a connection to, members or not

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/cespare/xxhash/v2"
+
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/kv"
 )
@@ -176,7 +178,7 @@ func Digest(view core.View) uint64 {
 	var all sum
 	view.Scan([]byte{DataKind}, []byte{DataKind + 1}, func(key, record []byte) bool {
 		if !dead(record, line) {
-			all.add(hashOf(key, record))
+			all.add(hashOf(xxhash.Sum64(key), xxhash.Sum64(record)))
 		}
 		return true
 	})

@@ -40,15 +40,22 @@ func (r *Replica) start(config []byte) {
 func (r *Replica) recover(e core.Recover) {
 	// An answer to a question of an earlier life, late from a peer whose disk hung, must not pass for one to a question of this.
 	r.number = r.in.Rand.Uint64() >> 24
+	if r.options.Mutation == NumberAgain {
+		r.number = 0
+	}
 	d := &r.disk
 	if b, ok := r.in.View.Get(core.AppliedKey); ok {
 		d.applied = binary.BigEndian.Uint64(b)
 	}
 	d.pos = d.applied
-	records, mine := r.own(e)
+	records, bare, mine := r.own(e)
 	if !mine {
 		r.beginAnew(e)
 		return
+	}
+	if bare && r.options.Mutation != KeepOldState {
+		r.strip()
+		d.applied = 0
 	}
 	r.join(e.Config)
 	if b, ok := r.in.View.Get(metaKey); ok {

@@ -18,6 +18,7 @@ import (
 //	crash R, restart R     break and make R's connections, too     damage R     lose R's log and state; R will be suspect
 //	clock R MS   R's wall clock is MS ahead                        repair R     ask R to conduct a repair
 //	join R                 a replica that is no member yet starts, connected to all
+//	inherit R S            so does one on the disk that S has left
 //	configure E A,B [next=A,C [both]] R...   tell those R the catalog's word: epoch and members
 //	ready                  which replicas would let the catalog take the next step
 //	state K                what each replica shows for K           status       lines, hints and counts
@@ -60,6 +61,8 @@ func (c *cluster) Run(statement string, args []string) {
 		c.runReplica(statement, c.At(args[0]))
 	case "join":
 		c.join(core.ReplicaID(coretest.Number(args[0])))
+	case "inherit":
+		c.inherit(core.ReplicaID(coretest.Number(args[0])), c.At(args[1]))
 	case "configure":
 		c.runConfigure(args)
 	case "ready":

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"fmt"
 
+	"github.com/cespare/xxhash/v2"
+
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/core/wire"
 	"github.com/gamutdb/gamut/kv"
@@ -57,7 +59,10 @@ type entry struct {
 }
 
 // put is a record that replaces another one.
-type put struct{ key, old, record []byte }
+type put struct {
+	key, record []byte
+	old         gist
+}
 
 // settle forgets what the state shows since the last Step.
 func (d *disk) settle() {
@@ -137,12 +142,12 @@ func (r *Replica) accept(list items, from Source, purge kv.HLC, hints mask) (ref
 			whole = false
 			return
 		}
-		old := r.standing(key)
-		if !r.wins(record, old) {
+		old := r.stands(key)
+		if !r.replaces(key, record, &old) {
 			whole = false
 			return
 		}
-		e.puts = append(e.puts, put{key, old, record})
+		e.puts = append(e.puts, put{key, record, old})
 		d.pending[string(key)] = standing{record, e.pos}
 	})
 	switch {
@@ -160,6 +165,32 @@ func (r *Replica) accept(list items, from Source, purge kv.HLC, hints mask) (ref
 		r.writeItems(&entry{pos: d.pos + 1}, list, false, hints)
 	}
 	return refused
+}
+
+// stands is the gist of the record that stands for a key, durable or not.
+func (r *Replica) stands(key []byte) gist {
+	if s, ok := r.disk.pending[string(key)]; ok {
+		return gistOf(key, s.record)
+	}
+	hash := xxhash.Sum64(key)
+	g, ok := r.recent.find(key, hash)
+	if !ok {
+		record, _ := r.in.View.Get(key)
+		g = gistOf(key, record)
+		r.recent.put(key, hash, g, r.options.RecentKeys)
+	}
+	return g
+}
+
+// replaces reports whether a record replaces the one that stands for its key. That is looked at only if the stamps are equal.
+func (r *Replica) replaces(key, record []byte, old *gist) bool {
+	if old.none() || r.options.Mutation == StoreBlindly {
+		return true
+	}
+	if c := StampOf(record).Compare(old.stamp); c != 0 {
+		return c > 0
+	}
+	return r.wins(record, r.standing(key))
 }
 
 // wins reports whether a record replaces the one that stands (rule Q2).
@@ -254,7 +285,9 @@ func (r *Replica) appliedAt(pos uint64) core.Change {
 func (r *Replica) apply(e *entry) {
 	for _, p := range e.puts {
 		r.out.State = append(r.out.State, core.Change{Kind: core.Put, Key: p.key, Value: p.record})
-		r.tree.change(p.key, p.old, p.record)
+		hash, now := xxhash.Sum64(p.key), gistOf(p.key, p.record)
+		r.tree.change(hash, p.old, now)
+		r.recent.put(p.key, hash, now, r.options.RecentKeys)
 	}
 	r.out.State = append(r.out.State, e.hints...)
 	if e.meta != nil {

@@ -16,12 +16,11 @@ type sum [2]uint64
 func (s *sum) add(o sum) { s[0] += o[0]; s[1] += o[1] }
 func (s *sum) sub(o sum) { s[0] -= o[0]; s[1] -= o[1] }
 
-// bucketOf is where a key's record counts.
-func bucketOf(key []byte) int { return int(xxhash.Sum64(key) >> (64 - 12)) }
+// bucketOf is where the record of a key counts that has such a hash.
+func bucketOf(key uint64) int { return int(key >> (64 - 12)) }
 
-// hashOf sums up a key and its record.
-func hashOf(key, record []byte) sum {
-	k, r := xxhash.Sum64(key), xxhash.Sum64(record)
+// hashOf sums up a key and its record, by the hash of each.
+func hashOf(k, r uint64) sum {
 	h := (k ^ bits.RotateLeft64(r, 31)) * 0x9e3779b97f4a7c15
 	l := (r ^ bits.RotateLeft64(k, 17)) * 0xc2b2ae3d27d4eb4f
 	return sum{h ^ h>>29, l ^ l>>32}
@@ -38,26 +37,26 @@ type tree struct {
 // tally counts what a replica holds.
 type tally struct{ Keys, Tombstones, Bytes int64 }
 
-// change replaces a record; nil: none.
-func (t *tree) change(key, old, record []byte) {
+// change replaces the record of a key that has such a hash.
+func (t *tree) change(key uint64, old, record gist) {
 	leaf := &t.leaves[bucketOf(key)]
-	if len(old) > 0 {
-		leaf.sub(hashOf(key, old))
-		t.tally.count(key, old, -1)
+	if !old.none() {
+		leaf.sub(hashOf(key, old.hash))
+		t.tally.count(&old, -1)
 	}
-	if len(record) > 0 {
-		leaf.add(hashOf(key, record))
-		t.tally.count(key, record, 1)
+	if !record.none() {
+		leaf.add(hashOf(key, record.hash))
+		t.tally.count(&record, 1)
 	}
 }
 
-func (t *tally) count(key, record []byte, sign int64) {
-	if record[1]&recordDeleted != 0 {
+func (t *tally) count(g *gist, sign int64) {
+	if g.deleted {
 		t.Tombstones += sign
 	} else {
 		t.Keys += sign
 	}
-	t.Bytes += sign * int64(len(key)+len(record))
+	t.Bytes += sign * int64(g.size)
 }
 
 // root sums up the buckets; 0 stands for a tree that is not built.
@@ -91,6 +90,6 @@ func in(bitmap, key []byte) bool {
 	if len(bitmap) == 0 {
 		return true
 	}
-	b := bucketOf(key)
+	b := bucketOf(xxhash.Sum64(key))
 	return bitmap[b/8]&(1<<(b%8)) != 0
 }

@@ -3,6 +3,8 @@ package quorum
 import (
 	"bytes"
 
+	"github.com/cespare/xxhash/v2"
+
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/kv"
 )
@@ -60,7 +62,7 @@ func (r *Replica) sumUp() {
 			more, w.from = true, bytes.Clone(key)
 			return false
 		}
-		r.tree.change(key, nil, record)
+		r.tree.change(xxhash.Sum64(key), gist{}, gistOf(key, record))
 		n++
 		return true
 	})
@@ -92,7 +94,9 @@ func (r *Replica) sweep() {
 		if _, busy := r.disk.pending[string(key)]; !busy && dead(record, w.line) {
 			gone := bytes.Clone(key)
 			r.out.State = append(r.out.State, core.Change{Kind: core.Delete, Key: gone})
-			r.tree.change(gone, record, nil)
+			hash := xxhash.Sum64(gone)
+			r.tree.change(hash, gistOf(gone, record), gist{})
+			r.recent.put(gone, hash, gist{}, r.options.RecentKeys)
 		}
 		return true
 	})

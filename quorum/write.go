@@ -329,8 +329,20 @@ func (r *Replica) missed(b *batch, o *writeOp) kv.Result {
 	if r.options.Mutation == LateUnavailable {
 		code = kv.Unavailable
 	}
-	return kv.Result{Code: code, Detail: fmt.Sprintf("%d of %d replicas have the write: %s; it may appear on all yet",
-		b.acked.less(o.refused).count(), r.required(b, o), why)}
+	have, needed := r.short(b, o)
+	return kv.Result{Code: code, Detail: fmt.Sprintf("%d of %d replicas have the write: %s; it may appear on all yet", have, needed, why)}
+}
+
+// short is how many replicas have an item of how many that must have it, in a set of which too few do.
+func (r *Replica) short(b *batch, o *writeOp) (have, needed int) {
+	some := b.acked.less(o.refused)
+	for _, set := range r.writers() {
+		have, needed = (some & set).count(), o.need.of(set.count())
+		if have < needed {
+			return have, needed
+		}
+	}
+	return some.count(), r.required(b, o)
 }
 
 func (r *Replica) endOp(b *batch, o *writeOp, bad kv.Result) {

@@ -16,7 +16,7 @@ import (
 func DrawQuorum(seed uint64, mutation quorum.Mutation, atomic bool) Protocol {
 	rng := stream(seed, "quorum", 0)
 	span := func(low, high core.Time) core.Time { return low + core.Time(rng.Int64N(int64(high-low))) }
-	o := quorum.Options{Mutation: mutation, WriteWithin: span(200*Millisecond, Second), ReadWithin: span(200*Millisecond, Second),
+	o := quorum.Options{Mutation: mutation, RecentKeys: 3, WriteWithin: span(200*Millisecond, Second), ReadWithin: span(200*Millisecond, Second),
 		Hedge: span(5*Millisecond, 100*Millisecond), EntropyEvery: span(300*Millisecond, 2*Second), RepairEvery: span(600*Millisecond, 3*Second),
 		RepairLag: span(100*Millisecond, 2*Second), HintWindow: span(100*Millisecond, 4*Second), HintBytes: 200 << rng.IntN(10), HintRate: 1 << 20}
 	return Quorum(o, atomic)

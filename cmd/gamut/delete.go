@@ -9,7 +9,7 @@ import (
 )
 
 func deleteCommand(g *global) *cobra.Command {
-	var version, context string
+	var version, stamp, context string
 	cmd := &cobra.Command{
 		Use:   "delete KEY",
 		Short: "Remove a key",
@@ -24,6 +24,7 @@ func deleteCommand(g *global) *cobra.Command {
 			if err := setContext(q.Header, context); err != nil {
 				return err
 			}
+			setStamp(&q, stamp)
 			resp, err := g.ask(ctx, args[0], q)
 			if err != nil {
 				return err
@@ -38,5 +39,6 @@ func deleteCommand(g *global) *cobra.Command {
 	}
 	cmd.Flags().StringVar(&version, "version", "", "remove only if the key has this version")
 	cmd.Flags().StringVar(&context, "context", "", "file of a get --context: remove what that has seen, and keep other siblings")
+	stampFlag(cmd, &stamp)
 	return g.receiptFlag(cmd)
 }

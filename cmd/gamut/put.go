@@ -14,7 +14,7 @@ import (
 )
 
 func putCommand(g *global) *cobra.Command {
-	var ttl string
+	var ttl, stamp string
 	var flags uint32
 	var create bool
 	var context string
@@ -40,6 +40,7 @@ func putCommand(g *global) *cobra.Command {
 			if err := setContext(q.Header, context); err != nil {
 				return err
 			}
+			setStamp(&q, stamp)
 			return g.write(c, args[0], q)
 		},
 	}
@@ -47,7 +48,19 @@ func putCommand(g *global) *cobra.Command {
 	cmd.Flags().Uint32Var(&flags, "flags", 0, "flags stored beside the value, as memcached clients see them")
 	cmd.Flags().BoolVar(&create, "create", false, "store only if the key does not exist")
 	cmd.Flags().StringVar(&context, "context", "", "file of a get --context: replace what that has seen, and keep other siblings")
+	stampFlag(cmd, &stamp)
 	return g.receiptFlag(cmd)
+}
+
+// stampFlag lets a write bring a stamp of its own.
+func stampFlag(cmd *cobra.Command, stamp *string) {
+	cmd.Flags().StringVar(stamp, "stamp", "", "quorum keyspaces with client stamps: the write's own stamp, as milliseconds since 1970, or those and a counter: 1700000000000.1")
+}
+
+func setStamp(q *remote.Request, stamp string) {
+	if stamp != "" {
+		q.Header.Set(doorhttp.HeaderStamp, stamp)
+	}
 }
 
 // valueArgument is the value on the command line, or all of standard input.

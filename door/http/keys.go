@@ -52,6 +52,9 @@ func (s *Server) keyCommand(w http.ResponseWriter, r *http.Request, keyspace, en
 		return err
 	}
 	op.Key = key
+	if err := ks.Stamped(&op, r.Header.Get(HeaderStamp)); err != nil {
+		return err
+	}
 	if takesBody(op.Kind) {
 		body, release, err := s.body(w, r)
 		if err != nil {

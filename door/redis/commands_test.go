@@ -392,6 +392,8 @@ var exchanges = []struct {
 		{"WAIT 1 0", ":0\r\n"},
 		{"COMMAND GETKEYS MSET a 1 b 2", "*2\r\n$1\r\na\r\n$1\r\nb\r\n"},
 		{"COMMAND LIST FILTERBY PATTERN getr*", "*1\r\n$8\r\ngetrange\r\n"},
+		{"GAMUT.SET 1700000000000 k v", "-ERR unsupported: keyspace default is linearizable and orders its writes itself; a stamp of the client's own is for quorum keyspaces\r\n"},
+		{"GAMUT.DEL 1700000000000 k", "-ERR unsupported: keyspace default is linearizable and orders its writes itself; a stamp of the client's own is for quorum keyspaces\r\n"},
 		{"GAMUT.LEVEL", "$7\r\ndefault\r\n"},
 		{"GAMUT.LEVEL linearizable", "+OK\r\n"},
 		{"GAMUT.LEVEL", "$12\r\nlinearizable\r\n"},

@@ -120,6 +120,9 @@ func (c *conn) planOne(cmd *command, args [][]byte) {
 	c.owed = append(c.owed, reply{resp3: c.literals.resp3, mute: c.muteThis})
 	o := &c.owed[len(c.owed)-1]
 	fault := cmd.plan(args, &c.scratch, o)
+	if fault == "" && cmd.stamped {
+		fault = c.stamp(args[1])
+	}
 	if fault == "" {
 		fault = c.checkSizes(0)
 	}
@@ -143,6 +146,22 @@ func (c *conn) planOne(cmd *command, args [][]byte) {
 	for _, arg := range args {
 		c.batchInput += len(arg)
 	}
+}
+
+// stamp gives the planned operation a stamp of the client's own.
+func (c *conn) stamp(text []byte) string {
+	ks, fault := c.selected()
+	if fault != "" {
+		return fault
+	}
+	if len(text) == 0 {
+		return faultSyntax
+	}
+	if err := ks.Stamped(&c.scratch.Ops[0], string(text)); err != nil {
+		r := kv.Failed(err)
+		return failureText(&r)
+	}
+	return ""
 }
 
 // checkSizes checks the planned operations from one on.

@@ -134,6 +134,15 @@ func planSet(args [][]byte, command *kv.Command, o *reply) string {
 	return ""
 }
 
+// planStampedSet and planStampedDel plan what stands behind a stamp.
+func planStampedSet(args [][]byte, command *kv.Command, o *reply) string {
+	return planSet(args[1:], command, o)
+}
+
+func planStampedDel(args [][]byte, command *kv.Command, o *reply) string {
+	return planEach(kv.Op{Kind: kv.OpDelete})(args[1:], command, o)
+}
+
 func when(bits uint32) kv.When {
 	switch {
 	case bits&optIfAbsent != 0:

@@ -41,6 +41,8 @@ type command struct {
 	everyShard bool
 	// wraps: its arguments behind the first are the command to execute.
 	wraps bool
+	// stamped: the second word is a stamp of the client's own.
+	stamped bool
 	// reads: the answer carries values, of which nobody knows yet how large they are.
 	reads bool
 

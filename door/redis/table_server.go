@@ -37,6 +37,10 @@ func serverCommands() []command {
 		{name: "gamut.at", arity: -3, flags: "fast", alone: true, wraps: true, summary: "Executes one command at a level, whatever the connection's is."},
 		{name: "gamut.session", arity: -1, local: runSession, barrier: true, alone: true, summary: "Shows or sets what the connection has seen of its keyspace."},
 		{name: "gamut.receipt", arity: -1, flags: "fast", local: runReceipt, alone: true, summary: "Has replies say how they were given, as RESP3 attributes."},
+		{name: "gamut.set", arity: -4, flags: write, firstKey: 2, lastKey: 2, keyStep: 1, plan: planStampedSet, stamped: true, alone: true,
+			summary: "SET of a quorum keyspace with client stamps: the write's own stamp stands before the key."},
+		{name: "gamut.del", arity: 3, flags: write, firstKey: 2, lastKey: 2, keyStep: 1, plan: planStampedDel, stamped: true, alone: true,
+			summary: "DEL of one key of such a keyspace: the deletion's own stamp stands before the key."},
 		{name: "gamut.explain", arity: -1, local: runExplain, summary: "Says what a keyspace promises."},
 	})...)
 	return append(list, inGroup("server", []command{
