@@ -37,7 +37,7 @@ func Parse(text []byte, keyspace string) (*doorhttp.Txn, error) {
 	lines := bufio.NewScanner(bytes.NewReader(text))
 	lines.Buffer(nil, lineMax)
 	for n := 1; lines.Scan(); n++ {
-		words, err := split(lines.Text())
+		words, err := Words(lines.Text())
 		if err == nil && len(words) > 0 {
 			err = p.statement(words)
 		}
@@ -64,8 +64,8 @@ func parseJSON(text []byte, keyspace string) (*doorhttp.Txn, error) {
 	return t, nil
 }
 
-// split parts a line into words.
-func split(line string) (words []string, err error) {
+// Words parts a line into words.
+func Words(line string) (words []string, err error) {
 	for {
 		line = strings.TrimLeft(line, " \t\r")
 		if line == "" || line[0] == '#' {
