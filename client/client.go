@@ -70,7 +70,7 @@ func Open(addresses []string, options Options) (*Client, error) {
 	}
 	c := &Client{options: options, session: options.Session, wire: remote.New(slices.Clone(addresses), options.Timeout)}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
-	c.topology = topology{client: c, took: map[string]time.Duration{}, failed: map[string]time.Time{}}
+	c.topology = topology{client: c, failed: map[string]time.Time{}, nearness: nearness{client: c, distances: map[string]time.Duration{}}}
 	return c, nil
 }
 

@@ -26,8 +26,7 @@ type topology struct {
 	// places are the keyspaces by name, nodes the HTTP addresses of nodes by number.
 	places map[string]*place
 	nodes  map[uint32]string
-	// took is how long each address takes to answer, smoothed.
-	took map[string]time.Duration
+	nearness
 	// failed is when an address was last found dead.
 	failed map[string]time.Time
 }
@@ -47,17 +46,20 @@ func (p *place) led() bool { return keyspace.Led(p.info.Consistency) }
 // place is where a keyspace is, asked for if need be.
 func (t *topology) place(ctx context.Context, name string) (*place, error) {
 	t.mu.Lock()
-	p, old, asked := t.places[name], time.Since(t.at) > topologyLife, t.asked
-	fresh := !t.at.IsZero()
+	p, old := t.places[name], time.Since(t.at) > topologyLife
+	fresh, measured := !t.at.IsZero(), len(t.distances) > 0
 	t.mu.Unlock()
 	if p != nil && fresh {
-		if old && !asked {
-			t.refreshBeside()
+		if old {
+			t.askBeside(t.refresh)
 		}
 		return p, nil
 	}
 	if err := t.refresh(ctx); err != nil {
 		return nil, nothingSent(err)
+	}
+	if !measured {
+		t.askBeside(func(context.Context) error { return nil })
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -76,8 +78,8 @@ func nothingSent(err error) error {
 	return kv.Errorf(kv.Unavailable, "no node tells where the keyspace is, nothing was sent: %v", err)
 }
 
-// refreshBeside learns the topology anew while operations go on with what is known.
-func (t *topology) refreshBeside() {
+// askBeside asks something, then how far the nodes are, while operations go on with what is known.
+func (t *topology) askBeside(f func(context.Context) error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.asked {
@@ -87,7 +89,10 @@ func (t *topology) refreshBeside() {
 	t.client.beside.Go(func() {
 		ctx, cancel := context.WithTimeout(t.client.ctx, t.client.options.Timeout)
 		defer cancel()
-		err := t.refresh(ctx)
+		err := f(ctx)
+		if err == nil {
+			t.measure(ctx)
+		}
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		t.asked = t.client.ctx.Err() != nil
@@ -203,7 +208,9 @@ func (t *topology) route(p *place, key []byte, leader bool) []string {
 	for _, node := range p.replicas[shard] {
 		add(t.nodes[node])
 	}
-	slices.SortStableFunc(list, func(a, b string) int { return int(t.took[a] - t.took[b]) })
+	if !leader {
+		t.order(list)
+	}
 	if leader && p.leaders[shard] != 0 {
 		if a := t.nodes[p.leaders[shard]]; a != "" {
 			list = slices.Insert(slices.DeleteFunc(list, func(b string) bool { return a == b }), 0, a)
@@ -234,14 +241,9 @@ func compareFailures(a, b bool) int {
 	return -1
 }
 
-// answered takes note of how long an address took.
-func (t *topology) answered(address string, took time.Duration) {
+// answered takes note that an address lives.
+func (t *topology) answered(address string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.failed, address)
-	before, known := t.took[address]
-	if !known {
-		before = took
-	}
-	t.took[address] = before + (took-before)/8
 }

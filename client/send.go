@@ -105,10 +105,9 @@ func (t *try) once(ctx context.Context, address string) (a answer, err error) {
 	if token := t.keyspace.session.Token(t.keyspace.name); token != "" {
 		header.Set(doorhttp.HeaderSession, token)
 	}
-	began := time.Now()
 	resp, err := c.wire.Node(address).Do(ctx, remote.Request{Method: q.method, Path: remote.KeyPath(t.keyspace.name, []byte(q.key)), Query: q.query, Header: header, Body: q.body})
 	if resp != nil {
-		c.answered(address, time.Since(began))
+		c.answered(address)
 		c.lanes.learn(resp.Header.Get("Date"))
 		t.keyspace.session.learn(t.keyspace.name, t.place.info.Consistency, resp.Header.Get(doorhttp.HeaderSession))
 	}

@@ -243,10 +243,9 @@ func (r *txnRun) once(ctx context.Context, address string) (done Done, id string
 	if token := session.Token(r.first.Keyspace); token != "" {
 		header.Set(doorhttp.HeaderSession, token)
 	}
-	began := time.Now()
 	resp, err := c.wire.Node(address).Do(ctx, remote.Request{Method: http.MethodPost, Path: "/v1/txn", Header: header, Body: r.body})
 	if resp != nil {
-		c.answered(address, time.Since(began))
+		c.answered(address)
 		session.learn(r.first.Keyspace, r.try.place.info.Consistency, resp.Header.Get(doorhttp.HeaderSession))
 		id = resp.Header.Get(doorhttp.HeaderTxn)
 	}
