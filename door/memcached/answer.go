@@ -84,6 +84,8 @@ func (p *pipeline) failure(r *request, res *kv.Result) bool {
 		text = notNumber
 	case kv.TooLong:
 		text = tooLarge
+	case kv.WrongType:
+		text = "CLIENT_ERROR " + detailed("", res.Detail)
 	case kv.Invalid:
 		text = "CLIENT_ERROR " + detailed("", res.Detail)
 	case kv.NotLeader:

@@ -34,7 +34,7 @@ func (p *pipeline) metaHead(line []byte, words, at int, tooMany string) (key, fl
 	for ; at > 0; at-- {
 		_, line = nextWord(line)
 	}
-	return key, line, f, ""
+	return key, line, f, p.carry(key, &f)
 }
 
 // getPlan says which results of a meta get's operations hold what.
@@ -64,7 +64,7 @@ func (p *pipeline) metaGet(line []byte, words int) {
 		return
 	}
 	r := request{kind: answerMetaGet, quiet: f.quiet, binary: f.binary, flags: flags}
-	first := p.add(r, key)
+	first := p.addMeta(r, key, &f)
 	if first == nil {
 		return
 	}
@@ -166,7 +166,7 @@ func (p *pipeline) metaSet(buf, line []byte, words, length int) int {
 		return n
 	}
 	r := request{kind: answerMetaSet, quiet: f.quiet, binary: f.binary, flags: flags, missing: verb.missing, size: int(size)}
-	if o := p.add(r, key); o != nil {
+	if o := p.addMeta(r, key, &f); o != nil {
 		o.Kind, o.When, o.Value, o.Flags, o.Version, o.NewVersion = verb.kind, verb.when, data, f.clientFlags, f.version, f.newVersion
 		setExpiry(o, f.ttl)
 		if verb.kind != kv.OpSet {
@@ -227,7 +227,7 @@ func (p *pipeline) metaDelete(line []byte, words int) {
 		p.say(failure)
 		return
 	}
-	o := p.add(request{kind: answerMetaDelete, quiet: f.quiet, binary: f.binary, flags: flags}, key)
+	o := p.addMeta(request{kind: answerMetaDelete, quiet: f.quiet, binary: f.binary, flags: flags}, key, &f)
 	if o == nil {
 		return
 	}
@@ -256,6 +256,9 @@ func plainer(failure string) string {
 	case "", badFormat, longFlags:
 		return failure
 	}
+	if ourFault(failure) {
+		return failure
+	}
 	return wrongFlag
 }
 
@@ -279,7 +282,7 @@ func (p *pipeline) metaNumber(line []byte, words int) {
 		p.say(failure)
 		return
 	}
-	o := p.add(request{kind: answerMetaNumber, quiet: f.quiet, binary: f.binary, flags: flags}, key)
+	o := p.addMeta(request{kind: answerMetaNumber, quiet: f.quiet, binary: f.binary, flags: flags}, key, &f)
 	if o == nil {
 		return
 	}

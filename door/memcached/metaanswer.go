@@ -232,7 +232,7 @@ func (p *pipeline) metaFlags(r *request, shown *shownRecord, shows string) {
 		p.out = append(p.out, ' ')
 		switch word[0] {
 		case 'O':
-			p.out = append(p.out, word...)
+			p.opaque(r, word)
 		case 'k':
 			p.metaKey(r)
 		case 's':

@@ -1,5 +1,7 @@
 package memcached
 
+import "github.com/gamutdb/gamut/kv"
+
 // metaFlags is what the flags of a meta command say.
 type metaFlags struct {
 	binary, quiet, value, invalidate, drop bool
@@ -13,6 +15,13 @@ type metaFlags struct {
 	version, newVersion        uint64
 	delta, initial             uint64
 	clientFlags                uint32
+
+	// session is the token of O@token, inSession says that there is one, empty or not. level is that of L@level.
+	session   []byte
+	inSession bool
+	level     kv.Level
+	// wrong is what is wrong with these two.
+	wrong error
 }
 
 // Errors of meta flags.
@@ -81,7 +90,9 @@ func (f *metaFlags) flag(w []byte, at int) (bad string, known bool) {
 		f.newVersion, ok = parseUint(token)
 	case 't':
 		f.atTTL = at
-	case 'k', 's', 'c', 'f', 'u', 'O', 'P', 'L':
+	case 'O', 'L':
+		f.ours(w[0], token)
+	case 'k', 's', 'c', 'f', 'u', 'P':
 	case 'h':
 		f.hit = true
 	case 'l':
@@ -101,6 +112,19 @@ func (f *metaFlags) flag(w []byte, at int) (bad string, known bool) {
 		return badToken, true
 	}
 	return "", true
+}
+
+// ours reads what this server makes of flags that mean nothing to memcached, if their tokens begin with @.
+func (f *metaFlags) ours(flag byte, token []byte) {
+	switch {
+	case len(token) == 0 || token[0] != '@':
+	case flag == 'O':
+		f.session, f.inSession = token[1:], true
+	default:
+		if f.level, f.wrong = kv.ParseLevel(string(token[1:])); f.wrong == nil && f.level == kv.LevelDefault {
+			f.wrong = kv.Errorf(kv.Invalid, "L@ needs a level, such as L@eventual")
+		}
+	}
 }
 
 // number reads the flags that have an error text of their own.
@@ -130,10 +154,10 @@ func (f *metaFlags) number(w []byte) (bad string, known bool) {
 	return bad, true
 }
 
-// opaqueTooLong looks for an opaque token that is longer than memcached allows.
+// opaqueTooLong looks for an opaque token that is longer than memcached allows. One that carries a session may be.
 func opaqueTooLong(words [][]byte) bool {
 	for _, w := range words {
-		if w[0] == 'O' && len(w) > opaqueMax {
+		if w[0] == 'O' && len(w) > opaqueMax && w[1] != '@' {
 			return true
 		}
 	}

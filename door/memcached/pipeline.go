@@ -40,6 +40,8 @@ type request struct {
 	version bool
 	// missing: what the store command answers if the record was not there.
 	missing string
+	// carries: the command brought a session in its opaque.
+	carries bool
 	// last: no more keys of this get follow in a later round.
 	last     bool
 	from, to int // its calls
@@ -84,7 +86,7 @@ func (p *pipeline) round(c *conn) (used int, closing bool) {
 		p.boundReads()
 		p.server.db.Submit(&p.batch)
 		p.batch.Wait()
-		p.learn(&p.batch)
+		p.learn()
 		p.recacheStale()
 		p.server.observe(p.batch.Calls(), began)
 	}
@@ -101,10 +103,16 @@ func (p *pipeline) round(c *conn) (used int, closing bool) {
 	return used, closing
 }
 
-// learn takes note of what the client has seen.
-func (p *pipeline) learn(b *kv.Batch) {
-	for _, c := range b.Calls() {
-		p.conn.sessions.Learn(c.Keyspace, &c.Result)
+// learn takes note of what the connection's session has seen.
+func (p *pipeline) learn() {
+	calls := p.batch.Calls()
+	for i := range p.requests {
+		r := &p.requests[i]
+		for _, c := range calls[r.from:r.to] {
+			if !r.carries {
+				p.conn.sessions.Learn(c.Keyspace, &c.Result)
+			}
+		}
 	}
 }
 
@@ -330,7 +338,7 @@ func (p *pipeline) boundReads() {
 		return
 	}
 	for _, c := range p.batch.Calls() {
-		if !c.Command.ReadOnly() {
+		if !c.Command.ReadOnly() && c.Command.Level == p.server.options.Level {
 			c.Command.Level = p.server.options.writeLevel()
 		}
 	}
