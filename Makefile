@@ -39,8 +39,11 @@ cross:
 	for os in linux darwin; do for arch in amd64 arm64; do \
 		CGO_ENABLED=0 GOOS=$$os GOARCH=$$arch $(GO) build -o /dev/null ./cmd/gamut || exit 1; done; done
 
-# Seeds without end, until one fails or you stop it.
+# Real processes under kill -9 for this long each, members that come and go among them; then seeds without end, until one fails
+# or you stop it.
+SOAK = 10m
 soak:
+	GAMUT_SOAK=$(SOAK) $(GO) test ./acceptance -v -timeout 0 -run '^(TestMembersComeAndGoUnderLoad|TestKillLoop|TestBank)$$'
 	$(GO) test ./sim -v -timeout 0 -run TestSoak -soak
 
 # Side by side with etcd, Redis and memcached on this machine; the table goes to bench/results.

@@ -55,6 +55,8 @@ type node struct {
 	ended chan struct{}
 	// asked says that the test has sent it a signal that ends it.
 	asked bool
+	// args are the words that it is started with; nil: those of a node of the cluster's list.
+	args []string
 }
 
 // newCluster starts three nodes that are ready, and ends them with the test.
@@ -110,15 +112,19 @@ func (c *cluster) addr(id, door int) string {
 func (c *cluster) list() string {
 	var entries []string
 	for id := 1; id <= len(c.nodes); id++ {
-		entries = append(entries, fmt.Sprintf("%d=%s", id, c.addr(id, peerDoor)))
+		if c.nodes[id].args == nil {
+			entries = append(entries, fmt.Sprintf("%d=%s", id, c.addr(id, peerDoor)))
+		}
 	}
 	return strings.Join(entries, ",")
 }
 
 func (c *cluster) startAll() {
 	c.t.Helper()
-	for id := range c.nodes {
-		c.start(id)
+	for id, n := range c.nodes {
+		if n.args == nil {
+			c.start(id)
+		}
 	}
 	c.awaitReady(1, 2, 3)
 }
@@ -127,7 +133,11 @@ func (c *cluster) startAll() {
 func (c *cluster) start(id int) {
 	c.t.Helper()
 	n := c.nodes[id]
-	args := append([]string{"start", "--node", fmt.Sprint(id), "--dir", n.dir, "--cluster", c.list()}, c.flags...)
+	args := n.args
+	if args == nil {
+		args = []string{"start", "--node", fmt.Sprint(id), "--dir", n.dir, "--cluster", c.list()}
+	}
+	args = append(args, c.flags...)
 	n.cmd, n.ended, n.asked = exec.Command(program, args...), make(chan struct{}), false
 	n.cmd.Stdout, n.cmd.Stderr = n.log, n.log
 	fmt.Fprintf(n.log, "--- start\n")
@@ -207,7 +217,7 @@ func (c *cluster) stopAll() {
 
 // end kills what still runs and, after a failure, tells what the nodes said last.
 func (c *cluster) end() {
-	for id := 1; id <= 3; id++ {
+	for id := 1; id <= len(c.nodes); id++ {
 		n := c.nodes[id]
 		if n.cmd != nil && !n.runs() && !n.asked && n.cmd.ProcessState.ExitCode() == 0 {
 			c.t.Errorf("node %d was ended in order by somebody outside this test", id)
@@ -218,13 +228,13 @@ func (c *cluster) end() {
 			<-n.ended
 		}
 	}
-	for id := 1; id <= 3; id++ {
+	for id := 1; id <= len(c.nodes); id++ {
 		if races := c.nodes[id].log.grep("WARNING: DATA RACE"); len(races) > 0 {
 			c.t.Errorf("node %d: the race detector found %d races", id, len(races))
 		}
 	}
 	if c.t.Failed() {
-		for id := 1; id <= 3; id++ {
+		for id := 1; id <= len(c.nodes); id++ {
 			c.t.Logf("last lines of node %d:\n%s", id, c.nodes[id].log)
 		}
 	}

@@ -8,8 +8,8 @@
 // Others rely on this: every process that a test starts ends with it, also when it fails, and then the last lines of each
 // node's log are printed. Nothing waits for a time to pass: tests poll for what they need, up to a deadline.
 //
-// GAMUT_RACE=1 builds the binary with the race detector; GAMUT_SOAK=10m makes the kill loop that long. What needs root or a
-// server of Debian's is skipped where there is none, but never under CI=true.
+// GAMUT_RACE=1 builds the binary with the race detector; GAMUT_SOAK=10m makes the kill loop that long, and lets all members be
+// replaced four times. What needs root or a server of Debian's is skipped where there is none, but never under CI=true.
 //
 // Start with cluster (cluster_test.go), then words_test.go, which is the story of the README on real input.
 package acceptance

@@ -164,16 +164,22 @@ func (r *recorder) draw(chance *rand.Rand, client, i int) referee.Op {
 	return referee.Op{Kind: referee.Append, Key: listKey, Value: unique}
 }
 
-// judge reads every key once more, on each node, and asks the referee about the history.
+// judge reads every key once more, on each of three nodes, and asks the referee about the history.
 func (r *recorder) judge() {
+	r.c.t.Helper()
+	r.judgeBy(r.c.redis(1, 10*time.Second), r.c.redis(2, 10*time.Second), r.c.redis(3, 10*time.Second))
+}
+
+// judgeBy does so through these clients, each of another node.
+func (r *recorder) judgeBy(nodes ...*redis.Client) {
 	t := r.c.t
 	t.Helper()
 	r.history.Sort()
-	ends := r.final(1)
-	for _, id := range []int{2, 3} {
-		for key, value := range r.final(id) {
+	ends := r.final(nodes[0])
+	for _, node := range nodes[1:] {
+		for key, value := range r.final(node) {
 			if ends[key] != value {
-				t.Errorf("node 1 ends with %.60q at %q, node %d with %.60q", ends[key], key, id, value)
+				t.Errorf("%v ends with %.60q at %q, %v with %.60q", nodes[0], ends[key], key, node, value)
 			}
 		}
 	}
@@ -191,10 +197,9 @@ func (r *recorder) judge() {
 }
 
 // final reads all keys of the history through a node.
-func (r *recorder) final(id int) referee.Final {
+func (r *recorder) final(client *redis.Client) referee.Final {
 	r.c.t.Helper()
 	ends := referee.Final{}
-	client := r.c.redis(id, 10*time.Second)
 	seen := map[string]bool{}
 	for i := range r.history {
 		key := r.history[i].Key
@@ -207,7 +212,7 @@ func (r *recorder) final(id int) referee.Final {
 		case err == nil:
 			ends[key] = value
 		case !errors.Is(err, redis.Nil):
-			r.c.t.Fatalf("read %q through node %d: %v", key, id, err)
+			r.c.t.Fatalf("read %q through %v: %v", key, client, err)
 		}
 	}
 	return ends

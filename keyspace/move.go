@@ -130,6 +130,33 @@ func (s *Shard) Leaves(node core.NodeID) bool {
 	return id != 0 && len(s.Target) > 0 && !slices.Contains(s.Target, id)
 }
 
+// GivenUp says that a replica which is being moved away is on a node that is gone, so that nobody waits for it any more: at once in
+// a causal or eventual keyspace, where the others do without what only it held; in a quorum keyspace only when an operator removed
+// the node and no majority is left of the members that count, for else the others have all that a majority took.
+func (c *Catalog) GivenUp(d *Descriptor, shard int, m Member) bool {
+	s, at := &d.Shards[shard], c.Nodes[m.Node]
+	switch removed := at.State == NodeRemoved; {
+	case s.On(m.Node) != m.Replica || !s.Leaves(m.Node):
+		return false
+	case Causal(d.Consistency):
+		return at.Lost || removed
+	case byCatalog(d.Consistency):
+		return removed && !c.majorityOf(s.without(s.Joining))
+	}
+	return false
+}
+
+// majorityOf says that most of some members are on nodes that an operator has not removed.
+func (c *Catalog) majorityOf(members []Member) bool {
+	left := 0
+	for _, m := range members {
+		if c.Nodes[m.Node].State != NodeRemoved {
+			left++
+		}
+	}
+	return 2*left > len(members)
+}
+
 // Lose is the descriptor without a replica whose disk is gone, while its shard is being moved away from there: what only that
 // replica held is lost, and nobody waits for it any more.
 func (d *Descriptor) Lose(shard int, node core.NodeID) *Descriptor {

@@ -152,3 +152,61 @@ func TestAQuorumShardHasNoMoreReplicasThanItsMessagesCount(t *testing.T) {
 		t.Errorf("eight at a time: %v", err)
 	}
 }
+
+// TestReplicasAreGivenUpWhereNobodyCanWaitForThem removes the nodes of a shard's replicas one after the other while it is being moved
+// away from them.
+func TestReplicasAreGivenUpWhereNobodyCanWaitForThem(t *testing.T) {
+	for _, tt := range []struct {
+		consistency kv.Consistency
+		// gone are how many of three nodes an operator removed, lost how many more leave with their disks lost.
+		gone, lost int
+		left       []core.ReplicaID
+	}{
+		{kv.Quorum, 0, 0, []core.ReplicaID{1, 2, 3}},
+		{kv.Quorum, 1, 0, []core.ReplicaID{1, 2, 3}}, // a majority has what it took
+		{kv.Quorum, 1, 1, []core.ReplicaID{1, 2, 3}}, // it may still come back
+		{kv.Quorum, 2, 0, []core.ReplicaID{1}},
+		{kv.Causal, 1, 1, []core.ReplicaID{1}},
+		{kv.Linearizable, 2, 0, []core.ReplicaID{1, 2, 3}}, // its own log says who is left
+	} {
+		d, _, err := Plan(kv.CreateKeyspace{Name: "a", Consistency: tt.consistency}, three, FirstNext())
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := NewCatalog()
+		before := slices.Clone(d.Shards[0].Replicas)
+		for i, m := range before[1:] {
+			switch {
+			case i < tt.gone:
+				c.Nodes[m.Node] = Node{State: NodeRemoved}
+			case i < tt.gone+tt.lost:
+				c.Nodes[m.Node] = Node{State: NodeLeaving, Lost: true}
+			}
+		}
+		for _, m := range before {
+			if c.GivenUp(d, 0, m) {
+				t.Errorf("%s: replica %d is given up before anything takes its place", tt.consistency, m.Replica)
+			}
+		}
+		if d, err = d.Move(0, []core.NodeID{before[0].Node, 7, 8}, nil); err != nil {
+			t.Fatal(err)
+		}
+		for range before {
+			for _, m := range before {
+				if c.GivenUp(d, 0, m) {
+					d = d.Lose(0, m.Node)
+				}
+			}
+		}
+		var left []core.ReplicaID
+		for _, m := range d.Shards[0].without(d.Shards[0].Target[1:]) {
+			left = append(left, m.Replica)
+		}
+		if !slices.Equal(left, tt.left) {
+			t.Errorf("%s, %d removed, %d lost: %v are left of 1, 2 and 3, not %v", tt.consistency, tt.gone, tt.lost, left, tt.left)
+		}
+		if len(d.Shards[0].Ends()) != 3 {
+			t.Errorf("%s: the shard ends with %v", tt.consistency, d.Shards[0].Ends())
+		}
+	}
+}

@@ -46,23 +46,23 @@ func (n *Node) steward(ctx context.Context) {
 	}
 }
 
-// loseReplicas gives up the replicas of causal and eventual keyspaces on nodes whose disks are gone: what only they held is
-// lost, and the others need not wait for it.
+// loseReplicas gives up replicas on nodes that are gone, where nobody can wait for what they held (keyspace.Catalog.GivenUp).
 func (n *Node) loseReplicas(ctx context.Context, c *keyspace.Catalog) {
 	for _, name := range slices.Sorted(maps.Keys(c.Keyspaces)) {
 		d := c.Keyspaces[name]
-		for _, m := range d.Shards[0].Replicas {
-			at := c.Nodes[m.Node]
-			if gone := at.Lost || at.State == keyspace.NodeRemoved; !gone || !keyspace.Causal(d.Consistency) || !d.Shards[0].Leaves(m.Node) {
-				continue
-			}
-			err := n.alter(ctx, name, func(d *keyspace.Descriptor) (*keyspace.Descriptor, error) {
-				if !d.Shards[0].Leaves(m.Node) {
-					return nil, kv.Errorf(kv.Busy, "the shard has changed meanwhile")
+		for shard := range d.Shards {
+			for _, m := range d.Shards[shard].Replicas {
+				if !c.GivenUp(d, shard, m) {
+					continue
 				}
-				return d.Lose(0, m.Node), nil
-			})
-			n.log.Info("a replica is given up: its disk is gone", "keyspace", name, "replica", m.Replica, "node", m.Node, "error", err)
+				err := n.alter(ctx, name, func(d *keyspace.Descriptor) (*keyspace.Descriptor, error) {
+					if !c.GivenUp(d, shard, m) {
+						return nil, kv.Errorf(kv.Busy, "the shard has changed meanwhile")
+					}
+					return d.Lose(shard, m.Node), nil
+				})
+				n.log.Info("a replica is given up: its disk is gone", "keyspace", name, "shard", shard, "replica", m.Replica, "node", m.Node, "error", err)
+			}
 		}
 	}
 }

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/kv"
@@ -170,6 +171,12 @@ func (c *checks) inside(n *node, gr *group, in Inside) {
 			w.faults.led(n)
 		}
 		c.leaders[key] = self
+		if in.Voters != nil && !slices.Equal(in.Voters, gr.voters) {
+			if gr.voters != nil {
+				w.stats.Changes++
+			}
+			gr.voters = in.Voters
+		}
 	}
 	if in.Applied > 0 && in.Hash != [32]byte{} {
 		p := place{g, in.Applied}

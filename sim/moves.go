@@ -144,6 +144,9 @@ func (w *world) pollMoves() {
 			w.after(core.Time(w.rng.Int64N(int64(50*Millisecond))), func() {
 				if g.truth.Shards[0].Epoch == s.Epoch {
 					w.publish(g, g.truth.Advanced(0))
+					if len(g.truth.Shards[0].Target) == 0 {
+						w.stats.Changes++
+					}
 				}
 			})
 		}
@@ -155,7 +158,7 @@ func (w *world) pollMoves() {
 func (s *strikes) move(g *group) {
 	d := g.truth
 	if len(d.Shards[0].Target) > 0 {
-		if s.rng.IntN(4) > 0 && !s.inVain(d) {
+		if (s.rng.IntN(4) > 0 || !s.seldom(30)) && !s.inVain(d) {
 			return
 		}
 		d = d.Halted(0)

@@ -98,6 +98,8 @@ type Inside struct {
 	DurableHash [32]byte
 	// Time is the time of the block at Applied; no block behind it has a time up to Safe, nor ever will. 0: nothing is said.
 	Time, Safe kv.HLC
+	// Voters are the members that decide, while no change of them is under way; nil: nothing is said.
+	Voters []core.ReplicaID
 }
 
 // Ballot is a round and the replica that may lead in it.
@@ -123,6 +125,8 @@ type Options struct {
 	Think core.Time
 	// Faulty is how long the safety phase lasts. Default 6 s.
 	Faulty core.Time
+	// Changes ends the safety phase earlier, when the members of groups have changed so often; 0: it does not.
+	Changes int
 	// Faults are drawn from the seed unless given.
 	Faults *Faults
 	// Without names faults that are left out of what was drawn.
@@ -138,6 +142,9 @@ type Options struct {
 	Trace      bool
 	TraceLines int
 }
+
+// faultyDefault is how long the safety phase lasts.
+const faultyDefault = 6 * Second
 
 func (o Options) withDefaults(rng *rand.Rand) Options {
 	draw := func(at *int, low, high int) {
@@ -159,7 +166,7 @@ func (o Options) withDefaults(rng *rand.Rand) Options {
 	draw(&o.Groups, 1, 3)
 	draw(&o.Clients, 3, 8)
 	if o.Faulty == 0 {
-		o.Faulty = 6 * Second
+		o.Faulty = faultyDefault
 	}
 	if o.HealMax == 0 {
 		o.HealMax = 10 * Second

@@ -61,6 +61,9 @@ func lookPaxos(r core.Replica) Inside {
 	b := Ballot{s.Ballot.Round, s.Ballot.Replica}
 	in := Inside{Leads: s.Role == paxos.Leader, Ballot: b, Promised: b, Applied: s.Applied, Hash: s.Hash, Commit: s.Commit, Durable: s.Durable,
 		Time: s.Time, Safe: replica.SafeTime()}
+	if len(s.Config.Outgoing) == 0 {
+		in.Voters = s.Config.Voters
+	}
 	if s.Durable >= s.First {
 		in.DurableHash = replica.Blocks(s.Durable, 1)[0].Hash
 	}

@@ -120,6 +120,7 @@ func (w *world) watch(g *group) {
 		}
 		if b := causalReplica(n.host.Replica(g.id)); b != nil && b.Moved(latest.epoch) {
 			w.say(g, g.roster.over())
+			w.stats.Changes++
 			break
 		}
 	}

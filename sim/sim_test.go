@@ -45,6 +45,7 @@ func (s *Stats) add(o Stats) {
 	s.Messages += o.Messages
 	s.Syncs += o.Syncs
 	s.Crashes += o.Crashes
+	s.Changes += o.Changes
 	s.Acked += o.Acked
 	s.Unknown += o.Unknown
 	s.Refused += o.Refused
@@ -55,8 +56,8 @@ func (s *Stats) add(o Stats) {
 }
 
 func (s Stats) String() string {
-	return fmt.Sprintf("%s virtual, %d events, %d messages, %d syncs, %d crashes, %d acknowledged, %d unknown, %d refused, %d reads by permit, healed within %s, equal within %s",
-		clockText(s.End), s.Events, s.Messages, s.Syncs, s.Crashes, s.Acked, s.Unknown, s.Refused, s.LeaseReads, clockText(s.Healed), clockText(s.Converged))
+	return fmt.Sprintf("%s virtual, %d events, %d messages, %d syncs, %d crashes, %d changes of members, %d acknowledged, %d unknown, %d refused, %d reads by permit, healed within %s, equal within %s",
+		clockText(s.End), s.Events, s.Messages, s.Syncs, s.Crashes, s.Changes, s.Acked, s.Unknown, s.Refused, s.LeaseReads, clockText(s.Healed), clockText(s.Converged))
 }
 
 // TestSeeds runs the protocol of linearizable keyspaces under every fault.

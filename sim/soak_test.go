@@ -13,12 +13,16 @@ import (
 
 var (
 	soakFlag  = flag.Bool("soak", false, "let TestSoak run, until a seed fails")
-	swarmFlag = flag.String("swarm", "", "run the seeds of the test in this swarm, named like the bug that it is directed at, or members, or anything")
+	swarmFlag = flag.String("swarm", "", "run the seeds of the test in this swarm, named like the bug that it is directed at, or members, changes, or anything")
 )
 
-// soakSwarm says in which swarm a seed is tried: a directed one for each fourth, one of changing members for another fourth.
+// soakSwarm says in which swarm a seed is tried: a directed one for each fourth, one of changing members for another fourth, and now
+// and then one of five hundred changes, for each protocol in turn.
 func soakSwarm(seed uint64) (name string, s swarm) {
 	list := paxos.Mutations()
+	if seed%64 == 2 {
+		return "changes", changing500
+	}
 	switch m := list[seed/4%uint64(len(list))]; seed % 4 {
 	case 0:
 		return m.String(), mutations[m].swarm
@@ -42,6 +46,11 @@ func restless(seed uint64, planted paxos.Mutation) Options {
 	return Options{Seed: seed, Protocol: DrawPaxos(seed, planted), Nodes: 5, Faults: &f}
 }
 
+// changing500 draws which protocol is tried, too.
+func changing500(seed uint64, _ paxos.Mutation) Options {
+	return changes(int(seed/64%uint64(len(changeful))), seed)
+}
+
 func swarmNamed(t *testing.T, name string) swarm {
 	for _, m := range paxos.Mutations() {
 		if m.String() == name {
@@ -53,6 +62,8 @@ func swarmNamed(t *testing.T, name string) swarm {
 		return anything
 	case "members":
 		return restless
+	case "changes":
+		return changing500
 	}
 	t.Fatalf("no swarm is called %q", name)
 	return nil

@@ -102,10 +102,14 @@ func (s *strikes) change() {
 		return
 	}
 	s.reconfigure(g, votersOf(g, s.rng.Perm(len(s.w.nodes))[:3+s.rng.IntN(len(s.w.nodes)-2)]))
-	if s.rng.IntN(2) == 0 {
+	if s.rng.IntN(2) == 0 && s.seldom(10) {
 		s.w.after(s.span(0, 20*Millisecond), s.tear)
 	}
 }
+
+// seldom is true once in a while where many changes of members are wanted, and always elsewhere: what disturbs each of them would
+// let none come about.
+func (s *strikes) seldom(times int) bool { return s.w.options.Changes == 0 || s.rng.IntN(times) == 0 }
 
 // tear parts two nodes from the rest: a majority of the old voters from one of the new ones, with luck.
 func (s *strikes) tear() {

@@ -46,6 +46,8 @@ type Stats struct {
 	Events, Messages, Syncs, Crashes, Acked, Unknown, Refused, LeaseReads int
 	// Strikes are the timed faults that began, crashes among them.
 	Strikes int
+	// Changes are how often the members of a group changed.
+	Changes int
 	// Undecided are promises that the referee could not judge by what the clients saw.
 	Undecided int
 	// Healed and Converged are how long after the heal all nodes took writes, and all replicas were equal.
@@ -100,6 +102,8 @@ type group struct {
 	config  []byte
 	// truth is the catalog's word, if it says who the members are, and they change.
 	truth *keyspace.Descriptor
+	// voters are those that a leader went by last.
+	voters []core.ReplicaID
 	// roster is what a catalog says of the members, for protocols that go by that; nil: they are these.
 	roster *roster
 }
@@ -139,7 +143,7 @@ func newWorld(o Options) *world {
 	for i := range o.Clients {
 		w.clients = append(w.clients, newClient(w, i))
 	}
-	w.eventsMax = eventsMax
+	w.eventsMax = eventsMax * int(max(1, o.Faulty/faultyDefault))
 	return w
 }
 
@@ -209,12 +213,20 @@ func (w *world) run() {
 	if w.options.Faults.Change > 0 && w.options.Protocol.Describe != nil {
 		w.pollMoves()
 	}
-	w.runUntil(w.options.Faulty, nil)
+	w.runUntil(w.options.Faulty, w.changed())
 	w.heal()
 	w.stats.End = w.now
 	if w.failure == "" {
 		w.judge()
 	}
+}
+
+// changed says that the members of groups have changed as often as was asked for; nil: nobody asked.
+func (w *world) changed() func() bool {
+	if w.options.Changes == 0 {
+		return nil
+	}
+	return func() bool { return w.stats.Changes >= w.options.Changes }
 }
 
 // recover makes a panic of the host or a protocol the failure of the run: there, a broken invariant panics.

@@ -184,8 +184,10 @@ func (r *recovery) judge(k kv.KeyspaceInfo, group kv.GroupInfo) lostGroup {
 		l.Then, l.force = "goes on; nothing is lost if a majority of its voters is left", true
 	case k.Consistency == kv.Atomic:
 		l.Then = "goes on if a member of its last view is left, and loses nothing then; else it is blocked"
+	case k.Consistency == kv.Quorum && 2*len(l.Left) <= len(group.Replicas):
+		l.Then = "goes on at level one, and at all levels when nodes have joined; WRITES THAT ONLY THE LOST NODES HELD ARE LOST"
 	case k.Consistency == kv.Quorum:
-		l.Then = "goes on at the levels for which enough are left; writes that only the lost nodes held are lost"
+		l.Then = "goes on at the levels for which enough are left; writes of level one that only the lost nodes held are lost"
 	default:
 		l.Then = "goes on; writes that only the lost nodes held are lost"
 	}
