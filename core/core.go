@@ -180,10 +180,11 @@ type (
 	// Reconfigure asks the leader to make these replicas the voters of the group, and those its learners, who are given the
 	// log and decide nothing. It is answered by nothing but the group's configuration, when it says so: whoever wants it
 	// asks again until then.
-	// Preferred is the voter that should lead; 0: as before.
+	// Preferred is the voter that should lead; 0: as before. Lost are members that are gone for good, as an operator has said: a
+	// protocol that waits for all of them waits for these no more.
 	Reconfigure struct {
-		Voters, Learners []ReplicaID
-		Preferred        ReplicaID
+		Voters, Learners, Lost []ReplicaID
+		Preferred              ReplicaID
 	}
 	// UnsafeRecover tells a replica of a group that has lost a majority for good who is left: these are to be the group, whatever
 	// the others held. Only an operator can know this; what the others alone held is lost. It is answered by nothing but the

@@ -27,6 +27,8 @@ type leadership struct {
 	expiring uint64
 	// heir should coordinate instead; 0: nobody.
 	heir core.ReplicaID
+	// target are the replicas that the group is to have; nil: those that it has.
+	target *target
 	// fed are final slots that a joiner may lack, without holes, and their bytes.
 	fed      []*slot
 	fedBytes int

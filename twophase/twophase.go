@@ -10,7 +10,8 @@
 //
 // Rule ids (W1 to W10) and trap ids (T2.1 to T2.14) in comments are those of docs/ATOMIC.md.
 // Start with Step, then work.go (what every member does), open.go (a new epoch, and what it finds), lead.go (prepare, decide,
-// abort), propose.go (what clients ask), apply.go, read.go, view.go (who is left out), join.go (who comes back), recover.go.
+// abort), propose.go (what clients ask), apply.go, read.go, view.go (who is left out), join.go (who is filled), move.go (who comes and goes for good),
+// recover.go.
 package twophase
 
 import (
@@ -85,6 +86,8 @@ type Replica struct {
 	meta              []byte
 
 	lead *leadership // nil: somebody else coordinates
+	// lost are replicas that are gone for good, as an operator has said.
+	lost []core.ReplicaID
 	// heard is when the coordinator was last heard; patience how long its silence is borne.
 	heard, patience core.Time
 	asked           core.Time // when the catalog was asked last
@@ -137,9 +140,11 @@ func (r *Replica) handle(event any) {
 		r.writeHard()
 	case core.Handoff:
 		r.handoff(e.To)
+	case core.Reconfigure:
+		r.onReconfigure(e)
 	case core.Checkpoint:
 		r.mark(e.ID)
-	case core.PeerDown, core.PeerUp, core.Again, core.Repair, core.Reconfigure, core.UnsafeRecover:
+	case core.PeerDown, core.PeerUp, core.Again, core.Repair, core.UnsafeRecover:
 	default:
 		panic(fmt.Sprintf("twophase: unexpected event %T", event))
 	}
