@@ -2,6 +2,7 @@ package twophase
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/gamutdb/gamut/core"
@@ -15,8 +16,10 @@ func describeMember(m *member) string {
 		return fmt.Sprintf("%d is down", m.ID)
 	}
 	s := m.Replica.Status()
-	role := "joiner"
+	role := "none of them"
 	switch {
+	case slices.Contains(s.Joiners, m.ID):
+		role = "joiner"
 	case s.Leads && s.Opening:
 		role = "opens"
 	case s.Leads:
