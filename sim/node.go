@@ -116,6 +116,7 @@ func (n *node) boot() {
 func (n *node) run(now host.Now, g *group, r *store.Recovered) {
 	w := n.w
 	self, nodes, _ := g.seat(n)
+	n.endLeftover(g, r)
 	w.checks.opened(n, g, r.Groups[g.id], n.suspect(g.id, r))
 	replica := g.protocol.New(self)
 	if w.options.Mutate != nil {
@@ -229,6 +230,9 @@ func (n *node) write(now host.Now) {
 	b, ok := n.host.TakeBatch(now)
 	if !ok {
 		return
+	}
+	if b.Roll {
+		b.Items = n.appendOrphans(b.Items)
 	}
 	n.writing, n.batch = true, b
 	n.disk.Begin(logBatch(b))

@@ -13,6 +13,16 @@ func TestTwophaseSeeds(t *testing.T) {
 	runSeeds(t, func(seed uint64) Protocol { return DrawTwophase(seed, twophase.NoMutation) })
 }
 
+// movingTwophase changes members all the time, also where a view must not shrink below what it moves to.
+func movingTwophase(seed uint64, planted twophase.Mutation) Options {
+	return moving(seed, drawTwophase(seed, planted, 3))
+}
+
+// TestTwophaseMoves changes the members of atomic groups under every fault; now and then a disk is lost for good.
+func TestTwophaseMoves(t *testing.T) {
+	runAll(t, func(seed uint64) Options { return movingTwophase(seed, twophase.NoMutation) })
+}
+
 // twophaseSwarm draws the options of a run of atomic groups in which a bug shows.
 type twophaseSwarm func(seed uint64, planted twophase.Mutation) Options
 
