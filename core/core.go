@@ -59,6 +59,9 @@ type Input struct {
 	// Reluctant means that this node's stamps are far ahead of its clock, since that was ahead once: it should lead what
 	// nobody else can, and nothing else, or its stamps carry the time of what it leads ahead.
 	Reluctant bool
+	// Overdue is how long ago the replica wanted a Tick (Deadline) that it has not had: more than some milliseconds mean that the node
+	// was paused, or had no time. Whoever seems to have been silent meanwhile may have been unheard.
+	Overdue Time
 	// LeaseUntil is how long this node may count itself among the members of the group that the latest Configured event
 	// named: none of them is left out of a later configuration before that time has passed. 0: it may not.
 	LeaseUntil Time

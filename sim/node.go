@@ -362,6 +362,6 @@ func (n *node) submit(g *group, encoded []byte, read, again bool, timeout core.T
 		n.tokens[n.token] = answer
 		_, _, homes := g.seat(n)
 		n.host.Submit(now, host.Command{Token: n.token, Group: g.id, Encoded: encoded, Read: read, Again: again,
-			Once: g.protocol.Describe != nil || g.roster != nil, Nodes: homes, Deadline: now.Mono + timeout})
+			Once: g.protocol.Sessionless || g.roster != nil, Nodes: homes, Deadline: now.Mono + timeout})
 	})
 }

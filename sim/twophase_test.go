@@ -75,6 +75,10 @@ var twophaseMutations = map[twophase.Mutation]struct {
 	twophase.CommitUnvoted:   {[]Kind{Invariant, Linearizability}, anyTwophase},
 	// The referee knows no times to live. Its script in package twophase shows it.
 	twophase.ExpireByLogTime: {nil, anyTwophase},
+	// The catalog does not let those go early, whatever a coordinator asks for; and too few disks show when they are lost, too.
+	// Scripts show both.
+	twophase.DropOldEarly:    {nil, movingTwophase},
+	twophase.WriteBelowLeast: {nil, movingTwophase},
 }
 
 // TestTwophaseMutations plants each bug that package twophase knows; a checker that lets one pass is broken.

@@ -26,6 +26,7 @@ const (
 	CommitUnvoted            // W3: the coordinator does not wait for every member's vote
 	DropOldEarly             // W11: who is to go goes before who comes is filled
 	WriteBelowLeast          // W11: while the place of a lost member is empty, batches go to fewer disks than the keyspace says
+	CountOwnPause            // W6: who was paused takes the others for silent
 	mutations
 )
 
@@ -41,7 +42,7 @@ func Mutations() []Mutation {
 var mutationNames = [...]string{"none", "fail at timeout", "commit if told", "vote before sync", "abort alone", "obey all",
 	"prepare anew", "forget at restart", "join early", "evaluate at once", "read in flight", "keep epoch", "ignore lease",
 	"skip member", "execute twice", "expire by log time", "ask from outside", "commit unvoted",
-	"drop old early", "write below least"}
+	"drop old early", "write below least", "count own pause"}
 
 // String names the mutation.
 func (m Mutation) String() string { return mutationNames[m] }

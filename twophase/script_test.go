@@ -18,6 +18,7 @@ import (
 //	forge R K V            another value for a key in R's state
 //	grant R                the catalog takes R's wish               tell R...    R hears the catalog's word, as it does at a restart
 //	lapse R..., lend R...  the lease of R's node ends, or is renewed
+//	wake R D               R's node was paused for D, and now ticks
 //	add                    one more replica, that no view knows yet
 //	move R to V... [preferring V] [lost V...]   tell R that the group is to have these replicas, and whom nobody waits for any more
 //	status, state R K, permit R...
@@ -62,6 +63,12 @@ func (c *cluster) Run(statement string, args []string) {
 		for _, a := range args {
 			c.runMember(statement, c.At(a))
 		}
+	case "wake":
+		m := c.At(args[0])
+		m.Overdue = coretest.Duration(args[1:])
+		c.Now += m.Overdue
+		c.Step(m, core.Tick{})
+		m.Overdue = 0
 	case "add":
 		c.add()
 	case "move":

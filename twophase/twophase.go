@@ -219,6 +219,7 @@ func (r *Replica) Leader() core.ReplicaID {
 
 func (r *Replica) tick() {
 	if r.in.Now >= r.deadline {
+		r.excuse(r.in.Overdue)
 		r.deadline = r.in.Now + r.options.Heartbeat
 		r.forgetReads()
 		r.leadTick()
@@ -226,6 +227,21 @@ func (r *Replica) tick() {
 		r.ask()
 	}
 	r.propose()
+}
+
+// excuse takes from the others' silence the time in which this node was paused, and could not have heard them: else it would
+// want to leave out those that are well, as soon as it is back (rule W6). Ticks are always a little late.
+func (r *Replica) excuse(paused core.Time) {
+	if paused < r.options.Suspect/3 || r.options.Mutation == CountOwnPause {
+		return
+	}
+	r.heard = min(r.in.Now, r.heard+paused)
+	if r.lead == nil {
+		return
+	}
+	for _, p := range r.lead.peers {
+		p.heard = min(r.in.Now, p.heard+paused)
+	}
 }
 
 // member says whether this replica holds everything that members must hold, as far as it knows.
