@@ -79,6 +79,9 @@ var twophaseMutations = map[twophase.Mutation]struct {
 	// Scripts show both.
 	twophase.DropOldEarly:    {nil, movingTwophase},
 	twophase.WriteBelowLeast: {nil, movingTwophase},
+	// It costs time, and breaks nothing.
+	twophase.CountOwnPause: {nil, anyTwophase},
+	twophase.LeavePinned:   {nil, anyTwophase},
 }
 
 // TestTwophaseMutations plants each bug that package twophase knows; a checker that lets one pass is broken.

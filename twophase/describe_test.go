@@ -28,6 +28,9 @@ func describeMember(m *member) string {
 		role = "member"
 	}
 	line := fmt.Sprintf("%d %s, told %d, obeys %d, applied %d, final %d, last %d", m.ID, role, s.Epoch, s.Fenced, s.Applied, s.Resolved, s.Last)
+	if held := m.Replica.held; held > s.Last {
+		line += fmt.Sprintf(", log held to %d", held)
+	}
 	if s.Suspect {
 		line += ", suspect"
 	}

@@ -27,6 +27,7 @@ const (
 	DropOldEarly             // W11: who is to go goes before who comes is filled
 	WriteBelowLeast          // W11: while the place of a lost member is empty, batches go to fewer disks than the keyspace says
 	CountOwnPause            // W6: who was paused takes the others for silent
+	LeavePinned              // W11: what a replica prepared alone keeps its node's log until somebody writes
 	mutations
 )
 
@@ -42,7 +43,7 @@ func Mutations() []Mutation {
 var mutationNames = [...]string{"none", "fail at timeout", "commit if told", "vote before sync", "abort alone", "obey all",
 	"prepare anew", "forget at restart", "join early", "evaluate at once", "read in flight", "keep epoch", "ignore lease",
 	"skip member", "execute twice", "expire by log time", "ask from outside", "commit unvoted",
-	"drop old early", "write below least", "count own pause"}
+	"drop old early", "write below least", "count own pause", "leave pinned"}
 
 // String names the mutation.
 func (m Mutation) String() string { return mutationNames[m] }

@@ -42,6 +42,7 @@ type peer struct {
 	// fenced is its answer to Fence; nil: none yet.
 	fenced *FenceOK
 	heard  core.Time
+	held   uint64 // the highest slot of which its log holds a record, as it said last
 	sick   bool
 	joining
 }

@@ -81,6 +81,8 @@ type Replica struct {
 	// how far the state has come. applied <= resolved.
 	resolved, applied uint64
 	time              kv.HLC // of the latest batch applied
+	// held is the highest slot that was ever written here, whatever became of it: the log keeps it until applied is there.
+	held uint64
 	sums              sums
 	machine           machine.Machine
 	meta              []byte
