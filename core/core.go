@@ -59,6 +59,9 @@ type Input struct {
 	// Reluctant means that this node's stamps are far ahead of its clock, since that was ahead once: it should lead what
 	// nobody else can, and nothing else, or its stamps carry the time of what it leads ahead.
 	Reluctant bool
+	// Overdue is how long ago the replica wanted a Tick (Deadline) that it has not had: more than some milliseconds mean that the node
+	// was paused, or had no time. Whoever seems to have been silent meanwhile may have been unheard.
+	Overdue Time
 	// LeaseUntil is how long this node may count itself among the members of the group that the latest Configured event
 	// named: none of them is left out of a later configuration before that time has passed. 0: it may not.
 	LeaseUntil Time
@@ -180,10 +183,11 @@ type (
 	// Reconfigure asks the leader to make these replicas the voters of the group, and those its learners, who are given the
 	// log and decide nothing. It is answered by nothing but the group's configuration, when it says so: whoever wants it
 	// asks again until then.
-	// Preferred is the voter that should lead; 0: as before.
+	// Preferred is the voter that should lead; 0: as before. Lost are members that are gone for good, as an operator has said: a
+	// protocol that waits for all of them waits for these no more.
 	Reconfigure struct {
-		Voters, Learners []ReplicaID
-		Preferred        ReplicaID
+		Voters, Learners, Lost []ReplicaID
+		Preferred              ReplicaID
 	}
 	// UnsafeRecover tells a replica of a group that has lost a majority for good who is left: these are to be the group, whatever
 	// the others held. Only an operator can know this; what the others alone held is lost. It is answered by nothing but the

@@ -191,11 +191,11 @@ func (h *Host) route(id core.RequestID) {
 	switch leader := led.Leader(); {
 	case p.command.Read && p.retries == 0 && reads(s.replica):
 		h.hand(s, id)
-	case leader == 0:
-		p.handed, p.sentTo = false, 0
-		s.parked = append(s.parked, id)
 	case leader == s.self:
 		h.hand(s, id)
+	case s.nodes[leader] == 0: // none is known, or not yet where it lives: members change
+		p.handed, p.sentTo = false, 0
+		s.parked = append(s.parked, id)
 	default:
 		h.forward(id, p, s.nodes[leader])
 	}

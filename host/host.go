@@ -336,7 +336,7 @@ func (h *Host) step(s *slot, event any) {
 	again := true
 	for again {
 		h.effects.Reset()
-		h.input = core.Input{Now: h.now.Mono, Stamp: h.clock.read(h.wall()), StampMax: h.clock.upper, Wall: h.now.Wall, Rand: h.rand, View: s.state,
+		h.input = core.Input{Now: h.now.Mono, Overdue: s.overdue(h.now.Mono), Stamp: h.clock.read(h.wall()), StampMax: h.clock.upper, Wall: h.now.Wall, Rand: h.rand, View: s.state,
 			Unfit: h.unfit || h.Stalled(), Reluctant: h.clock.ahead(h.now.Wall), LeaseUntil: s.lease, Event: event}
 		s.replica.Step(&h.input, &h.effects)
 		again = h.effects.Again
@@ -355,6 +355,14 @@ func (h *Host) setAwake(s *slot, awake bool) {
 		h.awake--
 	}
 	s.awake = awake
+}
+
+// overdue is how long ago the replica wanted a Tick.
+func (s *slot) overdue(now core.Time) core.Time {
+	if !s.hasTimer {
+		return 0
+	}
+	return max(0, now-s.deadline)
 }
 
 // emit carries out the effects of one Step in the order that the one rule asks for: state, log, then what leaves.

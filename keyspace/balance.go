@@ -67,11 +67,6 @@ func newBalance(c *Catalog, nodes []core.NodeID, up func(core.NodeID) bool, budg
 	return b
 }
 
-// Movable says whether the members of a keyspace's shards can change.
-func Movable(d *Descriptor) bool {
-	return onPaxos(d.Consistency) || byCatalog(d.Consistency) || Causal(d.Consistency)
-}
-
 // empty plans moves away from the nodes that leave.
 func (b *balance) empty(d *Descriptor) {
 	for i := range d.Shards {
@@ -84,8 +79,6 @@ func (b *balance) empty(d *Descriptor) {
 			}
 			why := fmt.Sprintf("node %d leaves", m.Node)
 			switch to := b.instead(d, i, m.Node); {
-			case !Movable(d):
-				b.stuck = append(b.stuck, fmt.Sprintf("keyspace %s shard %d: %s, but the members of %s keyspaces cannot change yet", d.Name, i, why, d.Consistency))
 			case to == nil:
 				b.stuck = append(b.stuck, fmt.Sprintf("keyspace %s shard %d: %s, and every other node that is up has a replica already; let a node join", d.Name, i, why))
 			default:
@@ -101,7 +94,7 @@ func (b *balance) ready() []core.NodeID {
 	return slices.DeleteFunc(slices.Clone(b.open), func(n core.NodeID) bool { return !b.up(n) })
 }
 
-// resting are the shards whose members can change and need not: none of them is changing, and none leaves.
+// resting are the shards whose members need not change: none of them is changing, and none leaves.
 func (b *balance) resting() iter.Seq2[*Descriptor, int] {
 	return func(yield func(*Descriptor, int) bool) {
 		for _, name := range slices.Sorted(maps.Keys(b.c.Keyspaces)) {
@@ -109,7 +102,7 @@ func (b *balance) resting() iter.Seq2[*Descriptor, int] {
 			for i := range d.Shards {
 				s := &d.Shards[i]
 				leaves := slices.ContainsFunc(s.Replicas, func(m Member) bool { return !slices.Contains(b.open, m.Node) })
-				if Movable(d) && len(s.Target) == 0 && !leaves && !yield(d, i) {
+				if len(s.Target) == 0 && !leaves && !yield(d, i) {
 					return
 				}
 			}

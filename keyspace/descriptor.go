@@ -27,7 +27,7 @@ const (
 const (
 	descriptorFormat = 1
 	descriptorTerms  = 2
-	// descriptorMoving is that of a descriptor in which the catalog says how far a change of members is.
+	// descriptorMoving is that of a descriptor in which the catalog says how far a change of members is, itself or by a view.
 	descriptorMoving = 3
 )
 
@@ -142,7 +142,7 @@ func DecodeDescriptor(b []byte) (*Descriptor, error) {
 
 // format is the encoding that the descriptor needs.
 func (d *Descriptor) format() int {
-	if byCatalog(d.Consistency) && slices.ContainsFunc(d.Shards, func(s Shard) bool { return s.Epoch > 0 }) {
+	if (byCatalog(d.Consistency) || Atomic(d.Consistency)) && slices.ContainsFunc(d.Shards, func(s Shard) bool { return s.Epoch > 0 }) {
 		return descriptorMoving
 	}
 	if d.Consistency == kv.Linearizable && d.Terms.Partitioner == "" {

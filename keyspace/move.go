@@ -15,6 +15,9 @@ import (
 //
 // A quorum group has neither leader nor common log: there the catalog itself says how far the change is. Between the two, Advanced
 // says once that who joins is filled, and each step is taken when the replicas say that they are ready for it.
+//
+// The members of an atomic group are what its view says: there the leader asks for one view after the other (view.go), and the change
+// is over when the view names those that are left and no one else.
 
 // Move is the descriptor with a change of one shard begun: in the end its replicas live on these nodes, of which the first
 // should lead, if the protocol has leaders. Those that are there stay, others get new ids. founders is what the first members were started with.
@@ -25,6 +28,8 @@ func (d *Descriptor) Move(shard int, nodes []core.NodeID, founders []byte) (*Des
 		return nil, kv.Errorf(kv.Busy, "shard %d of %s is being moved already; retry when that is over", shard, d.Name)
 	case len(nodes) < 1 || len(nodes) > ReplicasMax:
 		return nil, kv.Errorf(kv.Invalid, "%d replicas; give 1 to %d", len(nodes), ReplicasMax)
+	case len(nodes) < d.Terms.MinMembers:
+		return nil, kv.Errorf(kv.Invalid, "%d replicas; keyspace %s keeps %d members in each view", len(nodes), d.Name, d.Terms.MinMembers)
 	}
 	moved := d.withShard(shard)
 	m := &moved.Shards[shard]

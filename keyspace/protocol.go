@@ -136,6 +136,8 @@ func Writer(c kv.Consistency, records []core.Record) core.ReplicaID {
 		return quorum.Writer(records)
 	case Causal(c):
 		return bayou.Writer(records)
+	case Atomic(c):
+		return twophase.Writer(records)
 	}
 	return 0
 }

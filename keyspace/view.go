@@ -94,6 +94,44 @@ func (m *Roster) Follows(next *Roster) error {
 	return nil
 }
 
+// Lets says what is wrong with a change of the view of a shard's group: who comes is a replica of the shard that is to stay, and who
+// goes is to leave, and is missed by nobody, since all that are to stay are members. A view and its shard's descriptor are two records
+// of the catalog; each is written under the condition that the other one is as it was read, so whoever is in the view is a replica
+// of the shard, and a node that goes by an older word brings nobody back.
+func (s *Shard) Lets(from, next *Roster) error {
+	before, after := slices.Concat(from.Members, from.Joiners), slices.Concat(next.Members, next.Joiners)
+	for _, id := range after {
+		if !slices.Contains(before, id) && !slices.Contains(s.ends(), id) {
+			return fmt.Errorf("replica %d is none of those that are to stay, %v", id, s.ends())
+		}
+	}
+	for _, id := range before {
+		switch {
+		case slices.Contains(after, id):
+		case slices.Contains(s.ends(), id):
+			return fmt.Errorf("replica %d is to stay", id)
+		case slices.Contains(from.Members, id) && !s.Reached(&Roster{Members: next.Members}):
+			return fmt.Errorf("replica %d is to go when all of %v are members", id, s.Target)
+		}
+	}
+	return nil
+}
+
+// Reached says that the members of the view are those that are left when the change under way is over, and no one else is in it.
+func (s *Shard) Reached(view *Roster) bool {
+	ends := s.ends()
+	slices.Sort(ends)
+	return slices.Equal(ends, slices.Sorted(slices.Values(view.Members))) && len(view.Joiners) == 0
+}
+
+// ends are the replicas that the shard has in the end.
+func (s *Shard) ends() (ids []core.ReplicaID) {
+	for _, m := range s.Ends() {
+		ids = append(ids, m.Replica)
+	}
+	return ids
+}
+
 // Atomic reports whether the catalog decides who the members of such a keyspace's groups are.
 func Atomic(c kv.Consistency) bool { return c == kv.Atomic }
 

@@ -169,3 +169,62 @@ func TestExplainAtomic(t *testing.T) {
 		}
 	}
 }
+
+// TestLets holds changes of a view against the shard's descriptor: replicas 1 to 3 are there, and 4 shall have the place of 1.
+func TestLets(t *testing.T) {
+	still := Shard{Replicas: []Member{{1, 1}, {2, 2}, {3, 3}}}
+	moves := Shard{Replicas: []Member{{1, 1}, {2, 2}, {3, 3}, {4, 4}}, Target: replicas{2, 3, 4}}
+	view := func(members replicas, joiners ...core.ReplicaID) Roster { return Roster{Members: members, Joiners: joiners} }
+	for _, c := range []struct {
+		shard      *Shard
+		from, next Roster
+		says       string // empty: it may be
+	}{
+		{&still, view(replicas{1, 2, 3}), view(replicas{1, 2}, 3), ""},
+		{&still, view(replicas{1, 2}, 3), view(replicas{1, 2, 3}), ""},
+		{&still, view(replicas{1, 2, 3}), view(replicas{1, 2, 3}, 4), "replica 4 is none of those that are to stay"},
+		{&still, view(replicas{1, 2}, 3), view(replicas{1, 2}), "replica 3 is to stay"},
+		{&moves, view(replicas{1, 2, 3}), view(replicas{1, 2, 3}, 4), ""},
+		{&moves, view(replicas{1, 2, 3}, 4), view(replicas{1, 2, 3, 4}), ""},
+		{&moves, view(replicas{1, 2, 3, 4}), view(replicas{2, 3, 4}), ""},
+		{&moves, view(replicas{1, 2, 3}, 4), view(replicas{2, 3}, 4), "replica 1 is to go when all"},
+		{&moves, view(replicas{1, 2, 3}, 4), view(replicas{2, 3}, 1, 4), ""}, // it is left out, as one that is silent
+		{&moves, view(replicas{2, 3}, 1, 4), view(replicas{2, 3}, 4), ""},
+		{&moves, view(replicas{2, 3}, 4), view(replicas{2, 3}, 1, 4), "replica 1 is none of those that are to stay"},
+		{&moves, view(replicas{1, 2, 3, 4}), view(replicas{1, 3, 4}), "replica 2 is to stay"},
+	} {
+		switch err := c.shard.Lets(&c.from, &c.next); {
+		case c.says == "" && err != nil:
+			t.Errorf("%+v to %+v: %v", c.from, c.next, err)
+		case c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says)):
+			t.Errorf("%+v to %+v: %v, want %q", c.from, c.next, err, c.says)
+		}
+	}
+	for _, c := range []struct {
+		view Roster
+		want bool
+	}{{view(replicas{4, 3, 2}), true}, {view(replicas{1, 2, 3, 4}), false}, {view(replicas{2, 3}, 4), false}, {view(replicas{2, 3, 4}, 1), false}} {
+		if got := moves.Reached(&c.view); got != c.want {
+			t.Errorf("%+v is what the move wants: %t", c.view, got)
+		}
+	}
+}
+
+// TestMovesKeepTheLeastMembers: a shard is not moved to fewer nodes than its views keep members.
+func TestMovesKeepTheLeastMembers(t *testing.T) {
+	d, _, err := Plan(kv.CreateKeyspace{Name: "a", Consistency: kv.Atomic, MinMembers: 2}, three, FirstNext())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Move(0, []core.NodeID{1}, nil); err == nil || !strings.Contains(err.Error(), "keeps 2 members") {
+		t.Errorf("moved to one node: %v", err)
+	}
+	moved, err := d.Move(0, []core.NodeID{2, 3, 4}, []byte{1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := DecodeDescriptor(moved.Encode())
+	if err != nil || !cmp.Equal(again, moved) || again.Format != descriptorMoving {
+		t.Errorf("%v, %v", err, cmp.Diff(again, moved))
+	}
+}

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -86,6 +87,12 @@ func (n *Node) pushMoves(now host.Now) (over []*shard, drained []core.NodeID) {
 			over = append(over, r.shard)
 			continue
 		}
+		if keyspace.Atomic(r.shard.space.keyspace.Consistency) {
+			if n.pushView(now, r.shard) {
+				over = append(over, r.shard)
+			}
+			continue
+		}
 		want := n.wanted(r.shard)
 		if len(want.Voters) == 0 || r.led == nil || r.led.Leader() != r.shard.self {
 			continue
@@ -105,6 +112,27 @@ func (n *Node) pushMoves(now host.Now) (over []*shard, drained []core.NodeID) {
 		}
 	}
 	return over, drained
+}
+
+// pushView tells a replica here which members the catalog wants its group to have; who coordinates asks for the views that lead
+// there. true: the view is the one that is wanted.
+func (n *Node) pushView(now host.Now, sh *shard) (over bool) {
+	t, s := n.table.Load(), sh.described()
+	v := t.views[sh.group]
+	if v == nil || len(s.Target) == 0 {
+		return false
+	}
+	if s.Reached(&v.members) {
+		return true
+	}
+	want := core.Reconfigure{Voters: s.Target, Preferred: s.Preferred}
+	for _, m := range s.Replicas {
+		if at := t.catalog.Nodes[m.Node]; at.Lost || at.State == keyspace.NodeRemoved {
+			want.Lost = append(want.Lost, m.Replica)
+		}
+	}
+	n.host.Event(now, sh.group, want)
+	return false
 }
 
 // catalogCurrent says that the table is made of all that the catalog's log holds here. Who leads it must not bring back, by
@@ -160,7 +188,10 @@ func (s *shard) described() *keyspace.Shard { return &s.space.descriptor.Shards[
 // finishMove tells the catalog that a group has the members that it wanted, or has come to the next step. The replica here must
 // have led it after it was found to have them: one that was deposed and has not noticed may speak of members of before.
 func (n *Node) finishMove(ctx context.Context, sh *shard) error {
-	if !keyspace.Led(sh.space.descriptor.Consistency) {
+	switch c := sh.space.descriptor.Consistency; {
+	case keyspace.Atomic(c):
+		return n.finishView(ctx, sh)
+	case !keyspace.Led(c):
 		return n.advanceMove(ctx, sh, (*keyspace.Descriptor).Advanced)
 	}
 	r := n.do(ctx, sh.space.keyspace, sh.index, kv.Command{Ops: []kv.Op{{Kind: kv.OpNone}}})
@@ -178,6 +209,29 @@ func (n *Node) finishMove(ctx context.Context, sh *shard) error {
 		return kv.Errorf(kv.NotLeader, "the shard is led elsewhere, or has changed")
 	}
 	return n.advanceMove(ctx, sh, (*keyspace.Descriptor).Moved)
+}
+
+// finishView tells the catalog that a view has the members that it wanted, under the condition that it has them still.
+func (n *Node) finishView(ctx context.Context, sh *shard) error {
+	read, err := n.readView(ctx, sh.group)
+	if err != nil {
+		return err
+	}
+	var busy error = kv.Errorf(kv.Busy, "the shard has changed meanwhile")
+	if read == nil || len(read.shard().Target) == 0 {
+		return busy
+	}
+	view, err := keyspace.DecodeRoster(read.record.Config)
+	if err != nil || !read.shard().Reached(&view) {
+		return cmp.Or(err, busy)
+	}
+	moved := read.descriptor.Moved(read.index)
+	r := n.do(ctx, n.system(), 0, kv.Command{Conds: read.still,
+		Ops: []kv.Op{{Kind: kv.OpSet, Key: keyspace.DescriptorKey(moved.Name), Value: moved.Encode()}}})
+	if r.Code == kv.ConditionFailed {
+		return busy
+	}
+	return r.Err()
 }
 
 // advanceMove takes a step in the catalog, if the shard is still as it was found.
@@ -206,10 +260,7 @@ func (n *Node) MoveShard(ctx context.Context, name string, shard int, nodes []ui
 		}
 	}
 	return n.alter(ctx, name, func(d *keyspace.Descriptor) (*keyspace.Descriptor, error) {
-		switch {
-		case !keyspace.Movable(d):
-			return nil, kv.Errorf(kv.Unsupported, "the members of %s keyspaces cannot change yet", d.Consistency)
-		case shard < 0 || shard >= len(d.Shards):
+		if shard < 0 || shard >= len(d.Shards) {
 			return nil, kv.Errorf(kv.Invalid, "keyspace %s has shards 0 to %d, not %d", name, len(d.Shards)-1, shard)
 		}
 		for _, id := range ids {

@@ -134,9 +134,6 @@ func (n *Node) letGo(ctx context.Context, node uint32, lost bool) error {
 			d := c.Keyspaces[name]
 			for i := range d.Shards {
 				s := &d.Shards[i]
-				if s.On(core.NodeID(node)) != 0 && !keyspace.Movable(d) {
-					return kv.Errorf(kv.Unsupported, "keyspace %s is %s, and the members of such keyspaces cannot change yet; drop it, or keep the node", d.Name, d.Consistency)
-				}
 				if s.On(core.NodeID(node)) != 0 && len(s.Ends()) > left {
 					return kv.Errorf(kv.Invalid, "keyspace %s has %d replicas and %d nodes would be left; let a node join first", d.Name, len(s.Ends()), left)
 				}

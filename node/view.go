@@ -102,7 +102,7 @@ func (n *Node) followViews(now host.Now) {
 		if bytes.Equal(r.told, v.record.Config) {
 			continue
 		}
-		n.judgeAlarm(outAlarm(r.shard.group), !v.holds(r.shard.self), fmt.Sprintf("the replica of keyspace %s shard %d here is left out of its view; it refuses reads until it is filled, which begins when the coordinator reaches it",
+		n.judgeAlarm(outAlarm(r.shard.group), !v.holds(r.shard.self) && len(r.shard.described().Target) == 0, fmt.Sprintf("the replica of keyspace %s shard %d here is left out of its view; it refuses reads until it is filled, which begins when the coordinator reaches it",
 			r.shard.space.keyspace.Name, r.shard.index))
 		r.told = v.record.Config
 		if !v.holds(r.shard.self) {
@@ -206,26 +206,26 @@ const viewWithin = 2 * time.Second
 func (n *Node) changeView(ctx context.Context, g core.GroupID, w host.Wish) (over bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, viewWithin)
 	defer cancel()
-	record, version, err := n.readView(ctx, g)
-	if err != nil || record == nil || !bytes.Equal(record.Config, w.Told) {
+	r, err := n.readView(ctx, g)
+	if err != nil || r == nil || !bytes.Equal(r.record.Config, w.Told) {
 		return err == nil, err
 	}
-	c, err := n.compareViews(g, w)
+	c, err := r.compare(w)
 	if err != nil {
 		n.log.Warn("a replica wants a view that cannot follow", "group", g, "error", err)
 		return true, nil
 	}
 	now := n.clocks.mono()
 	conds, lapsed := n.leases.lapsed(c.left, now)
-	switch towards(record, w.Wanted, now-n.wishes.since(g, version, now), lapsed) {
+	switch towards(r.record, w.Wanted, now-n.wishes.since(g, r.version, now), lapsed) {
 	case change:
-		return n.writeView(ctx, g, version, record.Changed(w.Wanted, n.told(c, "its lease was over")), conds)
+		return n.writeView(ctx, r, r.record.Changed(w.Wanted, n.told(c, "its lease was over")), conds)
 	case changeAnnounced:
-		return n.writeView(ctx, g, version, record.Changed(w.Wanted, n.told(c, "it did not answer, though its node renews its lease")), nil)
+		return n.writeView(ctx, r, r.record.Changed(w.Wanted, n.told(c, "it did not answer, though its node renews its lease")), nil)
 	case announce:
-		next := *record
+		next := *r.record
 		next.Next = w.Wanted
-		_, err = n.writeView(ctx, g, version, &next, nil)
+		_, err = n.writeView(ctx, r, &next, nil)
 	}
 	return false, err
 }
@@ -258,16 +258,21 @@ func towards(record *keyspace.View, wanted []byte, stood core.Time, lapsed bool)
 
 // viewChange is a view and the one that is to follow.
 type viewChange struct {
-	shard    *shard
+	where    map[core.ReplicaID]core.NodeID
 	from, to keyspace.Roster
 	// left are the nodes whose replicas are members no more.
 	left []core.NodeID
 }
 
-func (n *Node) compareViews(g core.GroupID, w host.Wish) (c viewChange, err error) {
-	if c.shard = n.table.Load().groups[g]; c.shard == nil {
-		return c, fmt.Errorf("group %d is not known here", g)
-	}
+// gone are the replicas that are in the view no more.
+func (c *viewChange) gone() []core.ReplicaID {
+	after := slices.Concat(c.to.Members, c.to.Joiners)
+	return slices.DeleteFunc(slices.Concat(c.from.Members, c.from.Joiners), func(id core.ReplicaID) bool { return slices.Contains(after, id) })
+}
+
+// compare holds a wish against what the catalog says.
+func (r *readView) compare(w host.Wish) (c viewChange, err error) {
+	c.where = r.shard().Nodes()
 	if c.from, err = keyspace.DecodeRoster(w.Told); err != nil {
 		return c, err
 	}
@@ -275,26 +280,63 @@ func (n *Node) compareViews(g core.GroupID, w host.Wish) (c viewChange, err erro
 		return c, err
 	}
 	for _, id := range c.from.Without(&c.to) {
-		c.left = append(c.left, c.shard.where[id])
+		if c.where[id] == 0 {
+			return c, fmt.Errorf("replica %d has no node", id)
+		}
+		c.left = append(c.left, c.where[id])
 	}
-	return c, c.from.Follows(&c.to)
+	if err := c.from.Follows(&c.to); err != nil {
+		return c, err
+	}
+	return c, r.shard().Lets(&c.from, &c.to)
 }
+
+// readView is what the catalog says of a group's view and of its shard, at one moment.
+type readView struct {
+	record     *keyspace.View
+	version    uint64
+	descriptor *keyspace.Descriptor
+	index      int
+	// still are the conditions under which both are as they were read.
+	still []kv.Cond
+}
+
+func (r *readView) shard() *keyspace.Shard { return &r.descriptor.Shards[r.index] }
 
 // readView reads what the catalog says of a group now; nil: nothing, the group was dropped.
-func (n *Node) readView(ctx context.Context, g core.GroupID) (v *keyspace.View, version uint64, err error) {
-	r := n.do(ctx, n.system(), 0, kv.Command{Ops: []kv.Op{{Kind: kv.OpGet, Key: keyspace.ViewKey(g)}}})
-	if err := r.Err(); err != nil || r.Code == kv.NotFound {
-		return nil, 0, err
+func (n *Node) readView(ctx context.Context, g core.GroupID) (*readView, error) {
+	sh := n.table.Load().groups[g]
+	if sh == nil {
+		return nil, nil
 	}
-	v, err = keyspace.DecodeView(r.Value)
-	return v, r.Version, err
+	keys := [][]byte{keyspace.ViewKey(g), keyspace.DescriptorKey(sh.space.keyspace.Name)}
+	r := n.do(ctx, n.system(), 0, kv.Command{Ops: []kv.Op{{Kind: kv.OpGet, Key: keys[0]}, {Kind: kv.OpGet, Key: keys[1]}}})
+	if err := r.Err(); err != nil {
+		return nil, err
+	}
+	if r.Items[0].Code == kv.NotFound || r.Items[1].Code == kv.NotFound {
+		return nil, nil
+	}
+	read := &readView{version: r.Items[0].Version}
+	for i, key := range keys {
+		read.still = append(read.still, kv.Cond{Kind: kv.CondVersion, Key: key, Version: r.Items[i].Version})
+	}
+	d, err := keyspace.DecodeDescriptor(r.Items[1].Value)
+	if err != nil {
+		return nil, err
+	}
+	read.descriptor, read.index = d, slices.IndexFunc(d.Shards, func(s keyspace.Shard) bool { return s.Group == g })
+	if read.index < 0 {
+		return nil, nil // the keyspace was dropped and made anew
+	}
+	read.record, err = keyspace.DecodeView(r.Items[0].Value)
+	return read, err
 }
 
-// writeView replaces the view if it is still of that version and the other conditions hold.
-func (n *Node) writeView(ctx context.Context, g core.GroupID, version uint64, v *keyspace.View, conds []kv.Cond) (over bool, err error) {
-	key := keyspace.ViewKey(g)
-	r := n.do(ctx, n.system(), 0, kv.Command{Conds: append(conds, kv.Cond{Kind: kv.CondVersion, Key: key, Version: version}),
-		Ops: []kv.Op{{Kind: kv.OpSet, Key: key, Value: v.Encode()}}})
+// writeView replaces the view if all is still as it was read and the other conditions hold.
+func (n *Node) writeView(ctx context.Context, read *readView, v *keyspace.View, conds []kv.Cond) (over bool, err error) {
+	r := n.do(ctx, n.system(), 0, kv.Command{Conds: append(conds, read.still...),
+		Ops: []kv.Op{{Kind: kv.OpSet, Key: read.still[0].Key, Value: v.Encode()}}})
 	if r.Code == kv.ConditionFailed {
 		return false, nil
 	}
@@ -322,15 +364,16 @@ func (n *Node) told(c viewChange, why string) kv.ViewChange {
 	say := func(list, before []core.ReplicaID, format string) {
 		for _, id := range list {
 			if !slices.Contains(before, id) {
-				parts = append(parts, fmt.Sprintf(format, c.shard.where[id]))
+				parts = append(parts, fmt.Sprintf(format, c.where[id]))
 			}
 		}
 	}
-	say(c.from.Members, c.to.Members, "node %d is left out: "+why)
+	say(c.from.Members, slices.Concat(c.to.Members, c.gone()), "node %d is left out: "+why)
+	say(c.gone(), nil, "node %d leaves for good")
 	say(c.to.Members, c.from.Members, "node %d is a member")
 	say(c.to.Joiners, slices.Concat(c.from.Members, c.from.Joiners), "node %d is being filled")
 	if c.from.Coordinator != c.to.Coordinator {
-		parts = append(parts, fmt.Sprintf("node %d coordinates", c.shard.where[c.to.Coordinator]))
+		parts = append(parts, fmt.Sprintf("node %d coordinates", c.where[c.to.Coordinator]))
 	}
 	now := n.now()
 	return kv.ViewChange{Epoch: c.to.Epoch, At: now.Wall, Node: uint32(n.config.Node), Text: strings.Join(parts, "; ")}
@@ -357,16 +400,16 @@ func (n *Node) leaveViews(ctx context.Context) {
 }
 
 func (n *Node) leaveView(ctx context.Context, g core.GroupID, w host.Wish) error {
-	record, version, err := n.readView(ctx, g)
-	if err != nil || record == nil || !bytes.Equal(record.Config, w.Told) {
+	r, err := n.readView(ctx, g)
+	if err != nil || r == nil || !bytes.Equal(r.record.Config, w.Told) {
 		return err
 	}
-	c, err := n.compareViews(g, w)
+	c, err := r.compare(w)
 	if err != nil {
 		return err
 	}
 	given := []kv.Cond{{Kind: kv.CondAbsent, Key: keyspace.LeaseKey(n.config.Node)}}
-	_, err = n.writeView(ctx, g, version, record.Changed(w.Wanted, n.told(c, "it stops")), given)
+	_, err = n.writeView(ctx, r, r.record.Changed(w.Wanted, n.told(c, "it stops")), given)
 	return err
 }
 
@@ -387,11 +430,11 @@ func (n *Node) withdraw(ctx context.Context, age core.Time) {
 func (n *Node) withdrawOne(ctx context.Context, g core.GroupID, v *view) error {
 	ctx, cancel := context.WithTimeout(ctx, viewWithin)
 	defer cancel()
-	record, version, err := n.readView(ctx, g)
-	if err != nil || record == nil || !v.same(record) {
+	r, err := n.readView(ctx, g)
+	if err != nil || r == nil || !v.same(r.record) {
 		return err
 	}
-	record.Next = nil
-	_, err = n.writeView(ctx, g, version, record, nil)
+	r.record.Next = nil
+	_, err = n.writeView(ctx, r, r.record, nil)
 	return err
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/host"
+	"github.com/gamutdb/gamut/keyspace"
 	"github.com/gamutdb/gamut/twophase"
 )
 
@@ -81,7 +82,7 @@ func (c *catalog) begin(n *node, g *group) {
 	}
 	at := max(0, v.known[n.index]-n.rng.IntN(2))
 	v.told[n.index] = -1
-	if v.g.members[n.index] != 0 {
+	if n.self(v.g) != 0 {
 		v.tell(n, at)
 	}
 	if c.serves[n.index] != n.life {
@@ -99,7 +100,7 @@ func (v *view) tell(n *node, at int) {
 	n.arrive(func(now host.Now) {
 		n.host.Configure(now, v.g.id, word)
 		config := decodeView(word)
-		if !slices.Contains(config.Members, v.g.members[n.index]) {
+		if !slices.Contains(config.Members, n.self(v.g)) {
 			n.host.SetLease(now, v.g.id, 0)
 		}
 	})
@@ -112,7 +113,7 @@ func (c *catalog) follow(n *node, life int) {
 			return
 		}
 		for _, v := range c.order {
-			if last := len(v.words) - 1; v.g.members[n.index] != 0 && v.told[n.index] < last && c.reaches(n) {
+			if last := len(v.words) - 1; n.self(v.g) != 0 && v.told[n.index] < last && c.reaches(n) {
 				v.tell(n, last)
 			}
 		}
@@ -155,7 +156,7 @@ func (c *catalog) renew(n *node, life int) {
 // renewed renews a lease in the catalog. Its node counts on it once its copy of the catalog names its replica a member, too.
 func (c *catalog) renewed(n *node, life int, sent core.Time) {
 	for _, v := range c.order {
-		self, at := v.g.members[n.index], len(v.words)-1
+		self, at := n.self(v.g), len(v.words)-1
 		if config := decodeView(v.word()); !slices.Contains(config.Members, self) || slices.Contains(v.leaving, self) {
 			continue
 		}
@@ -165,7 +166,7 @@ func (c *catalog) renewed(n *node, life int, sent core.Time) {
 				return
 			}
 			n.arrive(func(now host.Now) {
-				if config := decodeView(v.words[v.told[n.index]]); slices.Contains(config.Members, self) {
+				if config := decodeView(v.words[v.told[n.index]]); slices.Contains(config.Members, self) && n.self(v.g) == self {
 					n.host.SetLease(now, v.g.id, sent+c.w.lease*95/100)
 				}
 			})
@@ -191,7 +192,10 @@ func (c *catalog) asked(v *view, wish host.Wish) {
 		return
 	}
 	before, wanted := decodeView(v.word()), decodeView(wish.Wanted)
-	c.follows(v, &before, &wanted)
+	if !c.follows(v, wish, &before, &wanted) {
+		v.pending, v.leaving = nil, nil
+		return
+	}
 	wait := core.Time(0)
 	var leaving []core.ReplicaID
 	for _, id := range before.Members {
@@ -217,12 +221,40 @@ func (c *catalog) asked(v *view, wish host.Wish) {
 	c.w.event("view", wanted.String())
 }
 
-// follows holds a wish against what no replica may ask for (trap T2.13).
-func (c *catalog) follows(v *view, before, wanted *twophase.Config) {
-	known := slices.Concat(before.Members, before.Joiners)
-	stays := slices.ContainsFunc(wanted.Members, func(id core.ReplicaID) bool { return slices.Contains(before.Members, id) })
-	all := !slices.ContainsFunc(wanted.Members, func(id core.ReplicaID) bool { return !slices.Contains(known, id) })
-	if wanted.Epoch != before.Epoch+1 || !stays || !all || len(wanted.Members) < min(before.MinMembers, len(before.Members)) {
-		c.w.fail(Invariant, "group %d: %v does not follow %v", v.g.id, wanted, before)
+// follows says that a wish may come true. What no replica may ask for is a failure (trap T2.13); what goes by an older word on the
+// group's replicas is refused, as it is by the conditions of a node's command.
+func (c *catalog) follows(v *view, wish host.Wish, before, wanted *twophase.Config) bool {
+	from, err := keyspace.DecodeRoster(wish.Told)
+	to, bad := keyspace.DecodeRoster(wish.Wanted)
+	if err != nil || bad != nil {
+		c.w.fail(Invariant, "group %d: a wish cannot be read: %v, %v", v.g.id, err, bad)
+		return false
 	}
+	gone := len(slices.DeleteFunc(slices.Clone(before.Members), func(id core.ReplicaID) bool { return !c.w.isGone(v.g, id) }))
+	if err := from.Follows(&to); err != nil || len(wanted.Members) < min(before.MinMembers, len(before.Members)-gone) {
+		c.w.fail(Invariant, "group %d: %v does not follow %v: %v", v.g.id, wanted, before, err)
+		return false
+	}
+	err = v.g.shard().Lets(&from, &to)
+	if err != nil && v.g.truth == nil {
+		c.w.fail(Invariant, "group %d: %v does not follow %v: %v", v.g.id, wanted, before, err)
+	}
+	return err == nil
+}
+
+// bears says that each group has other members than the replica of a node, on nodes that have not lost their disks: two at least, since
+// one of them may be about to be left out.
+func (c *catalog) bears(loss *node) bool {
+	for _, v := range c.order {
+		others := 0
+		for _, id := range decodeView(v.word()).Members {
+			if v.g.shard().On(loss.id) != id && !c.w.isGone(v.g, id) {
+				others++
+			}
+		}
+		if others < 2 {
+			return false
+		}
+	}
+	return true
 }

@@ -127,8 +127,9 @@ func (c *checks) recovered(n *node, g *group) {
 // taken notes what the batch on its way to the disk must make durable.
 func (c *checks) taken(n *node) {
 	for _, g := range c.w.groups {
-		if g.looked(n) {
-			c.promisedTaken[seat{n.id, g.id}] = c.look(n, g).Promised
+		s := seat{n.id, g.id}
+		if c.promisedTaken[s] = c.promisedDurable[s]; g.looked(n) { // one that does not run yet promises nothing new
+			c.promisedTaken[s] = c.look(n, g).Promised
 		}
 	}
 }
@@ -155,13 +156,21 @@ func (c *checks) passed(n *node) {
 }
 
 // looked says whether a node has a replica of the group whose inside can be seen.
-func (g *group) looked(n *node) bool { return g.protocol.Look != nil && g.members[n.index] != 0 }
+func (g *group) looked(n *node) bool { return g.protocol.Look != nil && n.host.Has(g.id) }
+
+// ended forgets what a replica had promised that is none any more.
+func (c *checks) ended(n *node, g *group) {
+	s := seat{n.id, g.id}
+	delete(c.promisedTaken, s)
+	delete(c.promisedDurable, s)
+	delete(c.commits, s)
+}
 
 func (c *checks) inside(n *node, gr *group, in Inside) {
 	w, g := c.w, gr.id
 	if in.Leads {
 		key := leadership{g, in.Ballot}
-		self := gr.members[n.index]
+		self := n.self(gr)
 		other, ok := c.leaders[key]
 		if ok && other != self {
 			w.fail(Invariant, "replicas %d and %d of group %d led under ballot %v", other, self, g, in.Ballot)

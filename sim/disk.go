@@ -86,6 +86,18 @@ func logBatch(b host.Batch) store.Batch {
 	return store.Batch{HLCUpper: b.HLCUpper, Items: items, Roll: b.Roll}
 }
 
+// appendOrphans carries into a new segment what replicas must not lose that this node has not heard of again since it started.
+func (n *node) appendOrphans(items []core.Item) []core.Item {
+	for _, g := range n.w.groups {
+		for _, r := range n.recovered.Groups[g.id] {
+			if r.Pos == 0 {
+				items = append(items, core.Item{Group: g.id, Record: r})
+			}
+		}
+	}
+	return items
+}
+
 // flush makes the state durable, and lets go of what the log need not keep.
 func (n *node) flush() {
 	if err := n.disk.Flush(); err != nil {

@@ -2,11 +2,13 @@ package sim
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/host"
 	"github.com/gamutdb/gamut/keyspace"
+	"github.com/gamutdb/gamut/store"
 )
 
 // Where the catalog says who the members of a group are, the world has one: its word is one for all, and nodes hear of it late, and
@@ -92,6 +94,7 @@ func (n *node) hear(now host.Now, g *group) {
 	switch self := n.self(g); {
 	case old != self && n.host.Has(g.id):
 		n.host.Remove(now, g.id)
+		n.w.checks.ended(n, g)
 		// What the replica was dropped for must be known for ever.
 		n.forgets[g.id] = d
 		n.flush()
@@ -101,10 +104,12 @@ func (n *node) hear(now host.Now, g *group) {
 		delete(n.hadState, g.id)
 		if self != 0 {
 			n.run(now, g, n.nothing())
+			n.w.catalog.begin(n, g)
 		}
 	case self != 0 && !n.host.Has(g.id):
 		n.run(now, g, &n.recovered)
 		delete(n.recovered.Groups, g.id)
+		n.w.catalog.begin(n, g)
 	case self != 0:
 		nodes, _ := n.where(g)
 		n.host.SetMembers(now, g.id, nodes)
@@ -112,9 +117,23 @@ func (n *node) hear(now host.Now, g *group) {
 	}
 }
 
+// endLeftover drops what the disk holds of a replica that has left for good: a crash may bring that back.
+func (n *node) endLeftover(g *group, r *store.Recovered) {
+	s := n.shard(g)
+	if s == nil {
+		return
+	}
+	if writer := keyspace.Writer(n.heard[g.id].Consistency, r.Groups[g.id]); writer == 0 || !s.Left(writer) {
+		return
+	}
+	n.w.checks.ended(n, g)
+	delete(r.Groups, g.id)
+	n.erase(g)
+}
+
 // tell tells the replica what the node knows of its members.
 func (n *node) tell(now host.Now, g *group) {
-	if d := n.heard[g.id]; d != nil {
+	if d := n.heard[g.id]; d != nil && d.Members(0) != nil {
 		n.host.Event(now, g.id, core.Configured{Config: d.Members(0)})
 	}
 }
@@ -140,6 +159,10 @@ func (w *world) pollMoves() {
 			continue
 		}
 		n := w.nodes[w.rng.IntN(len(w.nodes))]
+		if v := w.catalog.views[g.id]; v != nil {
+			n.pushView(v)
+			continue
+		}
 		if s := n.shard(g); n.up && !n.paused && n.host.Has(g.id) && s.Ready(w.checks.unwrap(n, g)) {
 			w.after(core.Time(w.rng.Int64N(int64(50*Millisecond))), func() {
 				if g.truth.Shards[0].Epoch == s.Epoch {
@@ -152,6 +175,47 @@ func (w *world) pollMoves() {
 		}
 	}
 	w.after(pollEvery, w.pollMoves)
+}
+
+// pushView tells a replica whose members a view names which ones are wanted; the change is over when the view names these.
+func (n *node) pushView(v *view) {
+	w, g, s := n.w, v.g, n.shard(v.g)
+	if !n.up || n.paused || len(s.Target) == 0 {
+		return
+	}
+	want := core.Reconfigure{Voters: s.Target, Preferred: s.Preferred}
+	for _, m := range s.Replicas {
+		if w.isGone(g, m.Replica) {
+			want.Lost = append(want.Lost, m.Replica)
+		}
+	}
+	n.arrive(func(now host.Now) { n.host.Event(now, g.id, want) })
+	if w.catalog.reaches(n) {
+		w.after(w.catalog.travel(), func() {
+			view, err := keyspace.DecodeRoster(v.word())
+			if err == nil && g.truth.Shards[0].Epoch == s.Epoch && s.Reached(&view) {
+				w.publish(g, g.truth.Moved(0))
+			}
+		})
+	}
+}
+
+// shard is what the catalog says of the group's replicas.
+func (g *group) shard() *keyspace.Shard {
+	if g.truth != nil {
+		return &g.truth.Shards[0]
+	}
+	s := &keyspace.Shard{Group: g.id}
+	for _, id := range slices.Sorted(maps.Keys(g.nodes)) {
+		s.Replicas = append(s.Replicas, keyspace.Member{Replica: id, Node: g.nodes[id]})
+	}
+	return s
+}
+
+// isGone says that a replica's disk is lost.
+func (w *world) isGone(g *group, id core.ReplicaID) bool {
+	at := g.shard().Nodes()[id]
+	return at != 0 && w.nodes[at-1].gone
 }
 
 // move begins a change of a group's members, or turns one elsewhere.

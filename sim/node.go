@@ -116,6 +116,7 @@ func (n *node) boot() {
 func (n *node) run(now host.Now, g *group, r *store.Recovered) {
 	w := n.w
 	self, nodes, _ := g.seat(n)
+	n.endLeftover(g, r)
 	w.checks.opened(n, g, r.Groups[g.id], n.suspect(g.id, r))
 	replica := g.protocol.New(self)
 	if w.options.Mutate != nil {
@@ -229,6 +230,9 @@ func (n *node) write(now host.Now) {
 	b, ok := n.host.TakeBatch(now)
 	if !ok {
 		return
+	}
+	if b.Roll {
+		b.Items = n.appendOrphans(b.Items)
 	}
 	n.writing, n.batch = true, b
 	n.disk.Begin(logBatch(b))
@@ -358,6 +362,6 @@ func (n *node) submit(g *group, encoded []byte, read, again bool, timeout core.T
 		n.tokens[n.token] = answer
 		_, _, homes := g.seat(n)
 		n.host.Submit(now, host.Command{Token: n.token, Group: g.id, Encoded: encoded, Read: read, Again: again,
-			Once: g.protocol.Describe != nil || g.roster != nil, Nodes: homes, Deadline: now.Mono + timeout})
+			Once: g.protocol.Sessionless || g.roster != nil, Nodes: homes, Deadline: now.Mono + timeout})
 	})
 }

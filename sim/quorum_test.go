@@ -19,9 +19,8 @@ func TestAtomicSeeds(t *testing.T) {
 }
 
 // moving is a run in which members change all the time, beside all other faults.
-func moving(seed uint64, planted quorum.Mutation, atomic bool) Options {
+func moving(seed uint64, p Protocol) Options {
 	every := 150*Millisecond + core.Time(stream(seed, "moving", 0).Int64N(int64(Second)))
-	p := DrawQuorum(seed, planted, atomic)
 	bear := p.Bear
 	p.Bear = func(f *Faults) {
 		if bear != nil {
@@ -34,12 +33,12 @@ func moving(seed uint64, planted quorum.Mutation, atomic bool) Options {
 
 // TestQuorumMoves changes the members of leaderless groups under every fault.
 func TestQuorumMoves(t *testing.T) {
-	runAll(t, func(seed uint64) Options { return moving(seed, quorum.NoMutation, false) })
+	runAll(t, func(seed uint64) Options { return movingQuorum(seed, quorum.NoMutation) })
 }
 
 // TestAtomicMoves does so with linearizable gets, puts and deletions.
 func TestAtomicMoves(t *testing.T) {
-	runAll(t, func(seed uint64) Options { return moving(seed, quorum.NoMutation, true) })
+	runAll(t, func(seed uint64) Options { return moving(seed, DrawQuorum(seed, quorum.NoMutation, true)) })
 }
 
 // quorumSwarm draws the options of a run of the leaderless protocol in which a bug shows.
@@ -53,7 +52,9 @@ func anyAtomic(seed uint64, planted quorum.Mutation) Options {
 	return Options{Seed: seed, Protocol: DrawQuorum(seed, planted, true)}
 }
 
-func movingQuorum(seed uint64, planted quorum.Mutation) Options { return moving(seed, planted, false) }
+func movingQuorum(seed uint64, planted quorum.Mutation) Options {
+	return moving(seed, DrawQuorum(seed, planted, false))
+}
 
 // partedQuorum is one group whose replicas lose each other all the time, so that repairs meet what is newer.
 func partedQuorum(seed uint64, planted quorum.Mutation) Options {

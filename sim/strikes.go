@@ -163,7 +163,9 @@ func (s *strikes) victim() *node {
 		for _, n := range s.w.nodes {
 			if n.up {
 				if led, ok := n.host.Replica(g.id).(core.Led); ok && led.Leader() != 0 {
-					return s.w.nodes[g.nodes[led.Leader()]-1]
+					if nodes, _ := n.where(g); nodes[led.Leader()] != 0 {
+						return s.w.nodes[nodes[led.Leader()]-1]
+					}
 				}
 			}
 		}
@@ -580,7 +582,7 @@ func (s *strikes) wipe() {
 		return
 	}
 	n := s.w.nodes[s.frail[s.rng.IntN(len(s.frail))]]
-	if n.gone {
+	if n.gone || !s.w.catalog.bears(n) {
 		return
 	}
 	n.crash(TailLost, "its disk is gone")
@@ -620,7 +622,7 @@ func (s *strikes) handoff() {
 	}
 	s.w.hit("lead")
 	s.w.trace.line("n%d is asked to hand g%d to n%d", from.id, g.id, to.id)
-	from.arrive(func(now host.Now) { from.host.Event(now, g.id, core.Handoff{To: g.members[to.index]}) })
+	from.arrive(func(now host.Now) { from.host.Event(now, g.id, core.Handoff{To: to.self(g)}) })
 }
 
 func (s *strikes) flush() { s.anyNode().flush() }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/keyspace"
 	"github.com/gamutdb/gamut/kv"
 	"github.com/gamutdb/gamut/twophase"
 )
@@ -12,6 +13,10 @@ import (
 // DrawTwophase draws the settings of a run: time-outs and suspicions that come soon or late, one batch under way or several,
 // views that may shrink to one member or to two, writes to a key in flight that wait or are refused, memory for many final batches or for a few, so that joiners begin anew.
 func DrawTwophase(seed uint64, mutation twophase.Mutation) Protocol {
+	return drawTwophase(seed, mutation, 2)
+}
+
+func drawTwophase(seed uint64, mutation twophase.Mutation, leastMax int) Protocol {
 	rng := stream(seed, "twophase", 0)
 	span := func(low, high core.Time) core.Time { return low + core.Time(rng.Int64N(int64(high-low))) }
 	o := twophase.Options{Mutation: mutation, Heartbeat: span(20*Millisecond, 100*Millisecond), VoteWithin: span(100*Millisecond, Second),
@@ -19,7 +24,7 @@ func DrawTwophase(seed uint64, mutation twophase.Mutation) Protocol {
 	if rng.IntN(2) == 0 {
 		o.RetainBytes = 500 + rng.IntN(4000)
 	}
-	least := 1 + rng.IntN(2)
+	least := 1 + rng.IntN(leastMax)
 	o.Refuse = rng.IntN(4) == 0
 	return Twophase(o, least)
 }
@@ -42,9 +47,12 @@ func Twophase(options twophase.Options, minMembers int) Protocol {
 		Position: twophase.Position,
 		Views:    true,
 		Rests:    restsTwophase,
-		// What only one member holds is lost with its disk, and a view may have shrunk to it. The catalog changes who takes part by
-		// itself.
-		Bear: func(f *Faults) { f.Damage, f.Wipe, f.Change = 0, 0, 0 },
+		// What only one member holds is lost with its disk, and a view may have shrunk to it. Where members change, a disk is lost
+		// now and then that others can do without.
+		Bear: func(f *Faults) { f.Damage, f.Wipe = 0, 0 },
+		Describe: func() *keyspace.Descriptor {
+			return &keyspace.Descriptor{Consistency: kv.Atomic, Terms: keyspace.Terms{MinMembers: minMembers}}
+		},
 	}
 }
 

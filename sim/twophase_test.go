@@ -13,6 +13,16 @@ func TestTwophaseSeeds(t *testing.T) {
 	runSeeds(t, func(seed uint64) Protocol { return DrawTwophase(seed, twophase.NoMutation) })
 }
 
+// movingTwophase changes members all the time, also where a view must not shrink below what it moves to.
+func movingTwophase(seed uint64, planted twophase.Mutation) Options {
+	return moving(seed, drawTwophase(seed, planted, 3))
+}
+
+// TestTwophaseMoves changes the members of atomic groups under every fault; now and then a disk is lost for good.
+func TestTwophaseMoves(t *testing.T) {
+	runAll(t, func(seed uint64) Options { return movingTwophase(seed, twophase.NoMutation) })
+}
+
 // twophaseSwarm draws the options of a run of atomic groups in which a bug shows.
 type twophaseSwarm func(seed uint64, planted twophase.Mutation) Options
 
@@ -65,6 +75,13 @@ var twophaseMutations = map[twophase.Mutation]struct {
 	twophase.CommitUnvoted:   {[]Kind{Invariant, Linearizability}, anyTwophase},
 	// The referee knows no times to live. Its script in package twophase shows it.
 	twophase.ExpireByLogTime: {nil, anyTwophase},
+	// The catalog does not let those go early, whatever a coordinator asks for; and too few disks show when they are lost, too.
+	// Scripts show both.
+	twophase.DropOldEarly:    {nil, movingTwophase},
+	twophase.WriteBelowLeast: {nil, movingTwophase},
+	// It costs time, and breaks nothing.
+	twophase.CountOwnPause: {nil, anyTwophase},
+	twophase.LeavePinned:   {nil, anyTwophase},
 }
 
 // TestTwophaseMutations plants each bug that package twophase knows; a checker that lets one pass is broken.

@@ -356,7 +356,7 @@ func (w *world) rests(living []*node, g *group) bool {
 	if g.protocol.Rests == nil {
 		return true
 	}
-	return !slices.ContainsFunc(living, func(n *node) bool { return g.members[n.index] != 0 && !g.protocol.Rests(w.checks.unwrap(n, g)) })
+	return !slices.ContainsFunc(living, func(n *node) bool { return n.host.Has(g.id) && !g.protocol.Rests(w.checks.unwrap(n, g)) })
 }
 
 // equal reports whether two replicas of a group hold the same.
@@ -390,11 +390,11 @@ func (w *world) describe() string {
 			if s := n.shard(g); s != nil {
 				text += fmt.Sprintf(" epoch %d replica %d", s.Epoch, s.On(n.id))
 				if n.up && n.host.Has(g.id) {
-					text += fmt.Sprintf(" %+v", keyspace.Report(w.checks.unwrap(n, g), nil, 0).Quorum)
+					text += fmt.Sprintf(" %+v", keyspace.Report(w.checks.unwrap(n, g), nil, 0))
 				}
 			}
 			text += fmt.Sprintf(" group %d: applied=%d digest=%x", g.id, n.disk.Group(g.id).Applied(), n.disk.Digest(g.id))
-			if n.up && g.protocol.Look != nil {
+			if n.up && g.looked(n) {
 				text += fmt.Sprintf(" %+v", w.checks.look(n, g))
 			}
 			text += ";"

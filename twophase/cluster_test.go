@@ -50,6 +50,15 @@ func newCluster(n, joiners int, config Config, options Options) *cluster {
 	return c
 }
 
+// add makes one more replica, as a node does that is given one.
+func (c *cluster) add() *member {
+	m := c.Add()
+	m.Told = c.Config
+	c.Start(m)
+	c.tell(m)
+	return m
+}
+
 // Restart starts a replica on what its disk holds, and tells it the catalog's word as it is now. Its node renews its lease later.
 func (c *cluster) Restart(m *member) {
 	if len(m.Durable) == 0 && len(m.State.Pairs) == 0 && !m.Damaged {

@@ -2,6 +2,7 @@ package twophase
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/gamutdb/gamut/core"
@@ -15,8 +16,10 @@ func describeMember(m *member) string {
 		return fmt.Sprintf("%d is down", m.ID)
 	}
 	s := m.Replica.Status()
-	role := "joiner"
+	role := "none of them"
 	switch {
+	case slices.Contains(s.Joiners, m.ID):
+		role = "joiner"
 	case s.Leads && s.Opening:
 		role = "opens"
 	case s.Leads:
@@ -25,6 +28,9 @@ func describeMember(m *member) string {
 		role = "member"
 	}
 	line := fmt.Sprintf("%d %s, told %d, obeys %d, applied %d, final %d, last %d", m.ID, role, s.Epoch, s.Fenced, s.Applied, s.Resolved, s.Last)
+	if held := m.Replica.held; held > s.Last {
+		line += fmt.Sprintf(", log held to %d", held)
+	}
 	if s.Suspect {
 		line += ", suspect"
 	}

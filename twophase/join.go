@@ -65,7 +65,7 @@ func (r *Replica) onAlive(from core.ReplicaID, m Alive) {
 		return
 	}
 	p.heard = r.in.Now
-	p.sick = m.Sick
+	p.sick, p.held = m.Sick, m.Held
 	if m.Sick && p.joined {
 		return // the next epoch begins anew with it: no word from before the loss must count
 	}

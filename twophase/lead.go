@@ -136,6 +136,19 @@ func (r *Replica) leadTick() {
 	}
 	r.fillTick()
 	r.expireDue()
+	r.passHeld()
+}
+
+// passHeld lets go of what some replica prepared and nobody else knows of: a record stays in its node's log until the state has come
+// to its number, which in a group at rest would be when somebody writes again. Batches without a command bring the others there.
+func (r *Replica) passHeld() {
+	l, held := r.lead, r.held
+	for _, p := range l.peers {
+		held = max(held, p.held)
+	}
+	if l.next <= held && held-l.next < slotsMax && r.applied == r.slots.last() && r.enough() && r.options.Mutation != LeavePinned {
+		r.begin(commands, make([]byte, batchHeader), nil)
+	}
 }
 
 // pursue asks again about a slot, or gives it up. Half a second must be enough for a disk and a message; more is asked rarely.

@@ -69,10 +69,10 @@ type Heartbeat struct{ Epoch, Resolved, Applied, Sum uint64 }
 type Resolved struct{ Epoch, UpTo uint64 }
 
 // Alive answers Heartbeat and Feed. Joined says that this replica was filled in this epoch: then all slots up to Resolved are
-// final and on its disk. Sick says that its disk lost something.
+// final and on its disk. Sick says that its disk lost something. Held is the highest slot of which its log holds a record.
 type Alive struct {
-	Epoch, Resolved uint64
-	Joined, Sick    bool
+	Epoch, Resolved, Held uint64
+	Joined, Sick          bool
 }
 
 // SnapshotChunk is a part of the state as of At.
@@ -163,6 +163,7 @@ func (m Alive) AppendTo(b []byte) []byte {
 	w := wire.Writer{B: append(b, kindAlive)}
 	w.Uint(m.Epoch)
 	w.Uint(m.Resolved)
+	w.Uint(m.Held)
 	w.Bool(m.Joined)
 	w.Bool(m.Sick)
 	return w.B
@@ -223,7 +224,7 @@ func DecodeMessage(b []byte) (core.Message, error) {
 	case kindHeartbeat:
 		m = Heartbeat{Epoch: r.Uint(), Resolved: r.Uint(), Applied: r.Uint(), Sum: r.Uint()}
 	case kindAlive:
-		m = Alive{Epoch: r.Uint(), Resolved: r.Uint(), Joined: r.Bool(), Sick: r.Bool()}
+		m = Alive{Epoch: r.Uint(), Resolved: r.Uint(), Held: r.Uint(), Joined: r.Bool(), Sick: r.Bool()}
 	case kindSnapshotChunk:
 		m = decodeChunk(&r)
 	case kindSnapshotReply:

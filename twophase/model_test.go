@@ -200,7 +200,7 @@ func appendMember(b []byte, x *member) []byte {
 }
 
 func (r *Replica) append(b []byte, x *member) []byte {
-	b = fmt.Appendf(b, "%v %v %v %d %d %d %d %d %d;", r.fenced, r.told, r.suspect, r.joined, r.resolved, r.applied, r.time, r.sums.at(r.applied), r.waiting)
+	b = fmt.Appendf(b, "%v %v %v %d %d %d %d %d %d %d;", r.fenced, r.told, r.suspect, r.joined, r.resolved, r.applied, r.held, r.time, r.sums.at(r.applied), r.waiting)
 	b = fmt.Appendf(b, "%d %d %v;", (clockOf(x)-r.heard)/millisecond, min(clockOf(x)-r.asked, r.options.Suspect)/millisecond, r.staging)
 	for _, s := range r.slots.list {
 		if s == nil {
@@ -216,7 +216,7 @@ func (r *Replica) append(b []byte, x *member) []byte {
 	}
 	b = fmt.Appendf(b, "%d %v %d %d %d %d %d;", l.epoch, l.opening, l.next, l.time, l.announced, len(l.queue.list), len(l.fed))
 	for _, p := range l.peers {
-		b = fmt.Appendf(b, "%v %v %d %d %v %d %v %d;", p.sick, p.joined, p.match, p.sent, p.entered, p.from, p.sending != nil, (clockOf(x)-p.heard)/millisecond)
+		b = fmt.Appendf(b, "%v %d %v %d %d %v %d %v %d;", p.sick, p.held, p.joined, p.match, p.sent, p.entered, p.from, p.sending != nil, (clockOf(x)-p.heard)/millisecond)
 		if p.fenced != nil {
 			b = p.fenced.AppendTo(b)
 		}

@@ -24,6 +24,10 @@ const (
 	ExpireByLogTime          // reads take a key for ended because some other key's batch is late enough
 	AskFromOutside           // T2.13: who was left out asks to take over
 	CommitUnvoted            // W3: the coordinator does not wait for every member's vote
+	DropOldEarly             // W11: who is to go goes before who comes is filled
+	WriteBelowLeast          // W11: while the place of a lost member is empty, batches go to fewer disks than the keyspace says
+	CountOwnPause            // W6: who was paused takes the others for silent
+	LeavePinned              // W11: what a replica prepared alone keeps its node's log until somebody writes
 	mutations
 )
 
@@ -38,7 +42,8 @@ func Mutations() []Mutation {
 
 var mutationNames = [...]string{"none", "fail at timeout", "commit if told", "vote before sync", "abort alone", "obey all",
 	"prepare anew", "forget at restart", "join early", "evaluate at once", "read in flight", "keep epoch", "ignore lease",
-	"skip member", "execute twice", "expire by log time", "ask from outside", "commit unvoted"}
+	"skip member", "execute twice", "expire by log time", "ask from outside", "commit unvoted",
+	"drop old early", "write below least", "count own pause", "leave pinned"}
 
 // String names the mutation.
 func (m Mutation) String() string { return mutationNames[m] }

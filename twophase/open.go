@@ -27,6 +27,8 @@ type leadership struct {
 	expiring uint64
 	// heir should coordinate instead; 0: nobody.
 	heir core.ReplicaID
+	// target are the replicas that the group is to have; nil: those that it has.
+	target *target
 	// fed are final slots that a joiner may lack, without holes, and their bytes.
 	fed      []*slot
 	fedBytes int
@@ -40,6 +42,7 @@ type peer struct {
 	// fenced is its answer to Fence; nil: none yet.
 	fenced *FenceOK
 	heard  core.Time
+	held   uint64 // the highest slot of which its log holds a record, as it said last
 	sick   bool
 	joining
 }

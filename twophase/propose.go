@@ -170,7 +170,7 @@ func (r *Replica) proposeIfIdle() {
 // not follow its clock then, and a batch of 1970 would find every session too new.
 func (r *Replica) propose() {
 	l := r.lead
-	for l != nil && !l.opening && !r.in.Unfit && len(l.queue.list) > 0 && r.slots.last()-r.resolved < uint64(r.options.Window) && !r.gathers() {
+	for l != nil && !l.opening && r.enough() && !r.in.Unfit && len(l.queue.list) > 0 && r.slots.last()-r.resolved < uint64(r.options.Window) && !r.gathers() {
 		r.cutBatch()
 	}
 }
@@ -249,7 +249,7 @@ func (l *leadership) need() uint64 {
 
 // mark places a position at which every replica keeps its state (rule W10): behind it nothing before it is open any more.
 func (r *Replica) mark(id core.RequestID) {
-	if r.lead == nil || r.lead.opening {
+	if r.lead == nil || r.lead.opening || !r.enough() {
 		r.refuse(id, kv.Result{Code: kv.NotLeader})
 		return
 	}
@@ -259,7 +259,7 @@ func (r *Replica) mark(id core.RequestID) {
 // expireDue proposes a batch that ends what is past its time, when something is.
 func (r *Replica) expireDue() {
 	l := r.lead
-	if r.applied < r.slots.last() || l.expiring > r.applied || l.heir != 0 {
+	if r.applied < r.slots.last() || l.expiring > r.applied || l.heir != 0 || !r.enough() {
 		return
 	}
 	if at, ok := machine.Next(r.in.View); ok && at <= max(l.time+1, r.in.Stamp).UnixMilli() {

@@ -156,6 +156,7 @@ func (r *Replica) replay(rec core.Record) (resolved uint64, err error) {
 	if rec.Kind == recordHard {
 		return 0, nil
 	}
+	r.held = max(r.held, rec.Pos)
 	if rec.Kind != recordPrepared && rec.Kind != recordAborted {
 		panic(fmt.Sprintf("twophase: log record of kind %d", rec.Kind))
 	}

@@ -18,6 +18,9 @@ import (
 //	forge R K V            another value for a key in R's state
 //	grant R                the catalog takes R's wish               tell R...    R hears the catalog's word, as it does at a restart
 //	lapse R..., lend R...  the lease of R's node ends, or is renewed
+//	wake R D               R's node was paused for D, and now ticks
+//	add                    one more replica, that no view knows yet
+//	move R to V... [preferring V] [lost V...]   tell R that the group is to have these replicas, and whom nobody waits for any more
 //	status, state R K, permit R...
 func TestScripts(t *testing.T) {
 	coretest.Scripts(t, Mutations(), start)
@@ -60,6 +63,16 @@ func (c *cluster) Run(statement string, args []string) {
 		for _, a := range args {
 			c.runMember(statement, c.At(a))
 		}
+	case "wake":
+		m := c.At(args[0])
+		m.Overdue = coretest.Duration(args[1:])
+		c.Now += m.Overdue
+		c.Step(m, core.Tick{})
+		m.Overdue = 0
+	case "add":
+		c.add()
+	case "move":
+		c.move(c.At(args[0]), args[2:])
 	case "grant":
 		c.Say("the catalog: %s", c.grant(c.At(args[0])))
 	case "damage":
@@ -83,6 +96,27 @@ func (c *cluster) Run(statement string, args []string) {
 	default:
 		c.Cluster.Run(statement, args)
 	}
+}
+
+// move reads who is to stay.
+func (c *cluster) move(m *member, words []string) {
+	var e core.Reconfigure
+	list := &e.Voters
+	for _, w := range words {
+		switch w {
+		case "preferring":
+			list = nil
+		case "lost":
+			list = &e.Lost
+		default:
+			if list == nil {
+				e.Preferred, list = c.At(w).ID, new([]core.ReplicaID)
+				continue
+			}
+			*list = append(*list, c.At(w).ID)
+		}
+	}
+	c.Step(m, e)
 }
 
 func (c *cluster) runMember(statement string, m *member) {

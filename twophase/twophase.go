@@ -10,7 +10,8 @@
 //
 // Rule ids (W1 to W10) and trap ids (T2.1 to T2.14) in comments are those of docs/ATOMIC.md.
 // Start with Step, then work.go (what every member does), open.go (a new epoch, and what it finds), lead.go (prepare, decide,
-// abort), propose.go (what clients ask), apply.go, read.go, view.go (who is left out), join.go (who comes back), recover.go.
+// abort), propose.go (what clients ask), apply.go, read.go, view.go (who is left out), join.go (who is filled), move.go (who comes and goes for good),
+// recover.go.
 package twophase
 
 import (
@@ -80,11 +81,15 @@ type Replica struct {
 	// how far the state has come. applied <= resolved.
 	resolved, applied uint64
 	time              kv.HLC // of the latest batch applied
+	// held is the highest slot that was ever written here, whatever became of it: the log keeps it until applied is there.
+	held uint64
 	sums              sums
 	machine           machine.Machine
 	meta              []byte
 
 	lead *leadership // nil: somebody else coordinates
+	// lost are replicas that are gone for good, as an operator has said.
+	lost []core.ReplicaID
 	// heard is when the coordinator was last heard; patience how long its silence is borne.
 	heard, patience core.Time
 	asked           core.Time // when the catalog was asked last
@@ -137,9 +142,11 @@ func (r *Replica) handle(event any) {
 		r.writeHard()
 	case core.Handoff:
 		r.handoff(e.To)
+	case core.Reconfigure:
+		r.onReconfigure(e)
 	case core.Checkpoint:
 		r.mark(e.ID)
-	case core.PeerDown, core.PeerUp, core.Again, core.Repair, core.Reconfigure, core.UnsafeRecover:
+	case core.PeerDown, core.PeerUp, core.Again, core.Repair, core.UnsafeRecover:
 	default:
 		panic(fmt.Sprintf("twophase: unexpected event %T", event))
 	}
@@ -214,6 +221,7 @@ func (r *Replica) Leader() core.ReplicaID {
 
 func (r *Replica) tick() {
 	if r.in.Now >= r.deadline {
+		r.excuse(r.in.Overdue)
 		r.deadline = r.in.Now + r.options.Heartbeat
 		r.forgetReads()
 		r.leadTick()
@@ -221,6 +229,21 @@ func (r *Replica) tick() {
 		r.ask()
 	}
 	r.propose()
+}
+
+// excuse takes from the others' silence the time in which this node was paused, and could not have heard them: else it would
+// want to leave out those that are well, as soon as it is back (rule W6). Ticks are always a little late.
+func (r *Replica) excuse(paused core.Time) {
+	if paused < r.options.Suspect/3 || r.options.Mutation == CountOwnPause {
+		return
+	}
+	r.heard = min(r.in.Now, r.heard+paused)
+	if r.lead == nil {
+		return
+	}
+	for _, p := range r.lead.peers {
+		p.heard = min(r.in.Now, p.heard+paused)
+	}
 }
 
 // member says whether this replica holds everything that members must hold, as far as it knows.

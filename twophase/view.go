@@ -86,7 +86,7 @@ func (r *Replica) wants() (Config, bool) {
 // wantsOut is what a coordinator wants that has lost what it held: another one, who fills it.
 func (r *Replica) wantsOut() (Config, bool) {
 	c := r.told
-	if len(c.Members) <= c.least() {
+	if !r.mayDo(r.self) {
 		return c, false
 	}
 	c = c.move(r.self, false)
@@ -97,7 +97,7 @@ func (r *Replica) wantsOut() (Config, bool) {
 // wantsLead is what a member wants whose coordinator is silent: to take its place.
 func (r *Replica) wantsLead() (Config, bool) {
 	c := r.told
-	if r.suspect || r.in.Unfit || r.in.Now-r.heard < r.patience || len(c.Members) <= c.least() {
+	if r.suspect || r.in.Unfit || r.in.Now-r.heard < r.patience || !r.mayDo(c.Coordinator) {
 		return c, false
 	}
 	c = c.move(c.Coordinator, false)
@@ -109,14 +109,15 @@ func (r *Replica) wantsLead() (Config, bool) {
 // somebody else in its place if it should not lead.
 func (r *Replica) leadWants() (Config, bool) {
 	c, l := r.told, r.lead
-	if len(c.Members) > c.least() {
-		if p := r.worst(); p != nil {
-			return c.move(p.id, false), true
-		}
+	if p := r.worst(); p != nil {
+		return c.move(p.id, false), true
 	}
 	if to := r.heir(); to != 0 {
 		c.Coordinator = to
 		return c, true
+	}
+	if next, ok := r.wantsJoiners(); ok {
+		return next, true
 	}
 	for _, p := range l.peers {
 		switch {
@@ -129,15 +130,15 @@ func (r *Replica) leadWants() (Config, bool) {
 			return c.move(p.id, true), true
 		}
 	}
-	return c, false
+	return r.wantsRest()
 }
 
-// worst is the member that the group should do without: one that lost something, or the one that has been silent longest.
+// worst is the member that the group can and should do without: one that lost something, or the one that has been silent longest.
 func (r *Replica) worst() (found *peer) {
 	for _, p := range r.lead.peers {
 		switch {
-		case !p.member:
-		case p.sick:
+		case !p.member || !r.mayDo(p.id):
+		case p.sick || r.isLost(p.id):
 			return p
 		case r.in.Now-p.heard >= r.options.Suspect && (found == nil || p.heard < found.heard):
 			found = p

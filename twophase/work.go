@@ -120,6 +120,7 @@ func (r *Replica) prepare(from core.ReplicaID, m Prepare) {
 // write puts a slot in its place, on disk and here. All slots up to resolved are final.
 func (r *Replica) write(s *slot, resolved uint64) {
 	r.slots.put(s)
+	r.held = max(r.held, s.n)
 	kind := byte(recordPrepared)
 	if s.aborted {
 		kind = recordAborted
@@ -178,7 +179,7 @@ func (r *Replica) onResolved(from core.ReplicaID, m Resolved) {
 }
 
 func (r *Replica) alive() Alive {
-	return Alive{Epoch: r.fenced.Epoch, Resolved: r.resolved, Joined: r.joined == r.fenced.Epoch && !r.suspect, Sick: r.suspect}
+	return Alive{Epoch: r.fenced.Epoch, Resolved: r.resolved, Held: r.held, Joined: r.joined == r.fenced.Epoch && !r.suspect, Sick: r.suspect}
 }
 
 // resolve takes note that all slots up to n are final. A joiner has holes, and goes no further than the first.

@@ -130,7 +130,7 @@ func (c *Cluster[R]) Step(m *Member[R], event any) {
 			m.Stamp = max(m.Stamp+1, kv.HLCOf(c.Wall(m)))
 		}
 		in := core.Input{Now: c.Now + m.Late, Stamp: m.Stamp, StampMax: m.Stamp + 1<<30, Wall: c.Wall(m), Rand: m.Rand, View: m.State,
-			Unfit: m.Unfit, Reluctant: m.Reluctant, LeaseUntil: m.Lease, Event: event}
+			Unfit: m.Unfit, Reluctant: m.Reluctant, Overdue: m.Overdue, LeaseUntil: m.Lease, Event: event}
 		m.Replica.Step(&in, &out)
 		again, event = out.Again, core.Again{}
 		c.Emit(m, &out)

@@ -33,6 +33,7 @@ type Member[R Replica] struct {
 	Ahead            core.Time // of its wall clock
 	Late             core.Time // how far its other clock is ahead
 	Unfit, Reluctant bool
+	Overdue          core.Time // how late its ticks are
 	Lease            core.Time
 	Told             []byte // the catalog's word as it was told since it was started
 	Wish             *Wish  // what it asked of the catalog
