@@ -8,7 +8,7 @@ import (
 )
 
 // TestWhatAnotherReplicaLeftIsThrownAway starts a replica of the group on a disk that brings back what another one, which lived there
-// before, has written (rule C6).
+// before, has written (rule C7).
 func TestWhatAnotherReplicaLeftIsThrownAway(t *testing.T) {
 	c := newCluster(3, Config{}, Options{})
 	old := c.Member(3)

@@ -29,7 +29,7 @@ const (
 	ReadNewEarly                 // T3.10: while the members change, reads go to the new ones, filled or not
 	DropOldEarly                 // T3.10: the old members are dropped before the new ones have all that they took
 	TakeOldEpoch                 // T3.10: a replica heeds who goes by an older configuration
-	KeepOldState                 // C6: what a crash brings back of a replica that lived on the disk before is taken for one's own
+	KeepOldState                 // C7: what a crash brings back of a replica that lived on the disk before is taken for one's own
 	NumberAgain                  // T3.7: after a restart questions have the numbers of earlier ones, so that late answers pass for theirs
 	TrustPlaces                  // T3.7: what one replica answered counts for another one that has got its place
 	mutations
