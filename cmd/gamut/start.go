@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"syscall"
 	"time"
@@ -80,7 +81,7 @@ func runNode(s settings.Node, stderr io.Writer) error {
 	if s.Lab {
 		fmt.Fprintf(stderr, "WARNING: lab: node %d may be attacked through %s/v1/lab; never start it so with data that matters\n", s.Node, s.Advertised(settings.HTTPPort))
 	}
-	boundGarbage()
+	defer runtime.KeepAlive(boundGarbage())
 	interrupted := signals()
 	m, err := member.Start(s, programVersion(), slog.New(slog.NewTextHandler(stderr, nil)))
 	if err != nil {
@@ -96,19 +97,18 @@ func runNode(s settings.Node, stderr io.Writer) error {
 // buffers and caches without pointers, so that collecting it more often than Go's default of 100 costs next to nothing.
 const garbagePercent = 40
 
-// ballast counts as in use and is never touched, so it takes no memory. Write buffers and caches lie outside of what Go collects,
-// and the rest is so small that 40 % of it are used up twenty times a second under load, each time for some milliseconds.
-var ballast []byte
-
-// ballastBytes lets about 7 MB of garbage gather.
+// ballastBytes lets about 7 MB of garbage gather. Write buffers and caches lie outside of what Go collects, and the rest is so small
+// that 40 % of it are used up twenty times a second under load, each time for some milliseconds.
 const ballastBytes = 16 << 20
 
-// boundGarbage leaves a choice in the environment alone.
-func boundGarbage() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(garbagePercent)
-		ballast = make([]byte, ballastBytes)
+// boundGarbage leaves a choice in the environment alone. What it returns counts as in use until it is let go, and is never touched, so
+// that it takes no memory.
+func boundGarbage() (ballast []byte) {
+	if os.Getenv("GOGC") != "" {
+		return nil
 	}
+	debug.SetGCPercent(garbagePercent)
+	return make([]byte, ballastBytes)
 }
 
 func addresses(s *settings.Node) string {
