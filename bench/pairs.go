@@ -86,19 +86,19 @@ func planGamutPairs(s *system, o *options, dir string) error {
 	s.only = []string{}
 	s.pairs = true
 	s.dialer = &lineDialer{codec: resp{}, greeting: "SELECT pairs\r\n", welcomes: 1}
-	doors, err := planGamutNodes(s, o, filepath.Join(dir, "pairs"), binary, o.basePort+60, "default")
+	doors, err := planGamutNodes(s, o, filepath.Join(dir, "pairs"), binary, o.basePort+130, "default")
 	if err != nil {
 		return err
 	}
 	s.servers.ready = func(ctx context.Context) error {
-		return errors.Join(gamutReady(ctx, doors), createPairs(ctx, doors[0]))
+		return errors.Join(gamutReady(ctx, doors), createKeyspace(ctx, doors[0], "pairs", pairShards))
 	}
 	return nil
 }
 
-// createPairs makes the keyspace unless it is there.
-func createPairs(ctx context.Context, door string) error {
-	body := fmt.Sprintf(`{"name":"pairs","consistency":"linearizable","shards":%d}`, pairShards)
+// createKeyspace makes a linearizable keyspace unless it is there.
+func createKeyspace(ctx context.Context, door, name string, shards int) error {
+	body := fmt.Sprintf(`{"name":%q,"consistency":"linearizable","shards":%d}`, name, shards)
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, door+"/v1/keyspaces", strings.NewReader(body))
 	if err != nil {
 		return err
@@ -109,7 +109,7 @@ func createPairs(ctx context.Context, door string) error {
 	}
 	defer reply.Body.Close()
 	if reply.StatusCode != http.StatusCreated && reply.StatusCode != http.StatusConflict {
-		return fmt.Errorf("create the keyspace of pairs: %s", reply.Status)
+		return fmt.Errorf("create the keyspace %s: %s", name, reply.Status)
 	}
 	return nil
 }

@@ -34,6 +34,9 @@ var (
 	memoryColumn  = column{"MB", "MB", func(s *sample) *float64 { return &s.MemoryMB }}
 	idleColumn    = column{"% of a core", "CPU", func(s *sample) *float64 { return &s.IdlePercent }}
 	gapColumn     = column{"ms", "ms", func(s *sample) *float64 { return &s.GapMillis }}
+	costColumn    = column{"% fewer", "", func(s *sample) *float64 { return &s.CostPercent }}
+	beforeColumn  = column{"ops/s before", "", func(s *sample) *float64 { return &s.BeforePerSecond }}
+	catchUpColumn = column{"MB/s caught up", "", func(s *sample) *float64 { return &s.CatchUpMB }}
 )
 
 // columns are the figures of a shape; the first is the one whose spread over the rounds is shown.
@@ -44,6 +47,8 @@ var columns = map[shape][]column{
 	afterLoad:   {memoryColumn},
 	quiet:       {idleColumn},
 	afterLeader: {gapColumn},
+
+	whileJoining: {costColumn, catchUpColumn, beforeColumn, opsColumn},
 }
 
 // report prints the tables and writes them to two files, for people and for programs.
@@ -224,6 +229,8 @@ func (s *sample) short() string {
 		return number(s.IdlePercent) + " % of a core"
 	case s.GapMillis > 0:
 		return number(s.GapMillis) + " ms without writes"
+	case s.CatchUpMB > 0:
+		return fmt.Sprintf("%s/s before, %s/s meanwhile (%.0f %% fewer), caught up at %s MB/s", number(s.BeforePerSecond), number(s.OpsPerSecond), s.CostPercent, number(s.CatchUpMB))
 	case s.OfferedPerSecond > 0:
 		return fmt.Sprintf("%s/s of %s/s offered, %s/s refused, %s/s held back, %s/s failed, p99 %s ms (since sent %s ms, sent late %s ms), server %s us %s",
 			number(s.OpsPerSecond), number(s.OfferedPerSecond), number(s.RefusedPerSecond), number(s.HeldPerSecond), number(s.FailedPerSecond),

@@ -130,6 +130,8 @@ func (r *runner) measure(ctx context.Context, w workload) error {
 		return nil // was done at the start
 	case afterLeader:
 		rounds = r.options.trials
+	case whileJoining:
+		rounds = 1 // the node is a member then
 	}
 	progress("%s: %s", w.name, w.title)
 	for round := range rounds {
@@ -158,6 +160,9 @@ func (r *runner) turn(ctx context.Context, s *system, w workload, t target, roun
 	}
 	if r.options.profile != "" && len(s.servers.profiles) > 0 {
 		defer profile(ctx, s, fmt.Sprintf("%s/%s-%s", r.options.profile, w.name, t), r.options.round)()
+	}
+	if w.shape == whileJoining {
+		return runJoin(ctx, s, w, r.data, r.options)
 	}
 	if w.shape == quiet {
 		return runQuiet(ctx, s, r.options.round)

@@ -32,6 +32,11 @@ type sample struct {
 	// IdlePercent is the processor time of all servers while nobody asks, in percent of one core.
 	IdlePercent float64 `json:"idle_percent,omitempty"`
 	GapMillis   float64 `json:"gap_ms,omitempty"`
+	// BeforePerSecond are the operations before a node joined, CostPercent how many of them it cost while it caught up, at CatchUpMB
+	// megabytes of keys and values a second.
+	BeforePerSecond float64 `json:"before_per_second,omitempty"`
+	CostPercent     float64 `json:"cost_percent,omitempty"`
+	CatchUpMB       float64 `json:"catch_up_mb_per_second,omitempty"`
 
 	FirstError string `json:"first_error,omitempty"`
 }
@@ -71,6 +76,9 @@ var figures = []func(*sample) *float64{
 	func(s *sample) *float64 { return &s.MemoryMB },
 	func(s *sample) *float64 { return &s.IdlePercent },
 	func(s *sample) *float64 { return &s.GapMillis },
+	func(s *sample) *float64 { return &s.BeforePerSecond },
+	func(s *sample) *float64 { return &s.CostPercent },
+	func(s *sample) *float64 { return &s.CatchUpMB },
 }
 
 // middle is the median; of an even number of values, the mean of the two in the middle.

@@ -23,7 +23,7 @@ const (
 )
 
 // systemNames are all that can take part, in the order of their turns.
-var systemNames = []string{"gamut", "gamut-quorum", "gamut-one", "gamut-causal", "gamut-pairs", "etcd", "redis", "redis-wait", "redis-async", "memcached"}
+var systemNames = []string{"gamut", "gamut-quorum", "gamut-one", "gamut-causal", "gamut-pairs", "gamut-join", "etcd", "redis", "redis-wait", "redis-async", "memcached"}
 
 // system is one contender: servers, a client for them, and what the servers promise for an acknowledged write.
 type system struct {
@@ -35,6 +35,8 @@ type system struct {
 	only []string
 	// pairs says that it writes two keys together: of their own shards, where there are shards.
 	pairs bool
+	// grows says which node joins it; nil: none.
+	grows *growth
 	// pipelines is false if a client has one operation under way; then more clients stand for a pipeline.
 	pipelines bool
 }
@@ -61,6 +63,9 @@ func (s *system) takesPart(w workload) bool {
 	if w.pair {
 		return s.pairs
 	}
+	if w.shape == whileJoining {
+		return s.grows != nil
+	}
 	if w.shape == afterLeader {
 		return s.servers.failsOver
 	}
@@ -69,7 +74,7 @@ func (s *system) takesPart(w workload) bool {
 
 // runs lists where the clients go for this workload.
 func (s *system) runs(w workload, targets []target) []target {
-	if !s.servers.cluster() || w.shape == afterLoad || w.shape == quiet || w.shape == afterLeader {
+	if !s.servers.cluster() || w.shape == afterLoad || w.shape == quiet || w.shape == afterLeader || w.shape == whileJoining {
 		return []target{spread}
 	}
 	return targets
@@ -162,6 +167,8 @@ func plan(o *options, dir string) ([]*system, error) {
 			err = planGamutCausal(s, o, dir)
 		case "gamut-pairs":
 			err = planGamutPairs(s, o, dir)
+		case "gamut-join":
+			err = planGamutJoin(s, o, dir)
 		case "etcd":
 			s.pairs = true
 			err = planEtcd(s, o, dir)

@@ -9,12 +9,13 @@ import (
 type shape int
 
 const (
-	closedLoop  shape = iota // each client waits for its replies before it goes on
-	fixedRate                // operations are due at a steady rate, whatever the replies do
-	overload                 // the same at overloadFactor times what the system takes in a closed loop
-	afterLoad                // nothing is sent; memory is read right after the keys were written
-	quiet                    // nothing is sent; processor time is read
-	afterLeader              // writes while the leader is killed
+	closedLoop   shape = iota // each client waits for its replies before it goes on
+	fixedRate                 // operations are due at a steady rate, whatever the replies do
+	overload                  // the same at overloadFactor times what the system takes in a closed loop
+	afterLoad                 // nothing is sent; memory is read right after the keys were written
+	quiet                     // nothing is sent; processor time is read
+	afterLeader               // writes while the leader is killed
+	whileJoining              // writes while a node joins and takes its share over, once in a run
 )
 
 // overloadFactor is how much more than its capacity a system is offered.
@@ -43,6 +44,7 @@ var workloads = []workload{
 	{name: "rate-2000", title: "2,000 writes per second over 64 clients, open loop", shape: fixedRate, write: true, clients: 64, pipeline: 1, rate: 2000},
 	{name: "overload", title: "Writes at 4 times the capacity over 64 clients, open loop", shape: overload, write: true, clients: 64, pipeline: 1},
 	{name: "failover", title: "Time without writes after kill -9 of the leader", shape: afterLeader, write: true},
+	{name: "join", title: "Writes of 50 clients while a fourth node joins and takes its share over", shape: whileJoining, write: true, clients: 50, pipeline: 1},
 }
 
 func workloadNames() []string {
