@@ -174,7 +174,9 @@ func TestExplainAtomic(t *testing.T) {
 func TestLets(t *testing.T) {
 	still := Shard{Replicas: []Member{{1, 1}, {2, 2}, {3, 3}}}
 	moves := Shard{Replicas: []Member{{1, 1}, {2, 2}, {3, 3}, {4, 4}}, Target: replicas{2, 3, 4}}
-	view := func(members replicas, joiners ...core.ReplicaID) Roster { return Roster{Members: members, Joiners: joiners} }
+	view := func(members replicas, joiners ...core.ReplicaID) Roster {
+		return Roster{Members: members, Joiners: joiners}
+	}
 	for _, c := range []struct {
 		shard      *Shard
 		from, next Roster

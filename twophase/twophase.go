@@ -82,10 +82,10 @@ type Replica struct {
 	resolved, applied uint64
 	time              kv.HLC // of the latest batch applied
 	// held is the highest slot that was ever written here, whatever became of it: the log keeps it until applied is there.
-	held uint64
-	sums              sums
-	machine           machine.Machine
-	meta              []byte
+	held    uint64
+	sums    sums
+	machine machine.Machine
+	meta    []byte
 
 	lead *leadership // nil: somebody else coordinates
 	// lost are replicas that are gone for good, as an operator has said.
