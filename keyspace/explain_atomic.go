@@ -8,7 +8,7 @@ import (
 
 // explainAtomic says what it means that a write is on all members, and what becomes of one that is silent.
 func (d *Descriptor) explainAtomic() []string {
-	n, least := len(d.Shards[0].Replicas), max(1, d.Terms.MinMembers)
+	n, least := len(d.Shards[0].Ends()), max(1, d.Terms.MinMembers)
 	lines := []string{
 		judged(fmt.Sprintf("Keyspace %s is atomic: a write is on every member of its view or on none, and any member can be read.", d.Name), "atomic", "convergence"),
 		judged("Every operation takes effect at one instant between its call and its reply.", "linearizable"),
@@ -48,7 +48,7 @@ func viewLines(n, least int) []string {
 	if least < n {
 		lines = append(lines, fmt.Sprintf("It works as long as the view keeps %s and the catalog a majority of its nodes; rather than shrink the view further, writes wait.", count(least, "member")))
 	} else {
-		lines = append(lines, "It takes writes while all its replicas are up: none is ever left out.")
+		lines = append(lines, "It takes writes while all its replicas are up: none is ever left out, unless its disk is given up (`gamut node replace`).")
 	}
 	return append(lines, fmt.Sprintf("Crashes and power cuts lose nothing that was acknowledged, even of all nodes at once; it takes the disks of all members of the view to lose a write, which are %s or more.", count(least, "disk")))
 }

@@ -8,10 +8,10 @@
 // Others rely on this: what was answered as done is on the disk of every member; what was answered as failed never
 // happens; a member may be read alone, while its node's lease holds, but for the keys of batches that are not final.
 //
-// Rule ids (W1 to W10) and trap ids (T2.1 to T2.14) in comments are those of docs/ATOMIC.md.
+// Rule ids (W1 to W11) and trap ids (T2.1 to T2.18) in comments are those of docs/ATOMIC.md.
 // Start with Step, then work.go (what every member does), open.go (a new epoch, and what it finds), lead.go (prepare, decide,
-// abort), propose.go (what clients ask), apply.go, read.go, view.go (who is left out), join.go (who is filled), move.go (who comes and goes for good),
-// recover.go.
+// abort), propose.go (what clients ask), apply.go, read.go, view.go (who is left out), join.go (who is filled), move.go (who comes
+// and goes for good), recover.go.
 package twophase
 
 import (
