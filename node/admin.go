@@ -406,7 +406,7 @@ func (n *Node) StatePage(ctx context.Context, group, index uint64, from []byte, 
 	if err := ctx.Err(); err != nil {
 		return out, err
 	}
-	err = n.checkpoints.read(core.GroupID(group), index, func(v core.View) { out = page(v, from, limit) })
+	err = n.checkpoints.read(core.GroupID(group), index, n.clocks.mono(), func(v core.View) { out = page(v, from, limit) })
 	return out, err
 }
 
@@ -414,7 +414,7 @@ func (n *Node) StatePage(ctx context.Context, group, index uint64, from []byte, 
 func (n *Node) StateDigest(ctx context.Context, group, index uint64) (out kv.StateDigest, err error) {
 	done := false
 	stop := func() bool { return ctx.Err() != nil }
-	err = n.checkpoints.read(core.GroupID(group), index, func(v core.View) { out, done = digest(v, stop) })
+	err = n.checkpoints.read(core.GroupID(group), index, n.clocks.mono(), func(v core.View) { out, done = digest(v, stop) })
 	if err == nil && !done {
 		err = ctx.Err()
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"hash"
+	"slices"
 	"sync"
 	"time"
 
@@ -16,7 +17,7 @@ import (
 const (
 	// checkpointsMax is how many states of one group are kept at a time; a newer one replaces the oldest.
 	checkpointsMax = 4
-	// checkpointAge is how long a state is kept: it holds disk space.
+	// checkpointAge is how long a state is kept after it was read last: it holds disk space.
 	checkpointAge = core.Time(60 * time.Second)
 	// pageItems and pageBytes bound one page.
 	pageItems = 1000
@@ -69,10 +70,13 @@ func (c *checkpoints) expire(now core.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for g, list := range c.kept {
-		for len(list) > 0 && now-list[0].since > checkpointAge {
-			c.release(list[0])
-			list = list[1:]
-		}
+		list = slices.DeleteFunc(list, func(p *checkpoint) bool {
+			old := now-p.since > checkpointAge
+			if old {
+				c.release(p)
+			}
+			return old
+		})
 		if c.kept[g] = list; len(list) == 0 {
 			delete(c.kept, g)
 		}
@@ -102,13 +106,14 @@ func (c *checkpoints) close() {
 }
 
 // read calls f with a kept state. A page of the disk that cannot be read is an error, not the end of the node.
-func (c *checkpoints) read(g core.GroupID, index uint64, f func(core.View)) (err error) {
+func (c *checkpoints) read(g core.GroupID, index uint64, now core.Time, f func(core.View)) (err error) {
 	c.mu.Lock()
 	var found *checkpoint
 	for _, p := range c.kept[g] {
 		if p.index == index {
 			found = p
 			p.users++
+			p.since = now
 			break
 		}
 	}

@@ -10,8 +10,9 @@ import (
 )
 
 func keyspaceCommand(g *global) *cobra.Command {
-	cmd := &cobra.Command{Use: "keyspace", Short: "Create, list, explain, measure and drop keyspaces"}
-	cmd.AddCommand(keyspaceCreate(g), keyspaceList(g), keyspaceExplain(g), keyspaceStaleness(g), keyspaceDrop(g))
+	cmd := &cobra.Command{Use: "keyspace", Short: "Create, list, explain, measure, drop, snapshot and restore keyspaces"}
+	cmd.AddCommand(keyspaceCreate(g), keyspaceList(g), keyspaceExplain(g), keyspaceStaleness(g), keyspaceDrop(g),
+		keyspaceSnapshot(g), keyspaceRestore(g))
 	cmd.RunE = func(c *cobra.Command, _ []string) error { return usage(c.Help()) }
 	return cmd
 }

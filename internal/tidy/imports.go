@@ -37,6 +37,7 @@ var allowed = map[string][]string{
 	"referee/report":   {"referee", "kv"},
 	"referee/workload": {"referee", "kv"},
 	"audit":            {"machine", "kv"},
+	"snapshot":         {"kv"},
 	"sim":              {"txn", "keyspace", "bayou", "quorum", "paxos", "twophase", "machine", "host", "store", "referee", "referee/workload", "core", "kv"},
 	"lab":              {"sim", "referee", "referee/workload", "keyspace", "core", "kv"},
 	"lab/inject":       {"door/http", "core", "kv"},
