@@ -46,6 +46,8 @@ type Node struct {
 	Lost bool `json:"lost,omitempty"`
 	// Ticket is what the node asked to join with: asked twice, it is given one id. Its disk is known when it first serves.
 	Ticket string `json:"ticket,omitempty"`
+	// Level is the newest feature level that the node's program knows; 0: it knows no levels.
+	Level int `json:"level,omitempty"`
 }
 
 // Open says that the node may be given replicas and votes. One that has joined must have served first: until its disk is known,
@@ -88,13 +90,15 @@ type Catalog struct {
 	Keyspaces map[string]*Descriptor
 	// Views are the members of the groups that do not decide on them themselves.
 	Views map[core.GroupID]*View
+	// Level is the feature level that all nodes know.
+	Level int
 	// System are the catalog's own members; nil: those of the nodes' lists.
 	System *Descriptor
 }
 
 // NewCatalog is the catalog of a cluster that has nothing yet.
 func NewCatalog() *Catalog {
-	return &Catalog{Next: FirstNext(), Nodes: map[core.NodeID]Node{}, Keyspaces: map[string]*Descriptor{}, Views: map[core.GroupID]*View{}}
+	return &Catalog{Next: FirstNext(), Level: 1, Nodes: map[core.NodeID]Node{}, Keyspaces: map[string]*Descriptor{}, Views: map[core.GroupID]*View{}}
 }
 
 // Put adds one record of the system keyspace. Keys that it does not know are left to newer programs.
@@ -102,6 +106,9 @@ func (c *Catalog) Put(key, value []byte) error {
 	k := string(key)
 	if k == NextKey {
 		return json.Unmarshal(value, &c.Next)
+	}
+	if k == LevelKey {
+		return json.Unmarshal(value, &c.Level)
 	}
 	if k == SystemKey {
 		d, err := DecodeDescriptor(value)

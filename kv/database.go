@@ -182,15 +182,17 @@ type GroupInfo struct {
 
 // Status is a node's view of itself and of its peers.
 type Status struct {
-	Cluster  string    `json:"cluster"`
-	Node     uint32    `json:"node"`
-	Version  string    `json:"version"`
-	Boot     uint64    `json:"boot"`
-	Started  time.Time `json:"started"`
-	Dir      string    `json:"dir"`
-	Ready    bool      `json:"ready"`
-	NotReady string    `json:"notReady,omitempty"`
-	Alarms   []string  `json:"alarms,omitempty"`
+	Cluster string `json:"cluster"`
+	Node    uint32 `json:"node"`
+	Version string `json:"version"`
+	// FeatureLevel is what all nodes of the cluster know; records and commands of a higher one are not used.
+	FeatureLevel int       `json:"featureLevel"`
+	Boot         uint64    `json:"boot"`
+	Started      time.Time `json:"started"`
+	Dir          string    `json:"dir"`
+	Ready        bool      `json:"ready"`
+	NotReady     string    `json:"notReady,omitempty"`
+	Alarms       []string  `json:"alarms,omitempty"`
 	// Lab says that the node was started to be attacked.
 	Lab    bool          `json:"lab,omitempty"`
 	Nodes  []NodeStatus  `json:"nodes"`

@@ -210,7 +210,7 @@ func (n *Node) awaitCatalog(ctx context.Context) error {
 
 func (n *Node) registerOnce(ctx context.Context) error {
 	key := keyspace.NodeKey(n.config.Node)
-	mine := keyspace.Node{Store: keyspace.StoreID(n.identity.Store), Zone: n.config.Zone,
+	mine := keyspace.Node{Store: keyspace.StoreID(n.identity.Store), Zone: n.config.Zone, Level: n.config.level,
 		Addresses: map[string]string{"peer": n.config.Cluster[n.config.Node]}}
 	for door, addr := range n.config.Advertise {
 		mine.Addresses[door] = addr

@@ -39,11 +39,9 @@ func (n *Node) reconcile(now host.Now) {
 		return
 	}
 	n.alarms.clear(catalogAlarm)
-	if c.Nodes[n.config.Node].State == keyspace.NodeRemoved {
-		// All that is here stays as it is: were the catalog's replica dropped, a later start would begin it with nothing, and it
-		// could vote under its old id beside another old one that knows nothing of the removal, either (rule M5).
-		n.removed = true
-		n.fail(errRemoved)
+	if err := n.bar(c); err != nil {
+		n.barred = err
+		n.fail(err)
 		return
 	}
 	old := n.table.Load()
@@ -71,6 +69,20 @@ func (n *Node) reconcile(now host.Now) {
 		close(old.replaced)
 	}
 	n.checkDisks(c)
+}
+
+// bar says why this node must not run. All that is here stays as it is.
+func (n *Node) bar(c *keyspace.Catalog) error {
+	switch {
+	case c.Nodes[n.config.Node].State == keyspace.NodeRemoved:
+		// Were the catalog's replica dropped, a later start would begin it with nothing, and it could vote under its old id beside
+		// another old one that knows nothing of the removal, either (rule M5).
+		return errRemoved
+	case c.Level > n.config.level:
+		// Its logs may hold what this program does not know, or would make something else of (trap T1.15).
+		return fmt.Errorf("all nodes of the cluster came to know feature level %d, and this program knows level %d: start a newer one", c.Level, n.config.level)
+	}
+	return nil
 }
 
 // startReplica starts one that has never run, or lets it recover what the disk holds of it. Group ids are never given

@@ -53,6 +53,8 @@ type Config struct {
 
 	// wall is the wall clock; tests set it wrong.
 	wall func() time.Time
+	// level is the newest feature level that the program knows; tests play other releases.
+	level int
 }
 
 // Timing is the same on all nodes of a cluster; networks of long ways need more.
@@ -92,6 +94,9 @@ func (c *Config) Validate() error {
 	}
 	if c.wall == nil {
 		c.wall = time.Now
+	}
+	if c.level == 0 {
+		c.level = keyspace.Level
 	}
 	return c.Timing.validate()
 }

@@ -302,8 +302,8 @@ func (n *Node) writeMember(ctx context.Context, c *members, id core.NodeID) kv.R
 
 // readMembers reads who is in the cluster.
 func (n *Node) readMembers(ctx context.Context) (*members, error) {
-	keys := [][]byte{[]byte(keyspace.NextKey), []byte(keyspace.SystemKey)}
-	r := n.do(ctx, n.system(), 0, kv.Command{Ops: []kv.Op{{Kind: kv.OpGet, Key: keys[0]}, {Kind: kv.OpGet, Key: keys[1]}}})
+	keys := [][]byte{[]byte(keyspace.NextKey), []byte(keyspace.SystemKey), []byte(keyspace.LevelKey)}
+	r := n.do(ctx, n.system(), 0, kv.Command{Ops: []kv.Op{{Kind: kv.OpGet, Key: keys[0]}, {Kind: kv.OpGet, Key: keys[1]}, {Kind: kv.OpGet, Key: keys[2]}}})
 	if err := r.Err(); err != nil {
 		return nil, err
 	}

@@ -51,8 +51,8 @@ type Node struct {
 	hadState       map[core.GroupID]bool // groups that had state when the disk was opened
 	dropping       map[core.GroupID]bool // groups whose state is being removed
 	catalogChanged bool
-	tableCurrent   bool // the table is made of what the catalog's copy holds
-	removed        bool // the catalog says that this node was removed
+	tableCurrent   bool  // the table is made of what the catalog's copy holds
+	barred         error // why the catalog does not let this node run
 	healing        healing
 	writing        bool
 	needsRoll      bool
@@ -127,8 +127,8 @@ func Start(config Config) (*Node, error) {
 		return nil, err
 	}
 	err := guarded(n.prepare)
-	if err == nil && n.removed {
-		err = errRemoved
+	if err == nil {
+		err = n.barred
 	}
 	if err != nil {
 		n.fail(err)

@@ -34,6 +34,9 @@ func (n *Node) steward(ctx context.Context) {
 			continue
 		}
 		n.loseReplicas(ctx, t.catalog)
+		if err := n.raiseLevel(ctx); err != nil {
+			n.log.Debug("the feature level was not raised", "error", err)
+		}
 		moves, stuck := t.catalog.Balance(n.nodes(), n.isUp, movesMax)
 		n.judgeAlarm(stuckAlarm, len(stuck) > 0, fmt.Sprintf("%d shards cannot be moved: %s", len(stuck), first(stuck)))
 		for _, m := range moves {
@@ -44,6 +47,30 @@ func (n *Node) steward(ctx context.Context) {
 			n.log.Info("a replica moves", "keyspace", m.Keyspace, "shard", m.Shard, "from", m.From, "to", m.To, "why", m.Why)
 		}
 	}
+}
+
+// raiseLevel lets the cluster use what all its nodes know, if that is more than before and none of them has changed meanwhile: one
+// that is started again on an older release says so in its record.
+func (n *Node) raiseLevel(ctx context.Context) error {
+	if c := n.table.Load().catalog; c.NextLevel(n.nodes()) == c.Level {
+		return nil
+	}
+	c, err := n.readMembers(ctx)
+	if err != nil {
+		return err
+	}
+	next := c.NextLevel(n.nodes())
+	if next == c.Level {
+		return nil
+	}
+	for _, id := range slices.Sorted(maps.Keys(c.versions)) {
+		c.conds = append(c.conds, kv.Cond{Kind: kv.CondVersion, Key: keyspace.NodeKey(id), Version: c.versions[id]})
+	}
+	r := n.do(ctx, n.system(), 0, kv.Command{Conds: c.conds, Ops: []kv.Op{{Kind: kv.OpSet, Key: []byte(keyspace.LevelKey), Value: keyspace.EncodeLevel(next)}}})
+	if r.Code == kv.OK {
+		n.log.Info("all nodes know more", "feature level", next)
+	}
+	return r.Err()
 }
 
 // loseReplicas gives up replicas on nodes that are gone, where nobody can wait for what they held (keyspace.Catalog.GivenUp).
