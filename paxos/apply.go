@@ -12,7 +12,7 @@ import (
 //
 // Waiting for the own disk, too, keeps the state a fold of the durable log: after a crash it is never ahead of it.
 func (r *Replica) apply() {
-	if r.staging.ready || len(r.out.State) > 0 {
+	if r.staging.Ready() || len(r.out.State) > 0 {
 		return
 	}
 	until := min(r.commit, r.log.durable)

@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/core/transfer"
 	"github.com/gamutdb/gamut/core/wire"
 	"github.com/gamutdb/gamut/kv"
 )
@@ -135,13 +136,8 @@ type HandoffNow struct{ Ballot Ballot }
 type SnapshotChunk struct {
 	Ballot Ballot
 	At     position
-	N      uint32 // parts are numbered from 0
-	Done   bool   // the last part
-	Pairs  []Pair
+	transfer.Part
 }
-
-// Pair is one pair of a state.
-type Pair struct{ Key, Value []byte }
 
 // SnapshotReply asks for part N, or says with Done that the replica holds the state up to Match.
 type SnapshotReply struct {
@@ -292,13 +288,7 @@ func (m SnapshotChunk) AppendTo(b []byte) []byte {
 	w := writer{wire.Writer{B: append(b, kindSnapshotChunk)}}
 	w.ballot(m.Ballot)
 	w.position(m.At)
-	w.Uint(uint64(m.N))
-	w.Bool(m.Done)
-	w.Uint(uint64(len(m.Pairs)))
-	for _, p := range m.Pairs {
-		w.Bytes(p.Key)
-		w.Bytes(p.Value)
-	}
+	m.Part.AppendTo(&w.Writer)
 	return w.B
 }
 
@@ -387,13 +377,6 @@ func (r *reader) blocks() (list []*Block) {
 	return list
 }
 
-func (r *reader) pairs() (list []Pair) {
-	for n := r.Uint(); n > 0 && !r.Bad; n-- {
-		list = append(list, Pair{r.Bytes(), r.Bytes()})
-	}
-	return list
-}
-
 // DecodeMessage decodes a message of a peer. The message keeps b.
 func DecodeMessage(b []byte) (m core.Message, err error) {
 	if len(b) == 0 {
@@ -424,7 +407,7 @@ func DecodeMessage(b []byte) (m core.Message, err error) {
 	case kindHandoffNow:
 		m = HandoffNow{r.ballot()}
 	case kindSnapshotChunk:
-		m = SnapshotChunk{r.ballot(), r.position(), uint32(r.Uint()), r.Bool(), r.pairs()}
+		m = SnapshotChunk{r.ballot(), r.position(), transfer.ReadPart(&r.Reader)}
 	case kindSnapshotReply:
 		m = SnapshotReply{r.ballot(), uint32(r.Uint()), r.Bool(), r.Uint()}
 	case kindCured:

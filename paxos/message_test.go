@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/core/transfer"
 )
 
 // chain is a short log of blocks.
@@ -29,7 +30,7 @@ func messages() []core.Message {
 		Promise{a, true, b, a, 1 << 50, Hash{1}, 1 << 63}, Fetch{a, 1, 2}, Blocks{a, chain(2)}, Blocks{Ballot: a},
 		Accept{a, 3, Hash{4}, 5, 6, chain(3)}, Accepted{a, true, 2, b, 3, true}, Heartbeat{a, 1, 2, FreshPoint{3, 4}},
 		HeartbeatReply{a, true, b, 3, true, true}, HandoffNow{a},
-		SnapshotChunk{a, position{5, b, 6, Hash{7}}, 3, true, []Pair{{[]byte("k"), []byte("v")}, {[]byte{}, []byte{}}}},
+		SnapshotChunk{a, position{5, b, 6, Hash{7}}, transfer.Part{N: 3, Done: true, Pairs: []transfer.Pair{{Key: []byte("k"), Value: []byte("v")}, {Key: []byte{}, Value: []byte{}}}}},
 		SnapshotReply{a, 3, true, 4}, Cured{a, 9},
 		TimedHeartbeat{Heartbeat{a, 1, 2, FreshPoint{3, 4}}, 1 << 60, SafeTime{3, 4}}, TimedReply{HeartbeatReply{a, true, b, 3, true, true}, 1 << 60},
 	}

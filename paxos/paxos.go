@@ -19,6 +19,7 @@ import (
 
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/core/load"
+	"github.com/gamutdb/gamut/core/transfer"
 	"github.com/gamutdb/gamut/kv"
 	"github.com/gamutdb/gamut/machine"
 )
@@ -132,7 +133,7 @@ type Replica struct {
 	load        load.Meter
 	time        groupTime
 	fresh       freshness
-	staging     staging
+	staging     transfer.Staging[origin]
 	// replayed is, during recovery, the latest run of blocks that the state holds already.
 	replayed []*Block
 
@@ -238,10 +239,10 @@ func (r *Replica) receive(from core.ReplicaID, message core.Message) {
 // proceed does what may have become possible: commit, apply one block, propose, send, answer reads.
 func (r *Replica) proceed() {
 	switch {
-	case r.staging.installed:
+	case r.staging.Installed():
 		r.finishInstall()
-	case r.staging.ready && len(r.out.State) == 0:
-		r.install()
+	case r.staging.Ready() && len(r.out.State) == 0:
+		r.staging.Install(r.out)
 	}
 	if r.role == Leader {
 		r.changeMembers()

@@ -40,7 +40,7 @@ func decodeMeta(b []byte) (p position) {
 // apply applies one slot that is final, and asks for another Step if there are more: each must see the state as the one before
 // left it.
 func (r *Replica) apply() {
-	if r.staging.ready || len(r.out.State) > 0 || r.applied >= r.resolved {
+	if r.staging.Ready() || len(r.out.State) > 0 || r.applied >= r.resolved {
 		return
 	}
 	s := r.slots.at(r.applied + 1)

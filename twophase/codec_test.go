@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/core/transfer"
 	"github.com/gamutdb/gamut/kv"
 )
 
@@ -34,7 +35,7 @@ func sampleMessages() []core.Message {
 		Resolved{Epoch: 3, UpTo: 8},
 		Alive{Epoch: 3, Resolved: 7, Joined: true},
 		Alive{Epoch: 3, Sick: true},
-		SnapshotChunk{Epoch: 3, At: position{7, 8, 9}, N: 2, Done: true, Pairs: []Pair{{[]byte("k"), []byte("v")}, {[]byte("l"), []byte{}}}},
+		SnapshotChunk{3, position{7, 8, 9}, transfer.Part{N: 2, Done: true, Pairs: []transfer.Pair{{Key: []byte("k"), Value: []byte("v")}, {Key: []byte("l"), Value: []byte{}}}}},
 		SnapshotReply{Epoch: 3, N: 2},
 		Feed{Epoch: 3, N: 8, Batch: sampleBatch()},
 		Feed{Epoch: 3, N: 9, Batch: []byte{}},

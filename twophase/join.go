@@ -1,10 +1,10 @@
 package twophase
 
 import (
-	"bytes"
 	"fmt"
 
 	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/core/transfer"
 )
 
 // A joiner is filled in three steps (rule W7). It is sent the state as of some batch x. It is fed every slot behind x once
@@ -14,8 +14,6 @@ import (
 // stay needed for the rest of the epoch, for nobody knows whether what was asked of the catalog is still to come (trap T2.8).
 
 const (
-	// chunkBytes bounds one part of a snapshot.
-	chunkBytes = 512 << 10
 	// feedMax is how many slots are on their way to a joiner.
 	feedMax = 64
 	// enterLag is how many slots a joiner may lack when it enters.
@@ -39,17 +37,15 @@ type joining struct {
 // ready says that it holds all that the members hold.
 func (j *joining) ready() bool { return j.entered && j.match >= j.from }
 
-// sending is a snapshot on its way. One part is under way at a time: it is the slow path, and the memory of both sides is bounded by
-// a part.
+// sending is the state as of some position on its way.
 type sending struct {
-	snapshot core.Snapshot
-	from     []byte // where the next part begins
-	chunk    SnapshotChunk
+	*transfer.Sending
+	at position
 }
 
 func (p *peer) stopSending() {
 	if p.sending != nil {
-		p.sending.snapshot.Close()
+		p.sending.Close()
 		p.sending = nil
 	}
 }
@@ -78,7 +74,7 @@ func (r *Replica) onAlive(from core.ReplicaID, m Alive) {
 		}
 		return
 	}
-	if p.sending != nil && m.Resolved < p.sending.chunk.At.n {
+	if p.sending != nil && m.Resolved < p.sending.at.n {
 		return // it tells what it has from an earlier snapshot
 	}
 	if !p.joined || m.Resolved > p.match {
@@ -95,35 +91,17 @@ func (r *Replica) onAlive(from core.ReplicaID, m Alive) {
 func (r *Replica) startSnapshot(p *peer) {
 	p.stopSending()
 	p.moved = r.in.Now
-	s := &sending{snapshot: r.in.View.Snapshot()}
-	at := position{} // of an empty state
-	if b, ok := s.snapshot.Get(core.AppliedKey); ok {
-		at = decodeMeta(b)
+	s := &sending{Sending: transfer.Send(r.in.View)} // of an empty state: at its beginning
+	if b, ok := s.Applied(); ok {
+		s.at = decodeMeta(b)
 	}
 	p.sending = s
-	s.fill(r.lead.epoch, at, 0)
 	r.sendChunk(p)
-}
-
-// fill makes the next part.
-func (s *sending) fill(epoch uint64, at position, n uint32) {
-	s.chunk = SnapshotChunk{Epoch: epoch, At: at, N: n, Done: true}
-	size := 0
-	s.snapshot.Scan(s.from, nil, func(key, value []byte) bool {
-		if size >= chunkBytes {
-			s.chunk.Done = false
-			s.from = bytes.Clone(key)
-			return false
-		}
-		s.chunk.Pairs = append(s.chunk.Pairs, Pair{bytes.Clone(key), bytes.Clone(value)})
-		size += len(key) + len(value)
-		return true
-	})
 }
 
 func (r *Replica) sendChunk(p *peer) {
 	// Early: a snapshot holds only what is final.
-	r.out.SendEarly(p.id, p.sending.chunk)
+	r.out.SendEarly(p.id, SnapshotChunk{r.lead.epoch, p.sending.at, p.sending.Part})
 }
 
 func (r *Replica) onSnapshotReply(from core.ReplicaID, m SnapshotReply) {
@@ -136,13 +114,12 @@ func (r *Replica) onSnapshotReply(from core.ReplicaID, m SnapshotReply) {
 		return
 	}
 	p.heard = r.in.Now
-	switch s := p.sending; {
-	case m.N == s.chunk.N+1 && !s.chunk.Done:
+	switch made, lost := p.sending.Next(m.N); {
+	case made:
 		p.moved = r.in.Now
-		s.fill(l.epoch, s.chunk.At, m.N)
 		r.sendChunk(p)
-	case m.N < s.chunk.N:
-		p.stopSending() // it lost what it had collected; its next word begins a new one
+	case lost:
+		p.stopSending() // its next word begins a new one
 	}
 }
 
@@ -248,55 +225,24 @@ func (r *Replica) fillTick() {
 	}
 }
 
-// staging is a snapshot that is being received.
-type staging struct {
+// origin is what a received state is of.
+type origin struct {
 	at    position
 	epoch uint64
-	next  uint32 // the part that is wanted
-	from  core.ReplicaID
-	// ready: all parts are staged, the next Step installs them; installed: that Step is over.
-	ready, installed bool
 }
 
 // onSnapshotChunk collects a snapshot. What this replica was filled with in this epoch must not go back.
 func (r *Replica) onSnapshotChunk(from core.ReplicaID, m SnapshotChunk) {
-	if !r.heeds(from, m.Epoch) || r.fenced.has(r.self) || r.staging.ready {
+	if !r.heeds(from, m.Epoch) || r.fenced.has(r.self) || r.staging.Ready() {
 		return
 	}
 	if r.joined == m.Epoch && m.At.n <= r.resolved && !r.suspect {
 		r.out.Send(from, r.alive())
 		return
 	}
-	s := &r.staging
-	if m.N == 0 {
-		r.staging = staging{at: m.At, epoch: m.Epoch, from: from}
-		r.out.State = append(r.out.State, core.Change{Kind: core.Unstage})
+	if !r.staging.Take(r.out, from, origin{m.At, m.Epoch}, &m.Part) {
+		r.out.Send(from, SnapshotReply{Epoch: m.Epoch, N: r.staging.Wanted})
 	}
-	if s.at != m.At || s.epoch != m.Epoch || m.N != s.next {
-		r.askChunk(from, m.Epoch)
-		return
-	}
-	for _, p := range m.Pairs {
-		r.out.State = append(r.out.State, core.Change{Kind: core.Stage, Key: p.Key, Value: p.Value})
-	}
-	s.next++
-	if !m.Done {
-		r.askChunk(from, m.Epoch)
-		return
-	}
-	s.ready = true
-	r.out.Again = true
-}
-
-func (r *Replica) askChunk(from core.ReplicaID, epoch uint64) {
-	r.out.Send(from, SnapshotReply{Epoch: epoch, N: r.staging.next})
-}
-
-// install replaces the state by what was staged, in a Step that changes nothing else.
-func (r *Replica) install() {
-	r.staging.installed = true
-	r.out.State = append(r.out.State, core.Change{Kind: core.Install})
-	r.out.Again = true
 }
 
 // finishInstall, a Step later, forgets all slots: they are of epochs that this replica had no part in. Install is durable when
@@ -307,21 +253,21 @@ func (r *Replica) finishInstall() {
 	if b, ok := r.in.View.Get(core.AppliedKey); ok {
 		at = decodeMeta(b)
 	}
-	if at != s.at {
-		panic(fmt.Sprintf("twophase: the installed snapshot is not of %d", s.at.n))
+	if at != s.Of.at {
+		panic(fmt.Sprintf("twophase: the installed snapshot is not of %d", s.Of.at.n))
 	}
-	r.staging = staging{}
+	r.staging = transfer.Staging[origin]{}
 	r.loseWaiters("this replica was given a snapshot; the write may have happened")
 	r.slots.reset(at.n)
 	r.applied, r.resolved, r.time = at.n, at.n, at.time
 	r.sums.reset(at.n, at.sum)
 	r.out.Note(InstalledNote{at.n})
-	if s.epoch != r.fenced.Epoch {
+	if s.Of.epoch != r.fenced.Epoch {
 		return // another epoch has begun, and fills it anew
 	}
-	r.suspect, r.joined = false, s.epoch
+	r.suspect, r.joined = false, s.Of.epoch
 	r.writeHard()
-	r.out.Send(s.from, r.alive())
+	r.out.Send(s.From, r.alive())
 }
 
 // onFeed takes a final slot, in order.

@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/core/transfer"
 	"github.com/gamutdb/gamut/core/wire"
 	"github.com/gamutdb/gamut/kv"
 )
@@ -79,13 +80,8 @@ type Alive struct {
 type SnapshotChunk struct {
 	Epoch uint64
 	At    position
-	N     uint32
-	Done  bool
-	Pairs []Pair
+	transfer.Part
 }
-
-// Pair is a key of the state and its value.
-type Pair struct{ Key, Value []byte }
 
 // SnapshotReply asks for a part.
 type SnapshotReply struct {
@@ -174,13 +170,7 @@ func (m SnapshotChunk) AppendTo(b []byte) []byte {
 	w := wire.Writer{B: append(b, kindSnapshotChunk)}
 	w.Uint(m.Epoch)
 	w.B = appendMeta(w.B, m.At)
-	w.Uint(uint64(m.N))
-	w.Bool(m.Done)
-	w.Uint(uint64(len(m.Pairs)))
-	for _, p := range m.Pairs {
-		w.Bytes(p.Key)
-		w.Bytes(p.Value)
-	}
+	m.Part.AppendTo(&w)
 	return w.B
 }
 
@@ -272,9 +262,6 @@ func decodeChunk(r *wire.Reader) SnapshotChunk {
 	if meta := r.Take(metaSize); meta != nil {
 		m.At = decodeMeta(meta)
 	}
-	m.N, m.Done = uint32(r.Uint()), r.Bool()
-	for n := r.Count(2); n > 0 && !r.Bad; n-- {
-		m.Pairs = append(m.Pairs, Pair{r.Bytes(), r.Bytes()})
-	}
+	m.Part = transfer.ReadPart(r)
 	return m
 }

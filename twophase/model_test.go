@@ -133,8 +133,8 @@ func (r *Replica) clone() *Replica {
 		for i, p := range r.lead.peers {
 			q := *p
 			if p.sending != nil {
-				s := *p.sending
-				q.sending = &s
+				s := *p.sending.Sending
+				q.sending = &sending{&s, p.sending.at}
 			}
 			l.peers[i] = &q
 		}

@@ -11,7 +11,7 @@ import (
 // permitted says that this replica may answer reads alone (rule W8): it is a member, and until the lease of its node is over no
 // configuration leaves it out; so whatever was committed anywhere is prepared here.
 func (r *Replica) permitted() bool {
-	return r.member() && !r.staging.ready && (r.lease > r.now || r.options.Mutation == IgnoreLease)
+	return r.member() && !r.staging.Ready() && (r.lease > r.now || r.options.Mutation == IgnoreLease)
 }
 
 // Reads says that this replica takes reads although another one may coordinate.
@@ -20,7 +20,7 @@ func (r *Replica) Reads() bool { return r.permitted() }
 // ReadUntil is until when the state may be read without a Step: not while anything is in flight, for a batch that is prepared
 // here may be committed, and then shown by others, before this replica hears of it.
 func (r *Replica) ReadUntil() core.Time {
-	if !r.member() || r.staging.ready || (r.slots.open() && r.options.Mutation != ReadInFlight) {
+	if !r.member() || r.staging.Ready() || (r.slots.open() && r.options.Mutation != ReadInFlight) {
 		return 0
 	}
 	if r.options.Mutation == IgnoreLease {

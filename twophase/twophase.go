@@ -19,6 +19,7 @@ import (
 	"slices"
 
 	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/core/transfer"
 	"github.com/gamutdb/gamut/kv"
 	"github.com/gamutdb/gamut/machine"
 )
@@ -96,7 +97,7 @@ type Replica struct {
 	// waiting are batches that this replica proposed and whose clients wait.
 	waiting []waiter
 	reads   []core.Request // that wait for keys in flight
-	staging staging
+	staging transfer.Staging[origin]
 
 	deadline core.Time
 	// now and lease are as the latest Step had them.
@@ -186,10 +187,10 @@ func (r *Replica) receive(from core.ReplicaID, message core.Message) {
 // proceed does what may have become possible: decide, apply one batch, propose, answer reads.
 func (r *Replica) proceed() {
 	switch {
-	case r.staging.installed:
+	case r.staging.Installed():
 		r.finishInstall()
-	case r.staging.ready && len(r.out.State) == 0:
-		r.install()
+	case r.staging.Ready() && len(r.out.State) == 0:
+		r.staging.Install(r.out)
 	}
 	r.decide()
 	r.apply()
