@@ -29,6 +29,7 @@ type repair struct {
 	phase   int
 	session uint64
 	line    kv.HLC
+	drawn   Line // what all are asked to draw
 	ready   mask
 	peer    int
 	until   core.Time
@@ -93,6 +94,8 @@ func (r *Replica) startRepair() {
 		p.why = "waits until the members have changed"
 	case r.up != r.all:
 		p.why = fmt.Sprintf("waits for replicas that cannot be reached: %v", r.members(r.all.less(r.up)))
+	case r.in.Unfit && r.options.Mutation != DrawAnyLine:
+		p.why = "waits until this node's clock is near the others' again, or its disk works"
 	case r.in.Stamp == 0 || r.disk.meta.Suspect:
 		p.why = "waits until this replica has got back what its disk lost"
 	case r.entropy.session != nil:
@@ -114,11 +117,12 @@ func (r *Replica) startRepair() {
 	}
 }
 
-// drawLine draws a line here and asks all others to draw it. They are asked when it is durable here.
+// drawLine asks all others to draw a line. This replica draws it when they have: it is not to be alone with one that nobody else
+// takes, since its clock is wrong. What follows, and leaves when that is durable here, does not mind the order.
 func (r *Replica) drawLine(m Line) {
+	p := &r.repair
 	m.Epoch = r.config.Epoch
-	r.raise(m)
-	r.repair.ready, r.repair.until = mask(0).with(r.me), r.in.Now+answerWithin
+	p.drawn, p.ready, p.until = m, mask(0).with(r.me), r.in.Now+answerWithin
 	for _, id := range r.members(r.all) {
 		if id != r.self {
 			r.out.Send(id, m)
@@ -136,6 +140,9 @@ func (r *Replica) raise(m Line) {
 
 // onLine draws a line for good. The answer waits until it is durable, and with it all that was taken before.
 func (r *Replica) onLine(from core.ReplicaID, m Line) {
+	if r.tooFarAhead(max(m.Refuse, m.Purge)) && r.options.Mutation != DrawAnyLine {
+		return // by this clock: whoever conducts is ahead, and all would refuse what is written until then (trap T3.9)
+	}
 	r.raise(m)
 	r.out.Send(from, LineSet{m.Session})
 }
@@ -151,11 +158,14 @@ func (r *Replica) onLineSet(i int, m LineSet) {
 
 func (r *Replica) allReady() {
 	p := &r.repair
-	switch {
-	case p.ready != r.all:
-	case p.phase == drawing:
+	if p.ready != r.all {
+		return
+	}
+	r.raise(p.drawn)
+	switch p.phase {
+	case drawing:
 		r.comparePeers(first)
-	case p.phase == allowing:
+	case allowing:
 		r.out.Note(RepairedNote{p.line})
 		r.endRepair(true)
 	}
