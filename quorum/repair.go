@@ -1,7 +1,6 @@
 package quorum
 
 import (
-	"fmt"
 	"slices"
 
 	"github.com/gamutdb/gamut/core"
@@ -33,7 +32,7 @@ type repair struct {
 	ready   mask
 	peer    int
 	until   core.Time
-	why     string // it waits
+	why     Saying // it waits
 }
 
 func (p *repair) deadline() core.Time {
@@ -48,17 +47,16 @@ func (p *repair) deadline() core.Time {
 	return p.at
 }
 
-func (p *repair) describe(r *Replica) string {
-	peer := func() core.ReplicaID { return r.places[p.peer] }
+func (p *repair) describe(r *Replica) Saying {
 	switch p.phase {
 	case drawing:
-		return "1 of 4: all replicas draw the line"
+		return Saying{Words: "1 of 4: all replicas draw the line"}
 	case first:
-		return fmt.Sprintf("2 of 4: compares with replica %d", peer())
+		return Saying{"2 of 4: compares with %s", []core.ReplicaID{r.places[p.peer]}}
 	case second:
-		return fmt.Sprintf("3 of 4: compares again with replica %d", peer())
+		return Saying{"3 of 4: compares again with %s", []core.ReplicaID{r.places[p.peer]}}
 	case allowing:
-		return "4 of 4: all replicas may forget what was deleted"
+		return Saying{Words: "4 of 4: all replicas may forget what was deleted"}
 	}
 	return p.why
 }
@@ -91,15 +89,15 @@ func (r *Replica) startRepair() {
 	p := &r.repair
 	switch {
 	case r.config.moving():
-		p.why = "waits until the members have changed"
+		p.why = Saying{Words: "waits until the members have changed"}
 	case r.up != r.all:
-		p.why = fmt.Sprintf("waits for replicas that cannot be reached: %v", r.members(r.all.less(r.up)))
+		p.why = Saying{"waits for what cannot be reached: %s", r.members(r.all.less(r.up))}
 	case r.in.Unfit && r.options.Mutation != DrawAnyLine:
-		p.why = "waits until this node's clock is near the others' again, or its disk works"
+		p.why = Saying{Words: "waits until this node's clock is near the others' again, or its disk works"}
 	case r.in.Stamp == 0 || r.disk.meta.Suspect:
-		p.why = "waits until this replica has got back what its disk lost"
+		p.why = Saying{Words: "waits until this replica has got back what its disk lost"}
 	case r.entropy.session != nil:
-		p.why = "waits for another comparison to end"
+		p.why = Saying{Words: "waits for another comparison to end"}
 	default:
 		*p = repair{wanted: p.wanted, at: p.at, phase: drawing, session: r.next(), until: r.in.Now + answerWithin,
 			line: kv.HLCOf(r.in.Wall - int64(r.options.RepairLag/1e6))}
@@ -217,7 +215,7 @@ func (r *Replica) endRepair(done bool) {
 		next.wanted = false
 	} else {
 		next.until, next.at = r.in.Now+repairRetry, r.in.Now+repairRetry
-		next.why = "was interrupted; it begins anew"
+		next.why = Saying{Words: "was interrupted; it begins anew"}
 	}
 	*p = next
 }
