@@ -2,13 +2,14 @@
 
 GO    ?= go
 SEEDS ?= 200
+SOAK  ?= 30m
 
 # Packages with goroutines are tested with the race detector; all others, the pure ones, have none to race. A new package is one
 # of the others until it is named here.
 RACE := ./node/... ./door/... ./store/... ./cmd/... ./kv/... ./lab/... ./client/... ./examples/...
 PURE := $(shell $(GO) list ./... | grep -vE '/(node|door|store|cmd|kv|lab|client|examples|sim|acceptance)(/|$$)')
 
-.PHONY: check lint test race seeds acceptance cross soak bench fuzz build clean
+.PHONY: check lint test race seeds acceptance cross soak soak-quorum bench fuzz build clean
 
 check: lint test race seeds acceptance cross
 
@@ -45,6 +46,10 @@ SOAK = 10m
 soak:
 	GAMUT_SOAK=$(SOAK) $(GO) test ./acceptance -v -timeout 0 -run '^(TestMembersComeAndGoUnderLoad|TestKillLoop|TestBank)$$'
 	$(GO) test ./sim -v -timeout 0 -run TestSoak -soak
+
+# Three real nodes of a quorum keyspace, of which one after the other is killed with -9: nothing that a quorum acknowledged may be lost.
+soak-quorum: build
+	bin/gamut lab fuzz --live --consistency quorum --faults kill --workload register --for $(SOAK)
 
 # Side by side with etcd, Redis and memcached on this machine; the table goes to bench/results.
 bench: build

@@ -9,11 +9,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/kv"
@@ -371,10 +374,52 @@ func TestAWalkThroughHoldsOnRealProcesses(t *testing.T) {
 	playLive(t, filepath.Join("..", "examples", "two_phase.lab"))
 }
 
+// TestQuorumTranscriptHoldsOnRealProcesses plays the walk through a quorum keyspace on processes: what was written at one and at quorum
+// while a server was killed is given to it when it is back, two dead replicas of three leave level one, and the inspector agrees. Only
+// the versions are others, so they are numbered in the order in which they are first printed.
+func TestQuorumTranscriptHoldsOnRealProcesses(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes half a minute; left out by -short")
+	}
+	want, err := os.ReadFile(filepath.Join("..", "examples", "quorum.lab"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	script := filepath.Join(t.TempDir(), "quorum.lab")
+	if err := os.WriteFile(script, want, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	playLive(t, script, "--rewrite")
+	got, err := os.ReadFile(script)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(withoutVersions(want), withoutVersions(got)); diff != "" {
+		t.Errorf("on processes it went otherwise (-simulated +live):\n%s", diff)
+	}
+	if strings.Contains(string(got), "Ooops") || !strings.Contains(withoutVersions(got), "version #3") {
+		t.Errorf("the inspector warns, or shows nothing:\n%s", got)
+	}
+}
+
+var versionText = regexp.MustCompile(`version \d+`)
+
+// withoutVersions numbers the versions of a transcript in the order in which they come.
+func withoutVersions(transcript []byte) string {
+	numbers := map[string]int{}
+	return versionText.ReplaceAllStringFunc(string(transcript), func(v string) string {
+		if numbers[v] == 0 {
+			numbers[v] = len(numbers) + 1
+		}
+		return fmt.Sprintf("version #%d", numbers[v])
+	})
+}
+
 // playLive fails the test if a script prints something else than it expects.
-func playLive(t *testing.T, script string) {
+func playLive(t *testing.T, script string, more ...string) {
 	t.Helper()
-	cmd := exec.Command(program, "lab", "run", "--world", "live", "--base-port", fmt.Sprint(freePorts(t, 3)), script)
+	args := append([]string{"lab", "run", "--world", "live", "--base-port", fmt.Sprint(freePorts(t, 4)), script}, more...)
+	cmd := exec.Command(program, args...)
 	var got lastLines
 	cmd.Stdout, cmd.Stderr = &got, &got
 	if err := startProcess(cmd); err != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/hex"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/gamutdb/gamut/bayou"
@@ -57,13 +58,20 @@ func nodesOf(list []core.ReplicaID, nodes map[core.ReplicaID]core.NodeID) (ids [
 
 func reportQuorum(st quorum.Status, nodes map[core.ReplicaID]core.NodeID) kv.GroupStatus {
 	on := func(list []core.ReplicaID) []uint32 { return nodesOf(list, nodes) }
+	say := func(s quorum.Saying) string {
+		var names []string
+		for _, node := range on(s.Replicas) {
+			names = append(names, fmt.Sprintf("node %d", node))
+		}
+		return s.Of(strings.Join(names, ", "))
+	}
 	at := func(h kv.HLC) (t time.Time) {
 		if h != 0 {
 			t = h.Time()
 		}
 		return t
 	}
-	q := &kv.QuorumStatus{Up: on(st.Up), Behind: on(st.Behind), Repair: st.Repair, RepairedAt: at(st.RepairedAt), PurgedTo: at(st.Purged),
+	q := &kv.QuorumStatus{Up: on(st.Up), Behind: on(st.Behind), Repair: say(st.Repair), Change: say(st.Change), RepairedAt: at(st.RepairedAt), PurgedTo: at(st.Purged),
 		Keys: st.Tally.Keys, Tombstones: st.Tally.Tombstones, Bytes: st.Tally.Bytes, Counted: st.Counted,
 		ReadRepairs: st.ReadRepairs, EntropyRepairs: st.EntropyRepairs}
 	for _, h := range st.Hints {

@@ -348,6 +348,8 @@ type QuorumStatus struct {
 	Behind []uint32 `json:"behind,omitempty"`
 	// Repair says what the repair is doing that this replica conducts, or what it waits for.
 	Repair string `json:"repair,omitempty"`
+	// Change says how far a change of the members is; empty: there is none.
+	Change string `json:"change,omitempty"`
 	// RepairedAt is the line below which all replicas were made equal and deleted keys may go; zero: never.
 	RepairedAt time.Time `json:"repairedAt,omitzero"`
 	// PurgedTo is the line up to which this replica has let deleted keys go.

@@ -42,6 +42,8 @@ type session struct {
 	at      core.Time
 	suspect bool // the peer is
 	partial bool // something of the peer's was refused here
+	refused bool // the peer refused something
+	unequal bool // what one of them refused is below the line of the repair
 	repair  bool // a repair waits for it
 	epoch   uint64
 }
@@ -264,7 +266,10 @@ func (r *Replica) onDifference(i int, m Difference) {
 		return
 	}
 	r.adopt(m.Purge)
-	s.partial = len(r.accept(m.Items, FromEntropy, m.Purge, 0)) > 0 || s.partial
+	for _, f := range r.accept(m.Items, FromEntropy, m.Purge, 0) {
+		s.partial = true
+		r.leftUnequal(s, m.Items, int(f.Item))
+	}
 	s.next = s.to
 	if len(m.Until) > 0 {
 		s.next = m.Until
@@ -282,6 +287,22 @@ func (r *Replica) onDifference(i int, m Difference) {
 	}
 	s.at = never
 	r.coordinate(&batch{source: FromEntropy, items: list, targets: mask(0).with(i), ops: []writeOp{{item: -1, need: needEvery, session: s}}}, 0)
+}
+
+// pushRefused takes note that the peer did not take an item.
+func (r *Replica) pushRefused(s *session, list items, item int) {
+	s.refused = true
+	r.leftUnequal(s, list, item)
+}
+
+// leftUnequal takes note of what one of both refused below the line of a repair: a clock that was set back takes nothing new, and what
+// a tombstone hides would stay there, and come back when the tombstone is gone (trap T3.3).
+func (r *Replica) leftUnequal(s *session, list items, item int) {
+	list.each(func(i int, _, record []byte) {
+		if i == item && StampOf(record).Time < r.repair.line && r.options.Mutation != ForgetRefused {
+			s.unequal = true
+		}
+	})
 }
 
 // pushed goes on when the peer has what it wanted.
@@ -317,12 +338,14 @@ func (r *Replica) endSession(whole bool) {
 	e := &r.entropy
 	s, before := e.session, e.settled
 	e.session = nil
-	if whole {
+	if whole && !s.refused {
 		r.setMeta(func(m *meta) { m.Behind &^= 1 << s.peer })
+	}
+	if whole {
 		r.compared(s)
 	}
 	if s.repair {
-		r.repairOn(whole)
+		r.repairOn(whole && !s.unequal)
 	}
 	e.at = r.in.Now + r.entropyPause()
 	if e.settled != before && (r.disk.meta.Suspect || r.settles()) {

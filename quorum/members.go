@@ -251,15 +251,14 @@ func (r *Replica) Ready() (epoch uint64, ok bool) {
 	return r.config.Epoch, joining.less(done) == 0 && needMajority.met(done, [2]mask{r.new}) && (r.up&r.new).less(done) == 0
 }
 
-func (r *Replica) describeChange() string {
-	waits := r.members(r.new.less(r.change.reported))
+func (r *Replica) describeChange() Saying {
 	switch {
 	case !r.config.moving():
-		return ""
+		return Saying{}
 	case r.config.Both:
-		return fmt.Sprintf("2 of 2: the replicas that stay and come compare themselves with the old ones; %v have not", waits)
+		return Saying{"2 of 2: those that stay and come compare themselves with the old ones; not yet: %s", r.members(r.new.less(r.change.reported))}
 	}
-	return fmt.Sprintf("1 of 2: the replicas that come are filled; %v are not", r.members(r.new.less(r.old|r.change.reported)))
+	return Saying{"1 of 2: those that come are filled; not yet: %s", r.members(r.new.less(r.old | r.change.reported))}
 }
 
 // MembersNote tells that the replica goes by another configuration.

@@ -32,6 +32,8 @@ const (
 	KeepOldState                 // C7: what a crash brings back of a replica that lived on the disk before is taken for one's own
 	NumberAgain                  // T3.7: after a restart questions have the numbers of earlier ones, so that late answers pass for theirs
 	TrustPlaces                  // T3.7: what one replica answered counts for another one that has got its place
+	ForgetRefused                // T3.3: a repair goes on although a replica refused what it was sent
+	DrawAnyLine                  // T3.9: a replica draws a line that is far ahead of its clock
 	mutations
 )
 
@@ -48,7 +50,8 @@ var mutationNames = [mutations]string{"none", "roll back", "count hints", "drop 
 	"answer before repair", "restamp repairs", "store blindly", "count twice", "ties by arrival", "trust any stamp", "late unavailable",
 	"ack before durable", "show before durable", "compare dead", "purge without refusal", "repair dead", "skip first phase",
 	"skip next set", "read new early", "drop old early", "take old epoch",
-	"keep old state", "number again", "trust places"}
+	"keep old state", "number again", "trust places",
+	"forget refused", "draw any line"}
 
 // String is the mutation in words.
 func (m Mutation) String() string { return mutationNames[m] }

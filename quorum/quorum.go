@@ -19,6 +19,7 @@ import (
 	"fmt"
 	"math/bits"
 	"slices"
+	"strings"
 
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/core/load"
@@ -320,16 +321,35 @@ type Status struct {
 	Tally   tally
 	Counted bool
 	Hints   []HintStatus
-	// Repair says what the repair is doing that this replica conducts; empty: none.
-	Repair string
+	// Repair says what the repair is doing that this replica conducts; no words: none.
+	Repair Saying
 	// RepairedAt is the line of the latest repair that was completed.
 	RepairedAt kv.HLC
 	// Behind are the replicas for which hints were dropped and that have not been compared since.
 	Behind []core.ReplicaID
 	// Repaired and Compared count records that reads and anti-entropy brought up to date here or elsewhere.
 	ReadRepairs, EntropyRepairs uint64
-	// Change says how far a change of the members is; empty: there is none.
-	Change string
+	// Change says how far a change of the members is; no words: there is none.
+	Change Saying
+}
+
+// Saying is words about replicas, which stand where the words have a %s. Operators know nodes, so the names are for others to give.
+type Saying struct {
+	Words    string
+	Replicas []core.ReplicaID
+}
+
+// String names replicas by their ids.
+func (s Saying) String() string {
+	return s.Of(strings.Trim(strings.ReplaceAll(fmt.Sprint(s.Replicas), " ", ", "), "[]"))
+}
+
+// Of says it with other names for the replicas.
+func (s Saying) Of(names string) string {
+	if names == "" {
+		names = "none"
+	}
+	return strings.Replace(s.Words, "%s", names, 1)
 }
 
 // HintStatus is what waits for a replica.

@@ -1,7 +1,6 @@
 package quorum
 
 import (
-	"fmt"
 	"slices"
 
 	"github.com/gamutdb/gamut/core"
@@ -29,10 +28,11 @@ type repair struct {
 	phase   int
 	session uint64
 	line    kv.HLC
+	drawn   Line // what all are asked to draw
 	ready   mask
 	peer    int
 	until   core.Time
-	why     string // it waits
+	why     Saying // it waits
 }
 
 func (p *repair) deadline() core.Time {
@@ -47,17 +47,16 @@ func (p *repair) deadline() core.Time {
 	return p.at
 }
 
-func (p *repair) describe(r *Replica) string {
-	peer := func() core.ReplicaID { return r.places[p.peer] }
+func (p *repair) describe(r *Replica) Saying {
 	switch p.phase {
 	case drawing:
-		return "1 of 4: all replicas draw the line"
+		return Saying{Words: "1 of 4: all replicas draw the line"}
 	case first:
-		return fmt.Sprintf("2 of 4: compares with replica %d", peer())
+		return Saying{"2 of 4: compares with %s", []core.ReplicaID{r.places[p.peer]}}
 	case second:
-		return fmt.Sprintf("3 of 4: compares again with replica %d", peer())
+		return Saying{"3 of 4: compares again with %s", []core.ReplicaID{r.places[p.peer]}}
 	case allowing:
-		return "4 of 4: all replicas may forget what was deleted"
+		return Saying{Words: "4 of 4: all replicas may forget what was deleted"}
 	}
 	return p.why
 }
@@ -90,13 +89,15 @@ func (r *Replica) startRepair() {
 	p := &r.repair
 	switch {
 	case r.config.moving():
-		p.why = "waits until the members have changed"
+		p.why = Saying{Words: "waits until the members have changed"}
 	case r.up != r.all:
-		p.why = fmt.Sprintf("waits for replicas that cannot be reached: %v", r.members(r.all.less(r.up)))
+		p.why = Saying{"waits for what cannot be reached: %s", r.members(r.all.less(r.up))}
+	case r.in.Unfit && r.options.Mutation != DrawAnyLine:
+		p.why = Saying{Words: "waits until this node's clock is near the others' again, or its disk works"}
 	case r.in.Stamp == 0 || r.disk.meta.Suspect:
-		p.why = "waits until this replica has got back what its disk lost"
+		p.why = Saying{Words: "waits until this replica has got back what its disk lost"}
 	case r.entropy.session != nil:
-		p.why = "waits for another comparison to end"
+		p.why = Saying{Words: "waits for another comparison to end"}
 	default:
 		*p = repair{wanted: p.wanted, at: p.at, phase: drawing, session: r.next(), until: r.in.Now + answerWithin,
 			line: kv.HLCOf(r.in.Wall - int64(r.options.RepairLag/1e6))}
@@ -114,11 +115,12 @@ func (r *Replica) startRepair() {
 	}
 }
 
-// drawLine draws a line here and asks all others to draw it. They are asked when it is durable here.
+// drawLine asks all others to draw a line. This replica draws it when they have: it is not to be alone with one that nobody else
+// takes, since its clock is wrong. What follows, and leaves when that is durable here, does not mind the order.
 func (r *Replica) drawLine(m Line) {
+	p := &r.repair
 	m.Epoch = r.config.Epoch
-	r.raise(m)
-	r.repair.ready, r.repair.until = mask(0).with(r.me), r.in.Now+answerWithin
+	p.drawn, p.ready, p.until = m, mask(0).with(r.me), r.in.Now+answerWithin
 	for _, id := range r.members(r.all) {
 		if id != r.self {
 			r.out.Send(id, m)
@@ -136,6 +138,9 @@ func (r *Replica) raise(m Line) {
 
 // onLine draws a line for good. The answer waits until it is durable, and with it all that was taken before.
 func (r *Replica) onLine(from core.ReplicaID, m Line) {
+	if r.tooFarAhead(max(m.Refuse, m.Purge)) && r.options.Mutation != DrawAnyLine {
+		return // by this clock: whoever conducts is ahead, and all would refuse what is written until then (trap T3.9)
+	}
 	r.raise(m)
 	r.out.Send(from, LineSet{m.Session})
 }
@@ -151,11 +156,14 @@ func (r *Replica) onLineSet(i int, m LineSet) {
 
 func (r *Replica) allReady() {
 	p := &r.repair
-	switch {
-	case p.ready != r.all:
-	case p.phase == drawing:
+	if p.ready != r.all {
+		return
+	}
+	r.raise(p.drawn)
+	switch p.phase {
+	case drawing:
 		r.comparePeers(first)
-	case p.phase == allowing:
+	case allowing:
 		r.out.Note(RepairedNote{p.line})
 		r.endRepair(true)
 	}
@@ -207,7 +215,7 @@ func (r *Replica) endRepair(done bool) {
 		next.wanted = false
 	} else {
 		next.until, next.at = r.in.Now+repairRetry, r.in.Now+repairRetry
-		next.why = "was interrupted; it begins anew"
+		next.why = Saying{Words: "was interrupted; it begins anew"}
 	}
 	*p = next
 }

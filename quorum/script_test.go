@@ -165,11 +165,10 @@ func describeDebts(st *Status) (s string) {
 	if st.Suspect {
 		s += ", suspect"
 	}
-	if st.Repair != "" {
-		s += ", " + st.Repair
-	}
-	if st.Change != "" {
-		s += ", " + st.Change
+	for _, said := range []Saying{st.Repair, st.Change} {
+		if said.Words != "" {
+			s += ", " + said.String()
+		}
 	}
 	return s
 }

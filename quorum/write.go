@@ -260,8 +260,12 @@ func (r *Replica) refusedBy(b *batch, i int, f Refusal) {
 		return
 	}
 	for at := range b.ops {
-		if o := &b.ops[at]; o.item == int(f.Item) {
+		o := &b.ops[at]
+		if o.item == int(f.Item) {
 			o.refused, o.why = o.refused.with(i), f.Reason
+		}
+		if o.session != nil {
+			r.pushRefused(o.session, b.items, int(f.Item))
 		}
 	}
 	if f.Reason == TooFarAhead || f.Reason == Doubtful {

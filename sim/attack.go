@@ -167,7 +167,7 @@ func (c *Cluster) SetDisk(id core.NodeID, set Disk) {
 	case set.Hung:
 		n.hung = true
 	}
-	c.judge()
+	c.w.fitness()
 }
 
 // SetClock sets how far ahead a node's wall clock is, and how much too fast, in millionths, its monotonic clock runs.
@@ -176,18 +176,18 @@ func (c *Cluster) SetClock(id core.NodeID, offset time.Duration, rate int64) {
 	c.w.trace.line("clock of n%d: %v ahead, %d ppm fast", id, offset, rate)
 	n.clock.wall = offset.Milliseconds()
 	n.clock.setRate(c.w.now, rate)
-	c.judge()
+	c.w.fitness()
 }
 
-// judge finds the nodes that should lead nothing, as each node's watch does: full disks, and clocks far from the middle one.
-func (c *Cluster) judge() {
+// fitness finds the nodes that should lead nothing, as each node's watch does: full disks, and clocks far from the middle one.
+func (w *world) fitness() {
 	var walls []int64
-	for _, n := range c.w.nodes {
+	for _, n := range w.nodes {
 		walls = append(walls, n.clock.wall)
 	}
 	slices.Sort(walls)
 	middle := walls[len(walls)/2]
-	for _, n := range c.w.nodes {
+	for _, n := range w.nodes {
 		off := n.clock.wall - middle
 		n.unfit = n.full || off > skewMax || off < -skewMax
 		if n.up {

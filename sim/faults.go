@@ -37,6 +37,9 @@ type Faults struct {
 	shapes []string
 	// JumpMax is how far from the truth a wall clock that jumps is set, in milliseconds; 0: anything up to an hour.
 	JumpMax int64
+	// Watched says that nodes notice within a second that their wall clock is too far from the others', and that all clocks are set
+	// right in the end. Without it nobody looks at them.
+	Watched bool
 	// RateMax is the greatest error of a monotonic clock in millionths.
 	RateMax int64
 	// SegmentBytes and MemTableBytes are when the disk wants a new segment of the log, and makes the state durable by itself.

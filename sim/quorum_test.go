@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 
@@ -16,6 +17,28 @@ func TestQuorumSeeds(t *testing.T) {
 // TestAtomicSeeds runs the same with linearizable gets, puts and deletions.
 func TestAtomicSeeds(t *testing.T) {
 	runSeeds(t, func(seed uint64) Protocol { return DrawQuorum(seed, quorum.NoMutation, true) })
+}
+
+// TestQuorumBeyondTheLimitOfClocks lets wall clocks jump four times as far as clocks may be apart. Until the nodes notice, one that is
+// ahead stamps what no other takes; nothing that a majority acknowledged is lost or hidden by that, and when the clocks are right
+// again all is served (trap T3.9).
+func TestQuorumBeyondTheLimitOfClocks(t *testing.T) {
+	for _, atomic := range []bool{false, true} {
+		t.Run(fmt.Sprintf("atomic %v", atomic), func(t *testing.T) {
+			runAll(t, func(seed uint64) Options {
+				p := DrawQuorum(seed, quorum.NoMutation, atomic)
+				p.Bear = func(f *Faults) {
+					f.JumpMax, f.Watched = 2000, true
+					f.WallJump = max(f.WallJump, 500*Millisecond)
+				}
+				o := Options{Seed: seed, Protocol: p}
+				if atomic {
+					o.Clients = 3 // so much is unknown that the search for an order gives up with more
+				}
+				return o
+			})
+		})
+	}
 }
 
 // moving is a run in which members change all the time, beside all other faults.

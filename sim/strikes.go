@@ -70,6 +70,12 @@ func (s *strikes) heal() {
 		}
 		n.start()
 	}
+	if s.f.Watched {
+		for _, n := range s.w.nodes {
+			n.clock.wall = 0
+		}
+		s.w.fitness()
+	}
 	switch {
 	case s.f.Change > 0 && s.w.options.Protocol.Describe != nil:
 		s.replace()
@@ -604,6 +610,9 @@ func (s *strikes) wallJump() {
 	s.w.hit("clock-jump")
 	s.w.trace.line("n%d's wall clock jumps to %d ms ahead", n.id, n.clock.wall)
 	s.w.event("clock", fmt.Sprintf("jumps to %d ms ahead", n.clock.wall), n)
+	if s.f.Watched {
+		s.w.after(core.Time(s.rng.Int64N(int64(Second))), s.w.fitness)
+	}
 }
 
 func (s *strikes) rateChange() {

@@ -66,6 +66,8 @@ func repairText(r *kv.GroupStatus) string {
 	switch {
 	case r.Suspect:
 		return "its disk lost something; refilling from the others"
+	case r.Quorum.Change != "":
+		return "members change, " + r.Quorum.Change
 	case r.Quorum.Repair == "":
 		return "none"
 	}
