@@ -185,12 +185,12 @@ func Undecided(view reader, id kv.TxID) bool {
 
 // ShouldWait judges a transaction that asks for a vote (rule V5): it waits for locks that are in its way if none of their
 // holders is older. A younger one is refused, so nobody ever waits in a circle.
-func ShouldWait(view reader, c *kv.Command, now kv.HLC) bool {
+func ShouldWait(view reader, c *kv.Command, now kv.HLC, m Mutation) bool {
 	conflict := false
 	for _, l := range conflicts(view, c.Tx.ID, accesses(c, false), now) {
 		conflict = true
 		for _, holder := range l.holders {
-			if c.Tx.ID.Younger(holder) {
+			if c.Tx.ID.Younger(holder) && m != WaitForAll {
 				return false
 			}
 		}

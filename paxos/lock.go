@@ -158,7 +158,7 @@ func (r *Replica) awaits(c *kv.Command, at *lockWait) bool {
 	if at.until == 0 {
 		at.until = r.in.Now + prepareWait
 	}
-	return r.in.Now < at.until && machine.ShouldWait(r.in.View, c, r.stamp())
+	return r.in.Now < at.until && machine.ShouldWait(r.in.View, c, r.stamp(), r.options.Transactions)
 }
 
 func (r *Replica) scanWaits(c *kv.Command, at *lockWait) bool {
