@@ -158,6 +158,7 @@ func (r *Replica) finishInstall() {
 	r.applied, r.commit = s.at, max(r.commit, s.at.Index)
 	r.takeConfigs(s.at.Index)
 	r.locks = machine.Locks(r.in.View)
+	r.machine.StateReplaced()
 	r.out.Note(InstalledNote{s.at.Index})
 	r.out.Send(s.from, SnapshotReply{Ballot: s.ballot, Done: true, Match: s.at.Index})
 }
