@@ -23,7 +23,7 @@ const (
 )
 
 // systemNames are all that can take part, in the order of their turns.
-var systemNames = []string{"gamut", "gamut-quorum", "gamut-one", "gamut-causal", "gamut-pairs", "gamut-join", "etcd", "redis", "redis-wait", "redis-async", "memcached"}
+var systemNames = []string{"gamut", "gamut-quorum", "gamut-one", "gamut-causal", "gamut-atomic", "gamut-pairs", "gamut-join", "etcd", "redis", "redis-wait", "redis-async", "memcached"}
 
 // system is one contender: servers, a client for them, and what the servers promise for an acknowledged write.
 type system struct {
@@ -164,7 +164,9 @@ func plan(o *options, dir string) ([]*system, error) {
 			err = planGamutQuorum(s, o, dir)
 			leaderless = s.servers
 		case "gamut-causal":
-			err = planGamutCausal(s, o, dir)
+			err = planGamutKeyspace(s, o, dir, o.basePort+60)
+		case "gamut-atomic":
+			err = planGamutKeyspace(s, o, dir, o.basePort+330)
 		case "gamut-pairs":
 			err = planGamutPairs(s, o, dir)
 		case "gamut-join":

@@ -55,15 +55,18 @@ func planGamutQuorum(s *system, o *options, dir string) error {
 	return err
 }
 
-// planGamutCausal lays out three nodes with a keyspace in which each takes reads and writes alone; clients use all of them.
-func planGamutCausal(s *system, o *options, dir string) error {
+// planGamutKeyspace lays out three nodes with a keyspace of the consistency that the system's name ends with; clients use all nodes.
+func planGamutKeyspace(s *system, o *options, dir string, port int) error {
 	binary, err := filepath.Abs(o.gamut)
 	if err != nil {
 		return err
 	}
-	s.title, s.promise = "Gamut, 3 nodes, causal keyspace", "synced by one of three nodes; the others follow at once; sessions never go back"
-	s.dialer = &lineDialer{codec: resp{}, greeting: "SELECT causal\r\n", welcomes: 1}
-	doors, err := planGamutNodes(s, o, filepath.Join(dir, "causal"), binary, o.basePort+60, "default,causal")
+	name := strings.TrimPrefix(s.name, "gamut-")
+	s.title = "Gamut, 3 nodes, " + name + " keyspace"
+	s.promise = map[string]string{"causal": "synced by one of three nodes; the others follow at once; sessions never go back",
+		"atomic": "synced by all of three nodes, any of which answers reads alone; linearizable"}[name]
+	s.dialer = &lineDialer{codec: resp{}, greeting: "SELECT " + name + "\r\n", welcomes: 1}
+	doors, err := planGamutNodes(s, o, filepath.Join(dir, name), binary, port, "default,"+name)
 	if err != nil {
 		return err
 	}

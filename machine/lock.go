@@ -47,14 +47,6 @@ type reader interface {
 	Scan(from, to []byte, f func(key, value []byte) bool)
 }
 
-func lockAt(view reader, key []byte) (lock, bool) {
-	b, ok := view.Get(append([]byte{lockKind}, key...))
-	if !ok {
-		return lock{}, false
-	}
-	return mustDecodeLock(b), true
-}
-
 // Locks is how many keys of a state are locked.
 func Locks(view core.View) int {
 	b, ok := view.Get(locksKey)
@@ -101,7 +93,9 @@ func accesses(c *kv.Command, unlocked bool) (list []access) {
 // Blocked reports whether a command that is not part of a transaction must wait for one (rule V6): a write for every holder of
 // a lock, a read for one that will write, and both for any holder once the key is past its expiry. What a scan waits for is for
 // Writers to say; here it is only kept from passing over a key that is past its expiry.
-func Blocked(view reader, c *kv.Command, now kv.HLC) bool {
+func Blocked(view reader, c *kv.Command, now kv.HLC) bool { return blockedBy(locksIn(view), c, now) }
+
+func blockedBy(view lockReader, c *kv.Command, now kv.HLC) bool {
 	for i := range c.Ops {
 		switch o := &c.Ops[i]; {
 		case o.Kind == kv.OpClear && anyLock(view), o.Kind == kv.OpScan && len(enders(view, o, now)) > 0:
@@ -109,7 +103,7 @@ func Blocked(view reader, c *kv.Command, now kv.HLC) bool {
 		}
 	}
 	for _, a := range accesses(c, false) {
-		l, ok := lockAt(view, a.key)
+		l, ok := view.lockAt(a.key)
 		if ok && (a.write || l.exclusive || ends(view, a.key, now)) {
 			return true
 		}
@@ -185,12 +179,12 @@ func Undecided(view reader, id kv.TxID) bool {
 
 // ShouldWait judges a transaction that asks for a vote (rule V5): it waits for locks that are in its way if none of their
 // holders is older. A younger one is refused, so nobody ever waits in a circle.
-func ShouldWait(view reader, c *kv.Command, now kv.HLC) bool {
+func ShouldWait(view reader, c *kv.Command, now kv.HLC, m Mutation) bool {
 	conflict := false
-	for _, l := range conflicts(view, c.Tx.ID, accesses(c, false), now) {
+	for _, l := range conflicts(locksIn(view), c.Tx.ID, accesses(c, false), now) {
 		conflict = true
 		for _, holder := range l.holders {
-			if c.Tx.ID.Younger(holder) {
+			if c.Tx.ID.Younger(holder) && m != WaitForAll {
 				return false
 			}
 		}
@@ -200,9 +194,9 @@ func ShouldWait(view reader, c *kv.Command, now kv.HLC) bool {
 
 // conflicts are the locks of others that are in the way of a transaction. Two may rely on one key, but not if it is past its expiry:
 // the first relies on its being there.
-func conflicts(view reader, id kv.TxID, wanted []access, now kv.HLC) (list []lock) {
+func conflicts(view lockReader, id kv.TxID, wanted []access, now kv.HLC) (list []lock) {
 	for _, a := range wanted {
-		if l, ok := lockAt(view, a.key); ok && !l.heldBy(id) && (a.write || l.exclusive || ends(view, a.key, now)) {
+		if l, ok := view.lockAt(a.key); ok && !l.heldBy(id) && (a.write || l.exclusive || ends(view, a.key, now)) {
 			list = append(list, l)
 		}
 	}
@@ -211,25 +205,21 @@ func conflicts(view reader, id kv.TxID, wanted []access, now kv.HLC) (list []loc
 
 // takeLocks locks keys for a transaction that nothing is in the way of.
 func (m *Machine) takeLocks(id kv.TxID, wanted []access) {
-	view := through{m}
-	m.heldLocks()
+	table := m.lockTable()
 	m.locks.changed = true
 	for _, a := range wanted {
-		l, ok := lockAt(view, a.key)
-		if !ok {
-			m.setLocks(m.heldLocks() + 1)
-		}
+		l, ok := table[string(a.key)]
+		m.locks.counted = m.locks.counted || !ok
 		l.exclusive, l.holders = a.write, append(l.holders, id)
 		m.putLock(a.key, &l)
 	}
 }
 
 func (m *Machine) dropLocks(id kv.TxID, wanted []access) {
-	view := through{m}
-	m.heldLocks()
+	table := m.lockTable()
 	m.locks.changed = true
 	for _, a := range wanted {
-		l, ok := lockAt(view, a.key)
+		l, ok := table[string(a.key)]
 		if !ok || !l.heldBy(id) {
 			continue
 		}
@@ -239,7 +229,8 @@ func (m *Machine) dropLocks(id kv.TxID, wanted []access) {
 			continue
 		}
 		m.delete(m.stateKey(lockKind, a.key))
-		m.setLocks(m.heldLocks() - 1)
+		delete(table, string(a.key))
+		m.locks.counted = true
 	}
 }
 
@@ -248,35 +239,29 @@ func (m *Machine) putLock(key []byte, l *lock) {
 	from := len(m.arena)
 	m.arena = appendLock(m.arena, l)
 	m.put(at, m.arena[from:len(m.arena):len(m.arena)])
+	m.lockTable()[string(key)] = *l
 }
 
 // heldLocks is how many keys are locked; most entries need to know it and no more.
-func (m *Machine) heldLocks() int {
-	if m.locks.known {
-		return m.locks.held
-	}
-	m.locks = lockCount{known: true, held: Locks(m.view)}
-	return m.locks.held
-}
+func (m *Machine) heldLocks() int { return len(m.lockTable()) }
 
-func (m *Machine) setLocks(n int) { m.locks.held, m.locks.counted = n, true }
-
-// lockCount is how many keys are locked, as the running entry knows it.
-type lockCount struct {
-	known bool
-	held  int
-	// counted says that held has changed, changed that some lock has.
-	counted, changed bool
-}
+// lockChanges is what the running entry has done to locks: counted says that other keys are locked than before, changed that some
+// lock is another one.
+type lockChanges struct{ counted, changed bool }
 
 func (m *Machine) writeLocks() {
 	if m.locks.counted {
-		m.put(locksKey, binary.BigEndian.AppendUint64(nil, uint64(m.locks.held)))
+		m.put(locksKey, binary.BigEndian.AppendUint64(nil, uint64(m.heldLocks())))
 	}
 }
 
 // Held is how many keys are locked behind the entry that was finished last, if that entry has changed any lock.
-func (m *Machine) Held() (locks int, changed bool) { return m.locks.held, m.locks.changed }
+func (m *Machine) Held() (locks int, changed bool) {
+	if !m.locks.changed {
+		return 0, false
+	}
+	return m.heldLocks(), true
+}
 
 // through reads the state as a command sees it: with the changes that its entry has made so far.
 type through struct{ m *Machine }

@@ -28,7 +28,8 @@ const versionBits = 24
 // Position is the log index at which a version was given.
 func Position(version uint64) uint64 { return version >> versionBits }
 
-// Machine applies the commands of one log entry after the other. It holds nothing between entries but memory to reuse.
+// Machine applies the commands of one log entry after the other. Between entries it holds memory to reuse, and a copy of the locks
+// and of which transactions are open: whoever replaces the state tells it (StateReplaced).
 type Machine struct {
 	view    core.View
 	now     kv.HLC
@@ -47,7 +48,10 @@ type Machine struct {
 	sessionAt map[[16]byte]int
 	// Forgetful plants a bug for the simulator's canaries: commands sent again are executed again (trap T1.11).
 	Forgetful bool
-	locks     lockCount
+	locks     lockChanges
+	known     known
+	// trial evaluates the operations of a vote.
+	trial *Machine
 	// Mutation plants a bug in the part of transactions. 0: none.
 	Mutation Mutation
 }
@@ -57,7 +61,7 @@ func (m *Machine) Begin(view core.View, index uint64, now kv.HLC) {
 	m.view, m.now, m.version = view, now, index<<versionBits
 	m.changes, m.arena = m.changes[:0], m.arena[:0]
 	m.indexed, m.cleared, m.wiped = 0, 0, false
-	m.locks = lockCount{}
+	m.locks = lockChanges{}
 	if len(m.written) > 0 {
 		clear(m.written)
 	}
@@ -98,7 +102,7 @@ func (m *Machine) blocked(c *kv.Command) bool {
 	if m.heldLocks() == 0 || m.Mutation == ReadersIgnoreLocks && c.ReadOnly() {
 		return false
 	}
-	return Blocked(through{m}, c, m.now)
+	return blockedBy(through{m}, c, m.now)
 }
 
 // execute executes a command, and says at which place in the log if a receipt was asked for.
@@ -281,7 +285,7 @@ const lockedFor = 100
 
 // keep puts off the end of a key that a transaction has locked: what it relies on must not go before it is decided.
 func (m *Machine) keep(at int64, key []byte) bool {
-	if _, locked := lockAt(through{m}, key); !locked {
+	if _, locked := m.lockTable()[string(key)]; !locked {
 		return false
 	}
 	m.put(m.stateKey(expiryKind, timeKey(m.now.UnixMilli()+lockedFor), key), timeKey(at))

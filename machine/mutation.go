@@ -13,6 +13,7 @@ const (
 	UnlockedConditions          // T2.9: what a condition looked at may change before the outcome
 	ReadersIgnoreLocks          // T2.10: reads do not wait for transactions
 	VoteUnderSeal               // V9: a group whose keyspace is being dropped votes yes
+	WaitForAll                  // T2.11: a transaction waits for older ones as well, and two for each other
 	mutations
 )
 
@@ -25,7 +26,7 @@ func Mutations() (list []Mutation) {
 }
 
 var mutationNames = [...]string{"none", "vote after refusal", "refuse over yes", "forget without mark", "unlocked conditions",
-	"readers ignore locks", "vote under seal"}
+	"readers ignore locks", "vote under seal", "wait for all"}
 
 // String names the mutation.
 func (m Mutation) String() string { return mutationNames[m] }

@@ -83,7 +83,11 @@ func (m *Machine) applyTx(c *kv.Command, encoded []byte) kv.Result {
 func (m *Machine) prepare(c *kv.Command, encoded []byte) kv.Result {
 	id := c.Tx.ID
 	if o, ok := m.openTx(id); ok {
-		return m.votedYes(&o)
+		var voted kv.Command
+		if !o.committed {
+			mustDecodeCommand(o.command, &voted)
+		}
+		return m.votedYes(&o, voted.Ops)
 	}
 	if a, ok := m.closedTx(id); ok && !(m.Mutation == VoteAfterRefusal && a.State == kv.TxRefused) {
 		return kv.Result{Tx: a}
@@ -106,22 +110,23 @@ func (m *Machine) prepare(c *kv.Command, encoded []byte) kv.Result {
 	o := open{at: m.now, version: m.version, participants: c.Tx.Participants, command: encoded}
 	m.takeLocks(id, wanted)
 	m.putOpen(id, &o)
-	return m.votedYes(&o)
+	return m.votedYes(&o, c.Ops)
 }
 
 // votedYes is the answer of a group that voted yes: with the results that the operations have, or will have.
-func (m *Machine) votedYes(o *open) kv.Result {
+func (m *Machine) votedYes(o *open, ops []kv.Op) kv.Result {
 	if o.committed {
 		return kv.Result{Tx: &kv.TxAnswer{State: kv.TxCommitted, Participants: o.participants}}
 	}
-	var c kv.Command
-	mustDecodeCommand(o.command, &c)
 	// On a machine of its own: what it changes is the answer's, and the state's only with the outcome.
-	trial := Machine{}
-	trial.Begin(through{m}, 0, o.at)
-	trial.version = o.version
-	items := trial.doAll(c.Ops)
-	m.version = max(m.version, trial.version) // the numbers are used
+	if m.trial == nil {
+		m.trial = &Machine{}
+	}
+	m.trial.StateReplaced()
+	m.trial.Begin(through{m}, 0, o.at)
+	m.trial.version = o.version
+	items := m.trial.doAll(ops)
+	m.version = max(m.version, m.trial.version) // the numbers are used
 	return kv.Result{Items: items, Tx: &kv.TxAnswer{State: kv.TxYes, Participants: o.participants}}
 }
 
@@ -140,7 +145,7 @@ func (m *Machine) doAll(ops []kv.Op) (items []kv.Result) {
 func (m *Machine) refuseTx(id kv.TxID, why kv.TxReason) kv.Result {
 	if o, ok := m.openTx(id); ok {
 		if m.Mutation == RefuseOverYes && !o.committed {
-			m.release(id, &o)
+			m.release(id, o.ops())
 			return m.close(id, kv.TxAnswer{State: kv.TxRefused, Reason: why})
 		}
 		state := kv.TxYes
@@ -172,43 +177,45 @@ func (m *Machine) resolve(t *kv.Tx) kv.Result {
 	case o.committed:
 		return kv.Result{Tx: &kv.TxAnswer{State: kv.TxCommitted, Participants: o.participants}}
 	case !t.Commit:
-		m.release(t.ID, &o)
-		m.delete(m.stateKey(openKind, t.ID.AppendTo(nil)))
+		m.release(t.ID, o.ops())
+		m.dropOpen(t.ID)
 		return m.close(t.ID, kv.TxAnswer{State: kv.TxAborted})
 	}
-	m.takeEffect(&o)
-	m.release(t.ID, &o)
+	c := o.ops()
+	m.takeEffect(&o, c.Ops)
+	m.release(t.ID, c)
 	o = open{committed: true, at: o.at, version: o.version, participants: o.participants}
 	m.putOpen(t.ID, &o)
 	return kv.Result{Tx: &kv.TxAnswer{State: kv.TxCommitted, Participants: o.participants}}
 }
 
+// ops is the command that was voted for.
+func (o *open) ops() *kv.Command {
+	c := new(kv.Command)
+	mustDecodeCommand(o.command, c)
+	return c
+}
+
 // takeEffect executes the operations as they were evaluated for the vote.
-func (m *Machine) takeEffect(o *open) {
-	var c kv.Command
-	mustDecodeCommand(o.command, &c)
+func (m *Machine) takeEffect(o *open, ops []kv.Op) {
 	now, version := m.now, m.version
 	m.now, m.version = o.at, o.version
-	m.doAll(c.Ops)
+	m.doAll(ops)
 	m.now, m.version = now, version
 }
 
-func (m *Machine) release(id kv.TxID, o *open) {
-	var c kv.Command
-	mustDecodeCommand(o.command, &c)
-	m.dropLocks(id, accesses(&c, false))
-}
+func (m *Machine) release(id kv.TxID, c *kv.Command) { m.dropLocks(id, accesses(c, false)) }
 
 // forgetTx leaves no more than a mark of a transaction of which every participant knows the outcome (rule V4).
 func (m *Machine) forgetTx(id kv.TxID) kv.Result {
-	o, ok := m.openTx(id)
+	committed, ok := m.openTable()[id]
 	switch {
 	case !ok:
 		return m.refuseTx(id, kv.TxRecovered)
-	case !o.committed:
+	case !committed:
 		return kv.Result{Code: kv.Invalid, Detail: "transaction " + id.String() + " cannot be forgotten: this group does not know its outcome"}
 	}
-	m.delete(m.stateKey(openKind, id.AppendTo(nil)))
+	m.dropOpen(id)
 	if m.Mutation == ForgetWithoutMark {
 		return kv.Result{Tx: &kv.TxAnswer{State: kv.TxCommitted}}
 	}
@@ -221,6 +228,9 @@ func (m *Machine) belowFloor(id kv.TxID) bool {
 }
 
 func (m *Machine) openTx(id kv.TxID) (open, bool) {
+	if _, ok := m.openTable()[id]; !ok {
+		return open{}, false
+	}
 	b, ok := m.get(m.stateKey(openKind, id.AppendTo(nil)))
 	if !ok {
 		return open{}, false
@@ -233,6 +243,12 @@ func (m *Machine) putOpen(id kv.TxID, o *open) {
 	from := len(m.arena)
 	m.arena = appendOpen(m.arena, o)
 	m.put(at, m.arena[from:len(m.arena):len(m.arena)])
+	m.openTable()[id] = o.committed
+}
+
+func (m *Machine) dropOpen(id kv.TxID) {
+	m.delete(m.stateKey(openKind, id.AppendTo(nil)))
+	delete(m.openTable(), id)
 }
 
 func (m *Machine) closedTx(id kv.TxID) (*kv.TxAnswer, bool) {
@@ -279,9 +295,9 @@ func nextMark(view core.View) (unixMilli int64, ok bool) {
 // seals are the drops that are under way, by their ids. One of which nothing was heard for so long that it would be refused as a
 // transaction has come to nothing.
 func (m *Machine) seals() (list []kv.TxID) {
-	b, _ := m.get(sealKey)
-	for ; len(b) >= kv.TxIDSize; b = b[kv.TxIDSize:] {
-		if id := kv.TxIDOf(b); !m.belowFloor(id) {
+	m.openTable()
+	for _, id := range m.known.seals {
+		if !m.belowFloor(id) {
 			list = append(list, id)
 		}
 	}
@@ -297,6 +313,7 @@ func (m *Machine) seal(t *kv.Tx) kv.Result {
 	if t.Commit {
 		list = append(list, t.ID)
 	}
+	m.known.seals = list
 	var b []byte
 	for _, id := range list {
 		b = id.AppendTo(b)
@@ -304,12 +321,7 @@ func (m *Machine) seal(t *kv.Tx) kv.Result {
 	if m.delete(sealKey); len(b) > 0 {
 		m.put(sealKey, b)
 	}
-	open := int64(0)
-	through{m}.Scan([]byte{openKind}, []byte{openKind + 1}, func(_, _ []byte) bool {
-		open++
-		return true
-	})
-	return kv.Result{Int: open}
+	return kv.Result{Int: int64(len(m.openTable()))}
 }
 
 // OpenTx is a transaction that a state has a vote of yes for.

@@ -81,6 +81,7 @@ type Node struct {
 	counters     counters
 	// transactions are those over several shards that are under way here.
 	transactions atomic.Int64
+	forgets      forgets
 	leases       leases
 	leaseWanted  chan struct{}
 	wishes       wishes
@@ -112,7 +113,8 @@ func Start(config Config) (*Node, error) {
 	}
 	n := &Node{config: config, log: config.Logger.With("node", config.Node), started: time.Now(), batches: make(chan host.Batch, 1),
 		hadState: map[core.GroupID]bool{}, dropping: map[core.GroupID]bool{}, needsRoll: true, loopEnded: make(chan struct{}), leaseWanted: make(chan struct{}, 1),
-		wishes: wishes{list: map[core.GroupID]wish{}, wake: make(chan struct{}, 1), seen: map[core.GroupID]seenLease{}}}
+		forgets: forgets{wake: make(chan struct{}, 1)},
+		wishes:  wishes{list: map[core.GroupID]wish{}, wake: make(chan struct{}, 1), seen: map[core.GroupID]seenLease{}}}
 	mono, wall := monotonic, config.wall
 	if config.Faults != nil {
 		mono, wall = config.Faults.Clocks(mono, wall)
@@ -204,7 +206,7 @@ func (n *Node) begin() {
 	}()
 	n.workers.Add(1)
 	go n.loop()
-	work := []func(context.Context){n.accept, n.watch, n.tend, n.register, n.moveShards, n.steward, n.holdLease, n.changeViews, n.sweep}
+	work := []func(context.Context){n.accept, n.watch, n.tend, n.register, n.moveShards, n.steward, n.holdLease, n.changeViews, n.sweep, n.forget}
 	for _, f := range work {
 		n.workers.Add(1)
 		go func() {

@@ -203,7 +203,7 @@ func (n *Node) finishLater(c *txn.Coordinator, sends []txn.Send) {
 }
 
 func (n *Node) finish(c *txn.Coordinator, sends []txn.Send) {
-	for len(sends) > 0 {
+	for sends = n.forgets.later(sends); len(sends) > 0; sends = n.forgets.later(sends) {
 		sends = n.round(c, sends, time.Now().Add(n.config.Timing.Request))
 	}
 }

@@ -75,7 +75,7 @@ func (r *Replica) waits(q core.Request, at lockWait) bool {
 	case len(c.Ops) == 1 && c.Ops[0].Kind == kv.OpScan:
 		blocked = r.scanWaits(&c, &at)
 	default:
-		blocked = machine.Blocked(r.in.View, &c, r.stamp())
+		blocked = machine.Blocked(r.machine.Beside(r.in.View), &c, r.stamp())
 	}
 	if blocked {
 		r.keep(at, &c)
@@ -158,7 +158,7 @@ func (r *Replica) awaits(c *kv.Command, at *lockWait) bool {
 	if at.until == 0 {
 		at.until = r.in.Now + prepareWait
 	}
-	return r.in.Now < at.until && machine.ShouldWait(r.in.View, c, r.stamp())
+	return r.in.Now < at.until && machine.ShouldWait(r.machine.Beside(r.in.View), c, r.stamp(), r.options.Transactions)
 }
 
 func (r *Replica) scanWaits(c *kv.Command, at *lockWait) bool {

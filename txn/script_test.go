@@ -114,7 +114,7 @@ func (s *stage) play(command string, args []string, input string) string {
 	case "waits":
 		a := s.actors[args[0]]
 		i := slices.IndexFunc(a.out, func(o Send) bool { return o.Group == group(args[1]) })
-		return fmt.Sprintln(machine.ShouldWait(s.groups[group(args[1])], &a.out[i].Command, kv.HLCOf(s.now)))
+		return fmt.Sprintln(machine.ShouldWait(s.groups[group(args[1])], &a.out[i].Command, kv.HLCOf(s.now), s.groups[group(args[1])].machine.Mutation))
 	case "kill":
 		s.actors[args[0]].out, s.actors[args[0]].ended = nil, true
 		return "ok\n"

@@ -1,0 +1,48 @@
+package machine
+
+import (
+	"math/rand/v2"
+	"reflect"
+	"testing"
+
+	"github.com/gamutdb/gamut/kv"
+)
+
+// TestCopyOfLocksIsTheState: whatever a machine has applied, what it knows of locks and open transactions is what one that reads the
+// state anew finds there.
+func TestCopyOfLocksIsTheState(t *testing.T) {
+	for seed := range uint64(30) {
+		rng := rand.New(rand.NewPCG(seed, 1))
+		w := newWorld()
+		w.one(setOp("a", "0"))
+		var ids []kv.TxID
+		for i := range 200 {
+			w.now += int64(rng.IntN(3))
+			switch rng.IntN(4) {
+			case 0:
+				w.one(setOp(anyKey(rng), "1"))
+			case 1, 2:
+				id, _, _ := w.prepare(uint64(i), []kv.Cond{{Key: []byte(anyKey(rng)), Kind: kv.CondVersion}}, setOp(anyKey(rng), "2"), getOp(anyKey(rng)))
+				ids = append(ids, id)
+			default:
+				if len(ids) > 0 {
+					steps := []kv.TxStep{kv.TxResolve, kv.TxResolve, kv.TxForget, kv.TxRefuse, kv.TxSeal}
+					w.tx(steps[rng.IntN(len(steps))], ids[rng.IntN(len(ids))], rng.IntN(2) == 0)
+				}
+			}
+			if rng.IntN(20) == 0 {
+				w.machine.StateReplaced() // by the same one
+			}
+			fresh := Machine{}
+			fresh.Begin(w, w.index+1, w.stamp())
+			for _, pair := range [][2]any{{w.machine.lockTable(), fresh.lockTable()}, {w.machine.openTable(), fresh.openTable()}, {w.machine.heldLocks(), Locks(w)},
+				{append([]kv.TxID{}, w.machine.known.seals...), append([]kv.TxID{}, fresh.known.seals...)}} {
+				if !reflect.DeepEqual(pair[0], pair[1]) {
+					t.Fatalf("seed %d, step %d: the machine knows %v, the state holds %v", seed, i, pair[0], pair[1])
+				}
+			}
+		}
+	}
+}
+
+func anyKey(rng *rand.Rand) string { return string(rune('a' + rng.IntN(4))) }
