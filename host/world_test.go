@@ -85,6 +85,8 @@ func (b *bench) Return(to core.NodeID, id core.RequestID, r kv.Result, _ bool) {
 
 func (b *bench) Reply(token uint64, r kv.Result) { b.answers[token] = append(b.answers[token], r) }
 
+func (b *bench) Place(token uint64) Placement { return b.place[token] }
+
 func (b *bench) Configure(_ core.GroupID, w Wish) {
 	b.left = append(b.left, fmt.Sprintf("%s for %s", w.Wanted, w.Told))
 }

@@ -175,6 +175,12 @@ func (n *Node) DescribeKeyspaces() []kv.KeyspaceInfo {
 			for _, m := range d.Shards[i].Replicas {
 				g.Replicas[fmt.Sprint(m.Replica)] = uint32(m.Node)
 			}
+			if s.keyspace.Range != nil {
+				g.From, g.To = s.keyspace.Range(i)
+			}
+			if split := d.Shards[i].Split; split != nil {
+				g.SplitAt = split.Key
+			}
 			info.Groups = append(info.Groups, g)
 		}
 		list = append(list, info)

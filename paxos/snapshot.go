@@ -157,7 +157,7 @@ func (r *Replica) finishInstall() {
 	r.log.reset(s.at)
 	r.applied, r.commit = s.at, max(r.commit, s.at.Index)
 	r.takeConfigs(s.at.Index)
-	r.locks = machine.Locks(r.in.View)
+	r.locks, r.machine.Bounds = machine.Locks(r.in.View), machine.BoundsOf(r.in.View)
 	r.out.Note(InstalledNote{s.at.Index})
 	r.out.Send(s.from, SnapshotReply{Ballot: s.ballot, Done: true, Match: s.at.Index})
 }

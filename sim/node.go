@@ -338,6 +338,10 @@ func (p *port) Reply(token uint64, r kv.Result) {
 	answer(r)
 }
 
+func (p *port) Place(uint64) host.Placement {
+	return host.Placement{Refused: &kv.Result{Code: kv.Unavailable, Detail: "the keys were moved"}}
+}
+
 func (p *port) Configure(g core.GroupID, wish host.Wish) {
 	n := (*node)(p)
 	n.w.catalog.wish(n, g, wish)
