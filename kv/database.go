@@ -287,22 +287,25 @@ type NodeStatus struct {
 
 // GroupStatus is this node's replica of a group.
 type GroupStatus struct {
-	Group    uint64            `json:"group"`
-	Keyspace string            `json:"keyspace"`
-	Shard    int               `json:"shard"`
-	Replica  uint32            `json:"replica"`
-	Role     string            `json:"role"`
-	Ballot   string            `json:"ballot"`
-	Leader   uint32            `json:"leader"` // node; 0: none known
-	Commit   uint64            `json:"commit"`
-	Applied  uint64            `json:"applied"`
-	Durable  uint64            `json:"durable"`
-	First    uint64            `json:"first"`
-	Last     uint64            `json:"last"`
-	Hash     string            `json:"hash"` // of the block at Applied
-	LeaseMS  int64             `json:"leaseMillis"`
-	Suspect  bool              `json:"suspect,omitempty"`
-	Match    map[string]uint64 `json:"match,omitempty"` // leader only: replica -> highest index durable there
+	Group    uint64 `json:"group"`
+	Keyspace string `json:"keyspace"`
+	Shard    int    `json:"shard"`
+	Replica  uint32 `json:"replica"`
+	Role     string `json:"role"`
+	Ballot   string `json:"ballot"`
+	Leader   uint32 `json:"leader"` // node; 0: none known
+	Commit   uint64 `json:"commit"`
+	Applied  uint64 `json:"applied"`
+	Durable  uint64 `json:"durable"`
+	First    uint64 `json:"first"`
+	Last     uint64 `json:"last"`
+	Hash     string `json:"hash"` // of the block at Applied
+	LeaseMS  int64  `json:"leaseMillis"`
+	Suspect  bool   `json:"suspect,omitempty"`
+	// From is the first key that the replica has left after splits, To the first one behind them; empty: there is none.
+	From  []byte            `json:"from,omitempty"`
+	To    []byte            `json:"to,omitempty"`
+	Match map[string]uint64 `json:"match,omitempty"` // leader only: replica -> highest index durable there
 	// Causal is what a replica without a leader says of itself.
 	Causal *CausalStatus `json:"causal,omitempty"`
 	// Quorum is a replica of a group without a leader; nil in others.

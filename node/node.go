@@ -85,6 +85,7 @@ type Node struct {
 	leaseWanted  chan struct{}
 	wishes       wishes
 	births       births
+	splits       splitPlans
 
 	// ctx ends with the node.
 	ctx       context.Context
@@ -206,7 +207,7 @@ func (n *Node) begin() {
 	}()
 	n.workers.Add(1)
 	go n.loop()
-	work := []func(context.Context){n.accept, n.watch, n.tend, n.register, n.moveShards, n.pushSplits, n.steward, n.holdLease, n.changeViews, n.sweep}
+	work := []func(context.Context){n.accept, n.watch, n.tend, n.register, n.moveShards, n.pushSplits, n.splitAlone, n.steward, n.holdLease, n.changeViews, n.sweep}
 	for _, f := range work {
 		n.workers.Add(1)
 		go func() {
