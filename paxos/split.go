@@ -135,6 +135,11 @@ func (r *Replica) Written() (commands, bytes uint64, samples [][]byte) {
 // Bounds are the keys of the group as of what is applied; nil: it was never split.
 func (r *Replica) Bounds() *machine.Bounds { return r.machine.Bounds }
 
+// Readable reports whether all that a command reads is the group's as of what is applied.
+func (r *Replica) Readable(c *kv.Command) bool {
+	return r.machine.Bounds.Whole(c) || r.options.Split == machine.SplitKeepsReading
+}
+
 // loadState takes over what the state holds: all but the position of a replica that never ran is there only if a split has made it.
 func (r *Replica) loadState() {
 	if b, ok := r.in.View.Get(core.AppliedKey); ok {

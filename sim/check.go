@@ -154,7 +154,9 @@ func (c *checks) passed(n *node) {
 }
 
 // looked says whether a node has a replica of the group whose inside can be seen.
-func (g *group) looked(n *node) bool { return g.protocol.Look != nil && g.members[n.index] != 0 }
+func (g *group) looked(n *node) bool {
+	return g.protocol.Look != nil && g.members[n.index] != 0 && (g.split == nil || n.host.Has(g.id))
+}
 
 func (c *checks) inside(n *node, gr *group, in Inside) {
 	w, g := c.w, gr.id
