@@ -350,7 +350,7 @@ func (p *port) Note(g core.GroupID, note core.Note) {
 	n := (*node)(p)
 	n.w.checks.noted(n, g, note)
 	if s, ok := note.(core.SplitNote); ok {
-		n.w.divided(n.w.byID[s.Child])
+		n.w.divided(n, n.w.byID[s.Child])
 	}
 	if n.w.trace.on {
 		n.w.trace.tellf("n%d g%d %s", n.id, g, note)

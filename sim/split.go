@@ -24,6 +24,8 @@ type splitting struct {
 	key    []byte
 	// divided says that some replica of the parent has applied the split: from then on nodes hear that the child is a shard.
 	divided bool
+	// at is the time of the parent's block that divided the keys.
+	at kv.HLC
 	// heard are the nodes that send commands to the child at once.
 	heard []bool
 }
@@ -67,11 +69,11 @@ func (w *world) beginSplit(parent *group) {
 	i := w.rng.IntN(len(letters))
 	key := []byte(fmt.Sprintf("%c%d", letters[i], w.root(parent).id))
 	for _, g := range w.groups {
-		if s := g.split; s != nil && (s.parent == parent && !s.over(w) || w.root(g) == w.root(parent) && string(s.key) == string(key)) {
+		if s := g.split; s != nil && (s.parent == parent && !s.divided || w.root(g) == w.root(parent) && string(s.key) == string(key)) {
 			return
 		}
 	}
-	if parent.split != nil && !parent.split.over(w) || w.owner(w.root(parent), key, func(*group) bool { return true }) != parent {
+	if parent.split != nil && !parent.split.divided || w.owner(w.root(parent), key, func(*group) bool { return true }) != parent {
 		return
 	}
 	g := len(w.groups)
@@ -92,9 +94,6 @@ func (w *world) beginSplit(parent *group) {
 	w.event("split", fmt.Sprintf("group %d at %s", parent.id, key))
 	w.pushSplit(child)
 }
-
-// over says that the catalog has made the child a shard.
-func (s *splitting) over(w *world) bool { return s.divided }
 
 func (w *world) root(g *group) *group {
 	for g.split != nil {
@@ -150,8 +149,11 @@ func (w *world) pushSplit(child *group) {
 }
 
 // divided lets the nodes hear that a child is a shard, each in its time.
-func (w *world) divided(child *group) {
+func (w *world) divided(n *node, child *group) {
 	s := child.split
+	if s.parent.protocol.Look != nil {
+		s.at = w.checks.look(n, s.parent).Time
+	}
 	if s.divided {
 		return
 	}

@@ -10,6 +10,20 @@ import (
 
 const splitEvery = 600 * Millisecond
 
+// TestSplitsHappen counts what the seeds of the other tests do: groups are divided, and some replicas of children begin with nothing.
+func TestSplitsHappen(t *testing.T) {
+	hits := map[string]int{}
+	for seed := uint64(1); seed <= 20; seed++ {
+		for what, n := range Run(Options{Seed: seed, Protocol: Split(DrawPaxos(seed, paxos.NoMutation), splitEvery)}).Hits {
+			hits[what] += n
+		}
+	}
+	if hits["split-done"] < 50 || hits["split-blank"] == 0 {
+		t.Errorf("in 20 seeds %d splits, and %d replicas of children that began with nothing", hits["split-done"], hits["split-blank"])
+	}
+	t.Log(hits)
+}
+
 // TestSplits splits linearizable groups again and again under every fault: no write is lost, doubled, or served by two groups.
 func TestSplits(t *testing.T) {
 	runSeeds(t, func(seed uint64) Protocol { return Split(DrawPaxos(seed, paxos.NoMutation), splitEvery) })
@@ -20,7 +34,7 @@ func TestSequentialSplits(t *testing.T) {
 	runSeeds(t, func(seed uint64) Protocol { return Split(DrawSequential(seed, paxos.NoMutation), splitEvery) })
 }
 
-// splitting is a swarm of groups that are split often, with a bug planted in that.
+// splittingSwarm is a swarm of groups that are split often, with a bug planted in that.
 func splittingSwarm(sequential bool, bug machine.SplitMutation, lease core.Time, needs func(*Faults)) swarm {
 	return func(seed uint64, _ paxos.Mutation) Options {
 		f := Calm()
