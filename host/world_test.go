@@ -55,8 +55,10 @@ type bench struct {
 	// answers by token, and returns to node 2 by id.
 	answers map[uint64][]kv.Result
 	returns map[core.RequestID][]kv.Result
-	sent    []Forward
-	sentTo  []core.NodeID
+	// place is where commands belong whose groups gave their keys away, by token.
+	place  map[uint64]Placement
+	sent   []Forward
+	sentTo []core.NodeID
 }
 
 const ms = core.Time(1e6)

@@ -3,6 +3,7 @@ package node
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -129,5 +130,175 @@ func splitUnderLoad(t *testing.T, consistency kv.Consistency) {
 		if !bytes.Equal(g.From, []byte(want[i])) || !bytes.Equal(g.To, []byte(want[i+1])) {
 			t.Errorf("shard %d has %q to %q", i, g.From, g.To)
 		}
+	}
+}
+
+// TestTransfersThroughSplits: the total of all accounts is the same at every instant, while the shard that holds them is split.
+func TestTransfersThroughSplits(t *testing.T) {
+	c := newCluster(t, 3)
+	c.start(1, 2, 3)
+	c.ready()
+	c.create(1, kv.CreateKeyspace{Name: "bank", Partitioner: "ordered"})
+	const accounts = 8
+	old := c.nodes[1].Keyspace("bank") // what a door that does not look again has in hand
+	stop := make(chan struct{})
+	var clients sync.WaitGroup
+	for id, n := range c.nodes {
+		clients.Add(1)
+		go func() {
+			defer clients.Done()
+			for i := int(id); ; i++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				from, to := fmt.Sprint("a", i%accounts), fmt.Sprint("a", (i*3+1)%accounts)
+				if from != to {
+					r := n.Transact(&kv.Txn{Then: []kv.TxnOp{addTo(old, from, -1), addTo(old, to, 1)}}, time.Now().Add(patience))
+					if r.Code != kv.OK && r.Code != kv.Aborted {
+						t.Errorf("transfer: %v %s", r.Code, r.Detail)
+					}
+				}
+				if total := readAll(t, n, old, accounts); total != 0 {
+					t.Errorf("the total is %d", total)
+				}
+			}
+		}()
+	}
+	for i, at := range []string{"a4", "a2", "a6"} {
+		time.Sleep(50 * time.Millisecond)
+		c.split(core.NodeID(i+1), "bank", at)
+	}
+	time.Sleep(50 * time.Millisecond)
+	close(stop)
+	clients.Wait()
+	locksGone(c, c.nodes[1].Keyspace("bank"))
+}
+
+// TestOldMapsStillServe: a command of keys that lay in one shard when its caller looked is executed all the same, and so is a clear.
+func TestOldMapsStillServe(t *testing.T) {
+	c := newCluster(t, 3)
+	c.start(1, 2, 3)
+	c.ready()
+	c.create(1, kv.CreateKeyspace{Name: "o", Partitioner: "ordered"})
+	old := c.nodes[2].Keyspace("o")
+	submit(c.nodes[1], "o", set("a", "1"), set("m", "2"), set("z", "3"))
+	c.split(1, "o", "k")
+	c.split(1, "o", "p")
+	ask := func(command kv.Command) kv.Result {
+		var b kv.Batch
+		b.Reset(time.Now().Add(patience))
+		call := b.Add()
+		call.Keyspace, call.Command = old, command
+		c.nodes[2].Submit(&b)
+		b.Wait()
+		return call.Result
+	}
+	eventually(t, "node 2 knows of the splits", func() error {
+		if n := c.nodes[2].Keyspace("o").Shards; n != 3 {
+			return fmt.Errorf("%d shards", n)
+		}
+		return nil
+	})
+	several := ask(kv.Command{Conds: []kv.Cond{{Key: []byte("a"), Kind: kv.CondPresent}}, Ops: []kv.Op{get("a").Ops[0], get("m").Ops[0], set("z", "4").Ops[0]}})
+	if several.Code != kv.OK || len(several.Items) != 3 || string(several.Items[1].Value) != "2" {
+		t.Errorf("three keys: %+v", several)
+	}
+	failed := ask(kv.Command{Conds: []kv.Cond{{Key: []byte("a"), Kind: kv.CondPresent}, {Key: []byte("z"), Kind: kv.CondAbsent}}, Ops: []kv.Op{set("m", "5").Ops[0]}})
+	if failed.Code != kv.ConditionFailed || failed.Int != 1 {
+		t.Errorf("a condition that does not hold: %+v", failed)
+	}
+	if r := ask(kv.Command{Ops: []kv.Op{{Kind: kv.OpRename, Key: []byte("a"), Key2: []byte("z")}}}); r.Code != kv.CrossShard {
+		t.Errorf("a rename from one shard to another: %v", r.Code)
+	}
+	if r := ask(kv.Command{Ops: []kv.Op{{Kind: kv.OpClear}}}); r.Code != kv.OK {
+		t.Errorf("a clear: %+v", r)
+	}
+	if list, err := scanAll(c.nodes[3], "o", 10); err != nil || len(list) != 0 {
+		t.Errorf("a clear of the only shard that there was has left %q, %v", list, err)
+	}
+}
+
+// TestSplitGoesOnAfterRestarts: nodes that end at any moment of a split go on with it, and hold all that was written.
+func TestSplitGoesOnAfterRestarts(t *testing.T) {
+	c := newCluster(t, 3)
+	c.start(1, 2, 3)
+	c.ready()
+	c.create(1, kv.CreateKeyspace{Name: "o", Partitioner: "ordered"})
+	for i := range 200 {
+		submit(c.nodes[1], "o", set(fmt.Sprintf("k%03d", i), fmt.Sprint(i)))
+	}
+	for round, at := range []string{"k100", "k050", "k150"} {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		if _, err := c.nodes[1].beginSplit(ctx, "o", []byte(at)); err != nil {
+			t.Fatal(err)
+		}
+		cancel()
+		time.Sleep(time.Duration(round) * 25 * time.Millisecond)
+		id := core.NodeID(round%3 + 1)
+		c.close(id)
+		c.start(id)
+		c.ready()
+		eventually(t, "the split is over", func() error {
+			if n := c.nodes[1].Keyspace("o").Shards; n != round+2 {
+				return fmt.Errorf("%d shards", n)
+			}
+			return nil
+		})
+	}
+	for _, id := range []core.NodeID{1, 2, 3} {
+		for i := range 200 {
+			if r := submit(c.nodes[id], "o", get(fmt.Sprintf("k%03d", i)))[0]; string(r.Value) != fmt.Sprint(i) {
+				t.Fatalf("node %d: k%03d is %+v", id, i, r)
+			}
+		}
+	}
+}
+
+func TestSplitsThatCannotBeAreRefused(t *testing.T) {
+	c := newCluster(t, 3)
+	c.start(1, 2, 3)
+	c.ready()
+	c.create(1, kv.CreateKeyspace{Name: "o", Partitioner: "ordered", Splits: []string{"m"}})
+	c.create(1, kv.CreateKeyspace{Name: "h"})
+	c.create(1, kv.CreateKeyspace{Name: "q", Consistency: kv.Quorum, Partitioner: "ordered", Splits: []string{"m"}})
+	for _, s := range []struct {
+		name, key string
+		want      kv.Code
+	}{{"o", "m", kv.Exists}, {"o", "", kv.Invalid}, {"h", "m", kv.Unsupported}, {"q", "x", kv.Unsupported}, {"nobody", "m", kv.NoKeyspace}} {
+		err := c.nodes[2].SplitShard(context.Background(), s.name, []byte(s.key))
+		var e *kv.Error
+		if !errors.As(err, &e) || e.Code != s.want || e.Detail == "" {
+			t.Errorf("%s at %q: %v", s.name, s.key, err)
+		}
+	}
+}
+
+// TestKeyspaceIsDroppedWhileItIsSplit leaves nothing behind.
+func TestKeyspaceIsDroppedWhileItIsSplit(t *testing.T) {
+	c := newCluster(t, 3)
+	c.start(1, 2, 3)
+	c.ready()
+	c.create(1, kv.CreateKeyspace{Name: "o", Partitioner: "ordered"})
+	submit(c.nodes[1], "o", set("a", "1"), set("z", "1"))
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	child, err := c.nodes[1].beginSplit(ctx, "o", []byte("m"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.nodes[2].DropKeyspace(ctx, "o"); err != nil {
+		t.Fatal(err)
+	}
+	for id, n := range c.nodes {
+		eventually(t, "the states are gone", func() error {
+			for _, g := range n.disk.GroupsWithState() {
+				if g == child || g == child-1 {
+					return fmt.Errorf("node %d has a state of group %d", id, g)
+				}
+			}
+			return nil
+		})
 	}
 }
