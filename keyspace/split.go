@@ -31,6 +31,8 @@ const (
 	SplitWritesDefault = 10_000
 	// SplitBytesMin keeps a cluster from falling into crumbs.
 	SplitBytesMin = 1 << 20
+	// SplitHotSeconds is for how long a shard must be too hot before it is split: a burst passes.
+	SplitHotSeconds = 10
 )
 
 // Splittable is nil if the shards of a keyspace can be split; else it says why they cannot.

@@ -20,8 +20,8 @@ import (
 // in the catalog as an operator would. One split is under way in a keyspace at a time.
 
 const (
-	// hotFor is how many looks in a row, a second apart, a shard must be too hot before it is split: a burst passes.
-	hotFor = 10
+	// hotFor is how many looks in a row a shard must be too hot before it is split.
+	hotFor = int(keyspace.SplitHotSeconds * time.Second / stewardEvery)
 	// growth is the part of its limit that a shard must have been written before its size is measured again, which reads all of it.
 	growth = 8
 )
