@@ -24,6 +24,9 @@ const (
 	hotFor = int(keyspace.SplitHotSeconds * time.Second / stewardEvery)
 	// growth is the part of its limit that a shard must have been written before its size is measured again, which reads all of it.
 	growth = 8
+	// idleEvery is how many looks go by between two measurements of shards that nobody has written much to: all of them at once, when
+	// a node begins to lead many, would keep its disk busy.
+	idleEvery = 10
 )
 
 // splitPlans are what this node would split, for those who ask.
@@ -59,7 +62,7 @@ func (n *Node) splitAlone(ctx context.Context) {
 	ticker := time.NewTicker(stewardEvery)
 	defer ticker.Stop()
 	known := map[core.GroupID]*watched{}
-	for {
+	for i := 0; ; i++ {
 		select {
 		case <-ctx.Done():
 			return
@@ -69,7 +72,7 @@ func (n *Node) splitAlone(ctx context.Context) {
 		if n.onLoop(ctx, func(host.Now) { looks = n.lookAtLed() }) != nil {
 			return
 		}
-		plans := n.judgeAll(ctx, looks, known)
+		plans := n.judgeAll(ctx, looks, known, i%idleEvery == 0)
 		n.splits.mu.Lock()
 		n.splits.list = plans
 		n.splits.mu.Unlock()
@@ -111,7 +114,7 @@ func (n *Node) lookAtLed() (list []look) {
 	return list
 }
 
-func (n *Node) judgeAll(ctx context.Context, looks []look, known map[core.GroupID]*watched) (plans []kv.Split) {
+func (n *Node) judgeAll(ctx context.Context, looks []look, known map[core.GroupID]*watched, idle bool) (plans []kv.Split) {
 	for _, w := range known {
 		w.seen = false
 	}
@@ -119,11 +122,14 @@ func (n *Node) judgeAll(ctx context.Context, looks []look, known map[core.GroupI
 		l := &looks[i]
 		w := known[l.shard.group]
 		if w == nil {
-			w = &watched{bytes: l.bytes, writes: l.writes}
+			w = &watched{bytes: l.bytes, writes: l.writes, sizedAt: l.bytes, bounds: l.bounds}
 			known[l.shard.group] = w
 		}
 		w.seen = true
-		if p := n.judgeShard(ctx, l, w); p != nil {
+		if n.measure(ctx, l, w, idle) {
+			idle = false
+		}
+		if p := judgeShard(l, w); p != nil {
 			plans = append(plans, *p)
 		}
 	}
@@ -136,9 +142,8 @@ func (n *Node) judgeAll(ctx context.Context, looks []look, known map[core.GroupI
 }
 
 // judgeShard says whether a shard should be split, where and why; nil: it should not.
-func (n *Node) judgeShard(ctx context.Context, l *look, w *watched) *kv.Split {
+func judgeShard(l *look, w *watched) *kv.Split {
 	limit, rate := l.shard.space.descriptor.SplitAt()
-	n.measure(ctx, l, w, limit)
 	writes := int64(l.writes - min(w.writes, l.writes))
 	w.writes = l.writes
 	if w.hot++; rate == 0 || writes < rate {
@@ -177,14 +182,15 @@ func keyText(key []byte) (text string, raw []byte) {
 	return "", key
 }
 
-// measure reads a shard's records when it may have grown beyond its limit since the last time.
-func (n *Node) measure(ctx context.Context, l *look, w *watched, limit int64) {
+// measure reads a shard's records when it may have grown beyond its limit since the last time, or, if idle, when it never was measured.
+func (n *Node) measure(ctx context.Context, l *look, w *watched, idle bool) (done bool) {
+	limit, _ := l.shard.space.descriptor.SplitAt()
 	if w.bounds != l.bounds {
-		w.bounds, w.measured = l.bounds, false // it was split
+		w.bounds, w.measured, w.size = l.bounds, false, 0 // it was split
 	}
-	grown := l.bytes - min(w.sizedAt, l.bytes)
-	if limit == 0 || w.measured && (w.size+int64(grown) < limit || int64(grown) < limit/growth) {
-		return
+	grown := int64(l.bytes - min(w.sizedAt, l.bytes))
+	if limit == 0 || grown < limit/growth && (w.measured || !idle) || w.measured && w.size+grown < limit {
+		return false
 	}
 	err := guarded(func() {
 		s := l.shard.state.Snapshot()
@@ -195,6 +201,7 @@ func (n *Node) measure(ctx context.Context, l *look, w *watched, limit int64) {
 		n.fail(err)
 	}
 	w.measured, w.sizedAt = true, l.bytes
+	return true
 }
 
 // middleOf is the key in the middle of those that were written; nil: one key is most of them, or there are too few to tell.

@@ -288,7 +288,7 @@ func TestKeyspaceIsDroppedWhileItIsSplit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.nodes[2].DropKeyspace(ctx, "o"); err != nil {
+	if err := c.nodes[2].DropKeyspace(ctx, "o", false); err != nil {
 		t.Fatal(err)
 	}
 	for id, n := range c.nodes {
