@@ -189,6 +189,13 @@ type (
 		Voters, Learners, Lost []ReplicaID
 		Preferred              ReplicaID
 	}
+	// Split asks the leader to give the keys from Key on to another group, with the same members, which is to begin with Config. It is
+	// answered by nothing but the state, when it says so: whoever wants it asks again until then.
+	Split struct {
+		Child  GroupID
+		Key    []byte
+		Config []byte
+	}
 	// UnsafeRecover tells a replica of a group that has lost a majority for good who is left: these are to be the group, whatever
 	// the others held. Only an operator can know this; what the others alone held is lost. It is answered by nothing but the
 	// group having a leader.
@@ -304,6 +311,12 @@ type CheckpointNote struct{ Index uint64 }
 // does not hold what was written to it.
 type DamageNote struct{ Text string }
 
+// SplitNote tells that the keys from Key on are the group Child's from now on, and that the state holds what it begins with.
+type SplitNote struct {
+	Child GroupID
+	Key   []byte
+}
+
 // LockNote tells that the state has come to hold locks of transactions, and held none before.
 type LockNote struct{}
 
@@ -346,6 +359,9 @@ func (e *Effects) Reset() {
 
 // String is a line of a trace.
 func (n LockNote) String() string { return "locks are held" }
+
+// String is a line of a trace.
+func (n SplitNote) String() string { return fmt.Sprintf("group %d begins at %q", n.Child, n.Key) }
 
 // String is a line of a trace.
 func (n CheckpointNote) String() string { return fmt.Sprintf("checkpoint %d", n.Index) }

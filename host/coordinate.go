@@ -33,6 +33,8 @@ type Command struct {
 	Again bool
 	// Once says that a write of unknown fate must not be sent again: it might be executed twice.
 	Once bool
+	// Fixed says that the command is for this group and no other: that its keys were moved is its answer.
+	Fixed bool
 	// Nodes are the members of the group, for a node that has no replica of it.
 	Nodes    []core.NodeID
 	Deadline core.Time
@@ -67,6 +69,8 @@ type pending struct {
 	// turn counts through the members of a group that has no replica here; not before retryAt is the next one asked.
 	turn    int
 	retryAt core.Time
+	// moves is how often a group said that the command's keys are another one's.
+	moves int
 	// lane is the session under which the command was forwarded, if it had none of its own.
 	lane    *lane
 	laneSeq uint64
@@ -283,6 +287,10 @@ func (h *Host) settleAnswer(id core.RequestID, p *pending, r *kv.Result) {
 		p.lane.refused = true
 		*r = kv.Result{Code: kv.ClockSkew, Detail: "this node's clock and the leader's are more than 5 minutes apart; nothing was executed"}
 	}
+	if r.Code == kv.Moved && p.from == 0 && !p.command.Fixed {
+		h.displace(id, p)
+		return
+	}
 	if !again || p.from != 0 {
 		h.end(id, *r)
 		return
@@ -299,6 +307,44 @@ func (h *Host) settleAnswer(id core.RequestID, p *pending, r *kv.Result) {
 	}
 	p.handed, p.sentTo = false, 0
 	s.parked = append(s.parked, id)
+}
+
+// displace keeps a command whose keys its group has given away, until it is known whose they are. It keeps the session under which
+// it was forwarded: an earlier try of it may have been executed before the keys were given away, and the other group knows of it.
+func (h *Host) displace(id core.RequestID, p *pending) {
+	p.handed, p.sentTo, p.retries, p.retryAt = false, 0, 0, h.now.Mono
+	if p.moves > 0 {
+		p.retryAt += min(retryMax, retryMin<<min(p.moves-1, 8))
+	}
+	p.moves++
+	h.displaced = append(h.displaced, id)
+}
+
+// placeDisplaced sends such commands where their keys are now.
+func (h *Host) placeDisplaced() {
+	if len(h.displaced) == 0 {
+		return
+	}
+	ids := h.displaced
+	h.displaced = nil
+	h.inOrder(ids)
+	for _, id := range ids {
+		p := h.requests.get(id)
+		switch {
+		case p == nil:
+			continue
+		case p.retryAt > h.now.Mono:
+			h.displaced = append(h.displaced, id)
+			continue
+		}
+		to := h.port.Place(p.command.Token)
+		if to.Refused != nil {
+			h.end(id, *to.Refused)
+			continue
+		}
+		p.command.Group, p.command.Nodes = to.Group, to.Nodes
+		h.route(id)
+	}
 }
 
 // replicaOn is the replica on another node, or the slot's own for node 0.
@@ -366,6 +412,7 @@ func (h *Host) placeParked() {
 		}
 	}
 	h.placeAway()
+	h.placeDisplaced()
 }
 
 func (h *Host) placeAway() {
@@ -414,6 +461,7 @@ func (h *Host) endOverdue() {
 		s.parked = slices.DeleteFunc(s.parked, ended)
 	}
 	h.away = slices.DeleteFunc(h.away, ended)
+	h.displaced = slices.DeleteFunc(h.displaced, ended)
 }
 
 func overdue(p *pending) kv.Result {

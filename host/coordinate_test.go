@@ -402,3 +402,49 @@ func TestRequestsOfAnEarlierRunAreNotThoseOfThisOne(t *testing.T) {
 		}
 	}
 }
+
+// TestDisplacedWriteKeepsItsSession: the group that had it may have executed it before it gave the keys away, so the other one must be
+// able to tell.
+func TestDisplacedWriteKeepsItsSession(t *testing.T) {
+	b := newBench(t, Options{})
+	p, child := &puppet{leader: 2}, &puppet{leader: 3}
+	b.add(1, p)
+	b.add(2, child)
+	b.place = map[uint64]Placement{1: {Group: 1}}
+	b.submit(1)
+	b.host.PeerDown(b.now, 2) // it may have been executed
+	p.leader = 3
+	b.pass(ms)
+	b.host.Returned(b.now, 3, b.sent[1].ID, kv.Result{Code: kv.Moved})
+	b.pass(0) // nobody knows yet whose the keys are: the same group is asked
+	b.host.Returned(b.now, 3, b.sent[2].ID, kv.Result{Code: kv.Moved})
+	b.place[1] = Placement{Group: 2}
+	b.pass(retryMin)
+	if len(b.sent) != 4 || b.sent[3].Group != 2 || !bytes.Equal(b.sent[3].Encoded, b.sent[0].Encoded) {
+		t.Fatalf("sent %+v", b.sent)
+	}
+	b.wantAnswer(1, none)
+	b.host.Returned(b.now, 3, b.sent[3].ID, kv.Result{})
+	b.wantAnswer(1, kv.OK)
+}
+
+// TestDisplacedCommandsEnd: at their deadlines, or when they belong nowhere; those of fixed groups and of other nodes at once.
+func TestDisplacedCommandsEnd(t *testing.T) {
+	b := newBench(t, Options{})
+	b.add(1, &puppet{leader: 1, on: answerAll(kv.Moved)})
+	b.place = map[uint64]Placement{1: {Group: 1}, 2: {Refused: &kv.Result{Code: kv.CrossShard}}}
+	b.submit(1)
+	b.submit(2)
+	b.submit(3, func(c *Command) { c.Fixed = true })
+	b.host.Forwarded(b.now, 2, Forward{ID: 5, Group: 1, Within: 100 * ms})
+	b.pass(ms)
+	b.pass(ms)
+	b.wantAnswer(1, none)
+	b.wantAnswer(2, kv.CrossShard)
+	b.wantAnswer(3, kv.Moved)
+	if r := b.returns[5]; len(r) != 1 || r[0].Code != kv.Moved {
+		t.Errorf("to another node: %+v", r)
+	}
+	b.pass(2 * 1000 * ms)
+	b.wantAnswer(1, kv.Unavailable)
+}

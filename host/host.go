@@ -64,6 +64,8 @@ type Port interface {
 	Return(to core.NodeID, id core.RequestID, r kv.Result, read bool)
 	// Reply answers a command of this node's own client, once.
 	Reply(token uint64, r kv.Result)
+	// Place tells where a command of this node's own client belongs, whose group has answered that its keys were moved.
+	Place(token uint64) Placement
 	// Configure carries a replica's wish for another configuration of its group to the catalog. It may be lost.
 	Configure(g core.GroupID, w Wish)
 	// Note reports what a replica told of itself, after the state of that Step was applied.
@@ -74,6 +76,13 @@ type Port interface {
 type Wish struct {
 	// Told is what the replica went by: the wish is void once the catalog says something else.
 	Told, Wanted []byte
+}
+
+// Placement is where a command belongs: to a group with replicas on these nodes, or, with Refused, nowhere.
+type Placement struct {
+	Group   core.GroupID
+	Nodes   []core.NodeID
+	Refused *kv.Result
 }
 
 // Envelope is a protocol message with its addresses within the group.
@@ -145,8 +154,10 @@ type Host struct {
 	lanes    map[core.GroupID]*lanes
 	// away are commands that wait to be sent to the next member of a group without a replica here; ordering is the node
 	// that could order such a group's commands when last asked.
-	away     []core.RequestID
-	ordering map[core.GroupID]core.NodeID
+	away []core.RequestID
+	// displaced are commands whose groups have given their keys away.
+	displaced []core.RequestID
+	ordering  map[core.GroupID]core.NodeID
 }
 
 // slot is one replica and what the host knows of it.
@@ -500,6 +511,11 @@ func (h *Host) Deadline() core.Time {
 		}
 		if len(s.parked) > 0 && s.retryAt > h.now.Mono && s.retryAt < at {
 			at = s.retryAt
+		}
+	}
+	for _, id := range h.displaced {
+		if p := h.requests.get(id); p != nil {
+			at = min(at, p.retryAt)
 		}
 	}
 	for _, id := range h.away {

@@ -55,8 +55,10 @@ type bench struct {
 	// answers by token, and returns to node 2 by id.
 	answers map[uint64][]kv.Result
 	returns map[core.RequestID][]kv.Result
-	sent    []Forward
-	sentTo  []core.NodeID
+	// place is where commands belong whose groups gave their keys away, by token.
+	place  map[uint64]Placement
+	sent   []Forward
+	sentTo []core.NodeID
 }
 
 const ms = core.Time(1e6)
@@ -84,6 +86,8 @@ func (b *bench) Return(to core.NodeID, id core.RequestID, r kv.Result, _ bool) {
 }
 
 func (b *bench) Reply(token uint64, r kv.Result) { b.answers[token] = append(b.answers[token], r) }
+
+func (b *bench) Place(token uint64) Placement { return b.place[token] }
 
 func (b *bench) Configure(_ core.GroupID, w Wish) {
 	b.left = append(b.left, fmt.Sprintf("%s for %s", w.Wanted, w.Told))

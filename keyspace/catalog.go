@@ -175,7 +175,7 @@ func (c *Catalog) Gone(g core.GroupID) bool {
 	// order does not matter: at most one keyspace has the group.
 	for _, d := range c.Keyspaces {
 		for i := range d.Shards {
-			if d.Shards[i].Group == g {
+			if s := &d.Shards[i]; s.Group == g || s.Split != nil && s.Split.Group == g {
 				return false
 			}
 		}

@@ -29,6 +29,8 @@ const (
 	descriptorTerms  = 2
 	// descriptorMoving is that of a descriptor in which the catalog says how far a change of members is, itself or by a view.
 	descriptorMoving = 3
+	// descriptorSplit is that of a descriptor that tells of splits.
+	descriptorSplit = 4
 )
 
 // Descriptor is a keyspace as the catalog holds it.
@@ -56,6 +58,9 @@ type Terms struct {
 	Refuse     bool `json:"refuse,omitempty"`
 	// Siblings is conflict siblings of kv.CreateKeyspace.
 	Siblings bool `json:"siblings,omitempty"`
+	// SplitBytes and SplitWrites are when a shard is split by itself: 0 at the default, -1 never.
+	SplitBytes  int64 `json:"splitBytes,omitempty"`
+	SplitWrites int64 `json:"splitWrites,omitempty"`
 }
 
 // Shard is one part of the keys and the group that holds it.
@@ -77,6 +82,9 @@ type Shard struct {
 	Last core.ReplicaID `json:"last,omitempty"`
 	// Founders is what the first members were started with, once they have changed: the group's chain begins with it.
 	Founders []byte `json:"founders,omitempty"`
+	// Split is the split under way; nil: there is none. Parent is the group that this one's keys were in before it was split.
+	Split  *Split       `json:"split,omitempty"`
+	Parent core.GroupID `json:"parent,omitempty"`
 }
 
 // Member is one replica of a shard and where it lives.
@@ -132,7 +140,7 @@ func DecodeDescriptor(b []byte) (*Descriptor, error) {
 		return nil, fmt.Errorf("decode keyspace descriptor: %w", err)
 	}
 	if d.Format != d.format() {
-		return nil, fmt.Errorf("keyspace %q has descriptor format %d, this program knows up to %d; start a newer program", d.Name, d.Format, descriptorMoving)
+		return nil, fmt.Errorf("keyspace %q has descriptor format %d, this program knows up to %d; start a newer program", d.Name, d.Format, descriptorSplit)
 	}
 	if err := d.check(); err != nil {
 		return nil, fmt.Errorf("keyspace %q: %w", d.Name, err)
@@ -144,6 +152,9 @@ func DecodeDescriptor(b []byte) (*Descriptor, error) {
 func (d *Descriptor) format() int {
 	if (byCatalog(d.Consistency) || Atomic(d.Consistency)) && slices.ContainsFunc(d.Shards, func(s Shard) bool { return s.Epoch > 0 }) {
 		return descriptorMoving
+	}
+	if d.everSplit() {
+		return descriptorSplit
 	}
 	if d.Consistency == kv.Linearizable && d.Terms.Partitioner == "" {
 		return descriptorFormat
@@ -172,6 +183,9 @@ func (d *Descriptor) check() error {
 				return fmt.Errorf("shard %d names replica %d on node %d, which is zero or twice there", i, m.Replica, m.Node)
 			}
 		}
+		if s.Split != nil && (s.Split.Group == 0 || !slices.Contains(s.Voters(), s.Split.Preferred) || d.shardOf()(s.Split.Key) != i) {
+			return fmt.Errorf("shard %d is to be split at %q, which cannot be", i, s.Split.Key)
+		}
 		for _, id := range slices.Concat(s.Target, s.Joining) {
 			if !slices.Contains(s.Voters(), id) {
 				return fmt.Errorf("shard %d is to have replica %d, which it does not name", i, id)
@@ -190,7 +204,7 @@ func ShardOf(key []byte, shards int) int {
 // Keyspace is what the doors see of the descriptor.
 func (d *Descriptor) Keyspace() *kv.Keyspace {
 	return &kv.Keyspace{Name: d.Name, ID: d.ID, Consistency: d.Consistency, Shards: len(d.Shards),
-		Replicas: len(d.Shards[0].Ends()), Siblings: d.Terms.Siblings, ShardOf: d.shardOf(), Binding: d.binding([16]byte{}, 0),
+		Replicas: len(d.Shards[0].Ends()), Siblings: d.Terms.Siblings, ShardOf: d.shardOf(), Range: d.ranges(), Binding: d.binding([16]byte{}, 0),
 		MergeTokens: MergeTokens(d.Consistency)}
 }
 
@@ -212,6 +226,7 @@ func (d *Descriptor) Spec() kv.CreateKeyspace {
 	default:
 		spec.Lease = "on"
 	}
+	spec.SplitBytes, spec.SplitWrites = d.Terms.SplitBytes, d.Terms.SplitWrites
 	for _, split := range d.Terms.Splits {
 		spec.Splits = append(spec.Splits, string(split))
 	}

@@ -36,15 +36,48 @@ func (d *Descriptor) promise() []string {
 		judged("Several operations "+scope, together),
 		judged("Versions of a record grow with every change and never repeat.", "versions"),
 		"Expiry follows the time in the log, the same on all replicas.")
-	switch n := len(d.Shards); {
-	case n > 1 && d.Consistency == kv.Linearizable:
-		lines = append(lines, fmt.Sprintf("Its keys are spread by hash over %d shards; a transaction over several costs one round of messages and a sync in each at the same time, and two more rounds behind the answer.", n))
-	case n > 1:
-		lines = append(lines, fmt.Sprintf("Its keys are spread by hash over %d shards; a command whose keys lie in several is refused.", n))
+	spread, several := d.inShards()
+	switch {
+	case several && d.Consistency == kv.Linearizable:
+		lines = append(lines, spread+"; a transaction over several costs one round of messages and a sync in each at the same time, and two more rounds behind the answer.")
+	case several:
+		lines = append(lines, spread+"; a command whose keys lie in several is refused.")
 	default:
 		lines = append(lines, "All its keys lie in one shard, so a command may touch any of them.")
 	}
-	return lines
+	return append(lines, d.whenSplit()...)
+}
+
+// inShards says how the keys are spread over shards; several says that there are, or may come to be, more than one.
+func (d *Descriptor) inShards() (text string, several bool) {
+	n := len(d.Shards)
+	if d.Terms.Partitioner == "" {
+		return fmt.Sprintf("Its keys are spread by hash over %d shards", n), n > 1
+	}
+	return fmt.Sprintf("Its keys lie in order in %s, split at %q", count(n, "shard"), d.Terms.Splits), n > 1 || Splittable(d) == nil
+}
+
+// whenSplit says when a shard is split by itself.
+func (d *Descriptor) whenSplit() []string {
+	if Splittable(d) != nil {
+		return nil
+	}
+	bytes, writes := d.SplitAt()
+	when := ""
+	if bytes > 0 {
+		when = fmt.Sprintf("at %d MiB", bytes>>20)
+	}
+	if writes > 0 {
+		if when != "" {
+			when += ", or "
+		}
+		when += fmt.Sprintf("when it takes %d writes a second for %d s", writes, SplitHotSeconds)
+	}
+	lines := []string{"A split takes nothing away from these promises: while the keys that go to the new shard are copied, requests for them wait; none fails for it."}
+	if when == "" {
+		return append(lines, "A shard is split when an operator says so, with gamut keyspace split, and never by itself.")
+	}
+	return append(lines, fmt.Sprintf("A shard is split by itself %s; what should stay together in one command should not rely on lying in one shard.", when))
 }
 
 // word says what the keyspace's one word means.

@@ -226,6 +226,12 @@ var opNames = map[kv.OpKind]string{kv.OpNone: "nothing", kv.OpGet: "get", kv.OpS
 
 func shorten(key []byte) []byte { return key[:min(len(key), 64)] }
 
+// IsInstalled reports whether a note tells that a snapshot has replaced a state.
+func IsInstalled(note core.Note) bool {
+	_, ok := note.(paxos.InstalledNote)
+	return ok
+}
+
 // IsApplied reports whether a note tells of an applied block and no more.
 func IsApplied(note core.Note) bool {
 	switch note.(type) {

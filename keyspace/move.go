@@ -26,6 +26,8 @@ func (d *Descriptor) Move(shard int, nodes []core.NodeID, founders []byte) (*Des
 	switch {
 	case len(s.Target) > 0:
 		return nil, kv.Errorf(kv.Busy, "shard %d of %s is being moved already; retry when that is over", shard, d.Name)
+	case s.Split != nil:
+		return nil, kv.Errorf(kv.Busy, "shard %d of %s is being split; retry when that is over", shard, d.Name)
 	case len(nodes) < 1 || len(nodes) > ReplicasMax:
 		return nil, kv.Errorf(kv.Invalid, "%d replicas; give 1 to %d", len(nodes), ReplicasMax)
 	case len(nodes) < d.Terms.MinMembers:

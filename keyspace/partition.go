@@ -88,7 +88,7 @@ func isNumber(key []byte) bool {
 	return len(key) == 1 || len(key) > 1 && key[0] != '0'
 }
 
-// shardOf is how the keyspace's keys are mapped to its shards. It never changes.
+// shardOf is how the keyspace's keys are mapped to its shards. It changes when a shard is split.
 func (d *Descriptor) shardOf() func(key []byte) int {
 	shards, splits, order := len(d.Shards), d.Terms.Splits, orders[d.Terms.Partitioner]
 	if d.Terms.Partitioner == "" {
@@ -110,8 +110,8 @@ func Sharding(spec kv.CreateKeyspace) (shards int, shardOf func(key []byte) int,
 
 func termsOf(spec *kv.CreateKeyspace) Terms {
 	t := Terms{LeaseOff: spec.Lease == "off", Partitioner: spec.Partitioner, Atomic: spec.Atomic, ClientStamps: spec.ClientStamps,
-		MinMembers: spec.MinMembers, Refuse: spec.Conflict == "refuse",
-		Siblings: spec.Conflict == siblings}
+		MinMembers: spec.MinMembers, Refuse: spec.Conflict == "refuse", Siblings: spec.Conflict == siblings,
+		SplitBytes: spec.SplitBytes, SplitWrites: spec.SplitWrites}
 	for _, split := range spec.Splits {
 		t.Splits = append(t.Splits, []byte(split))
 	}

@@ -57,6 +57,9 @@ func checkSpec(spec *kv.CreateKeyspace, nodes int) error {
 	case spec.Atomic && spec.ClientStamps:
 		return kv.Errorf(kv.Invalid, "an atomic keyspace must give its stamps itself; leave out atomic or client stamps")
 	}
+	if _, _, err := splitTerms(spec); err != nil {
+		return err
+	}
 	return checkAtomic(spec)
 }
 

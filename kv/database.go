@@ -35,6 +35,9 @@ type Keyspace struct {
 	Replicas int
 	// ShardOf tells in which shard a key lies, 0 <= shard < Shards.
 	ShardOf func(key []byte) int
+	// Range tells the first key of a shard and the first one behind it (nil: none), where shards are ranges of keys in byte order;
+	// nil: they are not.
+	Range func(shard int) (from, to []byte)
 	// Binding names the cluster and the keyspace in tokens.
 	Binding uint64
 	// MergeTokens is what a client has seen that holds both tokens; nil: the keyspace's answers carry none.
@@ -66,6 +69,8 @@ type Call struct {
 	Shard int
 	// Group is the replica group that the command went to; the node fills it in.
 	Group uint64
+	// Fixed says that the command is for Group and no other, whatever its keys: the caller fills it in.
+	Fixed bool
 
 	Result Result
 	batch  *Batch
@@ -99,6 +104,10 @@ type CreateKeyspace struct {
 	// Conflict says what a write to a key that is being written does in an atomic keyspace: wait, or be refused (refuse). In a causal
 	// one it says which of concurrent writes to a key stay: the newest, or all of them (siblings).
 	Conflict string `json:"conflict,omitempty"`
+	// SplitBytes is at how many bytes a shard of an ordered keyspace is split by itself, SplitWrites at how many writes per second;
+	// 0: at the default, -1: never.
+	SplitBytes  int64 `json:"splitBytes,omitempty"`
+	SplitWrites int64 `json:"splitWrites,omitempty"`
 }
 
 // Admin is what the doors and the command line ask of a node beside commands. All results are plain data for JSON.
@@ -115,6 +124,9 @@ type Admin interface {
 	Handoff(ctx context.Context, group uint64, toNode uint32) error
 	// MoveShard begins a change of members: in the end the replicas of a shard live on these nodes.
 	MoveShard(ctx context.Context, keyspace string, shard int, nodes []uint32) error
+	// SplitShard makes the keys from one on, to the end of their shard, a shard of their own, and waits until it serves. Only the
+	// shards of ordered keyspaces that are linearizable or sequential can be split.
+	SplitShard(ctx context.Context, keyspace string, key []byte) error
 	// DrainNode lets a node leave: it is given nothing new, and its replicas are moved away.
 	DrainNode(ctx context.Context, node uint32) error
 	// ReplaceNode is DrainNode for a node whose disk is gone: nobody waits for what only that held.
@@ -155,11 +167,25 @@ type Move struct {
 	Why   string   `json:"why"`
 }
 
+// Split is a shard that is to become two.
+type Split struct {
+	Keyspace string `json:"keyspace"`
+	Shard    int    `json:"shard"`
+	// Key is where, as text; Key64, in base64, is set instead where it is no text. Neither: no key would help, and Why tells why.
+	Key   string `json:"key,omitempty"`
+	Key64 []byte `json:"key64,omitempty"`
+	// Underway says that the split has begun.
+	Underway bool   `json:"underway,omitempty"`
+	Why      string `json:"why"`
+}
+
 // BalancePlan is what a cluster would do to hold replicas evenly and empty nodes that leave.
 type BalancePlan struct {
 	Moves []Move `json:"moves"`
 	// Underway are the shards whose members are changing now.
 	Underway []Move `json:"underway"`
+	// Splits are the shards that the nodes asked will split next, or are splitting.
+	Splits []Split `json:"splits,omitempty"`
 	// Stuck are sentences about what cannot be moved, and what would help.
 	Stuck []string `json:"stuck,omitempty"`
 }
@@ -178,6 +204,11 @@ type GroupInfo struct {
 	Group    uint64            `json:"group"`
 	Shard    int               `json:"shard"`
 	Replicas map[string]uint32 `json:"replicas"` // replica id -> node
+	// From is the first key of the shard of an ordered keyspace, To the first one behind it; empty: there is none.
+	From []byte `json:"from,omitempty"`
+	To   []byte `json:"to,omitempty"`
+	// SplitAt is where the shard is being split; empty: it is not.
+	SplitAt []byte `json:"splitAt,omitempty"`
 }
 
 // Status is a node's view of itself and of its peers.
@@ -258,22 +289,25 @@ type NodeStatus struct {
 
 // GroupStatus is this node's replica of a group.
 type GroupStatus struct {
-	Group    uint64            `json:"group"`
-	Keyspace string            `json:"keyspace"`
-	Shard    int               `json:"shard"`
-	Replica  uint32            `json:"replica"`
-	Role     string            `json:"role"`
-	Ballot   string            `json:"ballot"`
-	Leader   uint32            `json:"leader"` // node; 0: none known
-	Commit   uint64            `json:"commit"`
-	Applied  uint64            `json:"applied"`
-	Durable  uint64            `json:"durable"`
-	First    uint64            `json:"first"`
-	Last     uint64            `json:"last"`
-	Hash     string            `json:"hash"` // of the block at Applied
-	LeaseMS  int64             `json:"leaseMillis"`
-	Suspect  bool              `json:"suspect,omitempty"`
-	Match    map[string]uint64 `json:"match,omitempty"` // leader only: replica -> highest index durable there
+	Group    uint64 `json:"group"`
+	Keyspace string `json:"keyspace"`
+	Shard    int    `json:"shard"`
+	Replica  uint32 `json:"replica"`
+	Role     string `json:"role"`
+	Ballot   string `json:"ballot"`
+	Leader   uint32 `json:"leader"` // node; 0: none known
+	Commit   uint64 `json:"commit"`
+	Applied  uint64 `json:"applied"`
+	Durable  uint64 `json:"durable"`
+	First    uint64 `json:"first"`
+	Last     uint64 `json:"last"`
+	Hash     string `json:"hash"` // of the block at Applied
+	LeaseMS  int64  `json:"leaseMillis"`
+	Suspect  bool   `json:"suspect,omitempty"`
+	// From is the first key that the replica has left after splits, To the first one behind them; empty: there is none.
+	From  []byte            `json:"from,omitempty"`
+	To    []byte            `json:"to,omitempty"`
+	Match map[string]uint64 `json:"match,omitempty"` // leader only: replica -> highest index durable there
 	// Causal is what a replica without a leader says of itself.
 	Causal *CausalStatus `json:"causal,omitempty"`
 	// Quorum is a replica of a group without a leader; nil in others.

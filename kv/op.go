@@ -61,7 +61,8 @@ const (
 	OpRename OpKind = 12
 	// OpCopy copies the record at Key to Key2 with its expiry; When IfAbsent speaks of Key2.
 	OpCopy OpKind = 13
-	// OpClear removes every key of the shard.
+	// OpClear removes every key of the shard. Of a group that was split it removes those that the group still has, and the result's
+	// Key is where to go on, if the range of Key and End does not end there.
 	OpClear OpKind = 14
 	// OpRecache is memcached's meta get with a write in it: on a miss with HasInitial it stores an empty value that
 	// expires by Expiry and wins; on a hit that is stale, or that expires within Delta milliseconds, the first asker wins.

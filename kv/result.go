@@ -53,6 +53,9 @@ const (
 	// Locked: a transaction that is not decided yet holds a key of the command. No client sees it: the group's leader waits for
 	// the transaction and tries again.
 	Locked Code = 47
+	// Moved: a key of the command is no longer the group's, since the group was split. Clients see it only where the rest of the
+	// cluster did not learn of the other group in time: nodes send the command there.
+	Moved Code = 48
 
 	// Unknown: the outcome is not known; the command may have happened, or may happen yet.
 	Unknown Code = 64
@@ -64,7 +67,7 @@ var codeNames = map[Code]string{
 	NotLeader: "not leader", Sealed: "sealed", TooOld: "session too old", ClockSkew: "clock skew",
 	Unsupported: "unsupported", BehindSession: "behind session", BadToken: "bad token", Invalid: "invalid request",
 	NoKeyspace: "no such keyspace", CrossShard: "keys in several shards", DiskFull: "disk full", Exists: "already exists",
-	SessionLost: "session lost", Locked: "locked by a transaction",
+	SessionLost: "session lost", Locked: "locked by a transaction", Moved: "moved to another shard",
 	Unknown: "unknown outcome",
 }
 

@@ -52,8 +52,11 @@ type Machine struct {
 	known     known
 	// trial evaluates the operations of a vote.
 	trial *Machine
-	// Mutation plants a bug in the part of transactions. 0: none.
-	Mutation Mutation
+	// Bounds are the keys that the group still has, as of the last entry; nil: it was never split.
+	Bounds *Bounds
+	// Mutation plants a bug in the part of transactions, SplitMutation one in that of splits. 0: none.
+	Mutation      Mutation
+	SplitMutation SplitMutation
 }
 
 // Begin starts the log entry at an index, with its time, over the state that holds all earlier entries.
@@ -76,11 +79,14 @@ func (m *Machine) Finish() []core.Change {
 
 // Apply executes one command. want says whether anyone will see the result: a read that nobody waits for is skipped.
 // A command that cannot be decoded is answered Invalid everywhere alike. One that a transaction is in the way of is answered
-// Locked, and nothing is recorded of it.
+// Locked, one whose keys the group gave away Moved, and nothing is recorded of it.
 func (m *Machine) Apply(encoded []byte, want bool) kv.Result {
 	c := &m.command
 	if err := kv.DecodeCommand(encoded, c); err != nil {
 		return kv.Result{Code: kv.Invalid, Detail: "command: " + err.Error()}
+	}
+	if !m.Bounds.Has(c) && m.SplitMutation != SplitKeepsWriting {
+		return kv.Result{Code: kv.Moved}
 	}
 	if c.Tx != nil {
 		return m.applyTx(c, encoded)
@@ -270,6 +276,9 @@ const expireBatch = 512
 func (m *Machine) Expire() {
 	m.expireMarks()
 	m.expireKind(expiryKind, func(at int64, key []byte) {
+		if !m.Bounds.Holds(key) {
+			return // its record is the child's, whether it is here still or not
+		}
 		// The record may have been given a later expiry, or none, since.
 		b, ok := m.get(m.stateKey(DataKind, key))
 		if !ok || mustDecode(key, b).ExpireAt != at || m.heldLocks() > 0 && m.keep(at, key) {

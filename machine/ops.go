@@ -18,7 +18,11 @@ func (m *Machine) do(o *kv.Op) kv.Result {
 	case kv.OpGet:
 		return found(o)(m.load(o.Key))
 	case kv.OpScan:
-		r, _ := scan(&overlay{m}, o, m.now, m.now)
+		within, next := m.Bounds.Within(*o)
+		r, _ := scan(&overlay{m}, &within, m.now, m.now)
+		if r.Key == nil {
+			r.Key = next
+		}
 		return r
 	case kv.OpSet:
 		return m.set(o)
@@ -39,7 +43,7 @@ func (m *Machine) do(o *kv.Op) kv.Result {
 	case kv.OpRename, kv.OpCopy:
 		return m.move(o)
 	case kv.OpClear:
-		return m.clearAll()
+		return m.clearAll(o)
 	case kv.OpRecache:
 		return m.recache(o)
 	case kv.OpInvalidate:
@@ -351,12 +355,24 @@ func (m *Machine) move(o *kv.Op) kv.Result {
 	return kv.Result{Existed: taken, Version: version, ExpireAt: next.ExpireAt}
 }
 
-func (m *Machine) clearAll() kv.Result {
+func (m *Machine) clearAll(o *kv.Op) kv.Result {
+	if m.Bounds != nil {
+		return m.clearWithin(o)
+	}
 	for _, kind := range []byte{DataKind, expiryKind} {
 		m.changes = append(m.changes, core.Change{Kind: core.DeleteRange, Key: []byte{kind}, End: []byte{kind + 1}})
 	}
 	m.cleared, m.wiped = len(m.changes), true
 	return kv.Result{Version: m.nextVersion()}
+}
+
+// clearWithin removes the records that a split has left to the group. The index of expiries may be out of date.
+func (m *Machine) clearWithin(o *kv.Op) kv.Result {
+	from, to := m.Bounds.records()
+	m.changes = append(m.changes, core.Change{Kind: core.DeleteRange, Key: from, End: to})
+	m.cleared, m.wiped = len(m.changes), true
+	_, next := m.Bounds.Within(*o)
+	return kv.Result{Version: m.nextVersion(), Key: next}
 }
 
 func (m *Machine) recache(o *kv.Op) kv.Result {

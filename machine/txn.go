@@ -123,6 +123,7 @@ func (m *Machine) votedYes(o *open, ops []kv.Op) kv.Result {
 		m.trial = &Machine{}
 	}
 	m.trial.StateReplaced()
+	m.trial.Bounds = m.Bounds
 	m.trial.Begin(through{m}, 0, o.at)
 	m.trial.version = o.version
 	items := m.trial.doAll(ops)

@@ -52,11 +52,14 @@ func (n *Node) reconcile(now host.Now) {
 	n.followMembers(now, t)
 	for _, s := range t.ordered {
 		for _, sh := range s.shards {
-			if sh.self != 0 && !n.host.Has(sh.group) && !n.dropping[sh.group] {
-				n.startReplica(now, sh)
+			for _, sh := range []*shard{sh, s.children[sh.group]} {
+				if sh != nil && sh.self != 0 && !n.host.Has(sh.group) && !n.dropping[sh.group] && n.mayBegin(t, sh) {
+					n.startReplica(now, sh)
+				}
 			}
 		}
 	}
+	n.wean(t)
 	n.table.Store(t)
 	n.tableCurrent = true
 	n.followViews(now)
@@ -91,18 +94,21 @@ func (n *Node) startReplica(now host.Now, sh *shard) {
 	d := sh.space.descriptor
 	options := n.config.protocolOptions()
 	options.Cluster = n.identity.Cluster
-	config := d.FirstConfig(options.Cluster, sh.index, options)
+	config := sh.firstConfig(options)
 	replica := keyspace.NewReplica(d, sh.self, options)
-	state := &replicaState{Group: sh.state, open: map[*lentSnapshot]struct{}{}}
+	state := &replicaState{Group: sh.state, bounds: sh.bounds, open: map[*lentSnapshot]struct{}{}}
 	if sh.group == keyspace.SystemGroup {
 		state.changed, state.leasesChanged = &n.catalogChanged, &n.leases.changed
 	}
 	var first any = core.Start{Config: config}
 	records, suspect := n.recovered.Groups[sh.group], n.recovered.AllSuspect || n.recovered.Suspect[sh.group]
-	if len(records) > 0 || n.hadState[sh.group] || suspect {
+	if n.births.begun(sh.group) {
+		delete(n.hadState, sh.group)
+	} else if len(records) > 0 || n.hadState[sh.group] || suspect || sh.parent != 0 && sh.state.Applied() > 0 {
 		first = core.Recover{Config: config, Records: records, Suspect: suspect}
 	}
 	delete(n.recovered.Groups, sh.group)
+	sh.bounds.Store(machine.BoundsOf(sh.state))
 	n.host.Add(now, host.Replica{Group: sh.group, Self: sh.self, Nodes: sh.where, Core: replica, State: state, First: first})
 	n.tellMembers(now, sh)
 	if suspect || keyspace.Suspect(replica) {
@@ -115,6 +121,7 @@ func (n *Node) startReplica(now host.Now, sh *shard) {
 	r.locking, _ = replica.(core.Locking)
 	r.fresh, _ = replica.(core.Fresh)
 	r.bounded, _ = replica.(core.Bounded)
+	r.divided, _ = replica.(interface{ Bounds() *machine.Bounds })
 	n.running = append(n.running, r)
 	n.log.Info("replica started", "keyspace", d.Name, "shard", sh.index, "group", sh.group, "replica", sh.self,
 		"recovered", len(records), "suspect", suspect || keyspace.Suspect(replica))

@@ -135,7 +135,7 @@ func page(v core.View, from []byte, limit int) (out kv.StatePage) {
 		limit = pageItems
 	}
 	bytes := 0
-	eachRecord(v, from, func(key, record []byte) bool {
+	machine.EachRecord(v, from, func(key, record []byte) bool {
 		if len(out.Items) == limit || bytes > pageBytes {
 			out.Next = append([]byte{}, key...)
 			return false
@@ -152,13 +152,16 @@ func digest(v core.View, stop func() bool) (out kv.StateDigest, ok bool) {
 	records, rest := sha256.New(), sha256.New()
 	seen := 0
 	ok = true
+	visible := machine.Visible(v)
 	v.Scan(nil, nil, func(key, value []byte) bool {
-		if key[0] == machine.DataKind {
+		switch {
+		case !visible(key): // a split has left it behind, and each replica lets it go in its own time
+		case key[0] == machine.DataKind:
 			writeSized(records, key[1:])
 			writeSized(records, value)
 			out.Keys++
 			out.Bytes += int64(len(key) - 1 + len(value))
-		} else {
+		default:
 			writeSized(rest, key)
 			writeSized(rest, value)
 		}
@@ -174,9 +177,4 @@ func writeSized(h hash.Hash, b []byte) {
 	var size [binary.MaxVarintLen64]byte
 	h.Write(size[:binary.PutUvarint(size[:], uint64(len(b)))])
 	h.Write(b)
-}
-
-func eachRecord(v core.View, from []byte, f func(key, record []byte) bool) {
-	start := append([]byte{machine.DataKind}, from...)
-	v.Scan(start, []byte{machine.DataKind + 1}, func(k, record []byte) bool { return f(k[1:], record) })
 }

@@ -6,7 +6,9 @@ import (
 
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/host"
+	"github.com/gamutdb/gamut/keyspace"
 	"github.com/gamutdb/gamut/kv"
+	"github.com/gamutdb/gamut/machine"
 )
 
 // timerMin is the finest wait of the loop: nothing in a host needs a finer one.
@@ -160,6 +162,12 @@ func (n *Node) publish() {
 			r.shard.leader.Store(uint32(r.shard.where[leader]))
 			r.shard.window.forget()
 		}
+		if r.divided != nil {
+			// Before the permits: who finds one must not read by older bounds.
+			if b := r.divided.Bounds(); b != r.shard.bounds.Load() {
+				r.shard.bounds.Store(b)
+			}
+		}
 		if r.locking != nil {
 			if locked := r.locking.Locked(); locked != r.shard.locked.Load() {
 				r.shard.locked.Store(locked)
@@ -195,6 +203,8 @@ type running struct {
 	fresh   core.Fresh
 	// bounded is nil for a protocol that refuses nothing as busy.
 	bounded core.Bounded
+	// divided is nil for a protocol whose groups are not split.
+	divided interface{ Bounds() *machine.Bounds }
 	// told is what the replica was told of its view.
 	told []byte
 }
@@ -251,12 +261,16 @@ func (n *Node) Note(g core.GroupID, note core.Note) {
 		n.noteCheckpoint(g, note.Index)
 	case core.DamageNote:
 		n.noteDamage(g, note)
+	case core.SplitNote:
+		n.log.Info("a replica has given keys away", "group", g, "to", note.Child, "from", note.Key)
+		n.catalogChanged = true // the child's replica can begin
 	case core.LockNote:
 		// Before the vote leaves that took the first lock: from then on the transaction may be answered as done elsewhere.
 		if sh := n.table.Load().groups[g]; sh != nil {
 			sh.locked.Store(true)
 		}
 	default:
+		n.catalogChanged = n.catalogChanged || keyspace.IsInstalled(note) // a child's replica may wait for its parent's state
 		n.noteLogged(g, note)
 	}
 }

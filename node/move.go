@@ -26,6 +26,7 @@ func (n *Node) followMembers(now host.Now, t *table) {
 		default:
 			r.shard.readUntil.Store(0) // whoever still looks there asks the loop
 			r.shard.safe.Store(0)
+			sh.bounds = r.state.bounds
 			r.shard = sh
 			n.host.SetMembers(now, sh.group, sh.where)
 			n.tellMembers(now, sh)

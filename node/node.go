@@ -85,6 +85,8 @@ type Node struct {
 	leases       leases
 	leaseWanted  chan struct{}
 	wishes       wishes
+	births       births
+	splits       splitPlans
 
 	// ctx ends with the node.
 	ctx       context.Context
@@ -119,6 +121,7 @@ func Start(config Config) (*Node, error) {
 	if config.Faults != nil {
 		mono, wall = config.Faults.Clocks(mono, wall)
 	}
+	n.births = births{under: map[core.GroupID]bool{}, ready: map[core.GroupID]bool{}}
 	n.clocks = newClocks(mono, wall)
 	n.submissions.New = func() any { return &submission{} }
 	n.inbox.init()
@@ -206,7 +209,8 @@ func (n *Node) begin() {
 	}()
 	n.workers.Add(1)
 	go n.loop()
-	work := []func(context.Context){n.accept, n.watch, n.tend, n.register, n.moveShards, n.steward, n.holdLease, n.changeViews, n.sweep, n.forget}
+	work := []func(context.Context){n.accept, n.watch, n.tend, n.register, n.moveShards, n.pushSplits, n.splitAlone, n.steward, n.holdLease,
+		n.changeViews, n.sweep, n.forget}
 	for _, f := range work {
 		n.workers.Add(1)
 		go func() {

@@ -2,6 +2,7 @@ package node
 
 import (
 	"bytes"
+	"sync/atomic"
 
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/keyspace"
@@ -16,12 +17,22 @@ type replicaState struct {
 	changed *bool
 	// leasesChanged is set when leases do, which the catalog is not read for: they are renewed all the time.
 	leasesChanged *bool
+	// bounds are published before the state is changed: whoever reads beside the loop looks there afterwards, and then knows
+	// whether what it found, or did not find, was the group's still.
+	bounds *atomic.Pointer[machine.Bounds]
 	// open are the snapshots that the replica has not closed: a replica is not told when it ends.
 	open map[*lentSnapshot]struct{}
 }
 
 // Apply makes all changes visible at once.
 func (s *replicaState) Apply(changes []core.Change) error {
+	for i := range changes {
+		if changes[i].Kind == core.Install {
+			s.bounds.Store(nothing) // until the loop has seen what the new state holds
+		} else if b, changed := machine.ChangesBounds(&changes[i]); changed {
+			s.bounds.Store(b)
+		}
+	}
 	if s.changed != nil {
 		for i := range changes {
 			c := &changes[i]
@@ -34,6 +45,9 @@ func (s *replicaState) Apply(changes []core.Change) error {
 	}
 	return s.Group.Apply(changes)
 }
+
+// nothing are bounds that hold no key.
+var nothing = &machine.Bounds{From: []byte{0}, To: []byte{0}}
 
 // Snapshot keeps the state as it is now, until it is closed or the replica ends.
 func (s *replicaState) Snapshot() core.Snapshot {

@@ -82,6 +82,12 @@ func (n *Node) groupStatus(now core.Time) []kv.GroupStatus {
 		s := keyspace.Report(n.host.Replica(r.shard.group), r.shard.where, now)
 		s.Group, s.Keyspace, s.Shard = uint64(r.shard.group), r.shard.space.keyspace.Name, r.shard.index
 		s.Replica = uint32(r.shard.self)
+		if rng := r.shard.space.keyspace.Range; rng != nil {
+			s.From, s.To = rng(r.shard.index)
+		}
+		if b := r.shard.bounds.Load(); b != nil && b != nothing {
+			s.From, s.To = b.From, b.To
+		}
 		if r.led != nil {
 			s.Leader = uint32(r.shard.where[r.led.Leader()])
 		}
@@ -174,6 +180,12 @@ func (n *Node) DescribeKeyspaces() []kv.KeyspaceInfo {
 			g := kv.GroupInfo{Group: uint64(d.Shards[i].Group), Shard: i, Replicas: map[string]uint32{}}
 			for _, m := range d.Shards[i].Replicas {
 				g.Replicas[fmt.Sprint(m.Replica)] = uint32(m.Node)
+			}
+			if s.keyspace.Range != nil {
+				g.From, g.To = s.keyspace.Range(i)
+			}
+			if split := d.Shards[i].Split; split != nil {
+				g.SplitAt = split.Key
 			}
 			info.Groups = append(info.Groups, g)
 		}

@@ -128,6 +128,7 @@ func (n *Node) Balance(context.Context) (plan kv.BalancePlan, err error) {
 			plan.Underway = append(plan.Underway, m)
 		}
 	}
+	plan.Splits = n.plannedSplits()
 	return plan, nil
 }
 

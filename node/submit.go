@@ -139,6 +139,15 @@ func (n *Node) sort(s *submission, calls []*kv.Call, now core.Time) {
 	stamp := n.clocks.stamp(now)
 	for _, c := range calls {
 		sh, bad := n.check(t, c)
+		if sh == nil && bad.Code == kv.CrossShard && n.parted(c) {
+			deadline := time.Now().Add(time.Duration(s.deadline - now))
+			n.workers.Add(1) // the node is not closing: the caller has looked
+			go func() {
+				defer n.workers.Done()
+				c.Done(n.again(c, deadline))
+			}()
+			continue
+		}
 		if sh == nil {
 			n.refuse(c, bad)
 			continue
@@ -178,6 +187,10 @@ func (n *Node) sort(s *submission, calls []*kv.Call, now core.Time) {
 // read answers from the state as it stands. State that cannot be read ends the node.
 func (n *Node) read(sh *shard, c *kv.Call, p keyspace.Permit) (r kv.Result, ok, needsLog bool) {
 	err := guarded(func() { r, ok, needsLog = keyspace.Read(c.Keyspace, sh.state, &c.Command, p) })
+	// Behind the read: what the group gives away later was still its own, whatever the state shows of it by then.
+	if ok && !sh.bounds.Load().Whole(&c.Command) {
+		return kv.Result{}, false, false
+	}
 	if err != nil {
 		n.fail(err)
 		return kv.Result{Code: kv.Unavailable, Detail: "this node cannot read its disk and stops; ask another one"}, true, false
@@ -228,7 +241,7 @@ func (n *Node) admit(now host.Now, s *submission) {
 		}
 		token := n.newToken(waiting{e.call, e.shard, s})
 		n.host.Submit(now, host.Command{Token: token, Group: e.shard.group, Encoded: s.arena[e.from:e.to:e.to], Read: e.read,
-			Again: e.again, Once: !e.shard.space.descriptor.Resends(), Nodes: e.shard.nodes, Deadline: s.deadline})
+			Again: e.again, Fixed: e.call.Fixed, Once: !e.shard.space.descriptor.Resends(), Nodes: e.shard.nodes, Deadline: s.deadline})
 	}
 }
 
@@ -249,12 +262,20 @@ func (n *Node) Reply(token uint64, r kv.Result) {
 	n.waiting[token] = waiting{}
 	n.freeTokens = append(n.freeTokens, token)
 	n.gave(w.shard, r.Code == kv.Busy)
+	if n.goesOn(w, &r) {
+		return
+	}
 	switch {
 	case r.Code.Refused():
 		n.counters.refused.Add(1)
 	case r.Code == kv.Unknown:
 		n.counters.unknown.Add(1)
 	}
+	n.finished(w, r)
+}
+
+// finished answers a call.
+func (n *Node) finished(w waiting, r kv.Result) {
 	w.submission.fit(&r, w.call.Command.ReadOnly())
 	w.submission.lent = w.submission.lent || r.Code == kv.Unknown || r.Code == kv.Unavailable
 	w.call.Done(r)

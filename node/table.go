@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -8,6 +9,7 @@ import (
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/keyspace"
 	"github.com/gamutdb/gamut/kv"
+	"github.com/gamutdb/gamut/machine"
 	"github.com/gamutdb/gamut/store"
 )
 
@@ -22,8 +24,9 @@ type table struct {
 	// served are the keyspaces that clients may use, by name; ordered has the system keyspace first.
 	served  []*kv.Keyspace
 	ordered []*space
-	// moving says that the members of some shard are to change.
-	moving bool
+	// moving says that the members of some shard are to change, splitting that some shard is being split.
+	moving    bool
+	splitting bool
 	// replaced is closed when a newer table is published.
 	replaced chan struct{}
 }
@@ -33,6 +36,8 @@ type space struct {
 	descriptor *keyspace.Descriptor
 	keyspace   *kv.Keyspace
 	shards     []*shard
+	// children are what splits under way make, by the parent's group.
+	children map[core.GroupID]*shard
 	// ages go on when the members of a shard change.
 	ages *ages
 }
@@ -47,6 +52,10 @@ type shard struct {
 	nodes []core.NodeID
 	where map[core.ReplicaID]core.NodeID
 	state store.Group
+	// parent is the group that this one's keys were in before it was split; 0: none.
+	parent core.GroupID
+	// bounds are the keys of the group as of the replica here; it goes on when the members change.
+	bounds *atomic.Pointer[machine.Bounds]
 
 	// readUntil is the read permit: until then (core.Time) the state answers linearizable reads. leader is the node that
 	// leads as far as is known here, ledBy its replica. The loop publishes them after each pass.
@@ -103,23 +112,34 @@ func (t *table) add(n *Node, d *keyspace.Descriptor, old *table) {
 	for _, sh := range s.shards {
 		t.groups[sh.group] = sh
 		t.moving = t.moving || len(sh.described().Target) > 0
+		if child := s.children[sh.group]; child != nil {
+			t.groups[child.group], t.splitting = child, true
+		}
 	}
 }
 
 func (n *Node) newSpace(d *keyspace.Descriptor) *space {
-	s := &space{descriptor: d, keyspace: d.Keyspace(), ages: new(ages)}
+	s := &space{descriptor: d, keyspace: d.Keyspace(), ages: new(ages), children: map[core.GroupID]*shard{}}
 	d.Tokens(n.identity.Cluster, s.keyspace)
 	for i := range d.Shards {
-		at := &d.Shards[i]
-		sh := &shard{space: s, index: i, group: at.Group, self: at.On(n.config.Node), where: at.Nodes(), state: n.disk.Group(at.Group)}
-		sh.fresh.Store(&core.Freshness{})
-		sh.gate.room.Store(unlimited) // until the loop has looked
-		for _, m := range at.Replicas {
-			sh.nodes = append(sh.nodes, m.Node)
+		s.shards = append(s.shards, n.newShard(s, i, &d.Shards[i]))
+		if d.Shards[i].Split != nil {
+			child := d.Shards[i].Child()
+			s.children[d.Shards[i].Group] = n.newShard(s, i, &child)
 		}
-		s.shards = append(s.shards, sh)
 	}
 	return s
+}
+
+func (n *Node) newShard(s *space, index int, at *keyspace.Shard) *shard {
+	sh := &shard{space: s, index: index, group: at.Group, self: at.On(n.config.Node), where: at.Nodes(), state: n.disk.Group(at.Group),
+		parent: at.Parent, bounds: new(atomic.Pointer[machine.Bounds])}
+	sh.fresh.Store(&core.Freshness{})
+	sh.gate.room.Store(unlimited) // until the loop has looked
+	for _, m := range at.Replicas {
+		sh.nodes = append(sh.nodes, m.Node)
+	}
+	return sh
 }
 
 // replicaOn is the shard's replica on a node; 0: none.
@@ -133,22 +153,93 @@ func (t *table) find(c *kv.Call) (*shard, kv.Result) {
 	if s == nil {
 		return nil, kv.Result{Code: kv.NoKeyspace, Detail: "keyspace " + c.Keyspace.Name + " was dropped"}
 	}
-	index, keys, crossed := c.Shard, 0, false
+	if c.Fixed {
+		return t.fixed(c)
+	}
+	index, keys, several := c.Shard, 0, false
+	narrowed := narrow(c)
 	if len(s.shards) == 1 {
 		return s.shards[0], kv.Result{}
 	}
+	if narrowed {
+		return s.shards[s.keyspace.ShardOf(c.Command.Ops[0].Key)], kv.Result{}
+	}
 	c.Command.Keys(func(key []byte) {
 		at := s.keyspace.ShardOf(key)
-		crossed = crossed || keys > 0 && at != index
+		several = several || keys > 0 && at != index
 		index = at
 		keys++
 	})
 	switch {
-	case crossed:
-		return nil, kv.Result{Code: kv.CrossShard, Detail: "the keys of one command must lie in one shard; " +
-			"use a keyspace of one shard for what belongs together"}
+	case several:
+		return nil, crossed
 	case index < 0 || index >= len(s.shards):
 		return nil, kv.Result{Code: kv.Invalid, Detail: "there is no such shard in the keyspace"}
 	}
 	return s.shards[index], kv.Result{}
 }
+
+// narrow makes a scan, or the clearing of a shard, one of the range of keys that the shard has in the caller's map, which may be
+// older than this one: its first key says from then on where it belongs.
+func narrow(c *kv.Call) bool {
+	if c.Keyspace.Range == nil || len(c.Command.Ops) != 1 {
+		return false
+	}
+	o := &c.Command.Ops[0]
+	if o.Kind != kv.OpScan && o.Kind != kv.OpClear {
+		return false
+	}
+	from, to := c.Keyspace.Range(c.Shard)
+	if bytes.Compare(o.Key, from) < 0 {
+		o.Key = from
+	}
+	if to != nil && (len(o.End) == 0 || bytes.Compare(o.End, to) > 0) {
+		o.End = to
+	}
+	if len(o.End) > 0 && bytes.Compare(o.End, o.Key) < 0 {
+		o.End = o.Key
+	}
+	return true
+}
+
+// fixed finds the shard of a call that names its group.
+func (t *table) fixed(c *kv.Call) (*shard, kv.Result) {
+	if sh := t.groups[core.GroupID(c.Group)]; sh != nil {
+		return sh, kv.Result{}
+	}
+	return nil, kv.Result{Code: kv.Unavailable, Detail: "the group of the request is not known here"}
+}
+
+// place finds the shard of a call whose group has answered that its keys were moved: the split may be over that this table has under way.
+func (t *table) place(c *kv.Call) (*shard, kv.Result) {
+	sh, bad := t.find(c)
+	if sh == nil {
+		return nil, bad
+	}
+	child, split := sh.space.children[sh.group], sh.described().Split
+	if child == nil {
+		return sh, bad
+	}
+	behind, before := 0, 0
+	see := func(key []byte) {
+		if bytes.Compare(key, split.Key) < 0 {
+			before++
+		} else {
+			behind++
+		}
+	}
+	c.Command.Keys(see)
+	if behind+before == 0 && len(c.Command.Ops) == 1 {
+		see(c.Command.Ops[0].Key)
+	}
+	switch {
+	case behind == 0:
+		return sh, bad
+	case before > 0:
+		return nil, crossed
+	}
+	return child, bad
+}
+
+var crossed = kv.Result{Code: kv.CrossShard, Detail: "the keys of one command must lie in one shard; " +
+	"use a keyspace of one shard for what belongs together"}

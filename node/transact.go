@@ -28,7 +28,11 @@ func (n *Node) Transact(t *kv.Txn, deadline time.Time) kv.TxnResult {
 	if alone, err := n.oneShard(t); err != nil {
 		return failedTxn(err)
 	} else if alone {
-		return n.transactAlone(t, deadline)
+		res := n.transactAlone(t, deadline)
+		if alone, err = n.oneShard(t); res.Code != kv.CrossShard || err != nil || alone {
+			return res
+		}
+		// Its shard was split meanwhile.
 	}
 	if err := txn.Check(t); err != nil {
 		return failedTxn(err)
@@ -46,7 +50,9 @@ func (n *Node) Transact(t *kv.Txn, deadline time.Time) kv.TxnResult {
 		return failedTxn(err)
 	}
 	if t.ReadOnly() {
-		if r, ok := n.snapshot(t, deadline); ok {
+		if r, ok := n.snapshot(t, deadline); ok && r.Code != kv.Moved {
+			return r
+		} else if r.Code == kv.Moved && a.Divide() != nil {
 			return r
 		}
 	}
@@ -225,7 +231,7 @@ func (n *Node) ask(sends []txn.Send, deadline time.Time, answered func(s *txn.Se
 	for i := range sends {
 		if sh := t.groups[core.GroupID(sends[i].Group)]; sh != nil {
 			calls[i] = b.Add()
-			calls[i].Keyspace, calls[i].Shard, calls[i].Command = sh.space.keyspace, sh.index, sends[i].Command
+			calls[i].Keyspace, calls[i].Group, calls[i].Fixed, calls[i].Command = sh.space.keyspace, sends[i].Group, true, sends[i].Command
 		}
 	}
 	n.Submit(&b)

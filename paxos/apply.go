@@ -38,6 +38,8 @@ func (r *Replica) applyBlock(b *Block) {
 		r.machine.Expire()
 	case Configuration:
 		r.out.State = append(r.out.State, core.Change{Kind: core.Put, Key: configKey, Value: b.Payload})
+	case Split:
+		r.applySplit(b)
 	case Mark:
 		r.out.Note(core.CheckpointNote{Index: b.Index})
 		if w != nil {
@@ -64,6 +66,7 @@ func (r *Replica) applyCommands(b *Block, w *waiter) {
 			r.waitAgain(w.ids[i], command)
 			return
 		}
+		r.countWrite(command)
 		if r.options.GroupTime {
 			r.placeAt(&result, command, b)
 		}

@@ -47,9 +47,11 @@ const (
 	Expiry BlockKind = 4
 	// Mark is a position at which every replica keeps its state for comparison.
 	Mark BlockKind = 5
+	// Split gives the keys from one on to another group.
+	Split BlockKind = 6
 )
 
-var blockKindNames = map[BlockKind]string{Noop: "noop", Commands: "commands", Configuration: "config", Expiry: "expiry", Mark: "mark"}
+var blockKindNames = map[BlockKind]string{Noop: "noop", Commands: "commands", Configuration: "config", Expiry: "expiry", Mark: "mark", Split: "split"}
 
 // String is the kind's name.
 func (k BlockKind) String() string {

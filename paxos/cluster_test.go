@@ -18,11 +18,20 @@ type cluster struct {
 	*coretest.Cluster[*Replica]
 	// onApplied sees every applied block.
 	onApplied func(core.ReplicaID, AppliedNote)
+	voters    []core.ReplicaID
+	lease     uint32
 }
 
 const millisecond = coretest.Millisecond
 
 func newCluster(n int, config Config, options Options) *cluster {
+	c := emptyCluster(n, config, options)
+	c.add(n)
+	return c
+}
+
+// emptyCluster has no replicas yet.
+func emptyCluster(n int, config Config, options Options) *cluster {
 	if options.ElectionMin == 0 {
 		// A narrow spread makes elections happen when the caller ticks, not when chance says.
 		options.ElectionMin, options.ElectionMax = 500*millisecond, 501*millisecond
@@ -30,7 +39,7 @@ func newCluster(n int, config Config, options Options) *cluster {
 	for i := range n {
 		config.Voters = append(config.Voters, core.ReplicaID(i+1))
 	}
-	c := &cluster{Cluster: coretest.New(coretest.Protocol[*Replica]{
+	c := &cluster{voters: config.Voters, lease: config.LeaseMillis, Cluster: coretest.New(coretest.Protocol[*Replica]{
 		New:     func(id core.ReplicaID) *Replica { return New(id, options) },
 		Config:  config.AppendTo(nil),
 		Decode:  DecodeMessage,
@@ -44,7 +53,6 @@ func newCluster(n int, config Config, options Options) *cluster {
 		}
 		return ok
 	}
-	c.add(n)
 	return c
 }
 

@@ -21,14 +21,19 @@ type Config struct {
 	// LeaseMillis is how long a voter that heard from a leader promises nothing to another; 0: reads are confirmed by a
 	// round of messages instead (rules R2 and R3).
 	LeaseMillis uint32
+	// Split says that the group came to be by a split: a replica of it has nothing to begin with but what its parent laid aside, or
+	// what another one sends it (rule P5).
+	Split bool
 	// Identity makes the chains of two groups differ from their first hash: cluster, group, generation.
 	Identity []byte
 }
 
-// A configuration of voters alone is encoded as version 1, all others as version 2.
+// A configuration of voters alone is encoded as version 1, all others as version 2, and those of groups that came to be by a split
+// as version 3.
 const (
 	configPlain   = 1
 	configMembers = 2
+	configSplit   = 3
 )
 
 var errConfig = errors.New("malformed configuration")
@@ -37,8 +42,11 @@ var errConfig = errors.New("malformed configuration")
 func (c Config) AppendTo(b []byte) []byte {
 	lists := [][]core.ReplicaID{c.Voters}
 	version := byte(configPlain)
-	if len(c.Outgoing)+len(c.Learners) > 0 {
+	if len(c.Outgoing)+len(c.Learners) > 0 || c.Split {
 		lists, version = append(lists, c.Outgoing, c.Learners), configMembers
+	}
+	if c.Split {
+		version = configSplit
 	}
 	b = append(b, version)
 	b = binary.BigEndian.AppendUint32(b, uint32(c.Preferred))
@@ -54,9 +62,10 @@ func (c Config) AppendTo(b []byte) []byte {
 
 // DecodeConfig decodes a configuration.
 func DecodeConfig(b []byte) (c Config, err error) {
-	if len(b) < 10 || b[0] < configPlain || b[0] > configMembers {
+	if len(b) < 10 || b[0] < configPlain || b[0] > configSplit {
 		return c, errConfig
 	}
+	c.Split = b[0] == configSplit
 	c.Preferred = core.ReplicaID(binary.BigEndian.Uint32(b[1:]))
 	c.LeaseMillis = binary.BigEndian.Uint32(b[5:])
 	lists := []*[]core.ReplicaID{&c.Voters, &c.Outgoing, &c.Learners}

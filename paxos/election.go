@@ -24,7 +24,7 @@ func (r *Replica) firstPatience() core.Time {
 
 // electionTick nominates this replica when no leader was heard for long enough (rule E1).
 func (r *Replica) electionTick() {
-	if r.suspect || r.in.Unfit || !slices.Contains(r.electors(), r.self) {
+	if r.suspect || r.blank() || r.in.Unfit || !slices.Contains(r.electors(), r.self) {
 		r.follow(0) // who led has fallen silent: commands wait here for the next leader
 		r.resetDeadline()
 		return

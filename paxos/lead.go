@@ -39,6 +39,8 @@ type leadership struct {
 	claims   machine.Claims
 	unlocked bool
 	fresh    freshRound
+	// split is wanted; nil: none is.
+	split *splitWish
 	// target are the members that were asked for; nil: no change is wanted.
 	target *members
 }

@@ -43,6 +43,8 @@ type Options struct {
 	// Mutation plants a bug, to show that the checkers find it, Transactions one in the part of transactions. 0: none.
 	Mutation     Mutation
 	Transactions machine.Mutation
+	// Split plants one in splits.
+	Split machine.SplitMutation
 }
 
 func (o Options) withDefaults() Options {
@@ -131,6 +133,7 @@ type Replica struct {
 	proposed    int
 	gatherUntil core.Time
 	load        load.Meter
+	written     written
 	time        groupTime
 	fresh       freshness
 	staging     transfer.Staging[origin]
@@ -151,7 +154,7 @@ type placedConfig struct {
 func New(self core.ReplicaID, options Options) *Replica {
 	r := &Replica{self: self, options: options.withDefaults(), meta: make([]byte, 0, metaSize)}
 	r.machine.Forgetful = options.Mutation == ApplyTwice
-	r.machine.Mutation = options.Transactions
+	r.machine.Mutation, r.machine.SplitMutation = options.Transactions, options.Split
 	return r
 }
 
@@ -185,6 +188,8 @@ func (r *Replica) handle(event any) {
 		r.handoff(e.To)
 	case core.Reconfigure:
 		r.onReconfigure(e)
+	case core.Split:
+		r.onSplit(e)
 	case core.UnsafeRecover:
 		r.onUnsafeRecover(e)
 	case core.Checkpoint:
@@ -252,6 +257,7 @@ func (r *Replica) proceed() {
 	r.settleTime()
 	r.settleFresh()
 	if r.role == Leader {
+		r.trySplit()
 		r.retryWaits()
 		r.proposeIfIdle()
 		r.replicate()

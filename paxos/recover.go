@@ -104,9 +104,12 @@ func decodeMeta(b []byte) (p position) {
 	return p
 }
 
-// start begins with nothing: an empty log behind the genesis, whose hash names the group.
+// start begins with nothing: an empty log behind the genesis, whose hash names the group. Of a group that came to be by a split,
+// the state holds what it begins with.
 func (r *Replica) start(config []byte) {
 	r.genesis(config)
+	r.loadState()
+	r.log.durable = r.log.last().Index
 	r.writeHard()
 	// Nothing was ever granted, so the first election need not wait for a lease; the preferred replica goes first.
 	r.deadline = r.in.Now + r.firstPatience()
@@ -126,18 +129,7 @@ func (r *Replica) genesis(config []byte) {
 // already are not applied again; a record of a block replaces whatever stood at its index and behind it.
 func (r *Replica) recover(e core.Recover) {
 	r.genesis(e.Config)
-	if b, ok := r.in.View.Get(core.AppliedKey); ok {
-		r.applied = decodeMeta(b)
-		r.log.base = r.applied
-		r.commit = r.applied.Index
-	}
-	if b, ok := r.in.View.Get(configKey); ok {
-		c, err := DecodeConfig(b)
-		if err != nil {
-			panic("paxos: configuration in the state: " + err.Error())
-		}
-		r.config, r.configs = c, []placedConfig{{r.applied.Index, c}}
-	}
+	r.loadState()
 	suspect := e.Suspect
 	for _, rec := range r.own(e.Records) {
 		if !r.replay(rec) {

@@ -1,6 +1,7 @@
 package paxos
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -8,11 +9,13 @@ import (
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/core/coretest"
 	"github.com/gamutdb/gamut/kv"
+	"github.com/gamutdb/gamut/machine"
 )
 
 // TestScripts plays the situations of testdata. Statements, beside those of coretest.Cluster.Run:
 //
-//	start N [timed] [spare=K] [lease=D] [retain=BYTES] [preferred=R]   N voters and K others that never ran
+//	start N [timed] [spare=K] [lease=D] [retain=BYTES] [preferred=R] [child=B]   N voters and K others that never ran; a child's, of which
+//	                       the first B have what their parent laid aside
 //	propose R CMD          set K V, big K (a value of 1 MiB), incr K, del K, get K in its place in the log; mark: a checkpoint
 //	                       CMD and CMD: both in one command
 //	list R                 a scan of all keys
@@ -27,6 +30,8 @@ import (
 //	forge R I              another block in the place of R's block I on its disk, whole and of the same ballot
 //	empty R from I         lose R's state, which alone had the blocks before I; R will be suspect
 //	reconfigure R to V... [teaching L...] [preferring V]   ask R to make these the voters, and those learners
+//	split R at K           ask R to give the keys from K on to group 9
+//	bounds R...            the keys that R's group has left, and the groups that something is laid aside for
 //	survive R with V...    tell R that only these are left of the group
 //	status, log R..., state R K
 func TestScripts(t *testing.T) {
@@ -36,7 +41,7 @@ func TestScripts(t *testing.T) {
 // start makes the cluster of a script.
 func start(mutation Mutation, args []string) coretest.Player {
 	config, options := Config{LeaseMillis: 1000}, Options{Mutation: mutation, Window: 2}
-	spare := 0
+	spare, born := 0, -1
 	for _, a := range args[1:] {
 		name, value, _ := strings.Cut(a, "=")
 		switch name {
@@ -48,14 +53,20 @@ func start(mutation Mutation, args []string) coretest.Player {
 			config.LeaseMillis = uint32(coretest.Duration([]string{value}) / millisecond)
 		case "retain":
 			options.RetainBytes = coretest.Number(value)
+		case "child":
+			config.Split, born = true, coretest.Number(value)
 		case "preferred":
 			config.Preferred = core.ReplicaID(coretest.Number(value))
 		default:
 			panic("no such option: " + a)
 		}
 	}
-	c := newCluster(coretest.Number(args[0]), config, options)
-	c.add(spare)
+	c := emptyCluster(coretest.Number(args[0]), config, options)
+	if born >= 0 {
+		c.bear(born)
+	} else {
+		c.add(len(c.voters) + spare)
+	}
 	return c
 }
 
@@ -84,17 +95,45 @@ func (c *cluster) Run(statement string, args []string) {
 		c.runDisk(statement, c.At(args[0]), args[1:])
 	case "reconfigure":
 		c.reconfigure(args)
+	case "split":
+		config := Config{Voters: c.voters, Split: true}
+		c.Step(c.At(args[0]), core.Split{Child: 9, Key: []byte(args[2]), Config: config.AppendTo(nil)})
 	case "survive":
 		var e core.UnsafeRecover
 		for _, a := range args[2:] {
 			e.Survivors = append(e.Survivors, c.At(a).ID)
 		}
 		c.Step(c.At(args[0]), e)
-	case "status", "log", "state", "safe", "fresh":
+	case "status", "log", "state", "safe", "fresh", "bounds":
 		c.report(statement, args)
 	default:
 		c.Cluster.Run(statement, args)
 	}
+}
+
+// bear starts the replicas of a child: the first of them with what a parent laid aside at its block 7.
+func (c *cluster) bear(born int) {
+	config := Config{Voters: c.voters, Split: true, LeaseMillis: c.lease}
+	at := position{Index: 7, Time: kv.HLCOf(1000), Hash: Hash{7}}
+	for i := range c.voters {
+		m := c.Add()
+		if i < born {
+			m.State.Apply([]core.Change{{Kind: core.Put, Key: core.AppliedKey, Value: appendMeta(nil, at)},
+				{Kind: core.Put, Key: configKey, Value: config.AppendTo(nil)}})
+		}
+		c.Start(m)
+	}
+}
+
+func describeBounds(m *member) string {
+	text := "all keys"
+	if b := m.Replica.Bounds(); b != nil {
+		text = fmt.Sprintf("%q to %q", b.From, b.To)
+	}
+	if births := machine.Births(m.State); len(births) > 0 {
+		text += fmt.Sprintf(", laid aside for %d", births)
+	}
+	return text
 }
 
 func (c *cluster) reconfigure(args []string) {
@@ -191,6 +230,10 @@ func (c *cluster) report(statement string, args []string) {
 	case "status":
 		for _, m := range c.Members {
 			c.Say("%s", describeMember(m))
+		}
+	case "bounds":
+		for _, a := range args {
+			c.Say("%s: %s", a, describeBounds(c.At(a)))
 		}
 	case "safe":
 		for _, a := range args {

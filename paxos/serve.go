@@ -23,6 +23,8 @@ type Permit struct {
 	Unlocked bool
 	// Beside says that the state may change while it is read.
 	Beside bool
+	// Bounds are the keys that the state is asked for; what lies outside was moved.
+	Bounds *machine.Bounds
 	// Fresh is the replica's Freshness, as it was before the state is looked at, and Mono the reader's clock that it goes by.
 	Fresh core.Freshness
 	Mono  core.Time
@@ -47,6 +49,25 @@ func Weak(l kv.Level) bool { return slices.Contains(weakLevels, l) }
 
 // Serve answers a read-only command from the state of any replica, as far as the permit goes, from any goroutine.
 func Serve(view core.View, c *kv.Command, p Permit) (kv.Result, How) {
+	if !p.Bounds.Has(c) {
+		return kv.Result{Code: kv.Moved}, Answered
+	}
+	if len(c.Ops) != 1 || c.Ops[0].Kind != kv.OpScan || p.Bounds.Whole(c) {
+		return serveWhole(view, c, p)
+	}
+	within, o := *c, [1]kv.Op{}
+	var next []byte
+	o[0], next = p.Bounds.Within(c.Ops[0])
+	within.Ops = o[:]
+	r, how := serveWhole(view, &within, p)
+	if r.Key == nil && r.Code == kv.OK {
+		r.Key = next
+	}
+	return r, how
+}
+
+// serveWhole is Serve for what lies within the bounds.
+func serveWhole(view core.View, c *kv.Command, p Permit) (kv.Result, How) {
 	bounded := c.Level.Kind() == kv.LevelBounded
 	strict := !Weak(c.Level) && !bounded && (c.Level == kv.LevelLinearizable || p.Binding == 0)
 	switch {
@@ -138,8 +159,11 @@ func stand(r *kv.Result, asked kv.Level, binding uint64, at kv.HLC) {
 
 // permit is what this replica may answer by itself.
 func (r *Replica) permit(lease bool) Permit {
-	p := Permit{Lease: lease, Safe: r.SafeTime(), Now: r.stamp(), Fresh: r.Freshness(), Mono: r.in.Now,
+	p := Permit{Lease: lease, Safe: r.SafeTime(), Now: r.stamp(), Fresh: r.Freshness(), Mono: r.in.Now, Bounds: r.machine.Bounds,
 		Unlocked: r.locks == 0 || r.options.Transactions == machine.ReadersIgnoreLocks}
+	if r.options.Split == machine.SplitKeepsReading {
+		p.Bounds = nil
+	}
 	if r.options.GroupTime {
 		p.Binding = r.options.Binding
 	}

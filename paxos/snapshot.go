@@ -103,7 +103,7 @@ func (r *Replica) finishInstall() {
 	r.log.reset(s.Of.at)
 	r.applied, r.commit = s.Of.at, max(r.commit, s.Of.at.Index)
 	r.takeConfigs(s.Of.at.Index)
-	r.locks = machine.Locks(r.in.View)
+	r.locks, r.machine.Bounds = machine.Locks(r.in.View), machine.BoundsOf(r.in.View)
 	r.machine.StateReplaced()
 	r.out.Note(InstalledNote{s.Of.at.Index})
 	r.out.Send(s.From, SnapshotReply{Ballot: s.Of.ballot, Done: true, Match: s.Of.at.Index})

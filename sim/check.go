@@ -205,6 +205,9 @@ func (c *checks) inside(n *node, gr *group, in Inside) {
 		w.fail(Invariant, "node %d group %d applied %d beyond its commit %d", n.id, g, in.Applied, in.Commit)
 	}
 	c.commits[s] = commitSeen{n.life, in.Commit}
+	if gr.split != nil && in.Applied > 0 && in.Time < gr.split.at {
+		w.fail(Invariant, "node %d group %d stands at time %d, and its keys were its parent's until %d", n.id, g, in.Time, gr.split.at)
+	}
 	c.time(n, g, in)
 }
 

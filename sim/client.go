@@ -261,7 +261,7 @@ func (c *client) end(o *operation, r kv.Result) {
 		c.proofs = c.proofs[1:]
 	}
 	c.proven = len(c.proofs) == 0
-	if o.op.Outcome == referee.Done && o.op.Version > 0 && o.recorded {
+	if o.op.Outcome == referee.Done && o.op.Version > 0 && o.recorded && w.options.Protocol.SplitEvery == 0 {
 		w.checks.acked(o.group, o.op.Version, &o.op)
 	}
 	w.after(c.pause(o.hurry), c.next)
@@ -354,7 +354,8 @@ func (c *client) draw() *operation {
 	if c.w.mix != nil {
 		return c.work()
 	}
-	g := c.w.groups[c.rng.IntN(len(c.w.groups))]
+	roots := c.w.roots()
+	g := roots[c.rng.IntN(len(roots))]
 	families := c.w.families()
 	f := &families[c.rng.IntN(len(families))]
 	o := c.build(g, fmt.Sprintf("%s%d", f.Letter, g.id), f.Kinds[c.rng.IntN(len(f.Kinds))])
@@ -424,6 +425,8 @@ func (w *world) stopping() bool { return w.clients[0].finishing }
 // read answers a read as a node's fast path does: from the state, if the replica's permit is valid, else by the host.
 func (n *node) read(g *group, encoded []byte, timeout core.Time, answer func(kv.Result)) {
 	n.arrive(func(now host.Now) {
+		root := g
+		g := n.route(root, encoded)
 		if n.readHere(g, encoded, now, answer) {
 			return
 		}
@@ -434,7 +437,7 @@ func (n *node) read(g *group, encoded []byte, timeout core.Time, answer func(kv.
 				n.w.fail(Invariant, "command does not decode: %v", err)
 				return
 			}
-			if r, needsLog := g.protocol.Read(n.disk.Group(g.id), &c, now.Wall); !needsLog {
+			if r, needsLog := g.protocol.Read(n.disk.Group(g.id), &c, now.Wall); !needsLog && n.whole(g, &c) {
 				n.w.stats.LeaseReads++
 				n.w.trace.tellf("n%d reads g%d by permit", n.id, g.id)
 				answer(r)
@@ -443,6 +446,7 @@ func (n *node) read(g *group, encoded []byte, timeout core.Time, answer func(kv.
 		}
 		n.token++
 		n.tokens[n.token] = answer
+		n.placed[n.token] = placed{root, encoded}
 		_, _, homes := g.seat(n)
 		n.host.Submit(now, host.Command{Token: n.token, Group: g.id, Encoded: encoded, Read: true, Nodes: homes, Deadline: now.Mono + timeout})
 	})
@@ -457,6 +461,9 @@ func (n *node) readHere(g *group, encoded []byte, now host.Now, answer func(kv.R
 	var c kv.Command
 	if err := kv.DecodeCommand(encoded, &c); err != nil {
 		n.w.fail(Invariant, "command does not decode: %v", err)
+		return false
+	}
+	if !n.host.Has(g.id) || !n.whole(g, &c) {
 		return false
 	}
 	r, ok := here(n.host.Replica(g.id), n.disk.Group(g.id), &c, now)
@@ -479,7 +486,8 @@ func (w *world) finalState(g *group, final referee.Final) {
 		if g.protocol.Read == nil {
 			return
 		}
-		if r, _ := g.protocol.Read(w.seatedNodes(g)[0].disk.Group(g.id), &c, 0); r.Code == kv.OK {
+		at := w.owner(g, []byte(key), func(child *group) bool { return child.split.divided })
+		if r, _ := g.protocol.Read(w.seatedNodes(g)[0].disk.Group(at.id), &c, 0); r.Code == kv.OK {
 			final[key] = string(r.Value)
 		}
 	}

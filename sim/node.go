@@ -49,6 +49,7 @@ type node struct {
 	// known is the life of each peer as far as this node knows, 0 while there is no connection.
 	known  []int
 	tokens map[uint64]func(kv.Result)
+	placed map[uint64]placed
 	token  uint64
 	// heard is what the node knows of the catalog's word on each group, forgets what a crash may leave of that.
 	heard, forgets map[core.GroupID]*keyspace.Descriptor
@@ -80,7 +81,7 @@ func (n *node) boot() {
 	w := n.w
 	n.life++
 	n.up, n.paused, n.passing, n.writing, n.wakeAt = true, false, false, false, 0
-	n.inbox, n.tokens, n.tear = nil, map[uint64]func(kv.Result){}, nil
+	n.inbox, n.tokens, n.placed, n.tear = nil, map[uint64]func(kv.Result){}, map[uint64]placed{}, nil
 	clear(n.known)
 	now := n.now()
 	r := n.openDisk()
@@ -94,7 +95,7 @@ func (n *node) boot() {
 		if g.roster != nil {
 			n.reopen(g, &r)
 		}
-		if self, _, _ := g.seat(n); self != 0 {
+		if self, _, _ := g.seat(n); self != 0 && g.split == nil {
 			n.run(now, g, &r)
 			delete(n.recovered.Groups, g.id)
 		}
@@ -102,6 +103,7 @@ func (n *node) boot() {
 			n.hearLater(g)
 		}
 	}
+	n.tendChildren(n.life)
 	w.catalog.boot(n)
 	n.host.SetUnfit(n.unfit)
 	n.arrive(func(host.Now) {})
@@ -339,6 +341,7 @@ func (p *port) Reply(token uint64, r kv.Result) {
 		return
 	}
 	delete(n.tokens, token)
+	delete(n.placed, token)
 	answer(r)
 }
 
@@ -350,6 +353,9 @@ func (p *port) Configure(g core.GroupID, wish host.Wish) {
 func (p *port) Note(g core.GroupID, note core.Note) {
 	n := (*node)(p)
 	n.w.checks.noted(n, g, note)
+	if s, ok := note.(core.SplitNote); ok {
+		n.w.divided(n, n.w.byID[s.Child])
+	}
 	if n.w.trace.on {
 		n.w.trace.tellf("n%d g%d %s", n.id, g, note)
 	}
@@ -360,6 +366,8 @@ func (n *node) submit(g *group, encoded []byte, read, again bool, timeout core.T
 	n.arrive(func(now host.Now) {
 		n.token++
 		n.tokens[n.token] = answer
+		n.placed[n.token] = placed{g, encoded}
+		g := n.route(g, encoded)
 		_, _, homes := g.seat(n)
 		n.host.Submit(now, host.Command{Token: n.token, Group: g.id, Encoded: encoded, Read: read, Again: again,
 			Once: g.protocol.Sessionless || g.roster != nil, Nodes: homes, Deadline: now.Mono + timeout})

@@ -59,6 +59,8 @@ type Protocol struct {
 	Siblings bool
 	// Shards says that the groups are shards of one keyspace: a client carries one token for all of them.
 	Shards bool
+	// SplitEvery is how often, about, some group is split; 0: never.
+	SplitEvery core.Time
 	// Judge is what the referee has to say of a run; nil: that it is linearizable and durable.
 	Judge func(referee.History, referee.Final) []referee.Verdict
 	// Position is the log position at which a version was given; nil: the version itself.

@@ -106,6 +106,8 @@ type group struct {
 	voters []core.ReplicaID
 	// roster is what a catalog says of the members, for protocols that go by that; nil: they are these.
 	roster *roster
+	// split is what it came to be by; nil: the world began with it.
+	split *splitting
 }
 
 // Run runs one seed.
@@ -210,6 +212,7 @@ func (w *world) run() {
 		c.start()
 	}
 	w.faults.start()
+	w.splitLater()
 	if w.options.Faults.Change > 0 && w.options.Protocol.Describe != nil {
 		w.pollMoves()
 	}
@@ -364,7 +367,7 @@ func (w *world) equal(a, b *store.Memory, g core.GroupID) bool {
 	if digest := w.byID[g].protocol.Digest; digest != nil {
 		return digest(a.Group(g)) == digest(b.Group(g))
 	}
-	return a.Group(g).Applied() == b.Group(g).Applied() && a.Digest(g) == b.Digest(g)
+	return a.Group(g).Applied() == b.Group(g).Applied() && w.digest(a, g) == w.digest(b, g)
 }
 
 // living are the nodes that still have their disks.
@@ -439,7 +442,7 @@ func (w *world) history() (referee.History, referee.Final) {
 	if w.mix != nil {
 		return h, w.worked()
 	}
-	for _, g := range w.groups {
+	for _, g := range w.roots() {
 		w.finalState(g, final)
 	}
 	return h, final

@@ -19,10 +19,11 @@ type Attempts struct {
 // NewAttempts begins a transaction that Check has passed. id has its age and its chance.
 func NewAttempts(t *kv.Txn, id kv.TxID, groupOf func(ks *kv.Keyspace, key []byte) uint64) (*Attempts, error) {
 	a := &Attempts{txn: t, id: id, groupOf: groupOf, failed: -1}
-	return a, a.divide()
+	return a, a.Divide()
 }
 
-func (a *Attempts) divide() (err error) {
+// Divide makes the parts of the next attempt, by the shards that are known now.
+func (a *Attempts) Divide() (err error) {
 	conds, ops := a.txn.Conds, a.txn.Then
 	if a.failed >= 0 {
 		c := conds[a.failed]
@@ -53,6 +54,12 @@ func (a *Attempts) Next(r Refusal) (res kv.TxnResult, again bool) {
 	case r.Reason == kv.TxConflict, r.Reason == kv.TxRecovered:
 		return kv.TxnResult{Code: kv.Aborted, ID: a.id, Detail: "other transactions were in the way; nothing was executed"}, true
 	}
+	if r.Result.Code == kv.Moved {
+		if err := a.Divide(); err != nil {
+			return kv.TxnResult{Code: kv.CrossShard, Detail: err.Error()}, false
+		}
+		return kv.TxnResult{Code: kv.Unavailable, ID: a.id, Detail: "a shard was split, and where its keys are now was not known in time; nothing was executed"}, true
+	}
 	return kv.TxnResult{Code: r.Result.Code, ID: a.id, Detail: r.Result.Detail}, r.Result.Code == kv.NotLeader
 }
 
@@ -66,7 +73,7 @@ func (a *Attempts) conditionFailed(place int) (res kv.TxnResult, again bool) {
 	default:
 		return kv.TxnResult{Code: kv.ConditionFailed, ID: a.id, Cond: place, Detail: "a condition does not hold; nothing was executed"}, false
 	}
-	if err := a.divide(); err != nil {
+	if err := a.Divide(); err != nil {
 		return kv.TxnResult{Code: kv.Invalid, Detail: err.Error()}, false
 	}
 	return kv.TxnResult{Code: kv.Aborted, ID: a.id, Detail: "a condition changed again and again; nothing was executed"}, true

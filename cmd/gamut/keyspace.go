@@ -10,16 +10,16 @@ import (
 )
 
 func keyspaceCommand(g *global) *cobra.Command {
-	cmd := &cobra.Command{Use: "keyspace", Short: "Create, list, explain, measure, drop, snapshot and restore keyspaces"}
-	cmd.AddCommand(keyspaceCreate(g), keyspaceList(g), keyspaceExplain(g), keyspaceStaleness(g), keyspaceDrop(g),
-		keyspaceSnapshot(g), keyspaceRestore(g))
+	cmd := &cobra.Command{Use: "keyspace", Short: "Create, list, describe, split, explain, measure, drop, snapshot and restore keyspaces"}
+	cmd.AddCommand(keyspaceCreate(g), keyspaceList(g), keyspaceDescribe(g), keyspaceSplit(g), keyspaceExplain(g), keyspaceStaleness(g),
+		keyspaceDrop(g), keyspaceSnapshot(g), keyspaceRestore(g))
 	cmd.RunE = func(c *cobra.Command, _ []string) error { return usage(c.Help()) }
 	return cmd
 }
 
 func keyspaceCreate(g *global) *cobra.Command {
 	var spec kv.CreateKeyspace
-	var consistency string
+	var consistency, bytes, writes string
 	cmd := &cobra.Command{
 		Use:   "create NAME",
 		Short: "Create a keyspace",
@@ -28,6 +28,13 @@ func keyspaceCreate(g *global) *cobra.Command {
 			ctx, cancel := bounded(c)
 			defer cancel()
 			spec.Name, spec.Consistency = args[0], kv.Consistency(consistency)
+			var err error
+			if spec.SplitBytes, err = splitLimit("split-bytes", bytes); err != nil {
+				return err
+			}
+			if spec.SplitWrites, err = splitLimit("split-writes", writes); err != nil {
+				return err
+			}
 			if err := g.cluster().CreateKeyspace(ctx, spec); err != nil {
 				return err
 			}
@@ -44,6 +51,8 @@ func keyspaceCreate(g *global) *cobra.Command {
 	cmd.Flags().BoolVar(&spec.ClientStamps, "client-stamps", false, "quorum: a write may bring a stamp of its own")
 	cmd.Flags().IntVar(&spec.MinMembers, "min-members", 0, "atomic: with fewer members left, writes wait for those that are silent (default 1)")
 	cmd.Flags().StringVar(&spec.Conflict, "conflict", "", "atomic: what a write to a key that is being written does: wait or refuse (default wait); causal: which of concurrent writes stay: newest or siblings (default newest)")
+	cmd.Flags().StringVar(&bytes, "split-bytes", "", "ordered: at how many bytes a shard is split by itself, such as 64MiB, or off (default 256MiB)")
+	cmd.Flags().StringVar(&writes, "split-writes", "", "ordered: at how many writes a second a shard is split by itself, or off (default 10000)")
 	return cmd
 }
 

@@ -219,7 +219,7 @@ func balanceCommand(g *global) *cobra.Command {
 	var dry bool
 	cmd := &cobra.Command{
 		Use:   "balance",
-		Short: "Wait until replicas are spread evenly; --dry-run shows what would move, and why",
+		Short: "Wait until replicas are spread evenly; --dry-run shows what would move or be split, and why",
 		RunE: func(c *cobra.Command, _ []string) error {
 			if dry {
 				return g.showPlan(c)
@@ -238,7 +238,7 @@ func balanceCommand(g *global) *cobra.Command {
 			})
 		},
 	}
-	cmd.Flags().BoolVar(&dry, "dry-run", false, "show what is moving and what would move next, and do nothing")
+	cmd.Flags().BoolVar(&dry, "dry-run", false, "show what is moving and being split, and what would be next, and do nothing")
 	return cmd
 }
 
@@ -261,6 +261,15 @@ func (g *global) showPlan(c *cobra.Command) error {
 			return fmt.Sprint(n)
 		}
 		if err := p.Row(m, m.Keyspace, strconv.Itoa(m.Shard), number(m.From), number(m.To), strings.Trim(fmt.Sprint(m.Nodes), "[]"), m.Why); err != nil {
+			return err
+		}
+	}
+	splits, err := g.plannedSplits(ctx)
+	if err != nil {
+		return err
+	}
+	for _, s := range splits {
+		if err := p.Row(s, s.Keyspace, strconv.Itoa(s.Shard), "", "", splitText(&s), s.Why); err != nil {
 			return err
 		}
 	}

@@ -78,6 +78,7 @@ var answers = map[kv.Code]answer{
 	kv.CrossShard:      {"cross_shard", http.StatusBadRequest, 0},
 	kv.DiskFull:        {"disk_full", http.StatusInsufficientStorage, 5},
 	kv.Locked:          {"locked", http.StatusServiceUnavailable, 1},
+	kv.Moved:           {"moved", http.StatusServiceUnavailable, 1},
 	kv.Exists:          {"exists", http.StatusConflict, 0},
 	kv.Unknown:         {"unknown", http.StatusGatewayTimeout, 0},
 }

@@ -222,6 +222,13 @@ func (f *fake) ReplaceNode(_ context.Context, node uint32) error { return nil }
 func (f *fake) UnsafeRecover(_ context.Context, group uint64, nodes []uint32) error {
 	return kv.Errorf(kv.Invalid, "group %d, nodes %d", group, nodes)
 }
+func (f *fake) SplitShard(_ context.Context, name string, key []byte) error {
+	if f.Keyspace(name) == nil {
+		return kv.Errorf(kv.NoKeyspace, "there is no keyspace %q", name)
+	}
+	return nil
+}
+
 func (f *fake) DrainNode(_ context.Context, node uint32) error { return nil }
 
 func (f *fake) LoseNode(_ context.Context, node uint32) error { return nil }

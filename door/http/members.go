@@ -2,6 +2,7 @@ package http
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -45,6 +46,28 @@ func (s *Server) moveShard(w http.ResponseWriter, r *http.Request) {
 		name := r.PathValue("keyspace")
 		return kv.Move{Keyspace: name, Shard: int(shard), Nodes: nodes}, s.admin.MoveShard(ctx, name, int(shard), nodes)
 	})
+}
+
+// splitShard makes the keys from the body on, to the end of their shard, a shard of their own.
+func (s *Server) splitShard(w http.ResponseWriter, r *http.Request) {
+	if _, err := parseQuery(r); err != nil {
+		s.fail(w, err)
+		return
+	}
+	key, err := io.ReadAll(http.MaxBytesReader(w, r.Body, kv.KeyMax+1))
+	if err != nil || len(key) == 0 || len(key) > kv.KeyMax {
+		s.fail(w, invalid("the body is the key to split at, of 1 to %d bytes", kv.KeyMax))
+		return
+	}
+	s.administer(w, r, http.StatusOK, func(ctx context.Context) (any, error) {
+		return SplitDone{Keyspace: r.PathValue("keyspace"), Key: key}, s.admin.SplitShard(ctx, r.PathValue("keyspace"), key)
+	})
+}
+
+// SplitDone is the answer to a split.
+type SplitDone struct {
+	Keyspace string `json:"keyspace"`
+	Key      []byte `json:"key"`
 }
 
 func (s *Server) balance(w http.ResponseWriter, r *http.Request) {

@@ -159,6 +159,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("GET /v1/txn/{id}", s.outcome)
 	mux.HandleFunc("GET /v1/status", s.status)
 	mux.HandleFunc("POST /v1/keyspaces/{keyspace}/shards/{shard}/move", s.moveShard)
+	mux.HandleFunc("POST /v1/keyspaces/{keyspace}/split", s.splitShard)
 	mux.HandleFunc("GET /v1/balance", s.balance)
 	mux.HandleFunc("POST /v1/nodes/{node}/drain", s.node(kv.Admin.DrainNode))
 	mux.HandleFunc("POST /v1/nodes/{node}/replace", s.node(kv.Admin.ReplaceNode))

@@ -146,6 +146,9 @@ func runScan(c *conn, w *writer, args [][]byte) {
 		w.fail(fault)
 		return
 	}
+	if ks.Range != nil && len(at.key) > 0 {
+		at.shard = ks.ShardOf(at.key) // shards may have been split since the last page
+	}
 	from, end := scanBounds(at.key, r.pattern)
 	result := c.page(ks, at.shard, from, end, r.count)
 	if failures[result.Code] != "" {
@@ -156,7 +159,11 @@ func runScan(c *conn, w *writer, args [][]byte) {
 	if len(result.Key) > 0 {
 		next = c.server.cursors.put(cursor{ks.Name, at.shard, append([]byte(nil), result.Key...)})
 	} else if at.shard+1 < ks.Shards {
-		next = c.server.cursors.put(cursor{ks.Name, at.shard + 1, nil})
+		var first []byte
+		if ks.Range != nil {
+			first, _ = ks.Range(at.shard + 1)
+		}
+		next = c.server.cursors.put(cursor{ks.Name, at.shard + 1, first})
 	}
 	if r.typed {
 		result.Items = slices.DeleteFunc(result.Items, func(item kv.Result) bool {

@@ -76,5 +76,10 @@ func (n *node) Return(to core.NodeID, id core.RequestID, r kv.Result, _ bool) {
 // Configure is host.Port's: there is no catalog here, and no keyspace that asks one.
 func (n *node) Configure(core.GroupID, host.Wish) {}
 
+// Place is host.Port's: nothing is split here.
+func (n *node) Place(uint64) host.Placement {
+	return host.Placement{Refused: &kv.Result{Code: kv.Unavailable, Detail: "the keys were moved"}}
+}
+
 // Note is host.Port's. Maelstrom wants nothing on standard output but lines of its own.
 func (n *node) Note(core.GroupID, core.Note) {}

@@ -198,6 +198,11 @@ func (c *Cluster) MoveShard(ctx context.Context, keyspace string, shard int, nod
 	return c.JSON(ctx, Request{Method: "POST", Path: path}, new(any))
 }
 
+// SplitShard makes the keys from one on, to the end of their shard, a shard of their own.
+func (c *Cluster) SplitShard(ctx context.Context, keyspace string, key []byte) error {
+	return c.JSON(ctx, Request{Method: "POST", Path: "/v1/keyspaces/" + url.PathEscape(keyspace) + "/split", Body: key}, new(any))
+}
+
 // DrainNode lets a node leave; RemoveNode ends its membership.
 func (c *Cluster) DrainNode(ctx context.Context, node uint32) error {
 	return c.JSON(ctx, Request{Method: "POST", Path: fmt.Sprintf("/v1/nodes/%d/drain", node)}, new(any))

@@ -1,0 +1,304 @@
+package node
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/kv"
+)
+
+func (c *cluster) split(at core.NodeID, name, key string) {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := c.nodes[at].SplitShard(ctx, name, []byte(key)); err != nil {
+		c.t.Fatalf("split %s at %s: %v", name, key, err)
+	}
+}
+
+func incr(key string) kv.Command {
+	return kv.Command{Ops: []kv.Op{{Kind: kv.OpIncr, Key: []byte(key), Delta: 1}}}
+}
+
+// scanAll reads all keys of a keyspace as doors do: shard by shard of the map at hand, page by page.
+func scanAll(n *Node, name string, page uint32) (keys []string, err error) {
+	ks := n.Keyspace(name)
+	for shard := range ks.Shards {
+		for next, more := []byte(nil), true; more; {
+			var b kv.Batch
+			b.Reset(time.Now().Add(patience))
+			call := b.Add()
+			call.Keyspace, call.Shard, call.Command.Level = ks, shard, kv.LevelLinearizable
+			call.Command.Ops = []kv.Op{{Kind: kv.OpScan, Key: next, Limit: page, KeysOnly: true}}
+			n.Submit(&b)
+			b.Wait()
+			if err := call.Result.Err(); err != nil {
+				return nil, err
+			}
+			for i := range call.Result.Items {
+				keys = append(keys, string(call.Result.Items[i].Key))
+			}
+			next, more = call.Result.Key, call.Result.Key != nil
+		}
+	}
+	return keys, nil
+}
+
+// TestSplitUnderLoad splits a shard again and again while clients count at all nodes: no request fails, no increment is lost or
+// counted twice, no scan skips a key or shows one twice.
+func TestSplitUnderLoad(t *testing.T) {
+	for _, consistency := range []kv.Consistency{kv.Linearizable, kv.Sequential} {
+		t.Run(string(consistency), func(t *testing.T) { splitUnderLoad(t, consistency) })
+	}
+}
+
+func splitUnderLoad(t *testing.T, consistency kv.Consistency) {
+	c := newCluster(t, 3)
+	c.start(1, 2, 3)
+	c.ready()
+	c.create(1, kv.CreateKeyspace{Name: "o", Consistency: consistency, Partitioner: "ordered"})
+	key := func(i int) string { return fmt.Sprintf("k%02d", i) }
+	const keys = 40
+	for i := range keys {
+		submit(c.nodes[1], "o", set(key(i), "0"))
+	}
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	counted := map[string]int{}
+	for id, n := range c.nodes {
+		wg.Add(2)
+		go func() {
+			defer wg.Done()
+			for i := int(id); ; i++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				k := key(i * 7 % keys)
+				r := submit(n, "o", incr(k))[0]
+				if r.Code != kv.OK {
+					t.Errorf("incr %s at node %d: %v %s", k, id, r.Code, r.Detail)
+					return
+				}
+				mu.Lock()
+				counted[k]++
+				mu.Unlock()
+			}
+		}()
+		go func() {
+			defer wg.Done()
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				list, err := scanAll(n, "o", 7)
+				if err != nil || len(list) != keys {
+					t.Errorf("a scan at node %d shows %d keys: %v %q", id, len(list), err, list)
+					return
+				}
+			}
+		}()
+	}
+	for i, at := range []string{"k20", "k10", "k30", "k31"} {
+		time.Sleep(100 * time.Millisecond)
+		c.split(core.NodeID(i%3+1), "o", at)
+	}
+	time.Sleep(100 * time.Millisecond)
+	close(stop)
+	wg.Wait()
+	for i := range keys {
+		r := submit(c.nodes[2], "o", kv.Command{Level: kv.LevelLinearizable, Ops: []kv.Op{{Kind: kv.OpGet, Key: []byte(key(i))}}})[0]
+		if want := fmt.Sprint(counted[key(i)]); string(r.Value) != want {
+			t.Errorf("%s is %q after %s increments", key(i), r.Value, want)
+		}
+	}
+	if got := c.nodes[1].Keyspace("o").Shards; got != 5 {
+		t.Errorf("%d shards, not 5", got)
+	}
+	for i, g := range c.nodes[1].DescribeKeyspaces()[1].Groups {
+		want := []string{"", "k10", "k20", "k30", "k31", ""}
+		if !bytes.Equal(g.From, []byte(want[i])) || !bytes.Equal(g.To, []byte(want[i+1])) {
+			t.Errorf("shard %d has %q to %q", i, g.From, g.To)
+		}
+	}
+}
+
+// TestTransfersThroughSplits: the total of all accounts is the same at every instant, while the shard that holds them is split.
+func TestTransfersThroughSplits(t *testing.T) {
+	c := newCluster(t, 3)
+	c.start(1, 2, 3)
+	c.ready()
+	c.create(1, kv.CreateKeyspace{Name: "bank", Partitioner: "ordered"})
+	const accounts = 8
+	old := c.nodes[1].Keyspace("bank") // what a door that does not look again has in hand
+	stop := make(chan struct{})
+	var clients sync.WaitGroup
+	for id, n := range c.nodes {
+		clients.Add(1)
+		go func() {
+			defer clients.Done()
+			for i := int(id); ; i++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				from, to := fmt.Sprint("a", i%accounts), fmt.Sprint("a", (i*3+1)%accounts)
+				if from != to {
+					r := n.Transact(&kv.Txn{Then: []kv.TxnOp{addTo(old, from, -1), addTo(old, to, 1)}}, time.Now().Add(patience))
+					if r.Code != kv.OK && r.Code != kv.Aborted {
+						t.Errorf("transfer: %v %s", r.Code, r.Detail)
+					}
+				}
+				if total := readAll(t, n, old, accounts); total != 0 {
+					t.Errorf("the total is %d", total)
+				}
+			}
+		}()
+	}
+	for i, at := range []string{"a4", "a2", "a6"} {
+		time.Sleep(50 * time.Millisecond)
+		c.split(core.NodeID(i+1), "bank", at)
+	}
+	time.Sleep(50 * time.Millisecond)
+	close(stop)
+	clients.Wait()
+	locksGone(c, c.nodes[1].Keyspace("bank"))
+}
+
+// TestOldMapsStillServe: a command of keys that lay in one shard when its caller looked is executed all the same, and so is a clear.
+func TestOldMapsStillServe(t *testing.T) {
+	c := newCluster(t, 3)
+	c.start(1, 2, 3)
+	c.ready()
+	c.create(1, kv.CreateKeyspace{Name: "o", Partitioner: "ordered"})
+	old := c.nodes[2].Keyspace("o")
+	submit(c.nodes[1], "o", set("a", "1"), set("m", "2"), set("z", "3"))
+	c.split(1, "o", "k")
+	c.split(1, "o", "p")
+	ask := func(command kv.Command) kv.Result {
+		var b kv.Batch
+		b.Reset(time.Now().Add(patience))
+		call := b.Add()
+		call.Keyspace, call.Command = old, command
+		c.nodes[2].Submit(&b)
+		b.Wait()
+		return call.Result
+	}
+	eventually(t, "node 2 knows of the splits", func() error {
+		if n := c.nodes[2].Keyspace("o").Shards; n != 3 {
+			return fmt.Errorf("%d shards", n)
+		}
+		return nil
+	})
+	several := ask(kv.Command{Conds: []kv.Cond{{Key: []byte("a"), Kind: kv.CondPresent}}, Ops: []kv.Op{get("a").Ops[0], get("m").Ops[0], set("z", "4").Ops[0]}})
+	if several.Code != kv.OK || len(several.Items) != 3 || string(several.Items[1].Value) != "2" {
+		t.Errorf("three keys: %+v", several)
+	}
+	failed := ask(kv.Command{Conds: []kv.Cond{{Key: []byte("a"), Kind: kv.CondPresent}, {Key: []byte("z"), Kind: kv.CondAbsent}}, Ops: []kv.Op{set("m", "5").Ops[0]}})
+	if failed.Code != kv.ConditionFailed || failed.Int != 1 {
+		t.Errorf("a condition that does not hold: %+v", failed)
+	}
+	if r := ask(kv.Command{Ops: []kv.Op{{Kind: kv.OpRename, Key: []byte("a"), Key2: []byte("z")}}}); r.Code != kv.CrossShard {
+		t.Errorf("a rename from one shard to another: %v", r.Code)
+	}
+	if r := ask(kv.Command{Ops: []kv.Op{{Kind: kv.OpClear}}}); r.Code != kv.OK {
+		t.Errorf("a clear: %+v", r)
+	}
+	if list, err := scanAll(c.nodes[3], "o", 10); err != nil || len(list) != 0 {
+		t.Errorf("a clear of the only shard that there was has left %q, %v", list, err)
+	}
+}
+
+// TestSplitGoesOnAfterRestarts: nodes that end at any moment of a split go on with it, and hold all that was written.
+func TestSplitGoesOnAfterRestarts(t *testing.T) {
+	c := newCluster(t, 3)
+	c.start(1, 2, 3)
+	c.ready()
+	c.create(1, kv.CreateKeyspace{Name: "o", Partitioner: "ordered"})
+	for i := range 200 {
+		submit(c.nodes[1], "o", set(fmt.Sprintf("k%03d", i), fmt.Sprint(i)))
+	}
+	for round, at := range []string{"k100", "k050", "k150"} {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		if _, err := c.nodes[1].beginSplit(ctx, "o", []byte(at)); err != nil {
+			t.Fatal(err)
+		}
+		cancel()
+		time.Sleep(time.Duration(round) * 25 * time.Millisecond)
+		id := core.NodeID(round%3 + 1)
+		c.close(id)
+		c.start(id)
+		c.ready()
+		eventually(t, "the split is over", func() error {
+			if n := c.nodes[1].Keyspace("o").Shards; n != round+2 {
+				return fmt.Errorf("%d shards", n)
+			}
+			return nil
+		})
+	}
+	for _, id := range []core.NodeID{1, 2, 3} {
+		for i := range 200 {
+			if r := submit(c.nodes[id], "o", get(fmt.Sprintf("k%03d", i)))[0]; string(r.Value) != fmt.Sprint(i) {
+				t.Fatalf("node %d: k%03d is %+v", id, i, r)
+			}
+		}
+	}
+}
+
+func TestSplitsThatCannotBeAreRefused(t *testing.T) {
+	c := newCluster(t, 3)
+	c.start(1, 2, 3)
+	c.ready()
+	c.create(1, kv.CreateKeyspace{Name: "o", Partitioner: "ordered", Splits: []string{"m"}})
+	c.create(1, kv.CreateKeyspace{Name: "h"})
+	c.create(1, kv.CreateKeyspace{Name: "q", Consistency: kv.Quorum, Partitioner: "ordered", Splits: []string{"m"}})
+	for _, s := range []struct {
+		name, key string
+		want      kv.Code
+	}{{"o", "m", kv.Exists}, {"o", "", kv.Invalid}, {"h", "m", kv.Unsupported}, {"q", "x", kv.Unsupported}, {"nobody", "m", kv.NoKeyspace}} {
+		err := c.nodes[2].SplitShard(context.Background(), s.name, []byte(s.key))
+		var e *kv.Error
+		if !errors.As(err, &e) || e.Code != s.want || e.Detail == "" {
+			t.Errorf("%s at %q: %v", s.name, s.key, err)
+		}
+	}
+}
+
+// TestKeyspaceIsDroppedWhileItIsSplit leaves nothing behind.
+func TestKeyspaceIsDroppedWhileItIsSplit(t *testing.T) {
+	c := newCluster(t, 3)
+	c.start(1, 2, 3)
+	c.ready()
+	c.create(1, kv.CreateKeyspace{Name: "o", Partitioner: "ordered"})
+	submit(c.nodes[1], "o", set("a", "1"), set("z", "1"))
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	child, err := c.nodes[1].beginSplit(ctx, "o", []byte("m"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.nodes[2].DropKeyspace(ctx, "o", false); err != nil {
+		t.Fatal(err)
+	}
+	for id, n := range c.nodes {
+		eventually(t, "the states are gone", func() error {
+			for _, g := range n.disk.GroupsWithState() {
+				if g == child || g == child-1 {
+					return fmt.Errorf("node %d has a state of group %d", id, g)
+				}
+			}
+			return nil
+		})
+	}
+}

@@ -1,0 +1,277 @@
+package sim
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/host"
+	"github.com/gamutdb/gamut/kv"
+	"github.com/gamutdb/gamut/machine"
+	"github.com/gamutdb/gamut/paxos"
+	"github.com/gamutdb/gamut/store"
+)
+
+// Where groups are split, the world has the catalog's word of it, which nodes hear late: who the child is, and when it is a shard like
+// others. The nodes do what those of a cluster do: they ask the parent's leader, make the state of the child's replica beside the
+// parent's in their own time, send on what was answered as moved.
+
+// splitting is a group that came to be by a split.
+type splitting struct {
+	parent *group
+	key    []byte
+	// divided says that some replica of the parent has applied the split: from then on nodes hear that the child is a shard.
+	divided bool
+	// at is the time of the parent's block that divided the keys.
+	at kv.HLC
+	// heard are the nodes that send commands to the child at once.
+	heard []bool
+}
+
+// Split makes groups of a linearizable or sequential protocol ones that are split now and then, with a bug planted in it.
+func Split(p Protocol, every core.Time) Protocol {
+	p.SplitEvery = every
+	p.Name += ", splits"
+	bear := p.Bear
+	p.Bear = func(f *Faults) {
+		if bear != nil {
+			bear(f)
+		}
+		f.Change = 0 // a shard is not moved while it is split
+	}
+	return p
+}
+
+// roots are the groups that the world began with: clients know these, and where their keys are is the nodes' business.
+func (w *world) roots() []*group {
+	return slices.DeleteFunc(slices.Clone(w.groups), func(g *group) bool { return g.split != nil })
+}
+
+// splitLater splits a group now and then.
+func (w *world) splitLater() {
+	every := w.options.Protocol.SplitEvery
+	if every == 0 {
+		return
+	}
+	w.after(every/2+core.Time(w.rng.Int64N(int64(every))), func() {
+		if w.now < w.options.Faulty && len(w.groups) < 12 {
+			w.beginSplit(w.groups[w.rng.IntN(len(w.groups))])
+		}
+		w.splitLater()
+	})
+}
+
+// beginSplit names a child in the catalog, unless its parent is being split.
+func (w *world) beginSplit(parent *group) {
+	letters := "abcmrst"
+	i := w.rng.IntN(len(letters))
+	key := []byte(fmt.Sprintf("%c%d", letters[i], w.root(parent).id))
+	for _, g := range w.groups {
+		if s := g.split; s != nil && (s.parent == parent && !s.divided || w.root(g) == w.root(parent) && string(s.key) == string(key)) {
+			return
+		}
+	}
+	if parent.split != nil && !parent.split.divided || w.owner(w.root(parent), key, func(*group) bool { return true }) != parent {
+		return
+	}
+	g := len(w.groups)
+	child := &group{id: core.GroupID(g + 1), protocol: parent.protocol, members: parent.members, nodes: parent.nodes,
+		split: &splitting{parent: parent, key: key, heard: make([]bool, len(w.nodes))}}
+	for _, n := range w.nodes {
+		child.homes = append(child.homes, n.id)
+	}
+	config, err := paxos.DecodeConfig(parent.config)
+	if err != nil {
+		panic(err)
+	}
+	config.Split, config.Preferred, config.Identity = true, child.members[w.rng.IntN(len(child.members))], []byte{0, byte(child.id)}
+	child.config = config.AppendTo(nil)
+	w.addGroup(child)
+	w.hit("split")
+	w.trace.line("g%d is to be split at %s: g%d", parent.id, key, child.id)
+	w.event("split", fmt.Sprintf("group %d at %s", parent.id, key))
+	w.pushSplit(child)
+}
+
+func (w *world) root(g *group) *group {
+	for g.split != nil {
+		g = g.split.parent
+	}
+	return g
+}
+
+// owner is the group of a key, as far as splits are known.
+func (w *world) owner(root *group, key []byte, known func(child *group) bool) *group {
+	for g := root; ; {
+		var best *group
+		for _, c := range w.groups {
+			s := c.split
+			if s != nil && s.parent == g && string(key) >= string(s.key) && known(c) && (best == nil || string(s.key) > string(best.split.key)) {
+				best = c
+			}
+		}
+		if best == nil {
+			return g
+		}
+		g = best
+	}
+}
+
+// route is where a node sends a command of one key.
+func (n *node) route(root *group, encoded []byte) *group {
+	if n.w.options.Protocol.SplitEvery == 0 {
+		return root
+	}
+	var c kv.Command
+	if err := kv.DecodeCommand(encoded, &c); err != nil {
+		n.w.fail(Invariant, "command does not decode: %v", err)
+		return root
+	}
+	return n.w.owner(root, c.Ops[0].Key, func(child *group) bool { return child.split.heard[n.index] })
+}
+
+// pushSplit lets nodes ask the parent's leader until the split is over, and hear of it.
+func (w *world) pushSplit(child *group) {
+	s := child.split
+	if s.divided {
+		return
+	}
+	for _, n := range w.nodes {
+		if n.up && n.host.Has(s.parent.id) {
+			n.arrive(func(now host.Now) {
+				n.host.Event(now, s.parent.id, core.Split{Child: child.id, Key: s.key, Config: child.config})
+			})
+		}
+	}
+	w.after(20*Millisecond+core.Time(w.rng.Int64N(int64(50*Millisecond))), func() { w.pushSplit(child) })
+}
+
+// divided lets the nodes hear that a child is a shard, each in its time.
+func (w *world) divided(n *node, child *group) {
+	s := child.split
+	if s.parent.protocol.Look != nil {
+		s.at = w.checks.look(n, s.parent).Time
+	}
+	if s.divided {
+		return
+	}
+	s.divided = true
+	w.hit("split-done")
+	for _, n := range w.nodes {
+		w.after(core.Time(w.rng.Int64N(int64(learnMax))), func() { s.heard[n.index] = true })
+	}
+}
+
+// tendChildren begins the replicas of children that can begin, and lets parents go of what those have, again and again.
+func (n *node) tendChildren(life int) {
+	if n.w.options.Protocol.SplitEvery == 0 {
+		return
+	}
+	// What has run before runs at once: what it promised must go into the next segment of the log.
+	for _, g := range n.w.groups {
+		if g.split != nil && !n.host.Has(g.id) && n.ran(g) {
+			n.tendChild(n.now(), g)
+		}
+	}
+	n.w.after(core.Time(n.rng.Int64N(int64(60*Millisecond))), func() {
+		if !n.up || n.life != life {
+			return
+		}
+		n.arrive(func(now host.Now) {
+			for _, g := range n.w.groups {
+				if g.split != nil && n.rng.IntN(3) > 0 {
+					n.tendChild(now, g)
+				}
+			}
+		})
+		n.tendChildren(life)
+	})
+}
+
+// ran says that the disk holds something of a child's replica, or may have held.
+func (n *node) ran(g *group) bool {
+	return n.disk.Group(g.id).Applied() > 0 || len(n.recovered.Groups[g.id]) > 0 || n.suspect(g.id, &n.recovered)
+}
+
+func (n *node) tendChild(now host.Now, g *group) {
+	parent, child := n.disk.Group(g.split.parent.id), n.disk.Group(g.id)
+	laid := machine.Born(parent, uint64(g.id))
+	switch {
+	case n.host.Has(g.id):
+		if laid && child.Applied() > 0 {
+			n.must(parent.Apply(machine.Weaned(parent, uint64(g.id))))
+		}
+	case n.ran(g):
+		n.run(now, g, &n.recovered)
+		delete(n.recovered.Groups, g.id)
+	case laid:
+		n.bear(parent, child, g)
+		if n.rng.IntN(4) > 0 { // else it may crash before the replica begins
+			n.hadState[g.id] = false
+			n.run(now, g, n.nothing())
+		} else {
+			n.hadState[g.id] = true
+		}
+	default:
+		if b := machine.BoundsOf(parent); b != nil && !b.Holds(g.split.key) {
+			n.w.hit("split-blank")
+			n.run(now, g, n.nothing())
+		}
+	}
+}
+
+// bear makes the state of a child's replica.
+func (n *node) bear(parent, child store.Group, g *group) {
+	n.must(child.Apply([]core.Change{{Kind: core.Unstage}}))
+	n.must(machine.Birth(parent, uint64(g.id), func(key, value []byte) error {
+		return child.Apply([]core.Change{{Kind: core.Stage, Key: key, Value: value}})
+	}))
+	n.must(child.Apply([]core.Change{{Kind: core.Install}}))
+	n.w.trace.line("n%d has made the state of g%d", n.id, g.id)
+}
+
+func (n *node) must(err error) {
+	if err != nil {
+		n.w.fail(Invariant, "node %d: %v", n.id, err)
+	}
+}
+
+// Place sends on what was answered as moved.
+func (p *port) Place(token uint64) host.Placement {
+	n := (*node)(p)
+	at := n.placed[token]
+	g := n.route(at.root, at.encoded)
+	_, _, homes := g.seat(n)
+	return host.Placement{Group: g.id, Nodes: homes}
+}
+
+// placed is a command that a node has under way: what it needs to find its group anew.
+type placed struct {
+	root    *group
+	encoded []byte
+}
+
+// digest sums up what all replicas of a group have alike at one position.
+func (w *world) digest(disk *store.Memory, g core.GroupID) uint64 {
+	if w.options.Protocol.SplitEvery == 0 {
+		return disk.Digest(g)
+	}
+	view := disk.Group(g)
+	visible, sum := machine.Visible(view), uint64(0)
+	view.Scan(nil, nil, func(k, v []byte) bool {
+		if visible(k) {
+			sum = sum*31 + xxhash.Sum64(k)
+			sum = sum*31 + xxhash.Sum64(v)
+		}
+		return true
+	})
+	return sum
+}
+
+// whole reports whether a read is of keys that the group still had when it was answered.
+func (n *node) whole(g *group, c *kv.Command) bool {
+	r, ok := n.w.checks.unwrap(n, g).(*paxos.Replica)
+	return !ok || r.Readable(c)
+}

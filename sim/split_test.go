@@ -1,0 +1,77 @@
+package sim
+
+import (
+	"testing"
+
+	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/machine"
+	"github.com/gamutdb/gamut/paxos"
+)
+
+const splitEvery = 600 * Millisecond
+
+// TestSplitsHappen counts what the seeds of the other tests do: groups are divided, and some replicas of children begin with nothing.
+func TestSplitsHappen(t *testing.T) {
+	hits := map[string]int{}
+	for seed := uint64(1); seed <= 20; seed++ {
+		for what, n := range Run(Options{Seed: seed, Protocol: Split(DrawPaxos(seed, paxos.NoMutation), splitEvery)}).Hits {
+			hits[what] += n
+		}
+	}
+	if hits["split-done"] < 50 || hits["split-blank"] == 0 {
+		t.Errorf("in 20 seeds %d splits, and %d replicas of children that began with nothing", hits["split-done"], hits["split-blank"])
+	}
+	t.Log(hits)
+}
+
+// TestSplits splits linearizable groups again and again under every fault: no write is lost, doubled, or served by two groups.
+func TestSplits(t *testing.T) {
+	runSeeds(t, func(seed uint64) Protocol { return Split(DrawPaxos(seed, paxos.NoMutation), splitEvery) })
+}
+
+// TestSequentialSplits does so with the shards of a sequential keyspace: sessions never go back over a split.
+func TestSequentialSplits(t *testing.T) {
+	runSeeds(t, func(seed uint64) Protocol { return Split(DrawSequential(seed, paxos.NoMutation), splitEvery) })
+}
+
+// splittingSwarm is a swarm of groups that are split often, with a bug planted in that.
+func splittingSwarm(sequential bool, bug machine.SplitMutation, lease core.Time, needs func(*Faults)) swarm {
+	return func(seed uint64, _ paxos.Mutation) Options {
+		f := Calm()
+		f.RateMax = 25_000
+		needs(f)
+		options := forgetful
+		options.Split = bug
+		protocol := Paxos(options, lease)
+		if sequential {
+			protocol = Sequential(options, lease)
+		}
+		return Options{Seed: seed, Protocol: Split(protocol, 300*Millisecond), Nodes: 3, Groups: 1, Clients: 8, Faults: f}
+	}
+}
+
+// TestSplitMutations plants each bug of splits; a checker that lets one pass is broken. What a split does while transactions hold
+// locks is shown in package machine.
+func TestSplitMutations(t *testing.T) {
+	busy := func(f *Faults) {
+		f.Crash, f.Coup, f.Drop, f.SyncMax = 500*Millisecond, 200*Millisecond, 0.05, 20*Millisecond
+	}
+	cases := map[machine.SplitMutation]struct {
+		draw swarm
+		by   []Kind
+	}{
+		machine.SplitForgetsSessions: {splittingSwarm(false, machine.SplitForgetsSessions, 0, busy), []Kind{Linearizability, Durability}},
+		machine.SplitKeepsWriting:    {splittingSwarm(false, machine.SplitKeepsWriting, 0, busy), []Kind{Linearizability, Durability, Divergence}},
+		machine.SplitKeepsReading:    {splittingSwarm(false, machine.SplitKeepsReading, 300*Millisecond, busy), []Kind{Linearizability}},
+		machine.SplitBlankLeads:      {splittingSwarm(false, machine.SplitBlankLeads, 0, busy), []Kind{Linearizability, Durability, Divergence, Invariant}},
+		machine.SplitTimeAnew:        {splittingSwarm(true, machine.SplitTimeAnew, 0, busy), []Kind{Linearizability, Invariant}},
+		machine.SplitVersionsAnew:    {splittingSwarm(false, machine.SplitVersionsAnew, 0, busy), []Kind{Linearizability, Durability, Divergence, Invariant}},
+	}
+	for _, bug := range machine.SplitMutations() {
+		c, here := cases[bug]
+		if !here && bug == machine.SplitOverLocks {
+			continue
+		}
+		t.Run(bug.String(), func(t *testing.T) { mustCatch(t, c.draw, paxos.NoMutation, nil, c.by...) })
+	}
+}
