@@ -16,7 +16,7 @@ const (
 	// behindMax bounds the commands that wait for their sessions.
 	behindMax = 4096
 	// queueMin writes may always be under way.
-	queueMin = 256
+	queueMin = 512
 )
 
 // Room is how many more writes this replica takes (rule F2). What waits for its session takes no room: it waits for peers.

@@ -122,12 +122,14 @@ func (r *Replica) applyOp(w *Write, o *Op) {
 		r.met = false
 	case Set:
 		// In a tie the replica decides, and a planted bug may decide otherwise.
-		if !r.meta.added && w.Stamp > r.meta.vector.Last() && r.options.Mutation == NoMutation {
+		newest := r.recent.newest(o.Key, w.Stamp)
+		if newest && !r.meta.added && r.options.Mutation == NoMutation {
 			r.cells.replace(w, o)
 			return
 		}
 		r.cells.applyOp(w, o, true)
 	default:
+		r.recent.newest(o.Key, w.Stamp)
 		r.meta.added = r.meta.added || o.Kind.merges()
 		r.cells.applyOp(w, o, true)
 	}

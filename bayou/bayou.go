@@ -94,6 +94,7 @@ type Replica struct {
 	// flight are the records that are not applied yet, in order.
 	flight []*flight
 	cells  cells
+	recent recent
 	// judged are the records as they will be when all that is in the log is applied.
 	judged cells
 	// adds says that additions were ever made, or are on their way: where there are none, a set need not look what it takes away.

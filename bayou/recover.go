@@ -114,6 +114,7 @@ func (r *Replica) recover(e core.Recover) {
 	}
 	r.applied = max(r.applied, r.firstPos())
 	r.held, r.last = slices.Clone(r.meta.vector), r.meta.vector.Last()
+	r.recent.reset(r.last)
 	r.pos, r.durable = r.applied, r.applied
 	records, end := r.ownRecords(e.Records)
 	whole := r.replay(records)

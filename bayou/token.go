@@ -33,21 +33,22 @@ func (t *Token) AppendTo(b []byte) []byte {
 	return binary.BigEndian.AppendUint32(b, crc32.Checksum(b[from:], castagnoli))
 }
 
+var errToken = kv.Errorf(kv.BadToken, "the session token is damaged; begin a new session without one")
+
 // DecodeToken reads what AppendTo wrote; kv.BadToken says that it was damaged.
 func DecodeToken(b []byte) (t Token, err error) {
-	bad := kv.Errorf(kv.BadToken, "the session token is damaged; begin a new session without one")
 	if len(b) < 15 || len(b) > tokenMax {
-		return t, bad
+		return t, errToken
 	}
 	body := b[:len(b)-4]
 	r := reader{wire.Reader{B: body}}
 	if r.Byte() != tokenVersion || binary.BigEndian.Uint32(b[len(body):]) != crc32.Checksum(body, castagnoli) {
-		return t, bad
+		return t, errToken
 	}
 	t.Binding = uint64(r.stamp())
 	t.Read, t.Written = r.vector(), r.vector()
 	if r.Bad || len(r.B) > 0 {
-		return Token{}, bad
+		return Token{}, errToken
 	}
 	return t, nil
 }

@@ -282,6 +282,7 @@ func (r *Replica) finishTransfer() {
 	r.meta = decodeMeta(raw)
 	r.held.Merge(r.meta.vector)
 	r.last = max(r.last, r.meta.vector.Last())
+	r.recent.reset(r.meta.vector.Last())
 	r.out.Note(MergedNote{r.transfer.from.id, r.transfer.meta.vector})
 	r.transfer.from.nextPull = r.in.Now
 	r.transfer = transfer{}

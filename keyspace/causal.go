@@ -38,7 +38,7 @@ func (d *Descriptor) explainCausal(replicas int) []string {
 
 // explainConflicts says what becomes of writes that do not know of each other.
 func (d *Descriptor) explainConflicts() []string {
-	sets := "A set holds what any replica has added to it, but for what was removed by someone who had seen it added: a removal takes no addition away that it did not know of, and what it took away does not come back."
+	sets := judged("A set holds what any replica has added to it, but for what was removed by someone who had seen it added: a removal takes no addition away that it did not know of, and what it took away does not come back.", "sets")
 	if d.Terms.Siblings {
 		return []string{
 			"Writes to a key that did not know of each other are kept side by side, on every replica alike, and a plain read shows the newest; a write replaces what its replica holds, or, if it has the context of a read, what that read has shown.",

@@ -37,6 +37,7 @@ var Checkers = []Checker{
 	{"bounded-staleness", "a bounded read shows all that was acknowledged by the time that it names", checkStaleness},
 	{"versions", "the versions of a key grow with real time, and none stands for two values",
 		func(r *Run) Verdict { return CheckVersions(r.History) }},
+	{setsCheck, "a removal takes away what it had seen added and nothing else, for good", CheckSets},
 	{"convergence", "after the last heal all replicas of a group hold the same", checkConvergence},
 	{"durability", "no acknowledged write is lost, no refused one appears, none is there that nobody made", checkDurability},
 }
@@ -75,9 +76,9 @@ var Promised = map[string][]string{
 		"durability"},
 	"atomic": {"atomic", "linearizable", "versions", "convergence", "durability"},
 	"quorum": {"quorum", "convergence", "durability"},
-	"causal": {"causal", "read-your-writes", "monotonic-reads", "monotonic-writes", "writes-follow-reads", "convergence",
+	"causal": {"causal", "read-your-writes", "monotonic-reads", "monotonic-writes", "writes-follow-reads", "sets", "convergence",
 		"durability"},
-	"eventual": {"convergence", "durability"},
+	"eventual": {"sets", "convergence", "durability"},
 }
 
 // CheckAll applies every checker that the run's consistency has to pass, and those of a bank and of bounded reads if there

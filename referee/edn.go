@@ -118,7 +118,7 @@ func (e *ednWriter) micro(o *Op, answered bool) (list []string) {
 			}
 			list = append(list, "[:r "+key+" "+read+"]")
 			continue
-		case Incr:
+		case Incr, Include, Exclude, Members:
 			continue
 		case Append:
 			if e.lists[s.Key] {

@@ -23,7 +23,7 @@ const (
 	Incr   Kind = "incr"
 	Append Kind = "append"
 	Txn    Kind = "txn"
-	// Include puts Value into the set at Key, Exclude takes it out, and Members reads the set: Got is its members, apart by spaces.
+	// Include puts Value into the set at Key, Exclude takes Expect out, and Members reads the set: Got is its members, apart by spaces.
 	Include Kind = "include"
 	Exclude Kind = "exclude"
 	Members Kind = "members"

@@ -149,7 +149,7 @@ func (o *Op) validate() error {
 	return nil
 }
 
-var kinds = []Kind{Get, Set, Create, Cas, Delete, Incr, Append}
+var kinds = []Kind{Get, Set, Create, Cas, Delete, Incr, Append, Include, Exclude, Members}
 
 type plainOp Op
 

@@ -40,10 +40,12 @@ func (o Op) String() string {
 func (o *Op) asked() string {
 	s := string(o.Kind) + " " + o.Key
 	switch o.Kind {
-	case Set, Create, Append:
+	case Set, Create, Append, Include:
 		s += fmt.Sprintf(" %q", o.Value)
 	case Cas:
 		s += fmt.Sprintf(" %q -> %q", o.Expect, o.Value)
+	case Exclude:
+		s += fmt.Sprintf(" %q", o.Expect)
 	case Incr:
 		s += fmt.Sprintf(" by %d", o.Delta)
 	}
@@ -56,7 +58,7 @@ func (o *Op) asked() string {
 // answered is what came back.
 func (o *Op) answered() string {
 	s := o.Code.String()
-	if o.Kind == Get && o.Code == kv.OK {
+	if (o.Kind == Get || o.Kind == Members) && o.Code == kv.OK {
 		s += fmt.Sprintf(" %q", o.Got)
 	}
 	if o.Kind == Incr && o.Code == kv.OK {

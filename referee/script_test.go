@@ -16,6 +16,7 @@ import (
 //	a 1-2? set x=1          unknown outcome; 1-2! is refused
 //	b 3-4 get x=1           what was read; x=- is missing
 //	b 3-4 cas x=1>2         and create, delete x, incr x+2=5, append x=<1>
+//	b 3-4 include s=m       and exclude s=m, with none behind it if it was not there; members s=m,n
 //	b 3-4 txn get x=1; append y=<2>
 //	                        behind it: @2 node, t5@2 stamp, l=one level, s=tok session, ttl=5
 //	final x=1 y=-           what was left; replica 1 x=1/t5@2, bank 10 x y
@@ -30,7 +31,7 @@ func parse(t *testing.T, text string) *Run {
 			r.Final = Final{}
 			for _, pair := range f[1:] {
 				if k, v, _ := strings.Cut(pair, "="); v != "-" {
-					r.Final[k] = v
+					r.Final[k] = strings.ReplaceAll(v, ",", " ")
 				}
 			}
 		case "replica":
@@ -119,6 +120,10 @@ func parseAccess(t *testing.T, o *Op, kind, what string, more []string) {
 		if o.Got = v; v == "-" {
 			o.Got, o.Code = "", kv.NotFound
 		}
+	case Members:
+		o.Got = strings.ReplaceAll(v, ",", " ")
+	case Exclude:
+		o.Expect = v
 	case Cas:
 		o.Expect, o.Value, _ = strings.Cut(v, ">")
 	case Incr:
@@ -141,6 +146,8 @@ func parseAccess(t *testing.T, o *Op, kind, what string, more []string) {
 			o.Stamp = parseStamp(t, w[1:])
 		case w[0] == 'v':
 			o.Version = uint64(number(t, w[1:]))
+		case w == "none":
+			o.Code = kv.NotFound
 		case w == "failed":
 			o.Code = kv.ConditionFailed
 		default:

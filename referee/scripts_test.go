@@ -40,6 +40,51 @@ c 5-6 get x=2`},
 a 1-2 txn set x=1; set y=1
 b 3-4 get y=-`},
 
+	{"sets", "members come and go", holdsWant, `
+a 1-2 include s=m
+b 1-4 include s=n
+a 3-4 exclude s=m
+a 5-6 members s=n
+b 7-8 exclude s=m none
+final s=n`},
+	{"sets", "a removal that had not seen it", brokenWant, `
+a 1-2 include s=m
+b 3-4 exclude s=m none
+final s=-`},
+	{"sets", "a deletion before it was put there", brokenWant, `
+b 1-2 delete s
+a 3-4 include s=m
+final s=-`},
+	{"sets", "a deletion that may have seen it", holdsWant, `
+b 1-4 delete s
+a 3-4 include s=m
+final s=-`},
+	{"sets", "a member that comes back", brokenWant, `
+a 1-2 include s=m
+b 3-4 exclude s=m
+final s=m`},
+	{"sets", "a removal of unknown fate", holdsWant, `
+a 1-2 include s=m
+b 3-4? exclude s=m
+final s=-`},
+	{"sets", "a member from nowhere", brokenWant, `
+a 1-2! include s=m
+b 3-4 members s=m`},
+	{"sets", "another session may lag", holdsWant, `
+a 1-2 include s=m
+b 3-4 members s=
+final s=m`},
+	{"sets", "a session that does not see its own addition", brokenWant, `
+a 1-2 include s=m
+a 3-4 members s=`},
+	{"sets", "a session that sees what it took away", brokenWant, `
+a 1-2 include s=m
+b 3-4 exclude s=m
+b 5-6 members s=m`},
+	{"sets", "a weaker read", holdsWant, `
+a 1-2 include s=m
+a 3-4 members s= l=eventual`},
+
 	{"strict-serializable", "reads of both keys of a txn", holdsWant, `
 a 1-2 txn set x=1 v1; set y=1 v1
 b 3-4 txn get x=1 v1; get y=1 v1`},

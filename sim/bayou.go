@@ -18,7 +18,7 @@ func DrawBayou(seed uint64, mutation bayou.Mutation) Protocol {
 	o, damage, moves, rng := drawBayou(seed, mutation)
 	p := Bayou(o, damage, moves)
 	if rng.IntN(3) == 0 { // where nothing is ever added, sets take a shorter way
-		p.Families = slices.DeleteFunc(p.Families, func(f Family) bool { return slices.Contains(f.Kinds, referee.Incr) })
+		p.Families = slices.DeleteFunc(p.Families, func(f Family) bool { return slices.Contains(f.Kinds, referee.Incr) || f.White })
 	}
 	return p
 }

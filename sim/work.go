@@ -97,7 +97,8 @@ func (w *world) worked() referee.Final {
 		g := w.groups[w.shardOf(s.Op.Key)]
 		s.Command.Level = kv.LevelOne // the replica's own word, where that is a level
 		if r, _ := g.protocol.Read(w.seatedNodes(g)[0].disk.Group(g.id), &s.Command, w.wall()); r.Code == kv.OK {
-			final[s.Op.Key] = string(r.Value)
+			s.Op.Answer(0, &r)
+			final[s.Op.Key] = s.Op.Got
 		}
 	}
 	return final

@@ -78,6 +78,7 @@ func TestWorkFindsBugs(t *testing.T) {
 		{kv.Quorum, "register", func(seed uint64) Protocol { return DrawQuorum(seed, quorum.AckBeforeDurable, false) }, []string{"quorum", "durability"}},
 		{kv.Causal, "sessions", func(seed uint64) Protocol { return tokenless(DrawBayou(seed, bayou.NoMutation)) },
 			[]string{"causal", "read-your-writes", "monotonic-reads"}},
+		{kv.Causal, "sets", func(seed uint64) Protocol { return tokenless(DrawBayou(seed, bayou.NoMutation)) }, []string{"sets"}},
 	} {
 		t.Run(string(c.consistency)+" "+c.workload, func(t *testing.T) {
 			for seed := uint64(1); seed <= uint64(*canaryFlag); seed++ {

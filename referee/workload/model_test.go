@@ -2,6 +2,7 @@ package workload
 
 import (
 	"math/rand/v2"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -229,6 +230,16 @@ func (s *logged) one(o *kv.Op, position uint64) kv.Result {
 	return put(string(o.Value), true)
 }
 
+func membersResult(members []string) (r kv.Result) {
+	if len(members) == 0 {
+		r.Code = kv.NotFound
+	}
+	for _, m := range members {
+		r.Items = append(r.Items, kv.Result{Value: []byte(m)})
+	}
+	return r
+}
+
 func (s *logged) settle() (list []referee.Replica) {
 	s.lag = false
 	for n := range modelNodes {
@@ -273,6 +284,9 @@ type stampedWrite struct {
 	delta int64
 	gone  bool
 	stamp referee.Stamp
+	// kind is what it does to a set, seen what its node held then.
+	kind kv.OpKind
+	seen [modelNodes]int
 }
 
 func stampedResult(c kv.Code, value string, s referee.Stamp) kv.Result {
@@ -358,9 +372,17 @@ func (s *stamped) one(node int, o *kv.Op) kv.Result {
 		}
 		return stampedResult(kv.OK, present.value, present.stamp)
 	}
+	members := s.members(node, string(o.Key))
+	switch {
+	case o.Kind == kv.OpMembers:
+		return membersResult(members)
+	case o.Kind == kv.OpExclude && !slices.Contains(members, string(o.Value)):
+		return kv.Result{Code: kv.NotFound}
+	}
 	n := &s.nodes[node]
 	n.clock++
-	w := stampedWrite{string(o.Key), string(o.Value), o.Delta, o.Kind == kv.OpDelete, referee.Stamp{Time: kv.HLC(n.clock), Origin: uint32(node + 1)}}
+	w := stampedWrite{key: string(o.Key), value: string(o.Value), delta: o.Delta, gone: o.Kind == kv.OpDelete,
+		stamp: referee.Stamp{Time: kv.HLC(n.clock), Origin: uint32(node + 1)}, kind: o.Kind, seen: n.held}
 	if s.bug == "lose a write" && s.rng.IntN(15) == 0 {
 		return stampedResult(kv.OK, "", w.stamp)
 	}
@@ -370,6 +392,30 @@ func (s *stamped) one(node int, o *kv.Op) kv.Result {
 	r := stampedResult(kv.OK, "", w.stamp)
 	r.Int = s.sum(node, w.key)
 	return r
+}
+
+// members are those of a set that a replica holds: what was put there, but for what was taken away by who had seen it.
+func (s *stamped) members(node int, key string) (list []string) {
+	var held []stampedWrite
+	var places [][2]int // origin and place of each
+	for o, n := range s.nodes[node].held {
+		for _, place := range s.places[o][key] {
+			if place < n {
+				held, places = append(held, s.logs[o][place]), append(places, [2]int{o, place})
+			}
+		}
+	}
+	for i, w := range held {
+		taken := slices.ContainsFunc(held, func(x stampedWrite) bool {
+			takes := x.kind == kv.OpDelete || x.kind == kv.OpExclude && x.value == w.value
+			return takes && (x.seen[places[i][0]] > places[i][1] || s.bug == "take unseen")
+		})
+		if w.kind == kv.OpInclude && (!taken || s.bug == "revive") {
+			list = append(list, w.value)
+		}
+	}
+	slices.Sort(list)
+	return list
 }
 
 func (s *stamped) settle() (list []referee.Replica) {
@@ -425,7 +471,7 @@ func (s *majority) do(node int, _ string, c *kv.Command) kv.Result {
 	asked := s.rng.Perm(modelNodes)[:2+s.rng.IntN(2)]
 	if o.Kind != kv.OpGet {
 		s.clock[node] += 1 + s.rng.Uint64N(20)
-		w := stampedWrite{string(o.Key), string(o.Value), 0, o.Kind == kv.OpDelete, referee.Stamp{Time: kv.HLC(s.clock[node]), Origin: uint32(node + 1)}}
+		w := stampedWrite{key: string(o.Key), value: string(o.Value), gone: o.Kind == kv.OpDelete, stamp: referee.Stamp{Time: kv.HLC(s.clock[node]), Origin: uint32(node + 1)}}
 		if s.bug == "count a hint" {
 			asked = asked[:1]
 		}

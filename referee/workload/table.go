@@ -34,6 +34,9 @@ var Table = []Definition{
 			o.Keys = 1
 			return &register{start(rng, o, "h", 1).hurried()}
 		}},
+	{"sets", "adds to sets and removes from them on all nodes, and empties one now and then", kinds("include exclude members delete"), nil,
+		[]string{"sets", "convergence"},
+		func(rng *rand.Rand, o Options) Workload { return newSets(start(rng, o, "o", 2)) }},
 	{"rapidset", "sets one key many times in a row, from all clients at once", kinds("get set"), nil, writes,
 		func(rng *rand.Rand, o Options) Workload { return newBursts(start(rng, o, "s", 1).hurried(), false) }},
 	{"multiset", "sets different keys in quick succession, together where transactions are offered", kinds("get set"), kinds("txn"), writes,
@@ -46,8 +49,8 @@ var Offers = map[string][]referee.Kind{
 	"sequential":   kinds("get set create cas delete incr append txn"),
 	"atomic":       kinds("get set create cas delete incr append txn"),
 	"quorum":       kinds("get set delete"),
-	"causal":       kinds("get set delete incr"),
-	"eventual":     kinds("get set delete incr"),
+	"causal":       kinds("get set delete incr include exclude members"),
+	"eventual":     kinds("get set delete incr include exclude members"),
 }
 
 // Named finds a workload; ok is false if there is none of this name.

@@ -124,6 +124,12 @@ func operation(s *referee.Sub) kv.Op {
 		op.Kind = kv.OpIncr
 	case referee.Append:
 		op.Kind = kv.OpAppend
+	case referee.Include:
+		op.Kind = kv.OpInclude
+	case referee.Exclude:
+		op.Kind, op.Value = kv.OpExclude, []byte(s.Expect)
+	case referee.Members:
+		op.Kind = kv.OpMembers
 	}
 	if s.TTL > 0 {
 		op.Expiry, op.Expire = kv.ExpireIn, s.TTL

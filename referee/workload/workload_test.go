@@ -70,6 +70,11 @@ func TestBugsAreCaught(t *testing.T) {
 		{"causal", "sessions", "leave an origin out", []string{"causal", "monotonic-writes"}},
 		{"causal", "register", "lose a write", []string{"read-your-writes"}},
 		{"causal", "register", "do not converge", []string{"convergence"}},
+		{"causal", "sets", "forget the token", []string{"sets"}},
+		{"causal", "sets", "take unseen", []string{"sets"}},
+		{"eventual", "sets", "take unseen", []string{"sets"}},
+		{"eventual", "sets", "revive", []string{"sets"}},
+		{"eventual", "sets", "lose a write", []string{"sets"}},
 		{"eventual", "register", "lose a write", []string{"durability"}},
 		{"quorum", "register", "read one", []string{"quorum"}},
 		{"quorum", "register", "count a hint", []string{"quorum"}},
@@ -92,14 +97,23 @@ func TestBugsAreCaught(t *testing.T) {
 	}
 }
 
+// runsOn is a consistency on which a workload runs, and a right store of it.
+func runsOn(d *Definition) (string, func(*rand.Rand) store) {
+	if d.Suits(Offers["linearizable"]) {
+		return "linearizable", newLogged(false, "")
+	}
+	return "causal", newStamped("")
+}
+
 // TestSameSeedSameOperations: a workload is a function of its seed and of the answers.
 func TestSameSeedSameOperations(t *testing.T) {
 	for _, d := range Table {
-		a, b := play(5, d, "linearizable", newLogged(false, ""), 200), play(5, d, "linearizable", newLogged(false, ""), 200)
+		word, store := runsOn(&d)
+		a, b := play(5, d, word, store, 200), play(5, d, word, store, 200)
 		if !reflect.DeepEqual(a.History, b.History) {
 			t.Errorf("%s: two histories of one seed", d.Name)
 		}
-		if other := play(6, d, "linearizable", newLogged(false, ""), 200); reflect.DeepEqual(a.History, other.History) {
+		if other := play(6, d, word, store, 200); reflect.DeepEqual(a.History, other.History) {
 			t.Errorf("%s: one history of two seeds", d.Name)
 		}
 	}
@@ -109,7 +123,8 @@ func TestSameSeedSameOperations(t *testing.T) {
 func TestNoValueTwice(t *testing.T) {
 	for _, d := range Table {
 		seen := map[string]bool{}
-		for _, o := range play(1, d, "linearizable", newLogged(false, ""), 500).History {
+		word, store := runsOn(&d)
+		for _, o := range play(1, d, word, store, 500).History {
 			subs := o.Subs
 			if o.Kind != referee.Txn {
 				subs = []referee.Sub{{Value: o.Value}}
