@@ -83,6 +83,13 @@ func (r *Replica) entropyPause() core.Time {
 	return core.Time(half + r.in.Rand.Int64N(2*half))
 }
 
+// compareSoon does not let those wait for the next comparison that hints were dropped for, once they can be reached.
+func (r *Replica) compareSoon(m mask) {
+	if r.disk.meta.Behind&r.up&m != 0 {
+		r.entropy.at = min(r.entropy.at, r.in.Now+urgent)
+	}
+}
+
 // choosePeer is whom to compare with: who needs it most.
 func (r *Replica) choosePeer() int {
 	others := r.up &^ (1 << r.me)

@@ -59,6 +59,7 @@ func (r *Replica) fallBehind(m mask) {
 		r.out.Note(HintsDroppedNote{id})
 	}
 	r.setMeta(func(d *meta) { d.Behind |= m })
+	r.compareSoon(m)
 }
 
 // replayHints sends to those who are back what was kept for them: in order, one message at a time, no faster than the limit.

@@ -34,6 +34,7 @@ const (
 	TrustPlaces                  // T3.7: what one replica answered counts for another one that has got its place
 	ForgetRefused                // T3.3: a repair goes on although a replica refused what it was sent
 	DrawAnyLine                  // T3.9: a replica draws a line that is far ahead of its clock
+	StaleGists                   // T3.6: what is kept in mind of a key does not follow what is stored
 	mutations
 )
 
@@ -51,7 +52,7 @@ var mutationNames = [mutations]string{"none", "roll back", "count hints", "drop 
 	"ack before durable", "show before durable", "compare dead", "purge without refusal", "repair dead", "skip first phase",
 	"skip next set", "read new early", "drop old early", "take old epoch",
 	"keep old state", "number again", "trust places",
-	"forget refused", "draw any line"}
+	"forget refused", "draw any line", "stale gists"}
 
 // String is the mutation in words.
 func (m Mutation) String() string { return mutationNames[m] }

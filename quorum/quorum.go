@@ -249,6 +249,7 @@ func (r *Replica) peerUp(id core.ReplicaID) {
 		r.up = r.up.with(i)
 		r.hints[i].replayAt = r.in.Now
 		r.includeInWrites(i)
+		r.compareSoon(mask(0).with(i))
 	}
 }
 

@@ -287,7 +287,9 @@ func (r *Replica) apply(e *entry) {
 		r.out.State = append(r.out.State, core.Change{Kind: core.Put, Key: p.key, Value: p.record})
 		hash, now := xxhash.Sum64(p.key), gistOf(p.key, p.record)
 		r.tree.change(hash, p.old, now)
-		r.recent.put(p.key, hash, now, r.options.RecentKeys)
+		if r.options.Mutation != StaleGists {
+			r.recent.put(p.key, hash, now, r.options.RecentKeys)
+		}
 	}
 	r.out.State = append(r.out.State, e.hints...)
 	if e.meta != nil {
