@@ -27,15 +27,15 @@ const (
 	HeaderSiblings = "Gamut-Siblings"
 	// HeaderReceipt asks with "on" that the answer say how it was given, in the headers below beside HeaderLevel (the level
 	// met), HeaderVersion and HeaderSession.
-	HeaderReceipt  = "Gamut-Receipt"
-	HeaderAsked    = "Gamut-Asked"
-	HeaderWeak     = "Gamut-Weak"
-	HeaderGroup    = "Gamut-Group"
-	HeaderGroups   = "Gamut-Groups"
-	HeaderNames    = "Gamut-Keyspaces"
-	HeaderStamp    = "Gamut-Stamp"
-	HeaderPosition = "Gamut-Position"
-	HeaderAsOf     = "Gamut-As-Of"
+	HeaderReceipt   = "Gamut-Receipt"
+	HeaderAsked     = "Gamut-Asked"
+	HeaderWeak      = "Gamut-Weak"
+	HeaderGroup     = "Gamut-Group"
+	HeaderGroups    = "Gamut-Groups"
+	HeaderKeyspaces = "Gamut-Keyspaces"
+	HeaderStamp     = "Gamut-Stamp"
+	HeaderPosition  = "Gamut-Position"
+	HeaderAsOf      = "Gamut-As-Of"
 )
 
 // ErrorBody is the JSON of every answer that is not a success.

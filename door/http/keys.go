@@ -115,7 +115,7 @@ func ReceiptOf(keyspace string, h http.Header) (r kv.Receipt, err error) {
 	r = kv.Receipt{Keyspace: keyspace, Asked: h.Get(HeaderAsked), Met: h.Get(HeaderLevel), Weak: h.Get(HeaderWeak) == "true",
 		Group: number(HeaderGroup), Version: number(HeaderVersion), Stamp: h.Get(HeaderStamp), Position: number(HeaderPosition),
 		Token: h.Get(HeaderSession), Txn: h.Get(HeaderTxn)}
-	if names := h.Get(HeaderNames); names != "" {
+	if names := h.Get(HeaderKeyspaces); names != "" {
 		r.Keyspace = names
 	}
 	if err == nil {

@@ -39,7 +39,7 @@ func (s *Server) transactAcross(w http.ResponseWriter, r *http.Request, ks *kv.K
 	if asked && res.Code == kv.OK {
 		receipt := kv.NewTxnReceipt(across, &res, level)
 		tellReceipt(w.Header(), &receipt)
-		w.Header().Set(HeaderNames, receipt.Keyspace)
+		w.Header().Set(HeaderKeyspaces, receipt.Keyspace)
 	}
 	s.answerAcross(w, t, &res)
 	return nil
