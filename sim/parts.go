@@ -42,6 +42,18 @@ func (p *partsOracle) accepted(w *bayou.Write, past bayou.Vector) {
 		}
 	}
 	p.writes[w.Dot] = partWrite{w, slices.Clone(past)}
+	if w.Ops[0].Kind == bayou.Lost {
+		p.lost(w)
+	}
+}
+
+// lost forgets the writes of which their replica says that nobody has them any more: vectors go over them from here on.
+func (p *partsOracle) lost(w *bayou.Write) {
+	gone := func(d bayou.Dot) bool { return d.Replica == w.Replica && d.Stamp > w.Ops[0].Since && d.Stamp < w.Stamp }
+	for key, list := range p.touched { // order does not matter: each key for itself
+		p.touched[key] = slices.DeleteFunc(list, gone)
+	}
+	maps.DeleteFunc(p.writes, func(d bayou.Dot, _ partWrite) bool { return gone(d) })
 }
 
 // want is what a record must hold where so much is seen.
