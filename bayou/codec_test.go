@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/core/wire"
 	"github.com/gamutdb/gamut/kv"
@@ -13,9 +16,37 @@ var sampleVector = Vector{{1, 65536}, {7, 1 << 60}}
 
 func sampleWrite() *Write {
 	w := &Write{Dot: Dot{1 << 40, 7}, Ops: []Op{{Kind: Set, Key: []byte("k"), Value: []byte("v"), Flags: 3, ExpireAt: 99, Sums: []Sum{{1, 5, -9}}},
-		{Kind: Delete, Key: []byte("d")}, {Kind: Add, Key: []byte("n"), Delta: -5, Run: 77}, {Kind: Lost, Since: 12}, {Kind: Join, Member: 4}, {Kind: Retire, Member: 2, Since: 8}}}
+		{Kind: Delete, Key: []byte("d")}, {Kind: Add, Key: []byte("n"), Delta: -5, Run: 77}, {Kind: Lost, Since: 12}, {Kind: Join, Member: 4}, {Kind: Retire, Member: 2, Since: 8},
+		{Kind: Include, Key: []byte("s"), Value: []byte("m")}, {Kind: Exclude, Key: []byte("s")}, {Kind: Sibling, Key: []byte("k"), Value: []byte("v"), Flags: 9}},
+		Seen: sampleVector}
 	w.seal()
 	return w
+}
+
+// sampleRecord has all that a record can have at once.
+func sampleRecord() *record {
+	return &record{base: Dot{5, 1}, expireAt: 9, flags: 3, value: []byte("v"), runs: []run{{2, 5, 6, -7, 0}},
+		parts: []part{{Dot{7, 2}, false, 4, []byte("sibling")}, {Dot{8, 1}, true, 0, nil}, {Dot{9, 1}, true, 0, []byte("m")}, {Dot{8, 2}, true, 0, []byte("n")}}}
+}
+
+func TestWritesAndRecordsSurviveTheirEncoding(t *testing.T) {
+	w := sampleWrite()
+	back, err := decodeWrite(w.raw)
+	if diff := cmp.Diff(w, back, cmp.AllowUnexported(Write{}), cmpopts.EquateEmpty()); err != nil || diff != "" {
+		t.Errorf("%v: %s", err, diff)
+	}
+	rec := sampleRecord()
+	got, err := decodeRecord(rec.appendTo(nil))
+	if diff := cmp.Diff(*rec, got, cmp.AllowUnexported(record{}, run{}, part{}), cmpopts.EquateEmpty()); err != nil || diff != "" {
+		t.Errorf("%v: %s", err, diff)
+	}
+	if size := len(rec.appendTo(nil)); size > rec.sizeMax() {
+		t.Errorf("%d bytes, more than the bound of %d", size, rec.sizeMax())
+	}
+	rec.parts[0], rec.parts[1] = rec.parts[1], rec.parts[0]
+	if _, err := decodeRecord(rec.appendTo(nil)); err == nil {
+		t.Error("parts are taken in any order")
+	}
 }
 
 func TestATokenOfAnotherKeyspaceOrADamagedOneIsRefused(t *testing.T) {
@@ -79,11 +110,12 @@ func FuzzMessage(f *testing.F) {
 }
 
 func FuzzRecord(f *testing.F) {
-	rec := record{base: Dot{5, 1}, expireAt: 9, flags: 3, value: []byte("v"), runs: []run{{2, 5, 6, -7, 0}}}
-	f.Add(rec.appendTo(nil))
+	f.Add(sampleRecord().appendTo(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if rec, err := decodeRecord(b); err == nil {
-			rec.show(1)
+			for _, kind := range []kv.OpKind{kv.OpGet, kv.OpMembers, kv.OpMember, kv.OpSiblings} {
+				rec.read(&kv.Op{Kind: kind, Value: []byte("m")}, 1)
+			}
 			if _, err := decodeRecord(rec.appendTo(nil)); err != nil {
 				t.Error(err)
 			}
