@@ -32,20 +32,20 @@ func (n *Node) DropKeyspace(ctx context.Context, name string, force bool) error 
 		drop.Ops = append(drop.Ops, kv.Op{Kind: kv.OpDelete, Key: view})
 	}
 	s := seal{node: n, keyspace: d.Keyspace(), id: n.newTxID()}
-	if d.Consistency == kv.Linearizable && !force {
+	if s.on = d.Consistency == kv.Linearizable && !force; s.on {
 		if err := s.putOn(ctx); err != nil {
 			s.takeOff()
 			return err
 		}
 	}
 	r := n.do(ctx, n.system(), 0, drop)
+	if r.Code == kv.ConditionFailed || r.Code.Refused() {
+		s.takeOff()
+	}
 	if r.Code == kv.ConditionFailed {
-		return kv.Errorf(kv.NoKeyspace, "keyspace %q was dropped or made anew meanwhile", name)
+		return kv.Errorf(kv.NoKeyspace, "keyspace %q was dropped, made anew or divided meanwhile", name)
 	}
 	if err := r.Err(); err != nil {
-		if r.Code.Refused() {
-			s.takeOff()
-		}
 		return err // of unknown fate: it may be dropped yet, so the seal stays
 	}
 	return n.waitTable(ctx, func(t *table) bool { return t.byID[d.ID] == nil })
@@ -56,6 +56,7 @@ type seal struct {
 	node     *Node
 	keyspace *kv.Keyspace
 	id       kv.TxID
+	on       bool
 }
 
 // putOn seals all shards and waits until nothing is open in any of them. The sweeps end what nobody else does.
@@ -95,6 +96,9 @@ func (s *seal) failed(shard int, r *kv.Result) error {
 
 // takeOff lets transactions begin again. Where it does not arrive the seal ends by itself after some minutes.
 func (s *seal) takeOff() {
+	if !s.on {
+		return
+	}
 	shards := make([]int, s.keyspace.Shards)
 	for i := range shards {
 		shards[i] = i

@@ -213,7 +213,7 @@ func TestDropThatCannotWait(t *testing.T) {
 	if r := n.do(context.Background(), ks, shard, prepare); r.Tx == nil || r.Tx.State != kv.TxYes {
 		t.Fatalf("vote %+v", r)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Second) // it waits for most of that
 	defer cancel()
 	err := c.nodes[2].DropKeyspace(ctx, "bank", false)
 	if err == nil || err.(*kv.Error).Code != kv.Busy || !strings.Contains(err.Error(), fmt.Sprintf("1 transactions of shard %d of keyspace", shard)) {
