@@ -135,6 +135,8 @@ type Options struct {
 	Without []string
 	// only are the classes of faults that are left in what was drawn; nil: all. See Only.
 	only []string
+	// laxViews lets views name whom they like, as a catalog would whose records were not changed under conditions: a planted bug.
+	laxViews bool
 	// HealMax bounds the time from the heal until every node takes writes again, and again until all replicas are
 	// equal. Default 10 s.
 	HealMax core.Time

@@ -103,6 +103,20 @@ func TestTwophaseMutations(t *testing.T) {
 	}
 }
 
+// TestViewsGoByTheirShards: a catalog that lets a view name who is no replica of the shard any more is found out. Coordinators ask for
+// that: they hear late that another move has begun.
+func TestViewsGoByTheirShards(t *testing.T) {
+	for seed := uint64(1); seed <= uint64(*canaryFlag); seed++ {
+		o := movingTwophase(seed, twophase.NoMutation)
+		o.laxViews = true
+		if r := Run(o); r.Failure != "" {
+			t.Logf("seed %d: %.300s", seed, r.Failure)
+			return
+		}
+	}
+	t.Errorf("not found within %d seeds", *canaryFlag)
+}
+
 // TestTwophaseSwarmsAreBearable runs what the bugs are looked for in without a bug.
 func TestTwophaseSwarmsAreBearable(t *testing.T) {
 	for _, m := range twophase.Mutations() {

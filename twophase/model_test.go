@@ -37,7 +37,7 @@ type modelled struct {
 }
 
 // schedule is how often things may still happen.
-type schedule struct{ writes, crashes, timeouts, lapses, lends, changes int }
+type schedule struct{ writes, crashes, timeouts, lapses, lends, changes, moves int }
 
 // happened is an event and those before it.
 type happened struct {
@@ -152,7 +152,7 @@ func (m *modelled) sum() uint64 {
 		}
 	}
 	l := m.left
-	number(m.shown, m.failed, m.written, l.writes, l.crashes, l.timeouts, l.lapses, l.lends, l.changes)
+	number(m.shown, m.failed, m.written, l.writes, l.crashes, l.timeouts, l.lapses, l.lends, l.changes, l.moves)
 	b = m.catalog.AppendTo(b)
 	for _, x := range m.Members {
 		b = appendMember(b, x)
@@ -214,7 +214,7 @@ func (r *Replica) append(b []byte, x *member) []byte {
 	if l == nil {
 		return append(b, 'n')
 	}
-	b = fmt.Appendf(b, "%d %v %d %d %d %d %d;", l.epoch, l.opening, l.next, l.time, l.announced, len(l.queue.list), len(l.fed))
+	b = fmt.Appendf(b, "%v %d %v %d %d %d %d %d;", l.target != nil, l.epoch, l.opening, l.next, l.time, l.announced, len(l.queue.list), len(l.fed))
 	for _, p := range l.peers {
 		b = fmt.Appendf(b, "%v %d %v %d %d %v %d %v %d;", p.sick, p.held, p.joined, p.match, p.sent, p.entered, p.from, p.sending != nil, (clockOf(x)-p.heard)/millisecond)
 		if p.fenced != nil {
@@ -286,6 +286,12 @@ func (m *modelled) memberEvents(i int, x *member, add func(func(*modelled), stri
 		if n := m.clone(); strings.HasPrefix(n.grant(n.Members[i]), "epoch") {
 			add(func(m *modelled) { m.left.changes--; m.grant(m.Members[i]) }, "the catalog: %v", n.catalog)
 		}
+	}
+	if m.left.moves > 0 && x.Replica.lead != nil {
+		add(func(m *modelled) {
+			m.left.moves--
+			m.Step(m.Members[i], core.Reconfigure{Voters: []core.ReplicaID{2}})
+		}, "%d is told that 2 is to be left", x.ID)
 	}
 	if m.left.writes > 0 && x.Replica.lead != nil && !x.Replica.lead.opening {
 		add(func(m *modelled) {
@@ -403,6 +409,9 @@ var models = []struct {
 }{
 	{"two members, one write and a change", 2, 0, schedule{writes: 1, timeouts: 1, lapses: 1, changes: 1}, false},
 	{"two members, one write, a crash and a change", 2, 0, schedule{writes: 1, crashes: 1, timeouts: 1, lapses: 1, lends: 1, changes: 1}, false},
+	{"two members of whom one goes, and one write", 2, 0, schedule{writes: 1, timeouts: 1, lapses: 1, changes: 1, moves: 1}, false},
+	{"two members of whom one goes, one write and a crash", 2, 0, schedule{writes: 1, crashes: 1, lapses: 1, changes: 1, moves: 1}, false},
+	{"a member whose place a joiner takes, and one write", 1, 1, schedule{writes: 1, timeouts: 1, lapses: 1, lends: 1, changes: 2, moves: 2}, false},
 	{"two members, two writes and a change", 2, 0, schedule{writes: 2, timeouts: 1, lapses: 1, changes: 1}, true},
 	{"three members, one write and a change", 3, 0, schedule{writes: 1, timeouts: 1, lapses: 1, changes: 1}, true},
 	{"a member, a joiner, one write and a change", 1, 1, schedule{writes: 1, timeouts: 2, lends: 1, changes: 1}, true},
@@ -451,6 +460,8 @@ func TestModelFindsWrongRules(t *testing.T) {
 		{CommitUnvoted, 3, 0, change},
 		{PrepareAnew, 2, 0, change},
 		{KeepEpoch, 2, 0, schedule{writes: 2, crashes: 1, timeouts: 1}},
+		{IgnoreLease, 2, 0, schedule{writes: 1, lapses: 1, changes: 1, moves: 1}},
+		{CommitIfTold, 2, 0, schedule{writes: 1, lapses: 1, changes: 1, moves: 1}},
 	} {
 		t.Run(c.mutation.String(), func(t *testing.T) {
 			states, _, broken := explore(newModel(c.members, c.joiners, c.left, c.mutation), 200_000)

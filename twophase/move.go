@@ -28,6 +28,7 @@ func (r *Replica) onReconfigure(e core.Reconfigure) {
 	members := slices.Clone(e.Voters)
 	slices.Sort(members)
 	r.lead.target = &target{slices.Compact(members), e.Preferred}
+	r.ask()
 }
 
 func (t *target) has(id core.ReplicaID) bool { return slices.Contains(t.members, id) }

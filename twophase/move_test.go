@@ -175,8 +175,11 @@ const stepsOfMove = 210
 func eachMove(mutation Mutation) (runs int, wrong string) {
 	for at := range stepsOfMove {
 		for who := range core.ReplicaID(5) {
+			if who > 0 && (at+int(who))%3 > 0 {
+				continue
+			}
 			for _, stay := range []bool{true, false} {
-				if wrong = moveCell(mutation, who, at+1, stay, (at+int(who))%2 == 0); wrong != "" {
+				if wrong = moveCell(mutation, who, at+1, stay, at%2 == 0); wrong != "" {
 					return runs, wrong
 				}
 				runs++
@@ -186,7 +189,7 @@ func eachMove(mutation Mutation) (runs int, wrong string) {
 	return runs, ""
 }
 
-// TestMoveGrid kills the coordinator, and each replica, at each step of a change of members under writes; it starts again at once, or
+// TestMoveGrid kills the coordinator at each step of a change of members under writes, and each replica at each third; it starts again at once, or
 // stays down until the others have gone on; what it sent arrives or is lost. The change comes to its end, and nothing that was acknowledged is missing anywhere on the way.
 func TestMoveGrid(t *testing.T) {
 	runs, wrong := eachMove(NoMutation)
