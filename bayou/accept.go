@@ -47,6 +47,8 @@ type flight struct {
 	done bool
 	// own says that the write is one of this replica, of which no client asked for.
 	own bool
+	// cuts are those of the commit order; a flight has these or writes.
+	cuts []cut
 	// copied is a vector that is taken over with the writes: the bug that CopyVector plants.
 	copied Vector
 }
@@ -76,7 +78,11 @@ func (r *Replica) open(q *request, encoded []byte) (res kv.Result, ok bool) {
 	if err := kv.DecodeCommand(encoded, &q.command); err != nil {
 		return kv.Result{Code: kv.Invalid, Detail: "command: " + err.Error()}, false
 	}
-	if err := Offers(&q.command); err != nil {
+	offers := Offers
+	if r.ordering.on {
+		offers = OffersOrdered
+	}
+	if err := offers(&q.command); err != nil {
 		return kv.Failed(err), false
 	}
 	if r.config.Eventual && q.command.Level == kv.LevelDefault {
@@ -167,6 +173,9 @@ func (r *Replica) enqueue(q *request) {
 
 // answer reads for a command; the state shows all that its session has seen.
 func (r *Replica) answer(q *request) kv.Result {
+	if r.ordering.on {
+		return answerOrdered(r.in.View, &r.meta, &r.ordering.state, r.ordering.shown(), &q.command, r.in.Stamp)
+	}
 	res := r.meta.answer(r.in.View, &q.command, r.in.Stamp)
 	if r.config.Eventual {
 		res.Token = nil
@@ -288,6 +297,9 @@ func (r *Replica) launch(f *flight) {
 
 // stampCommand makes a write of a command, or only an answer if there is nothing to change.
 func (r *Replica) stampCommand(q *request, judged *cells) call {
+	if r.ordering.on {
+		return r.stampOrdered(q)
+	}
 	c := call{request: q, results: make([]kv.Result, len(q.command.Ops))}
 	w := &Write{Dot: Dot{r.nextStamp(&q.token), r.self}}
 	for i := range q.command.Ops {

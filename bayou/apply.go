@@ -27,6 +27,9 @@ func (r *Replica) fly(f *flight) {
 		r.out.Write(core.Record{Kind: recordWrites, Pos: r.pos, Body: body})
 		r.out.Send(r.self, stored{r.pos})
 	}
+	if len(f.cuts) > 0 {
+		r.flyCuts(f.cuts)
+	}
 	f.pos = r.pos
 	r.flight = append(r.flight, f)
 	r.out.Again = r.out.Again || f.pos <= r.durable
@@ -37,6 +40,10 @@ func (r *Replica) apply() {
 	for len(r.flight) > 0 && r.flight[0].pos <= r.durable {
 		f := r.flight[0]
 		if !f.done {
+			if r.ordering.on && (r.cells.changed() || len(r.out.State) > 0) {
+				r.out.Again = true // writes are executed on what the state shows
+				return
+			}
 			r.applyFlight(f)
 			f.done = true
 		}
@@ -46,6 +53,10 @@ func (r *Replica) apply() {
 				return
 			}
 			for _, q := range f.reads {
+				if r.ordering.on && waits(&q.command) {
+					r.wait(q, Dot{})
+					continue
+				}
 				// Early: the state shows only what is durable.
 				r.out.ReplyEarly(q.id, r.answer(q))
 			}
@@ -76,7 +87,9 @@ func (r *Replica) localInFlight() bool {
 func (f *flight) local() bool { return f.own || len(f.calls)+len(f.reads) > 0 }
 
 func (r *Replica) applyFlight(f *flight) {
-	if len(f.calls)+len(f.reads) == 0 {
+	if r.ordering.on {
+		r.applyOrdered(f)
+	} else if len(f.calls)+len(f.reads) == 0 {
 		for _, w := range f.writes {
 			r.applyWrite(w)
 			if f.own {
@@ -88,7 +101,9 @@ func (r *Replica) applyFlight(f *flight) {
 		}
 	}
 	for i := range f.calls {
-		r.applyCall(&f.calls[i])
+		if !r.ordering.on {
+			r.applyCall(&f.calls[i])
+		}
 	}
 	if f.local() {
 		r.answered, r.answeredAt = len(f.calls), r.in.Now
@@ -96,7 +111,7 @@ func (r *Replica) applyFlight(f *flight) {
 		r.load.Executed(len(f.calls), r.under > 0)
 	}
 	r.applied = f.pos
-	r.metaChanged = r.metaChanged || len(f.writes) > 0
+	r.metaChanged = r.metaChanged || len(f.writes)+len(f.cuts) > 0
 }
 
 // applyWrite lets a write take effect here, once: its stamp is beyond the vector, which then holds it.
@@ -109,6 +124,7 @@ func (r *Replica) applyWrite(w *Write) {
 
 func (r *Replica) applyOp(w *Write, o *Op) {
 	switch o.Kind {
+	case Execute: // it has its own way: see insert
 	case Lost:
 		r.meta.gaps = append(r.meta.gaps, gap{w.Replica, o.Since, w.Stamp})
 	case Join:
@@ -148,6 +164,7 @@ func (r *Replica) enter(w *Write) {
 	r.meta.logCount++
 	r.meta.logBytes += uint64(len(w.raw))
 	r.metaChanged = true
+	r.entered(w.Dot)
 	r.out.Note(AppliedNote{w})
 }
 
@@ -215,11 +232,15 @@ func (r *Replica) changedResult(o *kv.Op, w *Write) kv.Result {
 
 // finish hands out what this Step changed, with the meta record and the position of the log that belong to it.
 func (r *Replica) finish() {
-	if !r.cells.changed() && !r.metaChanged {
+	if !r.cells.changed() && !r.metaChanged && !r.ordering.changed {
 		return
 	}
 	r.metaChanged = false
 	r.out.State = append(r.out.State, r.cells.finish()...)
+	if r.ordering.changed {
+		r.ordering.changed = false
+		r.out.State = append(r.out.State, core.Change{Kind: core.Put, Key: orderKey, Value: r.ordering.state.appendTo(nil)})
+	}
 	r.out.State = append(r.out.State,
 		core.Change{Kind: core.Put, Key: core.AppliedKey, Value: binary.BigEndian.AppendUint64(nil, r.applied)},
 		core.Change{Kind: core.Put, Key: metaKey, Value: r.meta.appendTo(nil)})

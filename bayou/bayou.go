@@ -38,6 +38,12 @@ type Options struct {
 	KeepWrites uint64
 	// ChunkBytes bounds one message of writes or of state. Default 512 KiB.
 	ChunkBytes int
+	// CommitInterval is how long a replica of a group with a commit order waits at least between two cuts. Default 50 ms.
+	CommitInterval core.Time
+	// KeepCuts is how many cuts the companion keeps although all members hold them: their logs may be damaged. Default 256.
+	KeepCuts uint64
+	// CommitMax bounds the writes that are committed in a Step. Default 1,000.
+	CommitMax int
 	// Counting lets stamps count writes instead of following the time: each is one more than the highest that its replica has
 	// seen, or the session that it is for. So courses order writes (S3.16), and so ties can be shown, which clocks avoid.
 	Counting bool
@@ -59,6 +65,15 @@ func (o Options) withDefaults() Options {
 	}
 	if o.ChunkBytes == 0 {
 		o.ChunkBytes = 512 << 10
+	}
+	if o.CommitInterval == 0 {
+		o.CommitInterval = 50 * millisecond
+	}
+	if o.KeepCuts == 0 {
+		o.KeepCuts = 256
+	}
+	if o.CommitMax == 0 {
+		o.CommitMax = 1000
 	}
 	return o
 }
@@ -116,6 +131,8 @@ type Replica struct {
 	// early are offers whose base is not there yet.
 	early    []earlyWrites
 	transfer transfer
+	// ordering is how far the commit order is, in a group that has one.
+	ordering ordering
 
 	nextChore core.Time
 	chores    chores
@@ -150,6 +167,9 @@ type peer struct {
 	// are those of which nothing is taken any more.
 	life, latest uint64
 	former       []uint64
+	// cut is the last cut of the commit order that it holds for certain, if it was heard.
+	cut       uint64
+	cutsHeard bool
 	// sending is the state that it is being sent.
 	sending *sending
 }
@@ -191,6 +211,8 @@ func (r *Replica) handle(event any) {
 		r.peerUp(e.Peer)
 	case core.PeerDown:
 		r.peerDown(e.Peer)
+	case core.Consulted:
+		r.consulted(e.Result)
 	case core.Again, core.Handoff, core.Reconfigure, core.Checkpoint, core.Repair:
 	default:
 		panic(fmt.Sprintf("bayou: unexpected event %T", event))
@@ -219,6 +241,8 @@ func (r *Replica) receive(from core.ReplicaID, message core.Message) {
 		r.onWrites(p, m)
 	case Page:
 		r.onPage(p, m)
+	case Order:
+		r.onOrder(p, m)
 	default:
 		panic(fmt.Sprintf("bayou: unexpected message %T", message))
 	}
@@ -226,10 +250,12 @@ func (r *Replica) receive(from core.ReplicaID, message core.Message) {
 
 // proceed does what may have become possible: apply what is durable, serve who waits, accept what has queued up.
 func (r *Replica) proceed() {
-	if r.proceedTransfer() {
+	if r.proceedTransfer() || r.refresh() {
 		return
 	}
 	r.apply()
+	r.commit()
+	r.spreadTold()
 	r.offer()
 	r.retryEarly()
 	r.cure()
@@ -237,6 +263,8 @@ func (r *Replica) proceed() {
 	r.serveBehind()
 	r.lookAfterMembers()
 	r.accept()
+	r.serveWaiting()
+	r.propose()
 }
 
 func (r *Replica) peer(id core.ReplicaID) *peer {
@@ -260,6 +288,9 @@ func (r *Replica) Deadline() (core.Time, bool) {
 	}
 	if r.gatherUntil != 0 {
 		at = min(at, r.gatherUntil)
+	}
+	if r.ordering.on {
+		at = min(at, r.orderDeadline())
 	}
 	return at, true
 }
@@ -330,6 +361,8 @@ type Status struct {
 	// Members are those who joined and have not retired.
 	Members []core.ReplicaID
 	Peers   []PeerStatus
+	// Order is how far the commit order is; nil: the group has none.
+	Order *OrderStatus
 }
 
 // PeerStatus is what a replica knows of another one.
@@ -351,6 +384,9 @@ func (r *Replica) Status() Status {
 	}
 	for _, p := range r.peers {
 		s.Peers = append(s.Peers, PeerStatus{p.id, p.up, r.meta.brief(p.known), p.heard})
+	}
+	if r.ordering.on {
+		s.Order = r.ordering.status()
 	}
 	return s
 }

@@ -23,23 +23,26 @@ type cluster struct {
 	// contexts are the tokens of reads by name, contextOf the names of requests under way.
 	contexts  map[string][]byte
 	contextOf map[core.RequestID]string
+	// companion decides the cuts, in a group with a commit order.
+	companion *companion
+	ordered   bool
 }
 
-func newCluster(n int, options Options) *cluster { return newClusterOf(n, false, options) }
+func newCluster(n int, options Options) *cluster { return newClusterOf(n, Config{}, options) }
 
-func newClusterOf(n int, siblings bool, options Options) *cluster {
-	config := Config{Binding: 77, Siblings: siblings}
+func newClusterOf(n int, config Config, options Options) *cluster {
+	config.Binding = 77
 	for i := range n {
 		config.Members = append(config.Members, core.ReplicaID(i+1))
 	}
 	c := &cluster{founders: config.Members, asked: map[core.RequestID]string{}, sessions: map[string][]byte{},
-		contexts: map[string][]byte{}, contextOf: map[core.RequestID]string{}}
+		contexts: map[string][]byte{}, contextOf: map[core.RequestID]string{}, companion: newCompanion(), ordered: config.Ordered}
 	c.Cluster = coretest.New(coretest.Protocol[*Replica]{
 		New:     func(id core.ReplicaID) *Replica { return New(id, options) },
 		Config:  config.AppendTo(nil),
 		Decode:  DecodeMessage,
 		Message: func(m core.Message) string { return fmt.Sprint(m) },
-		Answer:  func(id core.RequestID, r *kv.Result) string { return c.asked[id] + ": " + outcome(r) },
+		Answer:  func(id core.RequestID, r *kv.Result) string { return c.asked[id] + ": " + c.outcome(r) },
 	})
 	c.OnAnswer = func(id core.RequestID, r kv.Result) {
 		session := c.asked[id]

@@ -18,6 +18,8 @@ type Config struct {
 	Eventual bool
 	// Siblings says that concurrent values of a key are kept side by side; otherwise the newest wins.
 	Siblings bool
+	// Ordered says that the group has a commit order, and a companion that decides it. It never changes.
+	Ordered bool
 	// Epoch counts what the catalog says of the members; that of the founders is 0.
 	Epoch uint64
 	// Leaving are members that shall retire.
@@ -33,6 +35,7 @@ const configVersion = 2
 const (
 	configEventual = 1 << iota
 	configSiblings
+	configOrdered
 	configBits
 )
 
@@ -42,6 +45,9 @@ func (c *Config) bits() (bits byte) {
 	}
 	if c.Siblings {
 		bits |= configSiblings
+	}
+	if c.Ordered {
+		bits |= configOrdered
 	}
 	return bits
 }
@@ -69,7 +75,7 @@ func DecodeConfig(b []byte) (c Config, err error) {
 	version := r.Byte()
 	c.Binding = uint64(r.stamp())
 	bits := r.Byte()
-	c.Eventual, c.Siblings, c.Epoch = bits&configEventual != 0, bits&configSiblings != 0, r.Uint()
+	c.Eventual, c.Siblings, c.Ordered, c.Epoch = bits&configEventual != 0, bits&configSiblings != 0, bits&configOrdered != 0, r.Uint()
 	c.Last, c.Settled = r.replica(), r.Bool()
 	for _, list := range [...]*[]core.ReplicaID{&c.Members, &c.Leaving} {
 		for n := r.Count(1); n > 0 && !r.Bad; n-- {

@@ -9,6 +9,8 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/kv"
+	"github.com/gamutdb/gamut/machine"
 )
 
 // Digest sums up what a state shows, but for what ends one day: replicas whose vectors are equal have equal digests.
@@ -16,6 +18,9 @@ func Digest(view core.View) (sum uint64) {
 	if raw, ok := view.Get(metaKey); ok {
 		m := decodeMeta(raw)
 		sum = xxhash.Sum64(m.brief(m.vector).AppendTo(nil))
+	}
+	if _, ordered := view.Get(orderKey); ordered {
+		return digestOrdered(view, sum)
 	}
 	view.Scan([]byte{dataKind}, []byte{dataKind + 1}, func(k, v []byte) bool {
 		rec := mustDecodeRecord(k, v)
@@ -67,6 +72,10 @@ type Record struct {
 
 // Inspect reads a record of the state; its value points into raw.
 func Inspect(raw []byte) (Record, error) {
+	if len(raw) > 0 && raw[0] != recordVersion { // a record of package machine: the group has a commit order
+		rec, err := machine.DecodeRecord(raw)
+		return Record{Dot: Dot{Stamp: kv.HLC(rec.Version)}, ExpireAt: rec.ExpireAt, Flags: rec.Flags, Value: rec.Value}, err
+	}
 	rec, err := decodeRecord(raw)
 	if err != nil {
 		return Record{}, err

@@ -1,6 +1,7 @@
 package bayou
 
 import (
+	"math"
 	"slices"
 
 	"github.com/gamutdb/gamut/core"
@@ -46,6 +47,9 @@ func (r *Replica) pull(p *peer) {
 		return // it asks for its own parts; another beginning would end it
 	}
 	p.pulled = r.in.Now
+	if r.ordering.on {
+		r.tellCuts(p, math.MaxUint64)
+	}
 	// Early: the vector tells only what is durable here.
 	r.out.SendEarly(p.id, Pull{Vector: r.meta.briefFor(r.meta.vector, p.known), Life: r.life, Suspect: r.suspect, Epoch: r.obeyed})
 }
@@ -99,6 +103,7 @@ func (p *peer) over(life uint64, suspect bool) bool {
 		}
 		p.former = p.former[max(0, len(p.former)-formerMax):]
 		p.life, p.known, p.settled, p.reported, p.obeyed, p.vow = life, nil, nil, nil, 0, nil
+		p.cut, p.cutsHeard = 0, false
 		p.stopSending()
 	}
 	p.latest = life
@@ -125,7 +130,7 @@ func (r *Replica) onPull(p *peer, m Pull) {
 		// What it has lost may be on its way to the disk here: it will ask again.
 	case len(m.Page) > 0:
 		r.sendPage(p, m)
-	case lacks && !m.Vector.Covers(lowest(r.meta.dropped, r.meta.vector)):
+	case lacks && !m.Vector.Covers(lowest(r.meta.dropped, r.meta.vector)), r.lacksCuts(p):
 		r.startSending(p, m)
 	case lacks || m.Suspect:
 		r.sendWrites(p, m)

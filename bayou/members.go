@@ -268,7 +268,8 @@ func (r *Replica) retires(p *peer) bool {
 	case r.obeyed != r.config.Epoch:
 		return false
 	case !p.gone:
-		return r.vowed(p)
+		// Who leaves takes no cut with it that the companion may have dropped.
+		return r.vowed(p) && (!r.ordering.on || p.cutsHeard && r.ordering.known() >= p.cut)
 	}
 	for _, o := range r.peers {
 		if !o.gone && !r.vowed(o) {

@@ -53,6 +53,8 @@ type Page struct {
 	Answer uint64
 	// Meta is the meta record of the state that the part belongs to.
 	Meta []byte
+	// Order is how far its commit order is; empty: the group has none.
+	Order []byte
 	// The part holds the records and the indices of From <= key < Next; Next empty: to the end.
 	From, Next []byte
 	Pairs      []Pair
@@ -94,7 +96,7 @@ func (m Writes) AppendTo(b []byte) []byte {
 // AppendTo encodes the message.
 func (m Page) AppendTo(b []byte) []byte {
 	b = binary.AppendUvarint(append(b, kindPage), m.Answer)
-	b = wire.AppendBytes(b, m.Meta)
+	b = wire.AppendBytes(wire.AppendBytes(b, m.Meta), m.Order)
 	b = wire.AppendBytes(b, m.From)
 	b = wire.AppendBytes(b, m.Next)
 	b = binary.AppendUvarint(b, uint64(len(m.Pairs)))
@@ -120,11 +122,16 @@ func DecodeMessage(b []byte) (m core.Message, err error) {
 		w.List = r.writes()
 		m = w
 	case kindPage:
-		p := Page{Answer: r.Uint(), Meta: r.Bytes(), From: r.Bytes(), Next: r.Bytes()}
+		p := Page{Answer: r.Uint(), Meta: r.Bytes(), Order: r.Bytes(), From: r.Bytes(), Next: r.Bytes()}
 		p.Pairs = r.pairs()
 		_, ok := parseMeta(p.Meta)
+		if _, ordered := parseOrder(p.Order); len(p.Order) > 0 {
+			ok = ok && ordered
+		}
 		r.Bad = r.Bad || !ok
 		m = p
+	case kindOrder:
+		m = r.order()
 	default:
 		return nil, errMessage
 	}
@@ -166,8 +173,21 @@ func (p *Pair) valid() bool {
 	}
 	switch p.Key[0] {
 	case dataKind:
-		_, err := decodeRecord(p.Value)
+		_, err := Inspect(p.Value)
 		return err == nil
+	case undoKind:
+		if record := undone(p.Value); record != nil {
+			_, err := Inspect(record)
+			return err == nil
+		}
+		return true
+	case cutKind:
+		r := reader{wire.Reader{B: p.Value}}
+		r.vector()
+		return len(p.Key) == 9 && !r.Bad && len(r.B) == 0
+	case logKind:
+		w, err := decodeWrite(p.Value)
+		return err == nil && string(dotKey(logKind, w.Dot, nil)) == string(p.Key)
 	case removedKind:
 		return len(p.Key) >= 13
 	case expiryKind:

@@ -15,6 +15,9 @@ func Read(view core.View, c *kv.Command, now kv.HLC) (res kv.Result, needsStep b
 	if !ok {
 		return res, true
 	}
+	if raw[0]&orderedFlag != 0 {
+		return readOrdered(view, c, now)
+	}
 	if len(c.Ops) == 1 && c.Ops[0].Kind == kv.OpGet {
 		// A view moves on between two looks at it, but never back. Nothing changed in between: that was one moment.
 		for range 3 {

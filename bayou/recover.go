@@ -14,6 +14,7 @@ import (
 const (
 	recordMark   = 1 // whose the records are, which of them are void, and whether the replica is suspect
 	recordWrites = 2
+	recordCuts   = 3
 )
 
 const markVersion = 2
@@ -91,6 +92,11 @@ func (r *Replica) configure(config []byte) {
 	r.nextChore = r.in.Now + r.options.Interval
 	r.meta.binding = c.Binding
 	r.metaChanged = true
+	r.meta.ordered, r.ordering.on = c.Ordered, c.Ordered
+	r.ordering.load(r.in.View)
+	if r.options.Mutation == CommitTwice {
+		r.ordering.state.done = Dot{}
+	}
 }
 
 func (r *Replica) start(config []byte) {
@@ -198,10 +204,18 @@ func (r *Replica) replay(records []core.Record) (whole bool) {
 		if rec.Pos <= r.applied {
 			continue
 		}
+		if rec.Kind == recordCuts {
+			if rec.Pos != r.nextPos() || !r.replayCuts(rec.Body) {
+				return false
+			}
+			r.applied, r.pos = rec.Pos, rec.Pos
+			continue
+		}
 		list, ok := decodeRecordWrites(rec.Body)
 		if !ok || rec.Pos != r.nextPos() {
 			return false
 		}
+		r.ordering.state.stale = r.ordering.on
 		for _, w := range list {
 			if !r.meta.vector.Has(w.Dot) {
 				r.applyWrite(w)
@@ -224,6 +238,19 @@ func (r *Replica) nextPos() uint64 {
 		}
 	}
 	return next
+}
+
+// replayCuts takes the cuts of a record that the state does not hold.
+func (r *Replica) replayCuts(body []byte) (ok bool) {
+	in := reader{wire.Reader{B: body}}
+	list := in.cuts()
+	if in.Bad || len(in.B) > 0 {
+		return false
+	}
+	for _, c := range list {
+		r.enterCut(c)
+	}
+	return true
 }
 
 func decodeRecordWrites(b []byte) (list []*Write, ok bool) {
@@ -261,6 +288,7 @@ func (r *Replica) refuseAll(why string) {
 	}
 	r.under -= len(r.queue)
 	r.queue, r.behind = nil, nil
+	r.giveUpAll(why)
 }
 
 // cure lets a suspect replica work again once it holds all that any other member has of it, and everything else that they

@@ -22,13 +22,21 @@ import (
 //	damage R from POS    lose the records from POS on
 //	catalog EPOCH R,... [leaving=R,...] [to=R,...]   the catalog's word on the members, to all or some; new ones are started
 //	status, state R K, moved R EPOCH
+//
+// In a group with a commit order, which "start N ordered" makes:
+//
+//	append R S K V, put R S K V LEVEL, wait R S      wait until all that the session wrote is committed
+//	book R S NAME ROOM...  put NAME at the first room that is free
+//	merge R S HOW K V      put V at K if that is missing, else merge
+//	decide R [lost]      the companion executes what R has asked; the answer is lost
+//	order                how far each replica is
 func TestScripts(t *testing.T) {
 	coretest.Scripts(t, Mutations(), start)
 }
 
 // start makes the cluster of a script.
 func start(mutation Mutation, args []string) coretest.Player {
-	options, siblings := Options{Mutation: mutation, KeepWrites: 1000}, false
+	options, siblings, ordered := Options{Mutation: mutation, KeepWrites: 1000}, false, false
 	for _, a := range args[1:] {
 		name, value, _ := strings.Cut(a, "=")
 		switch name {
@@ -40,17 +48,21 @@ func start(mutation Mutation, args []string) coretest.Player {
 			options.LogBytes = uint64(coretest.Number(value))
 		case "chunk":
 			options.ChunkBytes = coretest.Number(value)
+		case "step":
+			options.CommitMax = coretest.Number(value)
+		case "ordered":
+			ordered = true
 		default:
 			panic("no such option: " + a)
 		}
 	}
-	return newClusterOf(coretest.Number(args[0]), siblings, options)
+	return newClusterOf(coretest.Number(args[0]), Config{Siblings: siblings, Ordered: ordered}, options)
 }
 
 // Run implements coretest.Player.
 func (c *cluster) Run(statement string, args []string) {
 	switch statement {
-	case "put", "add", "del", "get", "include", "exclude", "members", "keep", "values":
+	case "put", "add", "del", "get", "include", "exclude", "members", "keep", "values", "append", "wait":
 		c.runClient(statement, args)
 	case "around":
 		for range 3 {
@@ -80,6 +92,12 @@ func (c *cluster) Run(statement string, args []string) {
 		c.catalog(args)
 	case "moved":
 		c.Say("%s: %t", args[0], c.At(args[0]).Replica.Moved(uint64(coretest.Number(args[1]))))
+	case "book", "merge":
+		c.runMerge(statement, args)
+	case "decide":
+		c.decide(c.At(args[0]), len(args) > 1 && args[1] == "lost")
+	case "order":
+		c.reportOrder()
 	case "status", "state":
 		c.report(statement, args)
 	default:
@@ -113,6 +131,10 @@ func ids(list string) (all []core.ReplicaID) {
 }
 
 func (c *cluster) runClient(statement string, args []string) {
+	if statement == "wait" {
+		c.askIn(c.At(args[0]), args[1], kv.Command{Level: kv.LevelCommitted, Ops: []kv.Op{{}}})
+		return
+	}
 	o := kv.Op{Key: []byte(args[2])}
 	command := kv.Command{}
 	switch statement {
@@ -133,8 +155,13 @@ func (c *cluster) runClient(statement string, args []string) {
 		if len(args) > 3 {
 			c.contextOf[c.Requests+1] = args[3]
 		}
-	case "put":
-		o.Kind, o.Value = kv.OpSet, []byte(args[3])
+	case "put", "append":
+		if o.Kind, o.Value = kv.OpSet, []byte(args[3]); statement == "append" {
+			o.Kind = kv.OpAppend
+		}
+		if len(args) > 4 {
+			command.Level, _ = kv.ParseLevel(args[4])
+		}
 	case "add":
 		o.Kind, o.Delta = kv.OpIncr, int64(coretest.Number(args[3]))
 	case "del":

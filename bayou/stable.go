@@ -67,6 +67,7 @@ func (r *Replica) doChores() {
 	settled := r.settled()
 	r.forgetRemoved(settled)
 	r.forgetExpired(settled)
+	r.forgetCuts()
 }
 
 // truncate drops writes that every member holds, beyond some for people to look at, and the oldest ones if there are too many.
@@ -85,7 +86,7 @@ func (r *Replica) truncate() {
 		if looked++; looked > truncateMax || r.meta.logCount <= r.options.KeepWrites {
 			return false
 		}
-		if !full && !stable.Has(d) {
+		if !full && !stable.Has(d) || r.ordering.on && !r.ordering.state.base.Has(d) {
 			unbroken = false
 			return true
 		}

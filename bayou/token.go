@@ -101,6 +101,11 @@ func (t *Token) needs(level kv.Level, write bool) (read, written Vector) {
 	switch level {
 	case kv.LevelEventual:
 		return nil, nil
+	case kv.LevelCommitted:
+		if !write { // what is committed is shown as far as it is known, and never waited for
+			return nil, nil
+		}
+		return t.Read, t.Written
 	case kv.LevelReadYourWrites:
 		if !write {
 			written = t.Written

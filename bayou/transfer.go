@@ -16,6 +16,8 @@ type sending struct {
 	snapshot core.Snapshot
 	meta     []byte
 	vector   Vector
+	// order is how far the commit order is, if there is one: of the log only what is tentative is sent.
+	order *orderState
 }
 
 func (p *peer) stopSending() {
@@ -25,8 +27,14 @@ func (p *peer) stopSending() {
 	}
 }
 
-// transferEnd is the first key behind what a transfer carries: the records and the two indices.
-var transferEnd = []byte{expiryKind + 1}
+// transferEnd is the first key behind what a transfer carries: the records and the two indices; in a group with a commit order also
+// the log, and before that the cuts.
+func (r *Replica) transferEnd() []byte {
+	if r.ordering.on {
+		return []byte{logKind + 1}
+	}
+	return []byte{expiryKind + 1}
+}
 
 // startSending begins to send the state to a peer that lacks writes which the log has no more (rule B7).
 func (r *Replica) startSending(p *peer, m Pull) {
@@ -38,6 +46,10 @@ func (r *Replica) startSending(p *peer, m Pull) {
 		return
 	}
 	s.meta = raw
+	if r.ordering.on {
+		o := readOrder(s.snapshot)
+		s.order = &o
+	}
 	p.sending = s
 	r.page(p, m.Life, []byte{dataKind})
 }
@@ -53,9 +65,13 @@ func (r *Replica) sendPage(p *peer, m Pull) {
 
 func (r *Replica) page(p *peer, answer uint64, from []byte) {
 	m := Page{Answer: answer, Meta: p.sending.meta, From: from}
+	order := p.sending.order
+	if order != nil {
+		m.Order = order.appendTo(nil)
+	}
 	size := 0
-	p.sending.snapshot.Scan(from, transferEnd, func(key, value []byte) bool {
-		if key[0] == core.AppliedKey[0] {
+	p.sending.snapshot.Scan(from, r.transferEnd(), func(key, value []byte) bool {
+		if key[0] == core.AppliedKey[0] || order != nil && key[0] == logKind && order.base.Has(dotOfKey(key)) {
 			return true
 		}
 		if size >= r.options.ChunkBytes {
@@ -78,7 +94,8 @@ func (r *Replica) page(p *peer, answer uint64, from []byte) {
 type transfer struct {
 	from  *peer
 	phase transferPhase
-	meta  meta   // the peer's
+	meta  meta // the peer's
+	order orderState
 	next  []byte // the key at which the next part begins, or the place in this replica's log
 	moved core.Time
 }
@@ -106,17 +123,24 @@ func (t *transfer) lose(p *peer) {
 func (r *Replica) onPage(p *peer, m Page) {
 	t := &r.transfer
 	theirs, _ := parseMeta(m.Meta)
-	if m.Answer != r.life || theirs.binding != r.meta.binding {
+	order, ordered := parseOrder(m.Order)
+	if m.Answer != r.life || theirs.binding != r.meta.binding || ordered != r.ordering.on {
 		return
 	}
-	if first := len(m.From) == 1 && m.From[0] == dataKind; first && (t.phase == idle || t.phase == receiving && t.from == p && !t.meta.vector.Equal(theirs.vector)) {
-		if len(r.flight) > 0 || r.held.Covers(theirs.vector) {
+	if first := len(m.From) == 1 && m.From[0] == dataKind; first && (t.phase == idle || t.phase == receiving && t.from == p && !t.same(theirs.vector, &order)) {
+		if len(r.flight) > 0 || !r.gains(theirs.vector, &order) {
 			return
 		}
-		*t = transfer{from: p, phase: receiving, meta: theirs, next: m.From}
+		*t = transfer{from: p, phase: receiving, meta: theirs, order: order, next: m.From}
 		r.out.State = append(r.out.State, core.Change{Kind: core.Unstage})
 	}
-	if t.phase != receiving || t.from != p || !bytes.Equal(t.next, m.From) || !t.meta.vector.Equal(theirs.vector) {
+	if t.phase != receiving || t.from != p || !bytes.Equal(t.next, m.From) {
+		return
+	}
+	if !t.same(theirs.vector, &order) {
+		if r.ordering.on {
+			*t = transfer{} // the peer has begun anew, with as many writes and more of them committed
+		}
 		return
 	}
 	r.hear(p, theirs.vector)
@@ -127,7 +151,28 @@ func (r *Replica) onPage(p *peer, m Page) {
 		return
 	}
 	t.phase, t.next = keeping, []byte{logKind}
+	if r.ordering.on { // the log came with the rest
+		t.phase = installing
+	}
 	r.out.Again = true
+}
+
+// same says that a part is of the state that the parts before were of.
+func (t *transfer) same(theirs Vector, order *orderState) bool {
+	return t.meta.vector.Equal(theirs) && t.order.cut == order.cut && t.order.count == order.count
+}
+
+// gains says that a peer's state has something that this replica lacks: writes, or cuts. In the commit order it must not be behind.
+func (r *Replica) gains(theirs Vector, order *orderState) bool {
+	more := !r.held.Covers(theirs)
+	if !r.ordering.on {
+		return more
+	}
+	mine := &r.ordering.state
+	if order.stale || order.cut < mine.cut || order.cut == mine.cut && order.done.Compare(mine.done) < 0 {
+		return false
+	}
+	return more || order.cut > r.ordering.known()
 }
 
 func (r *Replica) askPage() {
@@ -139,7 +184,7 @@ func (r *Replica) askPage() {
 
 // stage puts the merged pairs of a part beside the state, in the order of their keys.
 func (r *Replica) stage(m Page) {
-	end := transferEnd
+	end := r.transferEnd()
 	if len(m.Next) > 0 {
 		end = m.Next
 	}
@@ -177,7 +222,11 @@ func (r *Replica) stage(m Page) {
 
 // stageOne stages what both have at a key; nil: nothing.
 func (r *Replica) stageOne(put func(key, value []byte), key, mine, theirs []byte) {
-	if key[0] != dataKind {
+	switch {
+	case r.ordering.on:
+		r.stageOrdered(put, key, mine, theirs)
+		return
+	case key[0] != dataKind:
 		put(key, mine)
 		return
 	}
@@ -203,12 +252,27 @@ func (r *Replica) stageOne(put func(key, value []byte), key, mine, theirs []byte
 	}
 }
 
+// stageOrdered is stageOne in a group with a commit order: the records are the peer's, with what is tentative there, and what is
+// tentative here is executed behind what is committed there when the log is there.
+func (r *Replica) stageOrdered(put func(key, value []byte), key, mine, theirs []byte) {
+	switch kept := key[0] == cutKind || key[0] == logKind; {
+	case theirs != nil:
+		put(key, theirs)
+	case kept:
+		put(key, mine)
+	}
+}
+
 // stageMeta stages the meta record of the merged state. The log of this replica lacks what only the peer held.
 func (r *Replica) stageMeta() {
 	m, t := r.meta, &r.transfer.meta
 	m.vector, m.dropped = slices.Clone(m.vector), slices.Clone(m.dropped)
 	m.vector.Merge(t.vector)
-	m.dropped.Merge(t.vector)
+	if r.ordering.on {
+		m.dropped.Merge(r.transfer.order.base)
+	} else {
+		m.dropped.Merge(t.vector)
+	}
 	for _, g := range t.gaps {
 		if !slices.Contains(m.gaps, g) {
 			m.gaps = append(slices.Clone(m.gaps), g)
@@ -225,6 +289,11 @@ func (r *Replica) stageMeta() {
 		r.out.State = append(r.out.State, core.Change{Kind: core.Stage, Key: key, Value: value})
 	}
 	stage(core.AppliedKey, binary.BigEndian.AppendUint64(nil, r.applied))
+	if r.ordering.on {
+		o := r.transfer.order
+		o.stale = true
+		stage(orderKey, o.appendTo(nil))
+	}
 	stage(metaKey, m.appendTo(nil))
 }
 
@@ -280,6 +349,9 @@ func (r *Replica) finishTransfer() {
 		panic("bayou: the installed state has no meta record")
 	}
 	r.meta = decodeMeta(raw)
+	if r.ordering.on {
+		r.ordering.load(r.in.View)
+	}
 	r.held.Merge(r.meta.vector)
 	r.last = max(r.last, r.meta.vector.Last())
 	r.recent.reset(r.meta.vector.Last())

@@ -18,6 +18,8 @@ type Write struct {
 	Seen Vector
 	// raw is the encoding, which the log and all messages share.
 	raw []byte
+	// touched are the keys of the command, once they were asked for.
+	touched [][]byte
 }
 
 // OpKind is what an operation of a write does. The numbers are on disk and on the wire.
@@ -40,13 +42,15 @@ const (
 	Sibling OpKind = 9
 	// past precedes the operations of a write in its encoding, with its Seen.
 	past OpKind = 10
+	// Execute is a kv.Command in its encoding, in a group with a commit order.
+	Execute OpKind = 32
 )
 
 // Op is one operation of a write.
 type Op struct {
 	Kind     OpKind
 	Key      []byte
-	Value    []byte         // Set, Include, Exclude, Sibling
+	Value    []byte         // Set, Include, Exclude, Sibling, Execute
 	Flags    uint32         // Set, Sibling
 	ExpireAt int64          // Set: Unix milliseconds; 0: never
 	Delta    int64          // Add
@@ -95,7 +99,7 @@ func (w *Write) seal() {
 			b = appendSums(b, o.Sums)
 		case Add:
 			b = binary.BigEndian.AppendUint64(binary.AppendVarint(b, o.Delta), uint64(o.Run))
-		case Include, Exclude:
+		case Include, Exclude, Execute:
 			b = wire.AppendBytes(b, o.Value)
 		case Sibling:
 			b = wire.AppendBytes(binary.AppendUvarint(b, uint64(o.Flags)), o.Value)
@@ -124,6 +128,10 @@ func decodeWrite(b []byte) (*Write, error) {
 			o.Sums = r.sums()
 		case Add:
 			o.Delta, o.Run = r.Int(), r.stamp()
+		case Execute:
+			var c kv.Command
+			o.Value = r.Bytes()
+			r.Bad = r.Bad || kv.DecodeCommand(o.Value, &c) != nil || c.Tx != nil
 		case Lost:
 			o.Since = r.stamp()
 		case Join, Retire:
@@ -192,6 +200,8 @@ func (w *Write) Changes() (text string) {
 			text += fmt.Sprintf(" exclude %q from %q", o.Value[:min(64, len(o.Value))], o.Key[:min(64, len(o.Key))])
 		case Sibling:
 			text += fmt.Sprintf(" keep a sibling of %q (%d bytes)", o.Key[:min(64, len(o.Key))], len(o.Value))
+		case Execute:
+			text += executes(o.Value)
 		case Lost:
 			text += fmt.Sprintf(" lost since %d.%d", o.Since.UnixMilli(), uint16(o.Since))
 		case Join:
@@ -249,16 +259,20 @@ type meta struct {
 	// members are those who joined and have not retired, by id; formers those who have, in the order in which they did.
 	members []membership
 	formers []former
-	// added says that there may be runs or parts somewhere in the state.
-	added    bool
-	logCount uint64
-	logBytes uint64
+	// added says that there may be runs or parts somewhere in the state, ordered that the group has a commit order.
+	added, ordered bool
+	logCount       uint64
+	logBytes       uint64
 }
 
 const metaVersion = 2
 
 func (m *meta) appendTo(b []byte) []byte {
-	b = binary.BigEndian.AppendUint64(append(b, metaVersion), m.binding)
+	version := byte(metaVersion)
+	if m.ordered {
+		version |= orderedFlag
+	}
+	b = binary.BigEndian.AppendUint64(append(b, version), m.binding)
 	b = m.vector.AppendTo(b)
 	b = binary.AppendUvarint(b, uint64(len(m.gaps)))
 	for _, g := range m.gaps {
@@ -283,6 +297,7 @@ func decodeMeta(b []byte) meta {
 func parseMeta(b []byte) (m meta, ok bool) {
 	r := reader{wire.Reader{B: b}}
 	version := r.Byte()
+	m.ordered = version&orderedFlag != 0
 	m.binding, m.vector = uint64(r.stamp()), r.vector()
 	for n := r.Count(17); n > 0 && !r.Bad; n-- {
 		d := r.dot()
@@ -291,7 +306,7 @@ func parseMeta(b []byte) (m meta, ok bool) {
 	r.members(&m)
 	m.added = r.Bool()
 	m.dropped, m.logCount, m.logBytes = r.vector(), r.Uint(), r.Uint()
-	return m, !r.Bad && len(r.B) == 0 && version == metaVersion
+	return m, !r.Bad && len(r.B) == 0 && version&^orderedFlag == metaVersion
 }
 
 // judge says whether the state may serve a session that needs so much: behind says that it has yet to get some of it; an

@@ -207,6 +207,9 @@ type (
 	Checkpoint struct{ ID RequestID }
 	// Repair asks a replica of a leaderless group to make all its replicas equal now.
 	Repair struct{}
+	// Consulted is the answer of the group's companion to what a replica asked by Effects.Consult, whatever it is: a refusal, or
+	// Unknown when no answer came in time.
+	Consulted struct{ Result kv.Result }
 )
 
 // RequestID is the host's name for a request that has not been answered.
@@ -295,6 +298,11 @@ type Effects struct {
 	// told by a Configured event; nil: nothing is asked. It is held like a message, may be lost, and its answer is another
 	// Configured event, or nothing: whoever wants it asks again until then.
 	Configure []byte
+	// Consult is a command in its encoding, sent to the group's companion as a client of this node would send it; nil: none is. The
+	// companion is another group, whose log decides what the replicas of this one cannot decide by themselves. The command
+	// may be executed twice, so it must be safe to repeat. It is held like a message; unless this node crashes, its answer comes
+	// as a Consulted event. A replica has one such command under way at a time.
+	Consult []byte
 	// Notes tell what happened, for traces, golden files, checkers and metrics.
 	Notes []Note
 	// Again asks for an Again event after State was applied: there is more to do that must see it.
@@ -353,7 +361,7 @@ func (e *Effects) Reset() {
 	clear(e.Early)
 	clear(e.Notes)
 	e.Log, e.State, e.Held, e.Early, e.Notes = e.Log[:0], e.State[:0], e.Held[:0], e.Early[:0], e.Notes[:0]
-	e.Configure = nil
+	e.Configure, e.Consult = nil, nil
 	e.Again = false
 }
 

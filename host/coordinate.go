@@ -58,6 +58,8 @@ type pending struct {
 	// from and remote name a command that another node forwarded.
 	from   core.NodeID
 	remote core.RequestID
+	// asker is the replica that consults the command's group; nil: the command is a client's.
+	asker *slot
 	// sentTo is the other node that has the command; 0: none. handed: someone, here or there, has it.
 	sentTo core.NodeID
 	handed bool
@@ -388,9 +390,12 @@ func (h *Host) end(id core.RequestID, r kv.Result) {
 	if p.lane != nil {
 		p.lane.close(p.laneSeq)
 	}
-	if p.from != 0 {
+	switch {
+	case p.asker != nil:
+		h.consulted = append(h.consulted, consulted{p.asker, r})
+	case p.from != 0:
 		h.port.Return(p.from, p.remote, r, p.command.Read)
-	} else {
+	default:
 		h.port.Reply(p.command.Token, r)
 	}
 	h.requests.remove(id)

@@ -146,9 +146,11 @@ type Host struct {
 	heldOpen, heldSyncing []held
 	stalled               []held
 	selfQueue             []held
-	touched               []*slot
-	effects               core.Effects
-	input                 core.Input
+	// consulted are the answers of companions that have not been handed over.
+	consulted []consulted
+	touched   []*slot
+	effects   core.Effects
+	input     core.Input
 
 	requests requests
 	lanes    map[core.GroupID]*lanes
@@ -170,6 +172,8 @@ type slot struct {
 	state   State
 	// wrote is the batch that holds the replica's latest record.
 	wrote uint64
+	// companion is the group that the replica may consult.
+	companion Companion
 	// told is what the catalog says of the group as far as the replica was told; lease is core.Input.LeaseUntil.
 	told     []byte
 	lease    core.Time
@@ -187,11 +191,12 @@ type slot struct {
 	pause   core.Time
 }
 
-// held is an output that waits, or a wish if that is not nil.
+// held is an output that waits, or a wish, or a question to the companion, if one of them is not nil.
 type held struct {
-	slot *slot
-	out  core.Output
-	wish *Wish
+	slot    *slot
+	out     core.Output
+	wish    *Wish
+	consult []byte
 }
 
 // New makes an empty host. upper is the highest HLCUpper found in the log.
@@ -410,19 +415,35 @@ func (h *Host) emit(s *slot) {
 		}
 	}
 	if e.Configure != nil {
-		h.wish(s, &Wish{Told: s.told, Wanted: e.Configure})
+		h.ask(held{slot: s, wish: &Wish{Told: s.told, Wanted: e.Configure}})
+	}
+	if e.Consult != nil {
+		h.ask(held{slot: s, consult: e.Consult})
 	}
 }
 
-// wish lets a replica's wish leave under the one rule: what is asked of the catalog is as binding as what is said to a peer.
-func (h *Host) wish(s *slot, w *Wish) {
-	switch {
+// ask lets a replica's wish, or its question to the companion, leave under the one rule: what is asked of the catalog or of another
+// group is as binding as what is said to a peer.
+func (h *Host) ask(one held) {
+	switch s := one.slot; {
 	case s.wrote <= h.durable:
-		h.port.Configure(s.group, *w)
+		h.leave(&one)
 	case s.wrote == h.open.Seq:
-		h.heldOpen = append(h.heldOpen, held{slot: s, wish: w})
+		h.heldOpen = append(h.heldOpen, one)
 	default:
-		h.heldSyncing = append(h.heldSyncing, held{slot: s, wish: w})
+		h.heldSyncing = append(h.heldSyncing, one)
+	}
+}
+
+// leave lets go what was held.
+func (h *Host) leave(one *held) {
+	switch {
+	case one.wish != nil:
+		h.port.Configure(one.slot.group, *one.wish)
+	case one.consult != nil:
+		h.consult(one.slot, one.consult)
+	default:
+		h.release(one.slot, &one.out)
 	}
 }
 
@@ -445,7 +466,7 @@ func (h *Host) release(s *slot, out *core.Output) {
 func (h *Host) Settle(now Now) {
 	h.now = now
 	h.placeParked()
-	for len(h.touched) > 0 || len(h.selfQueue) > 0 {
+	for len(h.touched) > 0 || len(h.selfQueue) > 0 || len(h.consulted) > 0 {
 		touched := h.touched
 		h.touched = nil
 		for _, s := range touched {
@@ -461,6 +482,7 @@ func (h *Host) Settle(now Now) {
 		}
 		clear(queue)
 		h.selfQueue = append(queue[:0], h.selfQueue...)
+		h.handConsulted()
 	}
 }
 
@@ -610,11 +632,9 @@ func (h *Host) releaseAll(list *[]held) {
 	queue := *list
 	*list = nil
 	for i := range queue {
-		switch q := &queue[i]; {
-		case q.wish == nil:
-			h.release(q.slot, &q.out)
-		case h.index[q.slot.group] == q.slot:
-			h.port.Configure(q.slot.group, *q.wish)
+		q := &queue[i]
+		if h.index[q.slot.group] == q.slot || q.wish == nil && q.consult == nil {
+			h.leave(q)
 		}
 	}
 	clear(queue)

@@ -11,16 +11,24 @@ import (
 // explainCausal is Explain for keyspaces in which every replica takes writes.
 func (d *Descriptor) explainCausal(replicas int) []string {
 	lines := []string{judged(fmt.Sprintf("Keyspace %s is %s: every replica takes reads and writes on its own, cut off from all others if need be, and replicas that can reach each other become equal.", d.Name, d.Consistency), "convergence")}
-	if d.Consistency == kv.Causal {
+	if d.Terms.CommitOrder {
+		lines = append(lines,
+			"A session sees what holds its own writes and all that it has seen, and its writes come behind all of that, on any replica; it carries a token for that.",
+			"A replica that is behind a session asks the others and waits; if nobody can help in time, it answers \"behind session\" and does nothing.")
+	} else if d.Consistency == kv.Causal {
 		lines = append(lines,
 			judged("A session sees its own writes, never sees less than it has seen, and its writes are shown behind all that it had seen and written, on any replica; it carries a token for that.", append([]string{"causal"}, sessionCheckers...)...),
 			"A replica that is behind a session asks the others and waits; if nobody can help in time, it answers \"behind session\" and does nothing.")
 	} else {
 		lines = append(lines, "Nothing is promised about what a client sees next: another replica may be behind the one before.")
 	}
-	lines = append(append(lines, d.explainConflicts()...),
-		"The operations of one command are shown together on every replica. Conditions, append, rename and the like are refused: they would need all replicas.",
-		"Keys end by the clock of the node that reads them, so two nodes may differ for as long as their clocks do.",
+	lines = append(lines, d.explainConflicts()...)
+	if !d.Terms.CommitOrder {
+		lines = append(lines,
+			"The operations of one command are shown together on every replica. Conditions, append, rename and the like are refused: they would need all replicas.",
+			"Keys end by the clock of the node that reads them, so two nodes may differ for as long as their clocks do.")
+	}
+	lines = append(lines,
 		judged("A write is acknowledged when 1 replica has it on disk, synced; the others have it milliseconds later if they can be reached.", "durability"))
 	if replicas == 1 {
 		lines = append(lines, "What was acknowledged is lost only with the disk: there is no other replica.")
@@ -30,6 +38,9 @@ func (d *Descriptor) explainCausal(replicas int) []string {
 	lines = append(lines,
 		"A request that ended as unknown may have happened; a plain write may be sent again to any replica, an addition to a counter may count twice then.",
 		"A write costs one sync on one node and no waiting for messages; a read costs neither.")
+	if d.Terms.CommitOrder {
+		return append(lines, "Levels: default and session are tentative; tentative and committed are said in every answer; read-your-writes, monotonic-reads, monotonic-writes and writes-follow-reads give one guarantee alone, eventual gives none.")
+	}
 	if d.Consistency == kv.Causal {
 		return append(lines, "Levels: default and session are the same here; read-your-writes, monotonic-reads, monotonic-writes and writes-follow-reads give one guarantee alone, eventual gives none.")
 	}
@@ -39,6 +50,14 @@ func (d *Descriptor) explainCausal(replicas int) []string {
 // explainConflicts says what becomes of writes that do not know of each other.
 func (d *Descriptor) explainConflicts() []string {
 	sets := judged("A set holds what any replica has added to it, but for what was removed by someone who had seen it added: a removal takes no addition away that it did not know of, and what it took away does not come back.", "sets")
+	if d.Terms.CommitOrder {
+		return []string{
+			judged("All replicas execute all writes in one order in the end, the same everywhere, in which each comes behind what its writer had seen. A write is committed when it has its place there and is on the disks of a majority; no committed write ever changes its place.", "convergence"),
+			"Until then it is tentative: it is shown at once, behind all that is committed, and what it does may change when writes of others come before it. Each answer says which it is; level committed waits, for a write, and shows nothing tentative, to a read.",
+			"A write may carry conditions, and a merge procedure that says what is done where they do not hold: both are judged at its place, on every replica alike.",
+			fmt.Sprintf("Places are decided by the companion keyspace %s while a majority of its replicas is up; without, all stays tentative, and goes on.", CompanionName(d.Name)),
+			"There is no time to live, and no clearing of the keyspace."}
+	}
 	if d.Terms.Siblings {
 		return []string{
 			"Writes to a key that did not know of each other are kept side by side, on every replica alike, and a plain read shows the newest; a write replaces what its replica holds, or, if it has the context of a read, what that read has shown.",
@@ -95,6 +114,7 @@ func reportCausal(r *bayou.Replica, now core.Time) kv.GroupStatus {
 		}
 		c.Peers = append(c.Peers, peer)
 	}
+	c.Order = reportOrder(st.Order)
 	return kv.GroupStatus{Role: causalRole(&st), Applied: st.Applied, Durable: st.Durable, Commit: st.Applied, Last: st.Durable, Suspect: st.Suspect, Causal: c}
 }
 

@@ -29,8 +29,9 @@ const (
 	descriptorTerms  = 2
 	// descriptorMoving is that of a descriptor in which the catalog says how far a change of members is, itself or by a view.
 	descriptorMoving = 3
-	// descriptorSplit is that of a descriptor that tells of splits.
-	descriptorSplit = 4
+	// descriptorSplit is that of a descriptor that tells of splits, descriptorOrdered that of a keyspace with a commit order.
+	descriptorSplit   = 4
+	descriptorOrdered = 5
 )
 
 // Descriptor is a keyspace as the catalog holds it.
@@ -61,6 +62,8 @@ type Terms struct {
 	// SplitBytes and SplitWrites are when a shard is split by itself: 0 at the default, -1 never.
 	SplitBytes  int64 `json:"splitBytes,omitempty"`
 	SplitWrites int64 `json:"splitWrites,omitempty"`
+	// CommitOrder is that of kv.CreateKeyspace.
+	CommitOrder bool `json:"commitOrder,omitempty"`
 }
 
 // Shard is one part of the keys and the group that holds it.
@@ -140,7 +143,7 @@ func DecodeDescriptor(b []byte) (*Descriptor, error) {
 		return nil, fmt.Errorf("decode keyspace descriptor: %w", err)
 	}
 	if d.Format != d.format() {
-		return nil, fmt.Errorf("keyspace %q has descriptor format %d, this program knows up to %d; start a newer program", d.Name, d.Format, descriptorSplit)
+		return nil, fmt.Errorf("keyspace %q has descriptor format %d, this program knows up to %d; start a newer program", d.Name, d.Format, descriptorOrdered)
 	}
 	if err := d.check(); err != nil {
 		return nil, fmt.Errorf("keyspace %q: %w", d.Name, err)
@@ -150,6 +153,9 @@ func DecodeDescriptor(b []byte) (*Descriptor, error) {
 
 // format is the encoding that the descriptor needs.
 func (d *Descriptor) format() int {
+	if d.Terms.CommitOrder {
+		return descriptorOrdered
+	}
 	if (byCatalog(d.Consistency) || Atomic(d.Consistency)) && slices.ContainsFunc(d.Shards, func(s Shard) bool { return s.Epoch > 0 }) {
 		return descriptorMoving
 	}
@@ -205,13 +211,14 @@ func ShardOf(key []byte, shards int) int {
 func (d *Descriptor) Keyspace() *kv.Keyspace {
 	return &kv.Keyspace{Name: d.Name, ID: d.ID, Consistency: d.Consistency, Shards: len(d.Shards),
 		Replicas: len(d.Shards[0].Ends()), Siblings: d.Terms.Siblings, ShardOf: d.shardOf(), Range: d.ranges(), Binding: d.binding([16]byte{}, 0),
-		MergeTokens: MergeTokens(d.Consistency)}
+		MergeTokens: MergeTokens(d.Consistency), CommitOrder: d.Terms.CommitOrder}
 }
 
 // Spec is the wish that the descriptor fulfils, its defaults filled in.
 func (d *Descriptor) Spec() kv.CreateKeyspace {
 	spec := kv.CreateKeyspace{Name: d.Name, Consistency: d.Consistency, Shards: len(d.Shards),
-		Replicas: len(d.Shards[0].Ends()), Partitioner: d.Terms.Partitioner, Atomic: d.Terms.Atomic, ClientStamps: d.Terms.ClientStamps}
+		Replicas: len(d.Shards[0].Ends()), Partitioner: d.Terms.Partitioner, Atomic: d.Terms.Atomic, ClientStamps: d.Terms.ClientStamps,
+		CommitOrder: d.Terms.CommitOrder}
 	switch {
 	case Atomic(d.Consistency):
 		spec.MinMembers, spec.Conflict = d.Terms.MinMembers, "wait"

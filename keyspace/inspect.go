@@ -2,6 +2,7 @@ package keyspace
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/hex"
 	"fmt"
 	"strings"
@@ -94,6 +95,12 @@ func Inspect(c kv.Consistency, view core.View, nodes map[core.ReplicaID]core.Nod
 		}
 		item := inspectItem(c, raw)
 		item.Key = bytes.Clone(key[1:])
+		if Causal(c) {
+			if standing := bayou.Touched(view, item.Key); standing != "" {
+				at := kv.HLC(item.Version)
+				item.Stamp = fmt.Sprintf("%d.%d %s", at.UnixMilli(), uint16(at), standing)
+			}
+		}
 		p.Items = append(p.Items, item)
 		return true
 	})
@@ -170,8 +177,9 @@ func HeldWrites(replica core.Replica, view core.View, limit int) (infos []kv.Blo
 	if _, ok := replica.(*bayou.Replica); !ok {
 		return nil, false
 	}
+	standing := bayou.Standing(view)
 	for _, w := range bayou.Newest(view, limit) {
-		infos = append(infos, kv.BlockInfo{Ballot: w.Dot.String(), Time: w.Stamp.Time(), Kind: "write", Bytes: w.Size(), Intact: true,
+		infos = append(infos, kv.BlockInfo{Ballot: w.Dot.String(), Time: w.Stamp.Time(), Kind: cmp.Or(standing(w.Dot), "write"), Bytes: w.Size(), Intact: true,
 			Summary: []string{w.Changes()}})
 	}
 	return infos, true
@@ -235,7 +243,7 @@ func IsInstalled(note core.Note) bool {
 // IsApplied reports whether a note tells of an applied block and no more.
 func IsApplied(note core.Note) bool {
 	switch note.(type) {
-	case paxos.AppliedNote, bayou.AppliedNote, twophase.AppliedNote:
+	case paxos.AppliedNote, bayou.AppliedNote, bayou.CutNote, bayou.CommitNote, bayou.UndoneNote, twophase.AppliedNote:
 		return true
 	}
 	return false

@@ -28,6 +28,8 @@ one                   -            -          -      rw     -      -
 two                   -            -          -      rw     -      -
 quorum                -            -          -      rw     -      -
 all                   -            -          -      rw     -      -
+tentative             -            -          -      -      -      -
+committed             -            -          -      -      -      -
 `
 
 // TestLevelsOfEachConsistency holds the table of levels, for each level that there is and each consistency that is built.
@@ -100,5 +102,74 @@ func TestTokensAreBoundToTheClusterAndTheKeyspace(t *testing.T) {
 				t.Errorf("%s: %q: %v", c, token, err)
 			}
 		}
+	}
+}
+
+// TestOffersOfACommitOrder: what a keyspace with a commit order gives beyond a causal one, and what it refuses.
+func TestOffersOfACommitOrder(t *testing.T) {
+	d, _, err := Plan(kv.CreateKeyspace{Name: "k", Consistency: kv.Causal, CommitOrder: true}, three, FirstNext())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ks, key := d.Keyspace(), []byte("k")
+	absent := []kv.Cond{{Kind: kv.CondAbsent, Key: key}}
+	for name, c := range map[string]struct {
+		command kv.Command
+		refused bool
+	}{
+		"set":                     {kv.Command{Ops: []kv.Op{{Kind: kv.OpSet, Key: key}}}, false},
+		"set, committed":          {kv.Command{Level: kv.LevelCommitted, Ops: []kv.Op{{Kind: kv.OpSet, Key: key}}}, false},
+		"get, tentative":          {kv.Command{Level: kv.LevelTentative, Ops: []kv.Op{{Kind: kv.OpGet, Key: key}}}, false},
+		"barrier, committed":      {kv.Command{Level: kv.LevelCommitted, Ops: []kv.Op{{}}}, false},
+		"append":                  {kv.Command{Ops: []kv.Op{{Kind: kv.OpAppend, Key: key}}}, false},
+		"condition":               {kv.Command{Conds: absent, Ops: []kv.Op{{Kind: kv.OpSet, Key: key}}}, false},
+		"merge procedure":         {kv.Command{Conds: absent, Ops: []kv.Op{{Kind: kv.OpSet, Key: key}}, Merge: &kv.Merge{Kind: kv.MergeMax}}, false},
+		"linearizable":            {kv.Command{Level: kv.LevelLinearizable, Ops: []kv.Op{{Kind: kv.OpGet, Key: key}}}, true},
+		"time to live":            {kv.Command{Ops: []kv.Op{{Kind: kv.OpSet, Key: key, Expiry: kv.ExpireIn, Expire: 5}}}, true},
+		"clear":                   {kv.Command{Ops: []kv.Op{{Kind: kv.OpClear}}}, true},
+		"condition on a get":      {kv.Command{Conds: absent, Ops: []kv.Op{{Kind: kv.OpGet, Key: key}}}, true},
+		"append with a session":   {kv.Command{Session: kv.Session{Seq: 1}, Ops: []kv.Op{{Kind: kv.OpAppend, Key: key}}}, true},
+		"time to live, elsewhere": {kv.Command{Conds: absent, Ops: []kv.Op{{Kind: kv.OpSet, Key: key}}, Merge: &kv.Merge{Kind: kv.MergeAlternatives, Alternatives: []kv.Alternative{{Ops: []kv.Op{{Kind: kv.OpExpire, Key: key}}}}}}, true},
+	} {
+		if err := Offers(ks, &c.command); (err != nil) != c.refused {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	merge := kv.Command{Conds: absent, Ops: []kv.Op{{Kind: kv.OpSet, Key: key}}, Merge: &kv.Merge{Kind: kv.MergeMax}}
+	for _, c := range kv.Consistencies {
+		if Offers(planned(t, c).Keyspace(), &merge) == nil {
+			t.Errorf("a %s keyspace takes a merge procedure", c)
+		}
+	}
+	if _, _, err := Plan(kv.CreateKeyspace{Name: "k", Consistency: kv.Quorum, CommitOrder: true}, three, FirstNext()); err == nil {
+		t.Error("a quorum keyspace has a commit order")
+	}
+}
+
+// TestCompanionsArePlacedBesideTheirKeyspaces: on the same nodes, under ids that were not given, and under a name that nobody can ask for.
+func TestCompanionsArePlacedBesideTheirKeyspaces(t *testing.T) {
+	d, next, err := Plan(kv.CreateKeyspace{Name: "k", Consistency: kv.Causal, CommitOrder: true}, three, FirstNext())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, after := d.PlanCompanion(next)
+	if c.Shards[0].Group != next.Group || after.Group != next.Group+1 || after.Keyspace != next.Keyspace+1 || len(c.Shards[0].Replicas) != 3 {
+		t.Errorf("the companion is %+v, then comes %+v", c, after)
+	}
+	for _, m := range d.Shards[0].Replicas {
+		if c.Shards[0].On(m.Node) == 0 {
+			t.Errorf("the companion has no replica on node %d", m.Node)
+		}
+	}
+	for _, one := range []*Descriptor{d, c} {
+		if back, err := DecodeDescriptor(one.Encode()); err != nil || back.Name != one.Name || back.Terms.CommitOrder != one.Terms.CommitOrder {
+			t.Errorf("%s comes back as %+v: %v", one.Name, back, err)
+		}
+	}
+	if CheckName(c.Name) == nil || !IsCompanion(c.Name) || IsCompanion(d.Name) {
+		t.Errorf("a user can make %q", c.Name)
+	}
+	if none, same := planned(t, kv.Causal).PlanCompanion(next); none != nil || same != next {
+		t.Error("a causal keyspace without a commit order has a companion")
 	}
 }

@@ -54,6 +54,10 @@ func checkSpec(spec *kv.CreateKeyspace, nodes int) error {
 		return kv.Errorf(kv.Invalid, "a keyspace of consistency %s has no leader, and so no lease", spec.Consistency)
 	case (spec.Atomic || spec.ClientStamps) && spec.Consistency != kv.Quorum:
 		return kv.Errorf(kv.Invalid, "atomic and client stamps are terms of a quorum keyspace, not of a %s one", spec.Consistency)
+	case spec.CommitOrder && spec.Consistency != kv.Causal:
+		return kv.Errorf(kv.Invalid, "a commit order is a term of a causal keyspace, not of a %s one", spec.Consistency)
+	case spec.CommitOrder && spec.Conflict == siblings:
+		return kv.Errorf(kv.Invalid, "a keyspace with a commit order keeps no siblings: its writes have an order; leave out one of the two")
 	case spec.Atomic && spec.ClientStamps:
 		return kv.Errorf(kv.Invalid, "an atomic keyspace must give its stamps itself; leave out atomic or client stamps")
 	}

@@ -33,6 +33,9 @@ func Offers(ks *kv.Keyspace, c *kv.Command) error {
 	if c.Tx != nil && ks.Consistency != kv.Linearizable {
 		return kv.Errorf(kv.Unsupported, "keyspace %s is %s and takes no part in transactions", ks.Name, ks.Consistency)
 	}
+	if c.Merge != nil && !ks.CommitOrder {
+		return kv.Errorf(kv.Unsupported, "keyspace %s has no commit order, and so no merge procedures; make one with --consistency causal --commit-order", ks.Name)
+	}
 	if err := offersMerges(ks, c); err != nil {
 		return err
 	}
@@ -45,6 +48,9 @@ func Offers(ks *kv.Keyspace, c *kv.Command) error {
 		}
 		return bayou.Offers(c)
 	case kv.Causal:
+		if ks.CommitOrder {
+			return bayou.OffersOrdered(c)
+		}
 		return bayou.Offers(c)
 	case kv.Atomic:
 		return offersAtomic(ks, c)
@@ -191,7 +197,8 @@ func (d *Descriptor) FirstConfig(cluster [16]byte, shard int, o Options) []byte 
 		return s.Founders
 	}
 	if d.Consistency == kv.Causal || d.Consistency == kv.Eventual {
-		c := bayou.Config{Members: s.Voters(), Binding: d.binding(cluster, shard), Eventual: d.Consistency == kv.Eventual, Siblings: d.Terms.Siblings}
+		c := bayou.Config{Members: s.Voters(), Binding: d.binding(cluster, shard), Eventual: d.Consistency == kv.Eventual, Siblings: d.Terms.Siblings,
+			Ordered: d.Terms.CommitOrder}
 		return c.AppendTo(nil)
 	}
 	if d.Consistency == kv.Quorum {
@@ -217,7 +224,7 @@ func (d *Descriptor) GroupConfig(cluster [16]byte, shard int) []byte {
 		return d.Members(shard)
 	}
 	c := bayou.Config{Members: s.Voters(), Binding: d.binding(cluster, shard), Eventual: d.Consistency == kv.Eventual,
-		Siblings: d.Terms.Siblings, Epoch: s.Epoch, Last: s.lastReplica(), Settled: len(s.Target) == 0}
+		Siblings: d.Terms.Siblings, Ordered: d.Terms.CommitOrder, Epoch: s.Epoch, Last: s.lastReplica(), Settled: len(s.Target) == 0}
 	for _, m := range s.Replicas {
 		if s.Leaves(m.Node) {
 			c.Leaving = append(c.Leaving, m.Replica)

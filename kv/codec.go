@@ -47,7 +47,7 @@ const (
 	commandReceipt
 	commandTx
 	commandContext
-	commandBits
+	commandMerge // the last bit of the byte
 )
 
 // AppendCommand encodes a command.
@@ -74,6 +74,9 @@ func AppendCommand(b []byte, c *Command) []byte {
 	if len(c.Context) > 0 {
 		flags |= commandContext
 	}
+	if c.Merge != nil {
+		flags |= commandMerge
+	}
 	b = append(b, codecVersion, flags)
 	if flags&commandSession != 0 {
 		b = append(b, c.Session.Client[:]...)
@@ -93,14 +96,10 @@ func AppendCommand(b []byte, c *Command) []byte {
 		b = appendTx(b, c.Tx)
 	}
 	if flags&commandConds != 0 {
-		b = binary.AppendUvarint(b, uint64(len(c.Conds)))
-		for i := range c.Conds {
-			b = appendCond(b, &c.Conds[i])
-		}
+		b = appendConds(b, c.Conds)
 	}
-	b = binary.AppendUvarint(b, uint64(len(c.Ops)))
-	for i := range c.Ops {
-		b = appendOp(b, &c.Ops[i])
+	if b = appendOps(b, c.Ops); flags&commandMerge != 0 {
+		b = appendMerge(b, c.Merge)
 	}
 	return b
 }
@@ -304,15 +303,12 @@ func DecodeCommand(b []byte, c *Command) error {
 	c.Conds, c.Ops = c.Conds[:0], c.Ops[:0]
 	flags := r.head(c)
 	if flags&commandConds != 0 {
-		for n := r.count(4); n > 0 && !r.bad; n-- {
-			c.Conds = append(c.Conds, Cond{Kind: CondKind(r.byte()), Key: r.bytes(), Version: r.uvarint(), Value: r.bytes()})
-		}
+		c.Conds = r.conds(c.Conds)
 	}
-	for n := r.count(3); n > 0 && !r.bad; n-- {
-		c.Ops = append(c.Ops, Op{})
-		r.op(&c.Ops[len(c.Ops)-1])
+	if c.Ops = r.ops(c.Ops); flags&commandMerge != 0 {
+		c.Merge = r.merge()
 	}
-	if r.bad || len(r.b) > 0 || flags >= commandBits {
+	if r.bad || len(r.b) > 0 {
 		return errCodec
 	}
 	return nil
@@ -335,6 +331,7 @@ func (r *reader) head(c *Command) (flags byte) {
 	r.bad = r.byte() != codecVersion || r.bad
 	flags = r.byte()
 	c.Session, c.Level, c.Token, c.Context, c.Receipt, c.Tx = Session{}, 0, nil, nil, flags&commandReceipt != 0, nil
+	c.Merge = nil
 	if flags&commandSession != 0 {
 		r.bad = r.bad || len(r.b) < len(c.Session.Client)
 		r.b = r.b[copy(c.Session.Client[:], r.b):]

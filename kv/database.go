@@ -44,6 +44,8 @@ type Keyspace struct {
 	MergeTokens func(a, b []byte) []byte
 	// Siblings says that concurrent values of a key are kept side by side.
 	Siblings bool
+	// CommitOrder says that writes have final places: answers are tentative, or committed.
+	CommitOrder bool
 	// CheckToken tells what is wrong with a token that a client brings (BadToken); nil: the keyspace has no sessions.
 	CheckToken func(token []byte) error
 }
@@ -108,6 +110,8 @@ type CreateKeyspace struct {
 	// 0: at the default, -1: never.
 	SplitBytes  int64 `json:"splitBytes,omitempty"`
 	SplitWrites int64 `json:"splitWrites,omitempty"`
+	// CommitOrder gives the writes of a causal keyspace final places, which a companion keyspace decides.
+	CommitOrder bool `json:"commitOrder,omitempty"`
 }
 
 // Admin is what the doors and the command line ask of a node beside commands. All results are plain data for JSON.
@@ -359,6 +363,24 @@ type CausalStatus struct {
 	// Waiting is how many commands wait for what their sessions have seen.
 	Waiting int          `json:"waiting"`
 	Peers   []CausalPeer `json:"peers"`
+	// Order is how far the commit order is; nil: the keyspace has none.
+	Order *OrderStatus `json:"order,omitempty"`
+}
+
+// OrderStatus is how far a replica is with the commit order of its keyspace.
+type OrderStatus struct {
+	// Committed and Tentative are how many writes have their final places here, and how many have not.
+	Committed uint64 `json:"committed"`
+	Tentative uint64 `json:"tentative"`
+	// Chain sums up which writes are committed in which order: replicas that have committed equally many have equal chains.
+	Chain string `json:"chain"`
+	// Cut is the last decision of the companion that is applied, Known the last that is on disk here.
+	Cut   uint64 `json:"cut"`
+	Known uint64 `json:"known"`
+	// Undone is how many writes were executed again since the replica started, because something came before them.
+	Undone uint64 `json:"undone"`
+	// Waiting is how many clients wait until something is committed.
+	Waiting int `json:"waiting"`
 }
 
 // CausalPeer is another replica as one knows it.

@@ -37,14 +37,19 @@ const (
 	// LevelBounded: everything that was acknowledged so long ago, or all but so many versions of its shard (rule R6). It is made by
 	// BoundedAge and BoundedVersions; alone it bounds nothing, and nothing gives it.
 	LevelBounded Level = 14
-	levels       Level = 15
+	// LevelTentative and LevelCommitted are those of keyspaces with a commit order. Tentative: with all writes that the replica has
+	// heard of, in an order that may still change. Committed: of a read, what is in its final place; of a write, that it is.
+	LevelTentative Level = 15
+	LevelCommitted Level = 16
+	levels         Level = 17
 )
 
 // LevelKinds is how many kinds of levels there are.
 const LevelKinds = levels
 
 var levelNames = [levels]string{"default", "linearizable", "sequential", "session", "prefix", "eventual", "one", "two", "quorum", "all",
-	"read-your-writes", "monotonic-reads", "monotonic-writes", "writes-follow-reads", "bounded"}
+	"read-your-writes", "monotonic-reads", "monotonic-writes", "writes-follow-reads", "bounded",
+	"tentative", "committed"}
 
 // Bounds of LevelBounded: no clock can be asked for less than BoundedAgeMin, and who asks for more than the others asks for
 // nothing.
@@ -128,7 +133,7 @@ func ParseLevel(word string) (Level, error) {
 
 // LevelWords are all levels as users write them, with an example of each bound.
 func LevelWords() []string {
-	return append(slices.Clone(levelNames[:LevelBounded]), BoundedAge(5*time.Second).String(), BoundedVersions(10).String())
+	return append(slices.Concat(levelNames[:LevelBounded], levelNames[LevelBounded+1:]), BoundedAge(5*time.Second).String(), BoundedVersions(10).String())
 }
 
 // parseBound reads what stands behind "bounded:".

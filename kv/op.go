@@ -238,6 +238,8 @@ type Command struct {
 	Tx    *Tx
 	Conds []Cond
 	Ops   []Op
+	// Merge says what is done where the conditions do not hold, in a keyspace with a commit order; nil: nothing.
+	Merge *Merge
 }
 
 // ReadOnly reports whether no operation of the command can change anything.
@@ -266,4 +268,5 @@ func (c *Command) Keys(f func(key []byte)) {
 			f(op.Key)
 		}
 	}
+	c.Merge.keys(f)
 }

@@ -34,7 +34,7 @@ func (c *Command) Validate() error {
 	if keys > 2*ValueMax {
 		return Errorf(Invalid, "a command with %d bytes of keys; the limit is %d", keys, 2*ValueMax)
 	}
-	return nil
+	return c.Merge.validate(c)
 }
 
 func (o *Op) validate(several bool) error {

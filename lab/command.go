@@ -475,7 +475,8 @@ func (r *runner) checkReadings(spec kv.CreateKeyspace) error {
 func (r *runner) keyspace(a args) error {
 	spec := kv.CreateKeyspace{Name: text(a, "KEYSPACE"), Consistency: orElse(a, "consistency", r.promise()),
 		Shards: arg[int](a, "shards"), Replicas: arg[int](a, "replicas"), Lease: text(a, "lease"),
-		Partitioner: text(a, "partitioner"), Atomic: text(a, "atomic") == "on", MinMembers: arg[int](a, "min-members"), Conflict: text(a, "conflict")}
+		Partitioner: text(a, "partitioner"), Atomic: text(a, "atomic") == "on", MinMembers: arg[int](a, "min-members"), Conflict: text(a, "conflict"),
+		CommitOrder: text(a, "commit-order") == "on"}
 	if splits := text(a, "splits"); splits != "" {
 		spec.Splits = strings.Split(splits, ",")
 	}

@@ -68,7 +68,7 @@ func settingRows() []row {
 
 func timeRows() []row {
 	return []row{
-		{form: "keyspace KEYSPACE {consistency=CONSISTENCY} {shards=COUNT} {replicas=COUNT} {lease=on|off} {partitioner=hash|ordered|numeric} {splits=VALUE} {atomic=on|off} {min-members=COUNT} {conflict=wait|refuse}", doc: "makes a keyspace and uses it from here on; splits are the first keys of all shards but the first, with commas between", run: (*runner).keyspace},
+		{form: "keyspace KEYSPACE {consistency=CONSISTENCY} {shards=COUNT} {replicas=COUNT} {lease=on|off} {partitioner=hash|ordered|numeric} {splits=VALUE} {atomic=on|off} {min-members=COUNT} {conflict=wait|refuse} {commit-order=on|off}", doc: "makes a keyspace and uses it from here on; splits are the first keys of all shards but the first, with commas between", run: (*runner).keyspace},
 		{form: "use KEYSPACE", doc: "uses a keyspace from here on", run: (*runner).use},
 		{form: "sleep DURATION", doc: "lets time pass", run: (*runner).sleep},
 		{form: "wait [NUMBER]", doc: "waits for the command of that number that runs in the background, or for all, and prints the answers", from: "S2.5", run: (*runner).wait},

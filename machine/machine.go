@@ -57,17 +57,25 @@ type Machine struct {
 	// Mutation plants a bug in the part of transactions, SplitMutation one in that of splits. 0: none.
 	Mutation      Mutation
 	SplitMutation SplitMutation
+	// stamped is the version of all that a write changes; 0: versions are numbered along the log.
+	stamped uint64
 }
 
 // Begin starts the log entry at an index, with its time, over the state that holds all earlier entries.
 func (m *Machine) Begin(view core.View, index uint64, now kv.HLC) {
-	m.view, m.now, m.version = view, now, index<<versionBits
+	m.view, m.now, m.version, m.stamped = view, now, index<<versionBits, 0
 	m.changes, m.arena = m.changes[:0], m.arena[:0]
 	m.indexed, m.cleared, m.wiped = 0, 0, false
 	m.locks = lockChanges{}
 	if len(m.written) > 0 {
 		clear(m.written)
 	}
+}
+
+// BeginWrite starts a write that has no place in a log yet: its stamp is its time and the version of all that it changes.
+func (m *Machine) BeginWrite(view core.View, stamp kv.HLC) {
+	m.Begin(view, 0, stamp)
+	m.stamped = uint64(stamp)
 }
 
 // Finish ends the entry and returns all that it changes. The changes are valid until the next Begin.
@@ -239,6 +247,9 @@ func (m *Machine) delete(key []byte) {
 
 // nextVersion numbers a change; versions grow along the log.
 func (m *Machine) nextVersion() uint64 {
+	if m.stamped != 0 {
+		return m.stamped
+	}
 	m.version++
 	return m.version
 }

@@ -77,10 +77,16 @@ func (n *Node) tryCreate(ctx context.Context, spec kv.CreateKeyspace, before *ke
 	if err != nil {
 		return nil, false, err
 	}
+	companion, after := d.PlanCompanion(after)
 	c := kv.Command{
 		Conds: []kv.Cond{next.cond, {Kind: kv.CondAbsent, Key: keyspace.DescriptorKey(d.Name)}},
 		Ops: []kv.Op{{Kind: kv.OpSet, Key: []byte(keyspace.NextKey), Value: keyspace.EncodeNext(after)},
 			{Kind: kv.OpSet, Key: keyspace.DescriptorKey(d.Name), Value: d.Encode()}}}
+	if companion != nil {
+		key := keyspace.DescriptorKey(companion.Name)
+		c.Conds = append(c.Conds, kv.Cond{Kind: kv.CondAbsent, Key: key})
+		c.Ops = append(c.Ops, kv.Op{Kind: kv.OpSet, Key: key, Value: companion.Encode()})
+	}
 	keys, values := d.FirstViews(n.identity.Cluster, n.config.protocolOptions())
 	for i := range keys {
 		c.Ops = append(c.Ops, kv.Op{Kind: kv.OpSet, Key: keys[i], Value: values[i]})
@@ -155,6 +161,11 @@ func (n *Node) waitCreated(ctx context.Context, d *keyspace.Descriptor) error {
 	known := func(t *table) bool { return t.byID[d.ID] != nil || t.catalog.Gone(d.Shards[0].Group) }
 	if err := n.waitTable(ctx, known); err != nil {
 		return err
+	}
+	if s := n.table.Load().byName[keyspace.CompanionName(d.Name)]; s != nil && d.Terms.CommitOrder {
+		if err := n.waitCreated(ctx, s.descriptor); err != nil {
+			return err
+		}
 	}
 	ks := d.Keyspace()
 	for shard := range d.Shards {

@@ -60,6 +60,7 @@ func (n *Node) reconcile(now host.Now) {
 		}
 	}
 	n.wean(t)
+	n.setCompanions(t)
 	n.table.Store(t)
 	n.tableCurrent = true
 	n.followViews(now)
@@ -86,6 +87,16 @@ func (n *Node) bar(c *keyspace.Catalog) error {
 		return fmt.Errorf("all nodes of the cluster came to know feature level %d, and this program knows level %d: start a newer one", c.Level, n.config.level)
 	}
 	return nil
+}
+
+// setCompanions says to the replicas of keyspaces with a commit order where their companions are.
+func (n *Node) setCompanions(t *table) {
+	for _, s := range t.ordered {
+		c := t.byName[keyspace.CompanionName(s.keyspace.Name)]
+		if s.descriptor.Terms.CommitOrder && c != nil {
+			n.host.SetCompanion(s.shards[0].group, host.Companion{Group: c.shards[0].group, Nodes: c.shards[0].nodes})
+		}
+	}
 }
 
 // startReplica starts one that has never run, or lets it recover what the disk holds of it. Group ids are never given

@@ -31,6 +31,9 @@ func (n *Node) DropKeyspace(ctx context.Context, name string, force bool) error 
 	for _, view := range views {
 		drop.Ops = append(drop.Ops, kv.Op{Kind: kv.OpDelete, Key: view})
 	}
+	if d.Terms.CommitOrder {
+		drop.Ops = append(drop.Ops, kv.Op{Kind: kv.OpDelete, Key: keyspace.DescriptorKey(keyspace.CompanionName(name))})
+	}
 	s := seal{node: n, keyspace: d.Keyspace(), id: n.newTxID()}
 	if s.on = d.Consistency == kv.Linearizable && !force; s.on {
 		if err := s.putOn(ctx); err != nil {

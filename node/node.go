@@ -343,7 +343,7 @@ func (n *Node) onLoop(ctx context.Context, f func(host.Now)) error {
 
 // Keyspace finds a keyspace by name; nil if there is none.
 func (n *Node) Keyspace(name string) *kv.Keyspace {
-	if s := n.table.Load().byName[name]; s != nil && name != keyspace.SystemName {
+	if s := n.table.Load().byName[name]; s != nil && name != keyspace.SystemName && !keyspace.IsCompanion(name) {
 		return s.keyspace
 	}
 	return nil

@@ -90,7 +90,9 @@ func (n *Node) newTable(c *keyspace.Catalog, old *table) *table {
 	}
 	slices.SortFunc(t.ordered[1:], func(a, b *space) int { return strings.Compare(a.keyspace.Name, b.keyspace.Name) })
 	for _, s := range t.ordered[1:] {
-		t.served = append(t.served, s.keyspace)
+		if !keyspace.IsCompanion(s.keyspace.Name) {
+			t.served = append(t.served, s.keyspace)
+		}
 	}
 	n.readViews(t, old)
 	return t

@@ -191,6 +191,9 @@ func (c *causal) ask(list []core.Request) {
 	for _, q := range list {
 		var command kv.Command
 		if kv.DecodeCommand(q.Command, &command) == nil {
+			if command.Level == kv.LevelCommitted && command.ReadOnly() || command.Level == kv.LevelEventual {
+				continue // it asks for nothing that its session has seen
+			}
 			c.asked[q.ID], _ = bayou.DecodeToken(command.Token)
 			if context, err := bayou.DecodeToken(command.Context); err == nil {
 				c.parts.contexts[string(command.Ops[0].Value)] = context.Read

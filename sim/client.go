@@ -94,7 +94,7 @@ func newClient(w *world, i int) *client {
 	}
 	at := 0
 	for n := range w.options.Nodes {
-		for _, g := range w.groups {
+		for _, g := range w.served {
 			if at%w.options.Clients == i {
 				c.proofs = append(c.proofs, proof{n, g})
 			}
@@ -151,6 +151,9 @@ func (c *client) next() {
 	}
 	if level := c.w.options.Protocol.Level; level != nil && !o.proof && !c.w.wantsMajorities(o) {
 		o.command.Level = level(c.rng, o.command.ReadOnly())
+	}
+	if dress := c.w.options.Protocol.Dress; dress != nil && !o.proof {
+		dress(c.rng, &o.command)
 	}
 	o.op.Level = levelText(o.command.Level)
 	o.session = o.op.Session

@@ -162,9 +162,22 @@ func (c *Cluster) CreateKeyspace(spec kv.CreateKeyspace) (*keyspace.Descriptor, 
 	c.next, c.keyspaces[d.Name] = next, d
 	protocol := protocolOf(d, c.options.Protocols)
 	for i := range d.Shards {
-		c.runGroup(c.newGroup(d, i, protocol))
+		g := c.newGroup(d, i, protocol)
+		if d.Terms.CommitOrder {
+			c.accompany(g, d)
+		}
+		c.runGroup(g)
 	}
 	return d, nil
+}
+
+// accompany makes and runs the companion of a keyspace with a commit order.
+func (c *Cluster) accompany(g *group, d *keyspace.Descriptor) {
+	var companion *keyspace.Descriptor
+	companion, c.next = d.PlanCompanion(c.next)
+	g.companion = c.newGroup(companion, 0, protocolOf(companion, c.options.Protocols))
+	g.companion.serves = g
+	c.runGroup(g.companion)
 }
 
 // seat gives a shard whose replicas all take writes alone as many as are wanted, and orders them as ties want it: their ids

@@ -125,6 +125,9 @@ func (n *node) run(now host.Now, g *group, r *store.Recovered) {
 		replica = w.options.Mutate(replica)
 	}
 	n.host.Add(now, host.Replica{Group: g.id, Self: self, Nodes: nodes, Core: replica, State: n.newState(g), First: n.first(g, r)})
+	if c := g.companion; c != nil {
+		n.host.SetCompanion(g.id, host.Companion{Group: c.id, Nodes: c.homes})
+	}
 	if g.roster != nil {
 		n.configure(now, g)
 	}

@@ -41,6 +41,8 @@ type Protocol struct {
 	Families []Family
 	// Level draws what a client asks for with its next operation; nil: LevelDefault.
 	Level func(rng *rand.Rand, read bool) kv.Level
+	// Dress changes a command that was drawn before it is sent; nil: nothing does.
+	Dress func(rng *rand.Rand, c *kv.Command)
 	// MergeTokens makes clients carry tokens from answer to command; nil: they have none.
 	MergeTokens func(a, b []byte) []byte
 	// Views says that the catalog decides who the members of the groups are.
@@ -57,6 +59,8 @@ type Protocol struct {
 	Rosters bool
 	// Siblings says that writes may carry contexts.
 	Siblings bool
+	// Companion is the protocol of the groups that those of this one consult, one each; nil: they consult none.
+	Companion *Protocol
 	// Shards says that the groups are shards of one keyspace: a client carries one token for all of them.
 	Shards bool
 	// SplitEvery is how often, about, some group is split; 0: never.

@@ -19,6 +19,8 @@ type word struct {
 	leaving []core.ReplicaID
 	// moving says that a change is under way.
 	moving bool
+	// ordered says that the group has a commit order.
+	ordered bool
 	// config is what a replica is told.
 	config []byte
 }
@@ -36,7 +38,7 @@ type roster struct {
 func (r *roster) latest() *word { return r.words[len(r.words)-1] }
 
 func (w *word) next() *word {
-	return &word{epoch: w.epoch + 1, last: w.last, where: maps.Clone(w.where), leaving: slices.Clone(w.leaving), moving: true}
+	return &word{epoch: w.epoch + 1, last: w.last, where: maps.Clone(w.where), leaving: slices.Clone(w.leaving), moving: true, ordered: w.ordered}
 }
 
 func (w *word) on(id core.NodeID) core.ReplicaID {
@@ -59,7 +61,7 @@ func (w *word) stays() (list []core.NodeID) {
 }
 
 func (w *word) encode() []byte {
-	c := bayou.Config{Binding: 77, Epoch: w.epoch, Last: w.last, Members: slices.Sorted(maps.Keys(w.where)), Leaving: w.leaving, Settled: !w.moving}
+	c := bayou.Config{Binding: 77, Epoch: w.epoch, Last: w.last, Members: slices.Sorted(maps.Keys(w.where)), Leaving: w.leaving, Settled: !w.moving, Ordered: w.ordered}
 	return c.AppendTo(nil)
 }
 
@@ -97,7 +99,7 @@ func (g *group) heard(n *node) bool {
 // found makes a group whose members will change: some nodes have a replica, others none.
 func (w *world) found(g *group) {
 	// No id is that of a replica of another group: the past of all is one.
-	first := &word{last: core.ReplicaID(1000 * g.id), where: map[core.ReplicaID]core.NodeID{}}
+	first := &word{last: core.ReplicaID(1000 * g.id), where: map[core.ReplicaID]core.NodeID{}, ordered: g.protocol.Companion != nil}
 	for _, i := range w.rng.Perm(w.options.Nodes)[:1+w.rng.IntN(w.options.Nodes)] {
 		first.last++
 		first.where[first.last] = core.NodeID(i + 1)
@@ -246,7 +248,7 @@ func (s *strikes) reseat(g *group) {
 
 // lose takes a node's disk, and its replicas for lost, if others serve their groups. A blank one takes its place.
 func (s *strikes) lose(n *node) {
-	for _, g := range s.w.groups {
+	for _, g := range s.w.served {
 		serves := false
 		for _, id := range g.roster.latest().stays() {
 			if o := s.w.nodes[id-1]; o != n && o.up {
@@ -261,7 +263,7 @@ func (s *strikes) lose(n *node) {
 	n.crash(TailLost, "its disk is gone")
 	n.disk.Wipe()
 	s.w.event("disk", "gone", n)
-	for _, g := range s.w.groups {
+	for _, g := range s.w.served {
 		next := g.roster.latest().next()
 		if id := next.on(n.id); id != 0 {
 			delete(next.where, id)

@@ -46,7 +46,7 @@ func Split(p Protocol, every core.Time) Protocol {
 
 // roots are the groups that the world began with: clients know these, and where their keys are is the nodes' business.
 func (w *world) roots() []*group {
-	return slices.DeleteFunc(slices.Clone(w.groups), func(g *group) bool { return g.split != nil })
+	return slices.DeleteFunc(slices.Clone(w.served), func(g *group) bool { return g.split != nil })
 }
 
 // splitLater splits a group now and then.

@@ -95,7 +95,7 @@ func (s *strikes) gather() {
 // change asks for other voters, three or more.
 func (s *strikes) change() {
 	s.w.hit("members")
-	g := s.w.groups[s.rng.IntN(len(s.w.groups))]
+	g := s.w.served[s.rng.IntN(len(s.w.served))]
 	if g.truth != nil {
 		if s.rng.IntN(16) == 0 {
 			s.wipe() // one disk may be lost; its node is replaced

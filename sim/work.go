@@ -48,7 +48,7 @@ func (w *world) newMix() *workload.Mix {
 }
 
 // shardOf is the place of a key's group.
-func (w *world) shardOf(key string) int { return int(xxhash.Sum64String(key) % uint64(len(w.groups))) }
+func (w *world) shardOf(key string) int { return int(xxhash.Sum64String(key) % uint64(len(w.served))) }
 
 // work takes the next step of the run's work.
 func (c *client) work() *operation {
@@ -56,7 +56,7 @@ func (c *client) work() *operation {
 	if s.Move {
 		c.home = c.rng.IntN(c.w.options.Nodes)
 	}
-	return &operation{op: s.Op, command: s.Command, group: c.w.groups[c.w.shardOf(string(s.Command.Ops[0].Key))], node: c.home,
+	return &operation{op: s.Op, command: s.Command, group: c.w.served[c.w.shardOf(string(s.Command.Ops[0].Key))], node: c.home,
 		recorded: true, hurry: s.Hurry}
 }
 
@@ -94,7 +94,7 @@ func (w *world) judgeWork() {
 func (w *world) worked() referee.Final {
 	final := referee.Final{}
 	for _, s := range w.mix.Close() {
-		g := w.groups[w.shardOf(s.Op.Key)]
+		g := w.served[w.shardOf(s.Op.Key)]
 		s.Command.Level = kv.LevelOne // the replica's own word, where that is a level
 		if r, _ := g.protocol.Read(w.seatedNodes(g)[0].disk.Group(g.id), &s.Command, w.wall()); r.Code == kv.OK {
 			s.Op.Answer(0, &r)
@@ -110,7 +110,7 @@ func (w *world) wall() int64 { return epoch + int64(w.now/Millisecond) }
 // replicas are what the living hold. Records that end one day are left out: when they are removed is each replica's affair.
 func (w *world) replicas() (list []referee.Replica) {
 	const all = 1 << 30
-	for _, g := range w.groups {
+	for _, g := range w.served {
 		for _, n := range w.seatedNodes(g) {
 			if !n.up {
 				continue // the run has failed already

@@ -62,8 +62,10 @@ type world struct {
 	heap    eventHeap
 	seq     uint64
 
-	nodes   []*node
-	groups  []*group
+	nodes  []*node
+	groups []*group
+	// served are those that clients speak to: all but companions.
+	served  []*group
 	byID    map[core.GroupID]*group
 	network *network
 	clients []*client
@@ -108,6 +110,8 @@ type group struct {
 	roster *roster
 	// split is what it came to be by; nil: the world began with it.
 	split *splitting
+	// companion is the group that the replicas consult; nil: none. serves is the group whose companion this one is.
+	companion, serves *group
 }
 
 // Run runs one seed.
@@ -137,7 +141,11 @@ func newWorld(o Options) *world {
 	// Short leases let views change often.
 	w.lease = []core.Time{300 * Millisecond, Second, leaseLength}[stream(o.Seed, "catalog", 0).IntN(3)]
 	for g := range o.Groups {
-		w.addGroup(w.newGroup(g))
+		gr := w.newGroup(g)
+		w.addGroup(gr)
+		if p := gr.protocol.Companion; p != nil {
+			w.addGroup(w.newCompanion(gr, p))
+		}
 	}
 	if o.Work != nil {
 		w.mix = w.newMix()
@@ -188,8 +196,27 @@ func (w *world) newGroup(g int) *group {
 	return gr
 }
 
+// companionID is how much higher the id of a companion is than that of its group.
+const companionID = 100
+
+// newCompanion has a member on every node.
+func (w *world) newCompanion(of *group, p *Protocol) *group {
+	gr := &group{id: of.id + companionID, protocol: p, nodes: map[core.ReplicaID]core.NodeID{}, serves: of}
+	of.companion = gr
+	for i := range w.options.Nodes {
+		id := core.ReplicaID(i + 1)
+		gr.members = append(gr.members, id)
+		gr.nodes[id] = core.NodeID(i + 1)
+	}
+	gr.config = p.Config(gr.members)
+	return gr
+}
+
 func (w *world) addGroup(g *group) {
 	w.groups = append(w.groups, g)
+	if g.serves == nil {
+		w.served = append(w.served, g)
+	}
 	w.byID[g.id] = g
 	w.catalog.add(g)
 }

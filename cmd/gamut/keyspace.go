@@ -53,6 +53,7 @@ func keyspaceCreate(g *global) *cobra.Command {
 	cmd.Flags().StringVar(&spec.Conflict, "conflict", "", "atomic: what a write to a key that is being written does: wait or refuse (default wait); causal: which of concurrent writes stay: newest or siblings (default newest)")
 	cmd.Flags().StringVar(&bytes, "split-bytes", "", "ordered: at how many bytes a shard is split by itself, such as 64MiB, or off (default 256MiB)")
 	cmd.Flags().StringVar(&writes, "split-writes", "", "ordered: at how many writes a second a shard is split by itself, or off (default 10000)")
+	cmd.Flags().BoolVar(&spec.CommitOrder, "commit-order", false, "causal: writes have final places in one order; answers say tentative or committed")
 	return cmd
 }
 

@@ -150,7 +150,7 @@ func root() *cobra.Command {
 	flags.StringVarP(&g.output, "output", "o", "", "table, json, jsonl or raw (default: table on a terminal, otherwise raw)")
 	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
 	c.AddCommand(
-		getCommand(g), putCommand(g), deleteCommand(g), casCommand(g), incrCommand(g), setCommand(g), scanCommand(g), dumpCommand(g), txnCommand(g), shellCommand(g),
+		getCommand(g), waitCommand(g), putCommand(g), deleteCommand(g), casCommand(g), incrCommand(g), setCommand(g), scanCommand(g), dumpCommand(g), txnCommand(g), shellCommand(g),
 		outcomeCommand(g, "outcome ID", "Tell what became of a transaction; the same as gamut txn outcome"),
 		keyspaceCommand(g), nodeCommand(g), balanceCommand(g), statusCommand(g), inspectCommand(g), repairCommand(g),
 		verifyCommand(g), auditCommand(g), stabilizeCommand(g), logCommand(g), versionCommand(g),

@@ -12,10 +12,10 @@ import (
 )
 
 func statusCommand(g *global) *cobra.Command {
-	var groups, quorum, vectors, views, peers, txns bool
+	var groups, quorum, vectors, order, views, peers, txns bool
 	cmd := &cobra.Command{
 		Use:   "status",
-		Short: "Show every node as it sees itself; --peers as each other sees it, --groups shows every replica, --quorum and --vectors those without a leader, --views those of atomic keyspaces",
+		Short: "Show every node as it sees itself; --peers as each other sees it, --groups shows every replica, --quorum and --vectors those without a leader, --order those with a commit order, --views those of atomic keyspaces",
 		RunE: func(c *cobra.Command, _ []string) error {
 			ctx, cancel := bounded(c)
 			defer cancel()
@@ -25,6 +25,9 @@ func statusCommand(g *global) *cobra.Command {
 			}
 			if peers {
 				return g.peerStatus(ctx, c, members)
+			}
+			if order {
+				return g.orderStatus(c, members)
 			}
 			if vectors {
 				return g.vectorStatus(c, members)
@@ -46,11 +49,12 @@ func statusCommand(g *global) *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&quorum, "quorum", false, "one row for each replica of a quorum keyspace: hints, repairs, deleted keys that are kept")
 	cmd.Flags().BoolVar(&groups, "groups", false, "one row for each replica")
+	cmd.Flags().BoolVar(&order, "order", false, "how far each replica is with the commit order of its keyspace")
 	cmd.Flags().BoolVar(&vectors, "vectors", false, "what each replica of the causal and eventual keyspaces holds, and knows of each other one")
 	cmd.Flags().BoolVar(&txns, "txns", false, "one row for each group that has voted for a transaction that has not ended")
 	cmd.Flags().BoolVar(&views, "views", false, "one row for each replica of an atomic keyspace: its view, writes in doubt, what waits, who was left out and why")
 	cmd.Flags().BoolVar(&peers, "peers", false, "each node as each other one sees it: up or down, round trip, how far behind")
-	cmd.MarkFlagsMutuallyExclusive("groups", "vectors", "quorum", "views", "peers", "txns")
+	cmd.MarkFlagsMutuallyExclusive("groups", "vectors", "order", "quorum", "views", "peers", "txns")
 	return cmd
 }
 

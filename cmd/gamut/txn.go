@@ -30,6 +30,8 @@ Statements are arguments, lines of --file, or lines of standard input:
   get KEY · put KEY VALUE [ttl TIME] · delete KEY · incr KEY [BY] · append KEY VALUE · prepend KEY VALUE · expire KEY TIME · persist KEY
   in KEYSPACE                                  what follows is about another keyspace
   else                                         what follows happens if a condition does not hold
+  or                                           (with a commit order) conditions and operations of an alternative follow
+  merge append|max|min|sum|copy                (with a commit order) what is done with puts if a condition does not hold
 
 JSON is taken, too, as POST /v1/txn takes it.`,
 		Example: `  gamut txn 'if stock is 3' 'incr stock -1' 'put order-17 chair' else 'get stock'`,
@@ -84,8 +86,8 @@ func (g *global) transact(c *cobra.Command, t *doorhttp.Txn) error {
 	if err := g.takeReceipt(t.Keyspace, resp); err != nil {
 		return err
 	}
-	if answer.Branch == "else" && !g.raw(c) {
-		fmt.Fprintln(c.ErrOrStderr(), "a condition does not hold: else was executed")
+	if answer.Branch != "" && answer.Branch != "then" && !g.raw(c) {
+		fmt.Fprintf(c.ErrOrStderr(), "a condition does not hold: %s was executed\n", answer.Branch)
 	}
 	p, err := g.printer(c, "OP", "KEY", "RESULT")
 	if err != nil {
@@ -94,10 +96,7 @@ func (g *global) transact(c *cobra.Command, t *doorhttp.Txn) error {
 	if !p.JSON() {
 		g.tellReceipt(c)
 	}
-	ops := t.Operations
-	if answer.Branch == "else" {
-		ops = t.Else
-	}
+	ops := executedOf(t, answer.Branch)
 	for i := range answer.Results {
 		row, err := g.withReceipt(map[string]any{"op": ops[i].Op, "branch": answer.Branch, "id": answer.ID, "answer": answer.Results[i]})
 		if err != nil {
@@ -109,6 +108,18 @@ func (g *global) transact(c *cobra.Command, t *doorhttp.Txn) error {
 		}
 	}
 	return p.Close()
+}
+
+// executedOf are the operations of a branch of a transaction.
+func executedOf(t *doorhttp.Txn, branch string) []doorhttp.TxnOperation {
+	var n int
+	if branch == "else" {
+		return t.Else
+	}
+	if _, err := fmt.Sscanf(branch, "alternative %d", &n); err == nil && n >= 1 && n <= len(t.Alternatives) {
+		return t.Alternatives[n-1].Operations
+	}
+	return t.Operations
 }
 
 // resultText is the answer to one operation in a word.

@@ -160,6 +160,9 @@ func (c *Cluster[R]) Emit(m *Member[R], out *core.Effects) {
 	if out.Configure != nil {
 		m.Held = append(m.Held, Held{Batch: m.wrote, Wish: &Wish{m.Told, out.Configure}})
 	}
+	if out.Consult != nil {
+		m.Held = append(m.Held, Held{Batch: m.wrote, Consult: out.Consult})
+	}
 	c.releaseHeld(m)
 }
 
@@ -168,11 +171,14 @@ func (c *Cluster[R]) releaseHeld(m *Member[R]) {
 	for len(m.Held) > 0 && m.Held[0].Batch <= m.Synced {
 		h := m.Held[0]
 		m.Held = m.Held[1:]
-		if h.Wish != nil {
+		switch {
+		case h.Wish != nil:
 			m.Wish = h.Wish
-			continue
+		case h.Consult != nil:
+			m.Consult = h.Consult
+		default:
+			c.release(m, h.Output)
 		}
-		c.release(m, h.Output)
 	}
 }
 

@@ -37,13 +37,15 @@ type Member[R Replica] struct {
 	Lease            core.Time
 	Told             []byte // the catalog's word as it was told since it was started
 	Wish             *Wish  // what it asked of the catalog
+	Consult          []byte // what it asked of its group's companion, and was not answered
 }
 
-// Held is what leaves when a batch is durable: a wish, or else an output.
+// Held is what leaves when a batch is durable: a wish, a question to the companion, or else an output.
 type Held struct {
-	Batch  int
-	Output core.Output
-	Wish   *Wish
+	Batch   int
+	Output  core.Output
+	Wish    *Wish
+	Consult []byte
 }
 
 // Wish is what a replica asks of the catalog, with the word of the catalog that it goes by.
@@ -119,5 +121,5 @@ func (c *Cluster[R]) Crash(m *Member[R]) {
 	m.batch++
 	m.Synced, m.wrote = m.batch-1, 0
 	m.State = m.Flushed.installed()
-	m.Lease, m.Told = 0, nil
+	m.Lease, m.Told, m.Consult = 0, nil, nil
 }

@@ -155,6 +155,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("GET /v1/keyspaces/{keyspace}", s.explainKeyspace)
 	mux.HandleFunc("DELETE /v1/keyspaces/{keyspace}", s.dropKeyspace)
 	mux.HandleFunc("GET /v1/keyspaces/{keyspace}/keys", s.scan)
+	mux.HandleFunc("POST /v1/keyspaces/{keyspace}/wait", s.awaitCommitted)
 	mux.HandleFunc("POST /v1/txn", s.transact)
 	mux.HandleFunc("GET /v1/txn/{id}", s.outcome)
 	mux.HandleFunc("GET /v1/status", s.status)

@@ -17,6 +17,16 @@ type Txn struct {
 	Operations []TxnOperation `json:"operations"`
 	// Else happens, all of it, if a condition does not hold.
 	Else []TxnOperation `json:"else"`
+	// Alternatives, of a keyspace with a commit order: if a condition does not hold, the first of these whose conditions hold.
+	Alternatives []TxnAlternative `json:"alternatives,omitempty"`
+	// Merge, of a keyspace with a commit order: what is done with puts if a condition does not hold (append, max, min, sum, copy).
+	Merge string `json:"merge,omitempty"`
+}
+
+// TxnAlternative is what a transaction does if the conditions before do not hold, and its own do.
+type TxnAlternative struct {
+	Conditions []TxnCondition `json:"conditions"`
+	Operations []TxnOperation `json:"operations"`
 }
 
 // TxnCondition holds exactly one test of its key: absent, present, version or value.
@@ -103,6 +113,13 @@ func (s *Server) runTxn(w http.ResponseWriter, r *http.Request, txn *Txn) error 
 	if err := txn.command(&cmd); err != nil {
 		return err
 	}
+	if ks.CommitOrder {
+		if cmd.Merge, err = txn.merge(ks); err != nil {
+			return err
+		}
+	} else if len(txn.Alternatives) > 0 || txn.Merge != "" {
+		return kv.Errorf(kv.Unsupported, "keyspace %s has no commit order, and so neither alternatives nor merge procedures", ks.Name)
+	}
 	if !txn.alone(ks, &cmd) {
 		return s.transactAcross(w, r, ks, txn, level)
 	}
@@ -137,16 +154,19 @@ func (s *Server) answerTxn(w http.ResponseWriter, ks *kv.Keyspace, txn *Txn, res
 		s.failCode(w, res.Code, res.Detail)
 		return
 	}
-	items := res.Items
-	if len(txn.Operations) == 1 {
+	items, ops, branch := res.Items, txn.Operations, ""
+	if ks.CommitOrder {
+		ops, branch = txn.executed(res)
+	}
+	if len(ops) == 1 {
 		items = []kv.Result{*res}
 	}
 	results := make([]TxnResult, 0, len(items))
 	for i := range items {
-		results = append(results, txnResult(&txn.Operations[i], &items[i]))
+		results = append(results, txnResult(&ops[i], &items[i]))
 	}
 	setLevel(w.Header(), ks, res)
-	writeJSON(w, http.StatusOK, TxnBody{Results: results})
+	writeJSON(w, http.StatusOK, TxnBody{Results: results, Branch: branch})
 }
 
 func txnResult(op *TxnOperation, res *kv.Result) TxnResult {
@@ -265,7 +285,7 @@ func keyOf(text *string, coded string) ([]byte, error) {
 
 // alone reports whether one command to one shard is the whole transaction.
 func (t *Txn) alone(ks *kv.Keyspace, cmd *kv.Command) bool {
-	one := len(t.Else) == 0
+	one := len(t.Else) == 0 || ks.CommitOrder
 	for i := range t.Conditions {
 		one = one && (t.Conditions[i].Keyspace == "" || t.Conditions[i].Keyspace == ks.Name)
 	}

@@ -397,7 +397,7 @@ var exchanges = []struct {
 		{"GAMUT.LEVEL", "$7\r\ndefault\r\n"},
 		{"GAMUT.LEVEL linearizable", "+OK\r\n"},
 		{"GAMUT.LEVEL", "$12\r\nlinearizable\r\n"},
-		{"GAMUT.LEVEL strongest", "-ERR invalid request: level \"strongest\" is not known; the levels are default, linearizable, sequential, session, prefix, eventual, one, two, quorum, all, read-your-writes, monotonic-reads, monotonic-writes, writes-follow-reads, bounded:5s, bounded:10v\r\n"},
+		{"GAMUT.LEVEL strongest", "-ERR invalid request: level \"strongest\" is not known; the levels are default, linearizable, sequential, session, prefix, eventual, one, two, quorum, all, read-your-writes, monotonic-reads, monotonic-writes, writes-follow-reads, tentative, committed, bounded:5s, bounded:10v\r\n"},
 		{"GAMUT.EXPLAIN", "*1\r\n$16\r\ndefault is fine.\r\n"},
 		{"GAMUT.EXPLAIN 7", "*1\r\n$10\r\n7 is fine.\r\n"},
 		{"GAMUT.EXPLAIN x", "-ERR no keyspace \"x\"\r\n"},

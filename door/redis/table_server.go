@@ -36,6 +36,7 @@ func serverCommands() []command {
 		{name: "gamut.level", arity: -1, flags: "fast", local: runLevel, alone: true, summary: "Shows or sets the connection's level."},
 		{name: "gamut.at", arity: -3, flags: "fast", alone: true, wraps: true, summary: "Executes one command at a level, whatever the connection's is."},
 		{name: "gamut.session", arity: -1, local: runSession, barrier: true, alone: true, summary: "Shows or sets what the connection has seen of its keyspace."},
+		{name: "gamut.wait", arity: 1, local: runCommitted, barrier: true, alone: true, summary: "Waits until all that the connection's session has written is committed."},
 		{name: "gamut.receipt", arity: -1, flags: "fast", local: runReceipt, alone: true, summary: "Has replies say how they were given, as RESP3 attributes."},
 		{name: "gamut.set", arity: -4, flags: write, firstKey: 2, lastKey: 2, keyStep: 1, plan: planStampedSet, stamped: true, alone: true,
 			summary: "SET of a quorum keyspace with client stamps: the write's own stamp stands before the key."},

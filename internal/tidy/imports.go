@@ -20,7 +20,7 @@ var allowed = map[string][]string{
 	"machine":          {"core", "kv"},
 	"paxos":            {"machine", "core/transfer", "core/wire", "core/load", "core", "kv"},
 	"twophase":         {"machine", "core/transfer", "core/wire", "core", "kv"},
-	"bayou":            {"core/load", "core/wire", "core", "kv"},
+	"bayou":            {"machine", "core/load", "core/wire", "core", "kv"},
 	"quorum":           {"core/wire", "core/load", "core", "kv"},
 	"keyspace":         {"bayou", "paxos", "quorum", "twophase", "machine", "core", "kv"},
 	"host":             {"core", "kv"},

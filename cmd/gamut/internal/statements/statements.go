@@ -7,6 +7,15 @@
 //	else                        what follows happens if a condition does not hold
 //	get stock
 //
+// In a keyspace with a commit order, alternatives and merge procedures say what happens where the conditions do not hold:
+//
+//	if blue absent
+//	put blue Ann
+//	or                          then the first alternative whose conditions hold
+//	if green absent
+//	put green Ann
+//	merge max                   or, instead of alternatives: append, max, min, sum, copy
+//
 // Words are parted by blanks; one in double quotes is read as Go reads it. # begins a comment.
 //
 // Others rely on this: what Parse takes is what POST /v1/txn takes, and an error names the line and what is wrong with it.
@@ -108,6 +117,18 @@ func (p *parser) statement(words []string) error {
 		}
 		p.keyspace = words[1]
 		return nil
+	case "or":
+		if len(words) != 1 || p.orElse || len(p.txn.Conditions) == 0 || len(p.operations()) == 0 {
+			return fmt.Errorf("or stands alone, behind conditions and operations, before else")
+		}
+		p.txn.Alternatives = append(p.txn.Alternatives, doorhttp.TxnAlternative{})
+		return nil
+	case "merge":
+		if len(words) != 2 || len(p.txn.Conditions) == 0 {
+			return fmt.Errorf("merge names one merge procedure, behind conditions")
+		}
+		p.txn.Merge = words[1]
+		return nil
 	case "else":
 		if p.orElse || len(words) != 1 || len(p.txn.Conditions) == 0 {
 			return fmt.Errorf("else stands alone, once, and behind conditions")
@@ -118,8 +139,16 @@ func (p *parser) statement(words []string) error {
 	return p.operation(words)
 }
 
+// operations are those of the part that is being read, or of the last alternative.
+func (p *parser) operations() []doorhttp.TxnOperation {
+	if n := len(p.txn.Alternatives); n > 0 {
+		return p.txn.Alternatives[n-1].Operations
+	}
+	return p.txn.Operations
+}
+
 func (p *parser) condition(words []string) error {
-	if len(p.txn.Operations) > 0 {
+	if p.orElse || len(p.operations()) > 0 {
 		return fmt.Errorf("conditions stand before the operations")
 	}
 	if len(words) < 2 {
@@ -142,6 +171,11 @@ func (p *parser) condition(words []string) error {
 	default:
 		return fmt.Errorf("a condition is: if KEY absent, if KEY present, if KEY is VALUE, or if KEY version N")
 	}
+	if n := len(p.txn.Alternatives); n > 0 {
+		a := &p.txn.Alternatives[n-1]
+		a.Conditions = append(a.Conditions, c)
+		return nil
+	}
 	p.txn.Conditions = append(p.txn.Conditions, c)
 	return nil
 }
@@ -154,7 +188,7 @@ var shapes = map[string]struct{ least, most int }{
 func (p *parser) operation(words []string) error {
 	shape, known := shapes[words[0]]
 	if !known {
-		return fmt.Errorf("%q is not a statement; they are if, in, else, get, put, delete, incr, append, prepend, expire, persist", words[0])
+		return fmt.Errorf("%q is not a statement; they are if, in, else, or, merge, get, put, delete, incr, append, prepend, expire, persist", words[0])
 	}
 	if n := len(words) - 2; n < shape.least || n > shape.most {
 		return fmt.Errorf("%s takes a key and %d to %d words more, not %d", words[0], shape.least, shape.most, n)
@@ -163,9 +197,12 @@ func (p *parser) operation(words []string) error {
 	if err := arguments(&o, words[2:]); err != nil {
 		return err
 	}
-	if p.orElse {
+	switch n := len(p.txn.Alternatives); {
+	case p.orElse:
 		p.txn.Else = append(p.txn.Else, o)
-	} else {
+	case n > 0:
+		p.txn.Alternatives[n-1].Operations = append(p.txn.Alternatives[n-1].Operations, o)
+	default:
 		p.txn.Operations = append(p.txn.Operations, o)
 	}
 	return nil

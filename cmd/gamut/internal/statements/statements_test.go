@@ -14,6 +14,9 @@ func TestParse(t *testing.T) {
 		"if x absent\nin other\nif \"two words\" present\nput \"k\\n\" \"v w\" ttl 1h\nelse\nget x": `{"conditions":[{"key":"x","absent":true},` +
 			`{"keyspace":"other","key":"two words","present":true}],"operations":[{"keyspace":"other","op":"put","key":"k\n","value":"v w","ttl":"1h"}],` +
 			`"else":[{"keyspace":"other","op":"get","key":"x"}]}`,
+		"if x absent\nput x a\nor\nif y absent\nput y a\nor\nput z a": `{"conditions":[{"key":"x","absent":true}],"operations":[{"op":"put","key":"x","value":"a"}],` +
+			`"alternatives":[{"conditions":[{"key":"y","absent":true}],"operations":[{"op":"put","key":"y","value":"a"}]},{"operations":[{"op":"put","key":"z","value":"a"}]}]}`,
+		"if x version 3\nput x 7\nmerge max": `{"conditions":[{"key":"x","version":3}],"operations":[{"op":"put","key":"x","value":"7"}],"merge":"max"}`,
 		"append a b\nprepend a c\nexpire a 5s\npersist a\ndelete a": `{"operations":[{"op":"append","key":"a","value":"b"},{"op":"prepend","key":"a","value":"c"},` +
 			`{"op":"expire","key":"a","ttl":"5s"},{"op":"persist","key":"a"},{"op":"delete","key":"a"}]}`,
 		`{"keyspace":"ks","operations":[{"op":"get","key":"a"}]}`: `{"keyspace":"ks","operations":[{"op":"get","key":"a"}]}`,
