@@ -14,24 +14,28 @@ import (
 
 var changesFlag = flag.Int("changes", 500, "how often the members of groups change in a run of TestChanges")
 
+// distinct are families whose values are all different. The history of a key is that of minutes: the search for its order is short so,
+// and would not be over additions of unknown outcome.
+var distinct = []Family{
+	{Letter: "r", Kinds: []referee.Kind{referee.Set, referee.Get, referee.Get}},
+	{Letter: "a", Kinds: []referee.Kind{referee.Append, referee.Get, referee.Get}},
+	{Letter: "t", Kinds: []referee.Kind{referee.Set, referee.Get}, Mortal: true},
+}
+
 // changeful are the protocols whose members change, by name.
 var changeful = []struct {
 	name string
 	draw func(seed uint64, f *Faults) Protocol
 }{
 	{"linearizable", func(seed uint64, f *Faults) Protocol {
-		// Which of five disks may be lost for good changes with the voters, so none is.
-		f.Wipe = 0
-		options, lease := drawPaxos(seed, paxos.NoMutation)
-		options.Heartbeat, options.ElectionMin, options.ElectionMax = quick.Heartbeat, quick.ElectionMin, quick.ElectionMax
-		p := Paxos(options, min(lease, 500*Millisecond))
-		// A key's history is that of minutes. Values that are all different keep the search for its order short; additions of
-		// unknown outcome would not.
-		p.Families = []Family{
-			{Letter: "r", Kinds: []referee.Kind{referee.Set, referee.Get, referee.Get}},
-			{Letter: "a", Kinds: []referee.Kind{referee.Append, referee.Get, referee.Get}},
-			{Letter: "t", Kinds: []referee.Kind{referee.Set, referee.Get}, Mortal: true},
-		}
+		options, lease := changingPaxos(seed, f)
+		p := Paxos(options, lease)
+		p.Families = distinct
+		return p
+	}},
+	{"sequential", func(seed uint64, f *Faults) Protocol {
+		p := Sequential(changingPaxos(seed, f))
+		p.Families = distinct
 		return p
 	}},
 	{"quorum", func(seed uint64, f *Faults) Protocol {
@@ -47,6 +51,14 @@ var changeful = []struct {
 		options := bayou.Options{Interval: 50 * Millisecond, KeepWrites: 1 + seed%50, LogBytes: 1000 + seed%4*2000}
 		return Bayou(options, false, true)
 	}},
+}
+
+// changingPaxos draws settings with quick elections.
+func changingPaxos(seed uint64, f *Faults) (options paxos.Options, lease core.Time) {
+	f.Wipe = 0 // which of five disks may be lost for good changes with the voters
+	options, lease = drawPaxos(seed, paxos.NoMutation)
+	options.Heartbeat, options.ElectionMin, options.ElectionMax = quick.Heartbeat, quick.ElectionMin, quick.ElectionMax
+	return options, min(lease, 500*Millisecond)
 }
 
 // changes is a cluster of five whose members change again and again under load, while nodes crash and part.
