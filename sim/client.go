@@ -427,9 +427,17 @@ func (w *world) stopping() bool { return w.clients[0].finishing }
 
 // read answers a read as a node's fast path does: from the state, if the replica's permit is valid, else by the host.
 func (n *node) read(g *group, encoded []byte, timeout core.Time, answer func(kv.Result)) {
+	n.readOf(g, false, encoded, timeout, answer)
+}
+
+// readOf is read; fixed says that it is of this group and no other.
+func (n *node) readOf(g *group, fixed bool, encoded []byte, timeout core.Time, answer func(kv.Result)) {
 	n.arrive(func(now host.Now) {
 		root := g
-		g := n.route(root, encoded)
+		g := g
+		if !fixed {
+			g = n.route(root, encoded)
+		}
 		if n.readHere(g, encoded, now, answer) {
 			return
 		}
@@ -451,7 +459,7 @@ func (n *node) read(g *group, encoded []byte, timeout core.Time, answer func(kv.
 		n.tokens[n.token] = answer
 		n.placed[n.token] = placed{root, encoded}
 		_, _, homes := g.seat(n)
-		n.host.Submit(now, host.Command{Token: n.token, Group: g.id, Encoded: encoded, Read: true, Nodes: homes, Deadline: now.Mono + timeout})
+		n.host.Submit(now, host.Command{Token: n.token, Group: g.id, Encoded: encoded, Read: true, Fixed: fixed, Nodes: homes, Deadline: now.Mono + timeout})
 	})
 }
 

@@ -370,9 +370,12 @@ func (n *node) submit(g *group, encoded []byte, read, again bool, timeout core.T
 		n.token++
 		n.tokens[n.token] = answer
 		n.placed[n.token] = placed{g, encoded}
-		g := n.route(g, encoded)
+		fixed, g := kv.HasTx(encoded), g
+		if !fixed {
+			g = n.route(g, encoded)
+		}
 		_, _, homes := g.seat(n)
-		n.host.Submit(now, host.Command{Token: n.token, Group: g.id, Encoded: encoded, Read: read, Again: again,
+		n.host.Submit(now, host.Command{Token: n.token, Group: g.id, Encoded: encoded, Read: read, Again: again, Fixed: fixed,
 			Once: g.protocol.Sessionless || g.roster != nil, Nodes: homes, Deadline: now.Mono + timeout})
 	})
 }

@@ -65,9 +65,11 @@ func (w *world) splitLater() {
 
 // beginSplit names a child in the catalog, unless its parent is being split.
 func (w *world) beginSplit(parent *group) {
-	letters := "abcmrst"
-	i := w.rng.IntN(len(letters))
-	key := []byte(fmt.Sprintf("%c%d", letters[i], w.root(parent).id))
+	letters := "abclmrst"
+	key := []byte(fmt.Sprintf("%c%d", letters[w.rng.IntN(len(letters))], w.root(parent).id))
+	if w.rng.IntN(2) == 0 {
+		key = append(key, 'x')
+	}
 	for _, g := range w.groups {
 		if s := g.split; s != nil && (s.parent == parent && !s.divided || w.root(g) == w.root(parent) && string(s.key) == string(key)) {
 			return
@@ -162,6 +164,16 @@ func (w *world) divided(n *node, child *group) {
 	for _, n := range w.nodes {
 		w.after(core.Time(w.rng.Int64N(int64(learnMax))), func() { s.heard[n.index] = true })
 	}
+}
+
+// begun says that a split is over: every replica of the child has begun with something, and every parent's has let go of it.
+func (w *world) begun(living []*node, g *group) bool {
+	for _, n := range living {
+		if !n.host.Has(g.id) || n.disk.Group(g.id).Applied() == 0 || machine.Born(n.disk.Group(g.split.parent.id), uint64(g.id)) {
+			return false
+		}
+	}
+	return g.split.divided
 }
 
 // tendChildren begins the replicas of children that can begin, and lets parents go of what those have, again and again.

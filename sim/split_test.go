@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/gamutdb/gamut/core"
@@ -74,4 +75,42 @@ func TestSplitMutations(t *testing.T) {
 		}
 		t.Run(bug.String(), func(t *testing.T) { mustCatch(t, c.draw, paxos.NoMutation, nil, c.by...) })
 	}
+}
+
+// splitTxn is the swarm of transactions over groups that are split.
+func splitTxn(seed uint64, bug machine.SplitMutation) TxnOptions {
+	options, lease := drawPaxos(seed, paxos.NoMutation)
+	options.Split = bug
+	o := anyTxn(seed)
+	o.Protocol = Split(Transactions(options, lease), 400*Millisecond)
+	return o
+}
+
+// TestTransactionsOverSplits runs bank, list-append and write-skew workloads under every fault while the groups are split.
+func TestTransactionsOverSplits(t *testing.T) {
+	first, count := *firstFlag, max(1, *seedsFlag/4)
+	if *seedFlag != 0 {
+		first, count = *seedFlag, 1
+	}
+	var total Stats
+	splits := 0
+	for seed := first; seed < first+uint64(count); seed++ {
+		r := runTxnTold(splitTxn(seed, machine.NoSplitMutation))
+		if r.Failure != "" {
+			t.Fatalf("%s\nreplay: go test ./sim -run '^%s$' -seed=%d -v\nseed %d, %s\n%s", r.Failure, t.Name(), seed, seed, r.Parameters,
+				strings.Join(r.Trace, "\n"))
+		}
+		total.add(r.Stats)
+		splits += r.Hits["split-done"]
+	}
+	if splits < count {
+		t.Errorf("%d splits in %d seeds", splits, count)
+	}
+	t.Logf("%d seeds, %d splits: %s", count, splits, total)
+}
+
+// TestSplitOverLocksIsCaught plants the bug of a split that does not wait for transactions.
+func TestSplitOverLocksIsCaught(t *testing.T) {
+	mustCatchTxn(t, func(seed uint64) TxnOptions { return splitTxn(seed, machine.SplitOverLocks) }, func(*TxnOptions) {},
+		Linearizability, Invariant, Durability, Liveness)
 }

@@ -93,8 +93,15 @@ func runTxnOf(o TxnOptions, workload txnWorkload) Result {
 	return r
 }
 
-// groupOf is the group of a key: a letter, then the group.
-func (w *txnWorld) groupOf(_ *kv.Keyspace, key []byte) uint64 { return uint64(key[1] - '0') }
+// rootOf is the group that a key began in: a letter, then the group.
+func (w *txnWorld) rootOf(key []byte) *group { return w.byID[core.GroupID(key[1]-'0')] }
+
+// groupsOf are the groups of keys as far as a node knows.
+func (w *txnWorld) groupsOf(n *node) func(ks *kv.Keyspace, key []byte) uint64 {
+	return func(_ *kv.Keyspace, key []byte) uint64 {
+		return uint64(w.owner(w.rootOf(key), key, func(child *group) bool { return child.split.heard[n.index] }).id)
+	}
+}
 
 func (w *txnWorld) run() {
 	defer w.recover()
@@ -106,6 +113,7 @@ func (w *txnWorld) run() {
 		w.after(core.Time(c.rng.Int64N(int64(100*Millisecond))), c.next)
 	}
 	w.faults.start()
+	w.splitLater()
 	w.runUntil(w.options.Faulty, nil)
 	w.settle()
 	w.stats.End = w.now
@@ -208,7 +216,8 @@ func (w *txnWorld) history() (referee.History, referee.Final) {
 	final := referee.Final{}
 	for _, key := range w.workload.keys(w) {
 		c := kv.Command{Ops: []kv.Op{{Kind: kv.OpGet, Key: []byte(key)}}}
-		view := w.living()[0].disk.Group(core.GroupID(w.groupOf(nil, []byte(key))))
+		at := w.owner(w.rootOf([]byte(key)), []byte(key), func(child *group) bool { return child.split.divided })
+		view := w.living()[0].disk.Group(at.id)
 		if r, _ := machine.Read(view, &c, 0); r.Code == kv.OK {
 			final[key] = string(r.Value)
 		}
@@ -239,7 +248,7 @@ func (w *txnWorld) sweeps(n *node) {
 }
 
 func (w *txnWorld) sweepGroup(n *node, g *group, sweep *txn.Sweep, now host.Now) {
-	if g.members[n.index] == 0 || n.host.Replica(g.id).(core.Led).Leader() != g.members[n.index] {
+	if g.members[n.index] == 0 || !n.host.Has(g.id) || n.host.Replica(g.id).(core.Led).Leader() != g.members[n.index] {
 		return
 	}
 	for _, o := range machine.OpenTxs(n.disk.Group(g.id), kv.TxID{}, 1024) {

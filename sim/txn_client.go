@@ -81,7 +81,7 @@ func (c *txnClient) travel() core.Time { return core.Time(20e3 + c.rng.Int64N(20
 // single is one operation on one key.
 func (c *txnClient) single(n *node, step *txnStep, answer func(kv.Result)) {
 	command := kv.Command{Ops: []kv.Op{step.single}}
-	g := c.w.byID[core.GroupID(c.w.groupOf(nil, step.single.Key))]
+	g := c.w.rootOf(step.single.Key)
 	encoded := kv.AppendCommand(nil, &command)
 	if command.ReadOnly() {
 		n.read(g, encoded, requestTimeout, answer)
@@ -92,7 +92,7 @@ func (c *txnClient) single(n *node, step *txnStep, answer func(kv.Result)) {
 
 // transact is what a node does of a transaction.
 func (c *txnClient) transact(n *node, step *txnStep, answer func(kv.Result)) {
-	a, err := txn.NewAttempts(step.txn, c.w.newID(n, c.rng), c.w.groupOf)
+	a, err := txn.NewAttempts(step.txn, c.w.newID(n, c.rng), c.w.groupsOf(n))
 	if err != nil {
 		c.w.fail(Invariant, "a transaction cannot be divided: %v", err)
 		return
@@ -100,9 +100,9 @@ func (c *txnClient) transact(n *node, step *txnStep, answer func(kv.Result)) {
 	finish := func(r kv.TxnResult) { answer(step.result(&r)) }
 	deadline := c.w.now + txnTimeout
 	if step.txn.ReadOnly() {
-		s, _ := txn.NewSnapshot(step.txn, c.w.groupOf, c.w.options.Coordinator)
+		s, _ := txn.NewSnapshot(step.txn, c.w.groupsOf(n), c.w.options.Coordinator)
 		c.readRound(n, n.life, s, deadline, func(r kv.TxnResult, ok bool) {
-			if ok {
+			if ok && (r.Code != kv.Moved || a.Divide() != nil) {
 				finish(r)
 				return
 			}
@@ -118,7 +118,7 @@ func (c *txnClient) readRound(n *node, life int, s *txn.Snapshot, deadline core.
 	sends := s.Reads()
 	left := len(sends)
 	for _, at := range sends {
-		n.read(c.w.byID[core.GroupID(at.Group)], kv.AppendCommand(nil, &at.Command), max(deadline-c.w.now, Millisecond), func(r kv.Result) {
+		n.readOf(c.w.byID[core.GroupID(at.Group)], true, kv.AppendCommand(nil, &at.Command), max(deadline-c.w.now, Millisecond), func(r kv.Result) {
 			s.Answer(at.Group, &r)
 			if left--; left > 0 || n.life != life || !n.up {
 				return

@@ -46,7 +46,7 @@ func drawTxnWorkload(name string, rng *rand.Rand) txnWorkload {
 }
 
 func keysOf(w *txnWorld, letter string) (list []string) {
-	for _, g := range w.groups {
+	for _, g := range w.roots() {
 		list = append(list, fmt.Sprintf("%s%d", letter, g.id), fmt.Sprintf("%s%dx", letter, g.id))
 	}
 	return list

@@ -383,6 +383,9 @@ func (w *world) converged() bool {
 
 // rests reports whether no replica of a group has anything left to do.
 func (w *world) rests(living []*node, g *group) bool {
+	if g.split != nil && !w.begun(living, g) {
+		return false
+	}
 	if g.protocol.Rests == nil {
 		return true
 	}
