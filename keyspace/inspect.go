@@ -88,7 +88,14 @@ func Inspect(c kv.Consistency, view core.View, nodes map[core.ReplicaID]core.Nod
 	if one {
 		end = append(bytes.Clone(start), 0)
 	}
+	visible := func([]byte) bool { return true }
+	if onPaxos(c) {
+		visible = machine.Visible(view)
+	}
 	view.Scan(start, end, func(key, raw []byte) bool {
+		if !visible(key) {
+			return true // a split has left it behind
+		}
 		if len(p.Items) == limit {
 			p.Next = bytes.Clone(key[1:])
 			return false

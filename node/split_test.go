@@ -10,7 +10,9 @@ import (
 	"time"
 
 	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/keyspace"
 	"github.com/gamutdb/gamut/kv"
+	"github.com/gamutdb/gamut/machine"
 )
 
 func (c *cluster) split(at core.NodeID, name, key string) {
@@ -300,5 +302,65 @@ func TestKeyspaceIsDroppedWhileItIsSplit(t *testing.T) {
 			}
 			return nil
 		})
+	}
+}
+
+// TestReadBesideASplitIsNotAnsweredLate: a read that found its permit before the split, and is held up until the parent's state has let
+// go of the key, must not find it missing.
+func TestReadBesideASplitIsNotAnsweredLate(t *testing.T) {
+	c := newCluster(t, 1)
+	c.start(1)
+	c.ready()
+	c.create(1, kv.CreateKeyspace{Name: "o", Partitioner: "ordered"})
+	n := c.nodes[1]
+	submit(n, "o", set("a", "1"), set("z", "1"))
+	before := n.table.Load().byName["o"].shards[0]
+	call := &kv.Call{Keyspace: n.Keyspace("o"), Command: get("z")}
+	permit := keyspace.Permit{Lease: true, Safe: 1 << 62, Now: n.clocks.stamp(n.clocks.mono()), Unlocked: true}
+	if r, ok, _ := n.read(before, call, permit); !ok || string(r.Value) != "1" {
+		t.Fatalf("before the split: %+v, %v", r, ok)
+	}
+	c.split(1, "o", "m")
+	eventually(t, "the parent has let go", func() error {
+		if machine.Births(before.state) != nil {
+			return errors.New("it has not")
+		}
+		return nil
+	})
+	if r, ok, _ := n.read(before, call, permit); ok {
+		t.Errorf("answered from a state that has given the key away: %+v", r)
+	}
+	all := &kv.Call{Keyspace: n.Keyspace("o"), Command: kv.Command{Ops: []kv.Op{{Kind: kv.OpScan}}}}
+	if r, ok, _ := n.read(before, all, permit); ok {
+		t.Errorf("a scan is answered from such a state: %+v", r)
+	}
+}
+
+// TestShardMovesAfterItsSplit: both halves can leave a node, and take their keys along.
+func TestShardMovesAfterItsSplit(t *testing.T) {
+	c := newCluster(t, 4)
+	c.start(1, 2, 3, 4)
+	c.ready()
+	c.create(1, kv.CreateKeyspace{Name: "o", Partitioner: "ordered"})
+	for i := range 100 {
+		submit(c.nodes[1], "o", set(fmt.Sprintf("k%03d", i), fmt.Sprint(i)))
+	}
+	c.split(1, "o", "k050")
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	away := uint32(c.nodes[1].table.Load().byName["o"].shards[1].nodes[0])
+	if err := c.nodes[1].DrainNode(ctx, away); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the node is empty", func() error {
+		if at := c.nodes[1].table.Load().catalog; at.Holds(core.NodeID(away)) || at.Nodes[core.NodeID(away)].State != keyspace.NodeDrained {
+			return errors.New("it is not")
+		}
+		return nil
+	})
+	for i := range 100 {
+		if r := submit(c.nodes[1], "o", get(fmt.Sprintf("k%03d", i)))[0]; string(r.Value) != fmt.Sprint(i) {
+			t.Fatalf("k%03d is %+v", i, r)
+		}
 	}
 }

@@ -30,6 +30,7 @@ var failures = func() (f [256]string) {
 	f[kv.Unavailable] = "CLUSTERDOWN unavailable"
 	f[kv.Busy] = "TRYAGAIN busy"
 	f[kv.NotLeader] = "TRYAGAIN not leader"
+	f[kv.Moved] = "TRYAGAIN moved"
 	f[kv.Sealed] = "TRYAGAIN sealed"
 	f[kv.ClockSkew] = "TRYAGAIN clock skew"
 	f[kv.BehindSession] = "TRYAGAIN behind session"
