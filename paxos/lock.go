@@ -58,7 +58,7 @@ func (r *Replica) noteLocks() {
 // waits keeps a request that transactions are in the way of. at says what is known of it if it has waited before.
 func (r *Replica) waits(q core.Request, at lockWait) bool {
 	l := &r.lead
-	if r.locks == 0 && len(l.lockers) == 0 && len(l.waits) == 0 && l.split == nil {
+	if r.locks == 0 && len(l.lockers) == 0 && len(l.waits) == 0 && !r.holdsVotes() {
 		return false
 	}
 	var c kv.Command
@@ -158,7 +158,7 @@ func (r *Replica) awaits(c *kv.Command, at *lockWait) bool {
 	if at.until == 0 {
 		at.until = r.in.Now + prepareWait
 	}
-	return r.in.Now < at.until && (r.lead.split != nil || machine.ShouldWait(r.machine.Beside(r.in.View), c, r.stamp(), r.options.Transactions))
+	return r.in.Now < at.until && (r.holdsVotes() || machine.ShouldWait(r.machine.Beside(r.in.View), c, r.stamp(), r.options.Transactions))
 }
 
 func (r *Replica) scanWaits(c *kv.Command, at *lockWait) bool {

@@ -20,8 +20,19 @@ import (
 // splitWish is a split that a leader was asked for.
 type splitWish struct {
 	core.Split
-	// index is the latest block that tried it.
+	// since is when it was asked for, index the latest block that tried it.
+	since core.Time
 	index uint64
+}
+
+// holdEvery is how often votes are held back for a split, each time for as long as one waits at most: a transaction that cannot end
+// must not slow all others down for as long as it lasts.
+const holdEvery = 10 * prepareWait
+
+// holdsVotes says that no transaction is voted on now, so that the locks go away that a split waits for (rule P4).
+func (r *Replica) holdsVotes() bool {
+	w := r.lead.split
+	return w != nil && (r.in.Now-w.since)%holdEvery < prepareWait
 }
 
 // onSplit takes note that the keys from one on are to be another group's. Like a change of members it is forgotten with the
@@ -30,10 +41,10 @@ func (r *Replica) onSplit(e core.Split) {
 	if r.role != Leader || r.lead.split != nil || !r.machine.Bounds.Divides(e.Key) {
 		return
 	}
-	r.lead.split = &splitWish{Split: e}
+	r.lead.split = &splitWish{Split: e, since: r.in.Now}
 }
 
-// trySplit proposes the split when nothing is in its way. Until then no transaction is voted on, so that the locks go away (rule P4).
+// trySplit proposes the split when nothing is in its way.
 func (r *Replica) trySplit() {
 	w := r.lead.split
 	switch {
