@@ -186,7 +186,7 @@ func keyText(key []byte) (text string, raw []byte) {
 func (n *Node) measure(ctx context.Context, l *look, w *watched, idle bool) (done bool) {
 	limit, _ := l.shard.space.descriptor.SplitAt()
 	if w.bounds != l.bounds {
-		w.bounds, w.measured, w.size = l.bounds, false, 0 // it was split
+		w.bounds, w.measured, w.size, w.hot = l.bounds, false, 0, 0 // it was split: what that has helped is seen later
 	}
 	grown := int64(l.bytes - min(w.sizedAt, l.bytes))
 	if limit == 0 || grown < limit/growth && (w.measured || !idle) || w.measured && w.size+grown < limit {
