@@ -130,6 +130,11 @@ func (d *Descriptor) Divided(shard int) *Descriptor {
 	return c
 }
 
+// Splitting says that some shard is being split.
+func (d *Descriptor) Splitting() bool {
+	return slices.ContainsFunc(d.Shards, func(s Shard) bool { return s.Split != nil })
+}
+
 // everSplit says that the descriptor tells of splits, which a program that does not know them must not overlook.
 func (d *Descriptor) everSplit() bool {
 	return d.Terms.SplitBytes != 0 || d.Terms.SplitWrites != 0 ||

@@ -14,52 +14,81 @@ func (n *Node) DropKeyspace(ctx context.Context, name string, force bool) error 
 	if err := keyspace.CheckName(name); err != nil {
 		return err
 	}
+	for {
+		again, err := n.tryDrop(ctx, name, force)
+		if !again || !pause(ctx) {
+			return err
+		}
+	}
+}
+
+// tryDrop makes one attempt. again says that the keyspace is being split, or was meanwhile: what is sealed must be all groups that it
+// has when it goes.
+func (n *Node) tryDrop(ctx context.Context, name string, force bool) (again bool, err error) {
 	key := keyspace.DescriptorKey(name)
 	read := n.do(ctx, n.system(), 0, kv.Command{Ops: []kv.Op{{Kind: kv.OpGet, Key: key}}})
 	if err := read.Err(); err != nil {
-		return err
+		return false, err
 	}
 	if read.Code == kv.NotFound {
-		return kv.Errorf(kv.NoKeyspace, "there is no keyspace %q", name)
+		return false, kv.Errorf(kv.NoKeyspace, "there is no keyspace %q", name)
 	}
 	d, err := keyspace.DecodeDescriptor(read.Value)
 	if err != nil {
-		return err
+		return false, err
 	}
-	drop := kv.Command{Conds: []kv.Cond{{Kind: kv.CondVersion, Key: key, Version: read.Version}}, Ops: []kv.Op{{Kind: kv.OpDelete, Key: key}}}
+	s := seal{node: n, keyspace: d.Keyspace(), descriptor: d, id: n.newTxID(), on: d.Consistency == kv.Linearizable && !force}
+	if s.on && d.Splitting() {
+		return true, kv.Errorf(kv.Busy, "keyspace %q is being split; drop it when that is over", name)
+	}
+	if s.on {
+		if err := s.putOn(ctx); err != nil {
+			s.takeOff()
+			return false, err
+		}
+	}
+	r := n.do(ctx, n.system(), 0, n.dropOf(d, read.Version))
+	if r.Code == kv.ConditionFailed || r.Code.Refused() {
+		s.takeOff()
+	}
+	if r.Code == kv.ConditionFailed {
+		return n.isSplit(d), kv.Errorf(kv.NoKeyspace, "keyspace %q was dropped, made anew or divided meanwhile", name)
+	}
+	if err := r.Err(); err != nil {
+		return false, err // of unknown fate: it may be dropped yet, so the seal stays
+	}
+	return false, n.waitTable(ctx, func(t *table) bool { return t.byID[d.ID] == nil })
+}
+
+// dropOf takes a keyspace out of the catalog, if it is still of that version there.
+func (n *Node) dropOf(d *keyspace.Descriptor, version uint64) kv.Command {
+	key := keyspace.DescriptorKey(d.Name)
+	drop := kv.Command{Conds: []kv.Cond{{Kind: kv.CondVersion, Key: key, Version: version}}, Ops: []kv.Op{{Kind: kv.OpDelete, Key: key}}}
 	views, _ := d.FirstViews(n.identity.Cluster, n.config.protocolOptions())
 	for _, view := range views {
 		drop.Ops = append(drop.Ops, kv.Op{Kind: kv.OpDelete, Key: view})
 	}
 	if d.Terms.CommitOrder {
-		drop.Ops = append(drop.Ops, kv.Op{Kind: kv.OpDelete, Key: keyspace.DescriptorKey(keyspace.CompanionName(name))})
+		drop.Ops = append(drop.Ops, kv.Op{Kind: kv.OpDelete, Key: keyspace.DescriptorKey(keyspace.CompanionName(d.Name))})
 	}
-	s := seal{node: n, keyspace: d.Keyspace(), id: n.newTxID()}
-	if s.on = d.Consistency == kv.Linearizable && !force; s.on {
-		if err := s.putOn(ctx); err != nil {
-			s.takeOff()
-			return err
-		}
-	}
-	r := n.do(ctx, n.system(), 0, drop)
-	if r.Code == kv.ConditionFailed || r.Code.Refused() {
-		s.takeOff()
-	}
-	if r.Code == kv.ConditionFailed {
-		return kv.Errorf(kv.NoKeyspace, "keyspace %q was dropped, made anew or divided meanwhile", name)
-	}
-	if err := r.Err(); err != nil {
-		return err // of unknown fate: it may be dropped yet, so the seal stays
-	}
-	return n.waitTable(ctx, func(t *table) bool { return t.byID[d.ID] == nil })
+	return drop
+}
+
+// isSplit reports whether a keyspace that has changed in the catalog is there still, as far as this node knows: then a split or a move
+// has changed it.
+func (n *Node) isSplit(d *keyspace.Descriptor) bool {
+	s := n.table.Load().byID[d.ID]
+	return s != nil && keyspace.Splittable(d) == nil
 }
 
 // seal keeps the groups of a keyspace from beginning transactions with others.
 type seal struct {
 	node     *Node
 	keyspace *kv.Keyspace
-	id       kv.TxID
-	on       bool
+	// descriptor is the keyspace as it was read: the groups are its, whatever this node's copy of the catalog has.
+	descriptor *keyspace.Descriptor
+	id         kv.TxID
+	on         bool
 }
 
 // putOn seals all shards and waits until nothing is open in any of them. The sweeps end what nobody else does.
@@ -116,7 +145,8 @@ func (s *seal) command(shards []int, on bool, deadline time.Time) (results []kv.
 	calls := make([]*kv.Call, len(shards))
 	for i, shard := range shards {
 		calls[i] = b.Add()
-		calls[i].Keyspace, calls[i].Shard, calls[i].Command = s.keyspace, shard, kv.Command{Tx: &kv.Tx{Step: kv.TxSeal, ID: s.id, Commit: on}}
+		calls[i].Keyspace, calls[i].Group, calls[i].Fixed = s.keyspace, uint64(s.descriptor.Shards[shard].Group), true
+		calls[i].Command = kv.Command{Tx: &kv.Tx{Step: kv.TxSeal, ID: s.id, Commit: on}}
 	}
 	s.node.Submit(&b)
 	b.Wait()
