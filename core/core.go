@@ -196,6 +196,9 @@ type (
 		Key    []byte
 		Config []byte
 	}
+	// Weaned tells a leader that a majority of the disks of a child has what its parent laid aside for it, so that the parent's
+	// replicas need not keep it. It is answered by nothing but the state.
+	Weaned struct{ Child GroupID }
 	// UnsafeRecover tells a replica of a group that has lost a majority for good who is left: these are to be the group, whatever
 	// the others held. Only an operator can know this; what the others alone held is lost. It is answered by nothing but the
 	// group having a leader.

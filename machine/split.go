@@ -229,8 +229,7 @@ func (b *Bounds) records() (from, to []byte) {
 	return from, to
 }
 
-// Weaned are the changes that free a state of what a child has by now. They are no entry of the log: each replica makes them
-// when the child's replica beside it has begun, and nobody can tell from outside whether it has.
+// Weaned are the changes that free a state of what a child has by now.
 func Weaned(view reader, child uint64) []core.Change {
 	header, ok := view.Get(birthKey(child, nil))
 	if !ok {

@@ -59,7 +59,6 @@ func (n *Node) reconcile(now host.Now) {
 			}
 		}
 	}
-	n.wean(t)
 	n.setCompanions(t)
 	n.table.Store(t)
 	n.tableCurrent = true

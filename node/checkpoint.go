@@ -155,7 +155,7 @@ func digest(v core.View, stop func() bool) (out kv.StateDigest, ok bool) {
 	visible := machine.Visible(v)
 	v.Scan(nil, nil, func(key, value []byte) bool {
 		switch {
-		case !visible(key): // a split has left it behind, and each replica lets it go in its own time
+		case !visible(key): // a split has left it behind for the child
 		case key[0] == machine.DataKind:
 			writeSized(records, key[1:])
 			writeSized(records, value)

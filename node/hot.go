@@ -57,7 +57,7 @@ type look struct {
 	bounds        *machine.Bounds
 }
 
-// splitAlone begins splits of shards that have grown too large or too hot.
+// splitAlone begins splits of shards that have grown too large or too hot, and sees to what the last ones have left behind.
 func (n *Node) splitAlone(ctx context.Context) {
 	ticker := time.NewTicker(stewardEvery)
 	defer ticker.Stop()
@@ -69,7 +69,7 @@ func (n *Node) splitAlone(ctx context.Context) {
 		case <-ticker.C:
 		}
 		var looks []look
-		if n.onLoop(ctx, func(host.Now) { looks = n.lookAtLed() }) != nil {
+		if n.onLoop(ctx, func(now host.Now) { n.wean(now); looks = n.lookAtLed() }) != nil {
 			return
 		}
 		plans := n.judgeAll(ctx, looks, known, i%idleEvery == 0)

@@ -118,24 +118,20 @@ func stageBirth(from core.View, child *shard) error {
 	return child.state.Apply([]core.Change{{Kind: core.Install}})
 }
 
-// wean frees the states of parents of what their children beside them have begun with. It is called by the loop, which alone changes
-// the states of replicas.
-func (n *Node) wean(t *table) {
+// wean tells the parents led here which of their children need nothing of them any more: those that are shards, for then a majority
+// of their disks has it, and those that are gone. It is called by the loop.
+func (n *Node) wean(now host.Now) {
+	t := n.table.Load()
 	for _, r := range n.running {
-		if r.divided == nil || r.shard.bounds.Load() == nil {
+		if r.divided == nil || r.shard.bounds.Load() == nil || r.led.Leader() != r.shard.self {
 			continue
 		}
 		for _, g := range machine.Births(r.shard.state) {
 			child := t.groups[core.GroupID(g)]
-			if child == nil && !t.catalog.Gone(core.GroupID(g)) {
-				continue // this node has not heard of it yet
+			if child == nil && !t.catalog.Gone(core.GroupID(g)) || child != nil && r.shard.space.children[r.shard.group] == child {
+				continue // this node has not heard of it yet, or it is not a shard yet
 			}
-			if child != nil && child.self != 0 && !(n.host.Has(child.group) && child.state.Applied() > 0) {
-				continue
-			}
-			if err := r.shard.state.Apply(machine.Weaned(r.shard.state, g)); err != nil {
-				panic(err)
-			}
+			n.host.Event(now, r.shard.group, core.Weaned{Child: core.GroupID(g)})
 		}
 	}
 }

@@ -1,10 +1,12 @@
 package paxos
 
 import (
+	"encoding/binary"
 	"fmt"
 
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/kv"
+	"github.com/gamutdb/gamut/machine"
 )
 
 // apply applies one block that is committed and durable here, and asks for another Step if there are more: each block
@@ -40,6 +42,8 @@ func (r *Replica) applyBlock(b *Block) {
 		r.out.State = append(r.out.State, core.Change{Kind: core.Put, Key: configKey, Value: b.Payload})
 	case Split:
 		r.applySplit(b)
+	case Weaned:
+		r.out.State = append(r.out.State, machine.Weaned(r.in.View, binary.BigEndian.Uint64(b.Payload))...)
 	case Mark:
 		r.out.Note(core.CheckpointNote{Index: b.Index})
 		if w != nil {

@@ -49,9 +49,12 @@ const (
 	Mark BlockKind = 5
 	// Split gives the keys from one on to another group.
 	Split BlockKind = 6
+	// Weaned frees the state of what a split has laid aside for another group.
+	Weaned BlockKind = 7
 )
 
-var blockKindNames = map[BlockKind]string{Noop: "noop", Commands: "commands", Configuration: "config", Expiry: "expiry", Mark: "mark", Split: "split"}
+var blockKindNames = map[BlockKind]string{Noop: "noop", Commands: "commands", Configuration: "config", Expiry: "expiry", Mark: "mark", Split: "split",
+	Weaned: "weaned"}
 
 // String is the kind's name.
 func (k BlockKind) String() string {

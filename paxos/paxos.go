@@ -190,6 +190,8 @@ func (r *Replica) handle(event any) {
 		r.onReconfigure(e)
 	case core.Split:
 		r.onSplit(e)
+	case core.Weaned:
+		r.onWeaned(e.Child)
 	case core.UnsafeRecover:
 		r.onUnsafeRecover(e)
 	case core.Checkpoint:

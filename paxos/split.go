@@ -57,6 +57,16 @@ func (r *Replica) trySplit() {
 	}
 }
 
+// onWeaned proposes to free the state of what a child has by now. It is a block, so that the states of all replicas stay alike: what
+// is sent to one that lags is of one position, whoever sends it, and holds what the child may still need of it (rule P7).
+func (r *Replica) onWeaned(child core.GroupID) {
+	if r.role != Leader || r.lead.handoffTo != 0 || r.applied.Index < max(r.lead.first, r.lead.weaned) || !machine.Born(r.in.View, uint64(child)) {
+		return
+	}
+	r.appendBlock(Weaned, binary.BigEndian.AppendUint64(nil, uint64(child)), r.stamp())
+	r.lead.weaned = r.log.last().Index
+}
+
 func appendSplit(b []byte, s core.Split) []byte {
 	b = binary.BigEndian.AppendUint64(b, uint64(s.Child))
 	b = binary.AppendUvarint(b, uint64(len(s.Key)))

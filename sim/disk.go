@@ -63,7 +63,7 @@ func (n *node) nothing() *store.Recovered { return &store.Recovered{} }
 // newState is the state of a group through which this life of the node sees it.
 func (n *node) newState(g *group) *state {
 	group := n.disk.Group(g.id)
-	return &state{group, func() { n.w.checks.applied(g.id, n, group.Applied(), n.w.digest(n.disk, g.id)) }}
+	return &state{group, func() { n.w.checks.applied(g.id, n, group.Applied(), n.disk.Digest(g.id)) }}
 }
 
 // first is the first event of a replica: what a node makes of what its disk holds.

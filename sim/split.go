@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/cespare/xxhash/v2"
-
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/host"
 	"github.com/gamutdb/gamut/kv"
@@ -24,8 +22,11 @@ type splitting struct {
 	key    []byte
 	// divided says that some replica of the parent has applied the split: from then on nodes hear that the child is a shard.
 	divided bool
-	// at is the time of the parent's block that divided the keys.
-	at kv.HLC
+	// at and index are the time and the index of the parent's block that divided the keys.
+	at    kv.HLC
+	index uint64
+	// shard says that the child has executed something: then a majority of its disks has what it began with.
+	shard bool
 	// heard are the nodes that send commands to the child at once.
 	heard []bool
 }
@@ -159,7 +160,7 @@ func (w *world) divided(n *node, child *group) {
 	if s.divided {
 		return
 	}
-	s.divided = true
+	s.divided, s.index = true, n.disk.Group(s.parent.id).Applied()
 	w.hit("split-done")
 	for _, n := range w.nodes {
 		w.after(core.Time(w.rng.Int64N(int64(learnMax))), func() { s.heard[n.index] = true })
@@ -212,8 +213,10 @@ func (n *node) tendChild(now host.Now, g *group) {
 	laid := machine.Born(parent, uint64(g.id))
 	switch {
 	case n.host.Has(g.id):
-		if laid && child.Applied() > 0 {
-			n.must(parent.Apply(machine.Weaned(parent, uint64(g.id))))
+		// The world's catalog makes the child a shard when it has executed something.
+		g.split.shard = g.split.shard || child.Applied() > g.split.index
+		if laid && g.split.shard {
+			n.host.Event(now, g.split.parent.id, core.Weaned{Child: g.id})
 		}
 	case n.ran(g):
 		n.run(now, g, &n.recovered)
@@ -263,23 +266,6 @@ func (p *port) Place(token uint64) host.Placement {
 type placed struct {
 	root    *group
 	encoded []byte
-}
-
-// digest sums up what all replicas of a group have alike at one position.
-func (w *world) digest(disk *store.Memory, g core.GroupID) uint64 {
-	if w.options.Protocol.SplitEvery == 0 {
-		return disk.Digest(g)
-	}
-	view := disk.Group(g)
-	visible, sum := machine.Visible(view), uint64(0)
-	view.Scan(nil, nil, func(k, v []byte) bool {
-		if visible(k) {
-			sum = sum*31 + xxhash.Sum64(k)
-			sum = sum*31 + xxhash.Sum64(v)
-		}
-		return true
-	})
-	return sum
 }
 
 // whole reports whether a read is of keys that the group still had when it was answered.

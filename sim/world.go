@@ -397,7 +397,7 @@ func (w *world) equal(a, b *store.Memory, g core.GroupID) bool {
 	if digest := w.byID[g].protocol.Digest; digest != nil {
 		return digest(a.Group(g)) == digest(b.Group(g))
 	}
-	return a.Group(g).Applied() == b.Group(g).Applied() && w.digest(a, g) == w.digest(b, g)
+	return a.Group(g).Applied() == b.Group(g).Applied() && a.Digest(g) == b.Digest(g)
 }
 
 // living are the nodes that still have their disks.
