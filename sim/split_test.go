@@ -52,7 +52,8 @@ func splittingSwarm(sequential bool, bug machine.SplitMutation, lease core.Time,
 }
 
 // TestSplitMutations plants each bug of splits; a checker that lets one pass is broken. What a split does while transactions hold
-// locks is shown in package machine.
+// locks is TestSplitOverLocksIsCaught's; that blank replicas must not lead is shown in package paxos: here they never are a majority, for
+// a parent's state is freed only when a majority of its child's replicas have begun.
 func TestSplitMutations(t *testing.T) {
 	busy := func(f *Faults) {
 		f.Crash, f.Coup, f.Drop, f.SyncMax = 500*Millisecond, 200*Millisecond, 0.05, 20*Millisecond
@@ -64,13 +65,12 @@ func TestSplitMutations(t *testing.T) {
 		machine.SplitForgetsSessions: {splittingSwarm(false, machine.SplitForgetsSessions, 0, busy), []Kind{Linearizability, Durability}},
 		machine.SplitKeepsWriting:    {splittingSwarm(false, machine.SplitKeepsWriting, 0, busy), []Kind{Linearizability, Durability, Divergence}},
 		machine.SplitKeepsReading:    {splittingSwarm(false, machine.SplitKeepsReading, 300*Millisecond, busy), []Kind{Linearizability}},
-		machine.SplitBlankLeads:      {splittingSwarm(false, machine.SplitBlankLeads, 0, busy), []Kind{Linearizability, Durability, Divergence, Invariant}},
 		machine.SplitTimeAnew:        {splittingSwarm(true, machine.SplitTimeAnew, 0, busy), []Kind{Linearizability, Invariant}},
 		machine.SplitVersionsAnew:    {splittingSwarm(false, machine.SplitVersionsAnew, 0, busy), []Kind{Linearizability, Durability, Divergence, Invariant}},
 	}
 	for _, bug := range machine.SplitMutations() {
 		c, here := cases[bug]
-		if !here && bug == machine.SplitOverLocks {
+		if !here && (bug == machine.SplitOverLocks || bug == machine.SplitBlankLeads) {
 			continue
 		}
 		t.Run(bug.String(), func(t *testing.T) { mustCatch(t, c.draw, paxos.NoMutation, nil, c.by...) })
