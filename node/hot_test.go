@@ -1,7 +1,6 @@
 package node
 
 import (
-	"context"
 	"fmt"
 	"testing"
 
@@ -71,27 +70,22 @@ func TestJudgeShard(t *testing.T) {
 	}
 }
 
-// TestHotShardIsSplit writes faster than a keyspace allows; the plan says so, and then there are two shards.
+// TestHotShardIsSplit writes faster than a keyspace allows, until there are two shards.
 func TestHotShardIsSplit(t *testing.T) {
 	c := newCluster(t, 1)
 	c.start(1)
 	c.ready()
 	c.create(1, kv.CreateKeyspace{Name: "o", Partitioner: "ordered", SplitWrites: 1})
 	n := c.nodes[1]
-	i, planned := 0, false
+	i := 0
 	eventually(t, "two shards", func() error {
 		for range 40 {
 			i++
 			submit(n, "o", set(fmt.Sprintf("k%03d", i*7%1000), "x"))
 		}
-		plan, err := n.Balance(context.Background())
-		planned = planned || err == nil && len(plan.Splits) > 0
 		if shards := n.Keyspace("o").Shards; shards < 2 {
 			return fmt.Errorf("%d shards", shards)
 		}
 		return nil
 	})
-	if !planned {
-		t.Error("no plan has said so")
-	}
 }
