@@ -10,6 +10,7 @@ import (
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/core/wire"
 	"github.com/gamutdb/gamut/kv"
+	"github.com/gamutdb/gamut/machine"
 )
 
 // How cuts are decided, and how they spread. Any member may ask the companion for the next cut: its number is a key there that is
@@ -44,6 +45,27 @@ func (m Order) String() string {
 
 // cutsMax bounds the cuts of a message.
 const cutsMax = 256
+
+// validOrdered is Pair.valid in a state with a commit order.
+func (p *Pair) validOrdered() bool {
+	switch p.Key[0] {
+	case dataKind:
+		_, err := machine.DecodeRecord(p.Value)
+		return err == nil
+	case undoKind:
+		record := undone(p.Value)
+		_, err := machine.DecodeRecord(record)
+		return record == nil || err == nil
+	case cutKind:
+		r := reader{wire.Reader{B: p.Value}}
+		r.vector()
+		return len(p.Key) == 9 && !r.Bad && len(r.B) == 0
+	case logKind:
+		w, err := decodeWrite(p.Value)
+		return err == nil && string(dotKey(logKind, w.Dot, nil)) == string(p.Key)
+	}
+	return false
+}
 
 // tellCuts tells a peer which cuts are here, with those from a number on.
 func (r *Replica) tellCuts(p *peer, from uint64) {

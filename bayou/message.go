@@ -123,7 +123,7 @@ func DecodeMessage(b []byte) (m core.Message, err error) {
 		m = w
 	case kindPage:
 		p := Page{Answer: r.Uint(), Meta: r.Bytes(), Order: r.Bytes(), From: r.Bytes(), Next: r.Bytes()}
-		p.Pairs = r.pairs()
+		p.Pairs = r.pairs(len(p.Order) > 0)
 		_, ok := parseMeta(p.Meta)
 		if _, ordered := parseOrder(p.Order); len(p.Order) > 0 {
 			ok = ok && ordered
@@ -155,10 +155,10 @@ func (r *reader) writes() (list []*Write) {
 }
 
 // pairs decodes pairs of a state, which must come in the order of their keys and be what a part may hold.
-func (r *reader) pairs() (list []Pair) {
+func (r *reader) pairs(ordered bool) (list []Pair) {
 	for n := r.Count(2); n > 0 && !r.Bad; n-- {
 		p := Pair{r.Bytes(), r.Bytes()}
-		if !p.valid() || len(list) > 0 && bytes.Compare(p.Key, list[len(list)-1].Key) <= 0 {
+		if !p.valid(ordered) || len(list) > 0 && bytes.Compare(p.Key, list[len(list)-1].Key) <= 0 {
 			r.Bad = true
 			return nil
 		}
@@ -167,27 +167,18 @@ func (r *reader) pairs() (list []Pair) {
 	return list
 }
 
-func (p *Pair) valid() bool {
+// valid says that a pair may be part of a state. One with a commit order has other records, and cuts and writes besides.
+func (p *Pair) valid(ordered bool) bool {
 	if len(p.Key) == 0 {
 		return false
 	}
+	if ordered {
+		return p.validOrdered()
+	}
 	switch p.Key[0] {
 	case dataKind:
-		_, err := Inspect(p.Value)
+		_, err := decodeRecord(p.Value)
 		return err == nil
-	case undoKind:
-		if record := undone(p.Value); record != nil {
-			_, err := Inspect(record)
-			return err == nil
-		}
-		return true
-	case cutKind:
-		r := reader{wire.Reader{B: p.Value}}
-		r.vector()
-		return len(p.Key) == 9 && !r.Bad && len(r.B) == 0
-	case logKind:
-		w, err := decodeWrite(p.Value)
-		return err == nil && string(dotKey(logKind, w.Dot, nil)) == string(p.Key)
 	case removedKind:
 		return len(p.Key) >= 13
 	case expiryKind:

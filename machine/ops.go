@@ -199,6 +199,9 @@ func (m *Machine) incrFloat(o *kv.Op) kv.Result {
 	if f, _ := sum.Float64(); math.IsInf(f, 0) {
 		return kv.Result{Code: kv.Overflow, Existed: ok}
 	}
+	if sum.MantExp(nil) < -floatBits { // nothing is left of it with 17 decimals, and to write out its zeros could take for ever
+		sum.SetInt64(0)
+	}
 	text := trimZeros(sum.Text('f', 17))
 	res := m.rewrite(o, &old, text)
 	res.Value = text

@@ -66,6 +66,8 @@ func TestParseSaysWhatIsWrong(t *testing.T) {
 
 func FuzzParse(f *testing.F) {
 	f.Add([]byte("if a is 1\nput a 2 ttl 1s\nelse\nget a"))
+	f.Add([]byte("if a absent\nput a 2\nor\nif b absent\nput b 2\nelse\nget a"))
+	f.Add([]byte("if a version 1\nput a 2\nmerge max"))
 	f.Add([]byte(`{"operations":[]}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		if txn, err := Parse(text, "ks"); err == nil && txn == nil {
