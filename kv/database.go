@@ -112,6 +112,9 @@ type CreateKeyspace struct {
 	SplitWrites int64 `json:"splitWrites,omitempty"`
 	// CommitOrder gives the writes of a causal keyspace final places, which a companion keyspace decides.
 	CommitOrder bool `json:"commitOrder,omitempty"`
+	// Values is where long values are kept: "inside" the node's own store (the default), in "memory", or "outside", in the store
+	// that each node was started with.
+	Values string `json:"values,omitempty"`
 }
 
 // Admin is what the doors and the command line ask of a node beside commands. All results are plain data for JSON.

@@ -33,9 +33,9 @@ type submission struct {
 
 // answerBytes are the bytes of an answer's values.
 func answerBytes(r *kv.Result) int {
-	size := len(r.Value)
+	size := kv.ValueSize(r.Value)
 	for i := range r.Items {
-		size += len(r.Items[i].Value)
+		size += kv.ValueSize(r.Items[i].Value)
 	}
 	return size
 }
