@@ -13,7 +13,8 @@ const InsideMax = 64
 // referenceMark begins every reference. No value that a client may write is taken for one (Command.Validate refuses those).
 var referenceMark = [16]byte{0xc7, 'g', 'a', 'm', 'u', 't', 0x9e, 0x03, 0xf1, 0x5a, 0x80, 0x1d, 0xb6, 0x44, 0xe9, 0x72}
 
-const referenceSize = len(referenceMark) + 8 + sha256.Size
+// ReferenceSize is the length of an encoded reference in bytes.
+const ReferenceSize = len(referenceMark) + 8 + sha256.Size
 
 // Reference stands in a replica's state in the place of a value that is kept elsewhere: what the value is, not where. It is
 // the same on all replicas, so they stay comparable, and whoever fetches the value can tell it from any other.
@@ -41,7 +42,7 @@ func (r Reference) AppendTo(b []byte) []byte {
 
 // ParseReference reads what AppendTo wrote; ok is false for any other value.
 func ParseReference(value []byte) (r Reference, ok bool) {
-	if len(value) != referenceSize || !bytes.HasPrefix(value, referenceMark[:]) {
+	if len(value) != ReferenceSize || !bytes.HasPrefix(value, referenceMark[:]) {
 		return r, false
 	}
 	r.Size = binary.BigEndian.Uint64(value[len(referenceMark):])
@@ -70,15 +71,5 @@ func Kept(value []byte, insideMax int) []byte {
 	if _, is := ParseReference(value); is || len(value) <= insideMax {
 		return value
 	}
-	return Refer(value).AppendTo(make([]byte, 0, referenceSize))
-}
-
-// References calls f with each reference among the values of a result, and where it stands.
-func (r *Result) References(f func(at *Result, ref Reference)) {
-	if ref, ok := ParseReference(r.Value); ok {
-		f(r, ref)
-	}
-	for i := range r.Items {
-		r.Items[i].References(f)
-	}
+	return Refer(value).AppendTo(make([]byte, 0, ReferenceSize))
 }

@@ -190,3 +190,12 @@ func (k *Keeper) BringInside() error {
 	}
 	return nil
 }
+
+// Doubt says that any value of a group may be missing.
+func (k *Keeper) Doubt(id core.GroupID) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if !slices.Contains(k.anew, id) {
+		k.anew = append(k.anew, id)
+	}
+}

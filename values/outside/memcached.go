@@ -17,6 +17,7 @@ import (
 type memcached struct {
 	host   string
 	client *memcache.Client
+	slots  slots
 }
 
 func openMemcached(u *url.URL) (Store, error) {
@@ -25,7 +26,7 @@ func openMemcached(u *url.URL) (Store, error) {
 	}
 	client := memcache.NewFromSelector(server(u.Host))
 	client.Timeout, client.MaxIdleConns = callTimeout, connections
-	return &memcached{u.Host, client}, nil
+	return &memcached{u.Host, client, make(slots, connections)}, nil
 }
 
 // server is a list of one server. The client's own list wants to know its address at once; a name may have none yet.
@@ -41,6 +42,7 @@ func (m *memcached) Address() string { return "memcached://" + m.host }
 
 // Get asks for a value.
 func (m *memcached) Get(name string) ([]byte, error) {
+	defer m.slots.take()()
 	item, err := m.client.Get(name)
 	switch {
 	case errors.Is(err, memcache.ErrCacheMiss):
@@ -53,6 +55,7 @@ func (m *memcached) Get(name string) ([]byte, error) {
 
 // Put stores a value without an end.
 func (m *memcached) Put(name string, value []byte) error {
+	defer m.slots.take()()
 	err := m.client.Set(&memcache.Item{Key: name, Value: value})
 	switch {
 	case err == nil:
@@ -67,6 +70,7 @@ func (m *memcached) Put(name string, value []byte) error {
 
 // Delete removes a value.
 func (m *memcached) Delete(name string) error {
+	defer m.slots.take()()
 	if err := m.client.Delete(name); err != nil && !errors.Is(err, memcache.ErrCacheMiss) {
 		return fmt.Errorf("%s: delete: %w", m.Address(), err)
 	}

@@ -23,9 +23,17 @@ const (
 	// callTimeout bounds one call: a value that takes longer is had sooner from another replica.
 	callTimeout = 500 * time.Millisecond
 	dialTimeout = 500 * time.Millisecond
-	// connections is how many are kept. As many values are fetched at once as wait for a connection.
+	// connections is how many calls are made at once; others wait for their turn, which is no fault of the store.
 	connections = 16
 )
+
+type slots chan struct{}
+
+// take waits for a turn and returns what ends it.
+func (s slots) take() func() {
+	s <- struct{}{}
+	return func() { <-s }
+}
 
 // Store is a values.Store on another process.
 type Store interface {

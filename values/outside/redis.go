@@ -16,6 +16,7 @@ import (
 type redisStore struct {
 	address string
 	client  *redis.Client
+	slots   slots
 }
 
 func openRedis(u *url.URL) (Store, error) {
@@ -29,10 +30,16 @@ func openRedis(u *url.URL) (Store, error) {
 	o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = dialTimeout, callTimeout, callTimeout, callTimeout
 	o.MaxRetries, o.PoolSize, o.DialerRetries, o.DisableIdentity = -1, connections, 1, true
 	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+	redis.SetLogger(quiet{})
 	plain := *u
 	plain.User = nil
-	return &redisStore{plain.String(), redis.NewClient(o)}, nil
+	return &redisStore{plain.String(), redis.NewClient(o), make(slots, connections)}, nil
 }
+
+// quiet drops what the client would write to standard error: each call says what failed.
+type quiet struct{}
+
+func (quiet) Printf(context.Context, string, ...any) {}
 
 // Address is the store's kind and where it is.
 func (r *redisStore) Address() string { return r.address }
@@ -44,6 +51,7 @@ func call() (context.Context, context.CancelFunc) {
 
 // Get asks for a value.
 func (r *redisStore) Get(name string) ([]byte, error) {
+	defer r.slots.take()()
 	ctx, cancel := call()
 	defer cancel()
 	v, err := r.client.Get(ctx, name).Bytes()
@@ -60,6 +68,7 @@ func (r *redisStore) Get(name string) ([]byte, error) {
 
 // Put stores a value without an end.
 func (r *redisStore) Put(name string, value []byte) error {
+	defer r.slots.take()()
 	ctx, cancel := call()
 	defer cancel()
 	err := r.client.Set(ctx, name, value, 0).Err()
@@ -74,6 +83,7 @@ func (r *redisStore) Put(name string, value []byte) error {
 
 // Delete removes a value.
 func (r *redisStore) Delete(name string) error {
+	defer r.slots.take()()
 	ctx, cancel := call()
 	defer cancel()
 	if err := r.client.Del(ctx, name).Err(); err != nil {
