@@ -62,17 +62,18 @@ func ValueAt(c kv.Consistency, record []byte) int {
 
 // explainValues says what it means that values are kept elsewhere.
 func (d *Descriptor) explainValues() []string {
-	where, lost := "in the store outside that each node was started with (--outside)", "an outside store that evicts, or starts empty"
+	where, lost := "in the store outside that each node was started with (--outside)", "An outside store that evicts or starts empty"
 	switch d.Terms.Values {
 	case ValuesInside:
 		return nil
 	case ValuesMemory:
-		where, lost = "in the memory of each node's process", "a node that crashes (one that is stopped writes them to its disk)"
+		where, lost = "in the memory of each node's process", "A node that is killed, but not one that is stopped,"
 	}
 	return []string{
 		fmt.Sprintf("Values of more than %d bytes are kept %s; keys, versions, expiry, counters and the SHA-256 of each value stay in the replicas, and decide.", kv.InsideMax, where),
 		judged("A value is checked against its hash whenever it is read: a wrong one is never served, and a missing one is fetched from another replica and put back.", "linearizable", "durability"),
-		fmt.Sprintf("What that can lose: %s loses its node's copy of a value, and nothing else. When every replica has lost its copy, and the logs no longer hold it (that is after a minute, or 64 MiB of writes), reads of the key are answered \"value lost\" until it is written again; so lines above that speak of disks hold, for these values, while one replica has its copy.", lost),
+		fmt.Sprintf("What that can lose: %s loses its own copies of values. When all replicas have lost theirs, a read of the key is answered \"value lost\", and never by another value, until the key is written again: where lines above count disks, for these values it is the copies that count.", lost),
+		"A node that was killed puts back what its log holds beyond its last checkpoint, which is a minute of writes or 64 MiB.",
 		"Until the store has taken a value it lies on the node's disk; so does one that is too long for it, or for which it has no room.",
 		"Appending, writing a range, renaming and copying read such a value first and write it under the condition that its version has not changed; within a transaction, MULTI or a session they are refused.",
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
+	"fmt"
 )
 
 // InsideMax is the longest value in bytes that always lies in a replica's own state: one that is kept elsewhere leaves a
@@ -38,6 +39,19 @@ func (r Reference) AppendTo(b []byte) []byte {
 	b = append(b, referenceMark[:]...)
 	b = binary.BigEndian.AppendUint64(b, r.Size)
 	return append(b, r.Sum[:]...)
+}
+
+// String is the reference in words.
+func (r Reference) String() string {
+	return fmt.Sprintf("(a value of %d bytes kept elsewhere, sha256 %x)", r.Size, r.Sum)
+}
+
+// Shown is a value of a replica's state for those who look into one: a reference in words.
+func Shown(stored []byte) []byte {
+	if r, ok := ParseReference(stored); ok {
+		return []byte(r.String())
+	}
+	return stored
 }
 
 // ParseReference reads what AppendTo wrote; ok is false for any other value.

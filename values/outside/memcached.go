@@ -4,9 +4,11 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/url"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/bradfitz/gomemcache/memcache"
@@ -40,10 +42,24 @@ func (s server) Each(f func(net.Addr) error) (err error) { return f(s) }
 // Address is the store's kind and where it is.
 func (m *memcached) Address() string { return "memcached://" + m.host }
 
+// call takes its turn. Kept connections have ended if memcached was started anew: then all of them are dropped, and the call,
+// which does no harm a second time, is made on a new one.
+func (m *memcached) call(f func() error) error {
+	defer m.slots.take()()
+	err := f()
+	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
+		if err := m.client.Close(); err != nil {
+			return err
+		}
+		err = f()
+	}
+	return err
+}
+
 // Get asks for a value.
 func (m *memcached) Get(name string) ([]byte, error) {
-	defer m.slots.take()()
-	item, err := m.client.Get(name)
+	var item *memcache.Item
+	err := m.call(func() (err error) { item, err = m.client.Get(name); return err })
 	switch {
 	case errors.Is(err, memcache.ErrCacheMiss):
 		return nil, values.ErrMissing
@@ -55,8 +71,7 @@ func (m *memcached) Get(name string) ([]byte, error) {
 
 // Put stores a value without an end.
 func (m *memcached) Put(name string, value []byte) error {
-	defer m.slots.take()()
-	err := m.client.Set(&memcache.Item{Key: name, Value: value})
+	err := m.call(func() error { return m.client.Set(&memcache.Item{Key: name, Value: value}) })
 	switch {
 	case err == nil:
 		return nil
@@ -70,8 +85,7 @@ func (m *memcached) Put(name string, value []byte) error {
 
 // Delete removes a value.
 func (m *memcached) Delete(name string) error {
-	defer m.slots.take()()
-	if err := m.client.Delete(name); err != nil && !errors.Is(err, memcache.ErrCacheMiss) {
+	if err := m.call(func() error { return m.client.Delete(name) }); err != nil && !errors.Is(err, memcache.ErrCacheMiss) {
 		return fmt.Errorf("%s: delete: %w", m.Address(), err)
 	}
 	return nil
