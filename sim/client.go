@@ -427,6 +427,7 @@ func (w *world) stopping() bool { return w.clients[0].finishing }
 
 // read answers a read as a node's fast path does: from the state, if the replica's permit is valid, else by the host.
 func (n *node) read(g *group, encoded []byte, timeout core.Time, answer func(kv.Result)) {
+	answer = n.withValues(g, encoded, answer)
 	n.arrive(func(now host.Now) {
 		root := g
 		g := n.route(root, encoded)
@@ -491,7 +492,7 @@ func (w *world) finalState(g *group, final referee.Final) {
 		}
 		at := w.owner(g, []byte(key), func(child *group) bool { return child.split.divided })
 		if r, _ := g.protocol.Read(w.seatedNodes(g)[0].disk.Group(at.id), &c, 0); r.Code == kv.OK {
-			final[key] = string(r.Value)
+			final[key] = w.finalValue(at, key, r)
 		}
 	}
 }

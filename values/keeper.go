@@ -36,8 +36,13 @@ type Options struct {
 // Mutation is a bug.
 type Mutation uint8
 
-// TrustStore serves what the store gives, whatever that is.
-const TrustStore Mutation = 1
+// Bugs.
+const (
+	// TrustStore serves what the store gives, whatever that is.
+	TrustStore Mutation = 1
+	// RemoveBlindly takes out what was replaced once, without a look whether it has been written again since.
+	RemoveBlindly Mutation = 2
+)
 
 // Keeper keeps the long values of the groups of one node in one Store. Its methods may be called from any goroutine.
 type Keeper struct {
@@ -256,7 +261,7 @@ func (k *Keeper) Due() (p Place, ok bool) {
 func (k *Keeper) Remove(p Place) error {
 	defer k.lock(&p).Unlock()
 	if g := k.group(p.Group); g != nil {
-		if g.holds(&p) {
+		if g.holds(&p) && k.options.Mutation != RemoveBlindly {
 			return nil
 		}
 		if err := g.unspill(&p); err != nil {
