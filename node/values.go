@@ -213,6 +213,7 @@ func (n *Node) pump(ctx context.Context, k *keeper) error {
 		}
 	}
 	each(k.Next, k.Upload)
+	each(k.Stored, k.Settle)
 	each(k.Due, k.Remove)
 	group.Wait()
 	if err := bad.Load(); err != nil {

@@ -47,6 +47,7 @@ func DrawValues(seed uint64, c kv.Consistency, mutation values.Mutation) Protoco
 	switch c {
 	case kv.Quorum:
 		p = drawQuorum(seed, quorum.NoMutation, false, simInsideMax)
+		p.Level = nil // what one replica has acknowledged has one copy
 	case kv.Causal:
 		p = DrawBayou(seed, 0)
 		p.Rosters = false
@@ -185,6 +186,11 @@ func (n *node) pumpValues() error {
 	}
 	for p, ok := k.Due(); ok; p, ok = k.Due() {
 		if err := k.Remove(p); err != nil {
+			return err
+		}
+	}
+	for p, ok := k.Stored(); ok; p, ok = k.Stored() {
+		if err := k.Settle(p); err != nil {
 			return err
 		}
 	}

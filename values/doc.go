@@ -7,10 +7,10 @@
 // missing or wrong.
 //
 // Others rely on this: Group.Apply never waits for the Store, and never fails because of it. A value lies in the companion,
-// a part of the node's own disk, from before the state refers to it until the Store has taken it; so what the Store does not
+// a part of the node's own disk, from before the state refers to it until the Store has given it back; so what the Store does not
 // take, for want of room or because it is away, stays inside. Read gives the value that the reference names, or none.
 //
-// Nothing here has a goroutine or a clock of its own: who runs a Keeper calls Next with Upload, Due with Remove, and Check.
+// Nothing here has a goroutine or a clock of its own: who runs a Keeper calls Next with Upload, Stored with Settle, Due with Remove, and Check.
 //
 // Start with Group.Apply (group.go), then Keeper.Read and Keeper.Upload (keeper.go); store.go has the Store and the one in
 // memory.

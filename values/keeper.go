@@ -22,8 +22,8 @@ type Options struct {
 	Scope string
 	// InsideMax is the longest value in bytes that stays in the state. Default kv.InsideMax.
 	InsideMax int
-	// Grace is how long a value stays that the state refers to no more: who has read the reference has that long to fetch it.
-	// Default 15 s.
+	// Grace is how long a value stays that the state refers to no more, since who has read the reference must have the time to
+	// fetch it; and how long it stays inside after the store took it, since replicas that came by the reference alone must. Default 15 s.
 	Grace core.Time
 	// Pause is how long a store is left alone that did not answer, or had no room. Default 1 s.
 	Pause core.Time
@@ -36,13 +36,8 @@ type Options struct {
 // Mutation is a bug.
 type Mutation uint8
 
-// Bugs.
-const (
-	// TrustStore serves what the store gives, whatever that is.
-	TrustStore Mutation = 1
-	// RemoveBlindly takes out what was replaced once, without a look whether it has been written again since.
-	RemoveBlindly Mutation = 2
-)
+// TrustStore serves what the store gives, whatever that is.
+const TrustStore Mutation = 1
 
 // Keeper keeps the long values of the groups of one node in one Store. Its methods may be called from any goroutine.
 type Keeper struct {
@@ -56,9 +51,10 @@ type Keeper struct {
 	mu      sync.Mutex
 	groups  map[core.GroupID]*Group
 	waiting []Place
-	doomed  []doomed
-	sweeps  []sweep
-	wanted  []Place
+	// stored are values that the store has taken and that still lie inside; doomed, those that nothing refers to.
+	stored, doomed []dated
+	sweeps         []sweep
+	wanted         []Place
 	// anew are groups of which any value may be missing.
 	anew []core.GroupID
 	// awayUntil and fullUntil are when the store is tried again.
@@ -67,7 +63,8 @@ type Keeper struct {
 	wake                 chan struct{}
 }
 
-type doomed struct {
+// dated is a value about which something is to be done from then on.
+type dated struct {
 	Place
 	at core.Time
 }
@@ -173,7 +170,7 @@ func (k *Keeper) applied(g *Group, t *translation, anew bool) {
 	k.waiting = append(k.waiting, t.placed...)
 	k.wanted = append(k.wanted, t.wanted...)
 	for _, p := range t.doomed {
-		k.doomed = append(k.doomed, doomed{p, at})
+		k.doomed = append(k.doomed, dated{p, at})
 	}
 	if anew && !slices.Contains(k.anew, g.id) {
 		k.anew = append(k.anew, g.id)
@@ -208,7 +205,7 @@ func (k *Keeper) Next() (p Place, ok bool) {
 	return p, true
 }
 
-// Upload gives the store a value that waits. It stays inside as long as the store does not take it.
+// Upload gives the store a value that waits. It stays inside until Settle has seen that the store has it.
 func (k *Keeper) Upload(p Place) error {
 	g := k.group(p.Group)
 	if g == nil {
@@ -226,42 +223,83 @@ func (k *Keeper) Upload(p Place) error {
 	err := k.options.Store.Put(k.name(&p), value)
 	switch {
 	case err == nil:
-		k.count(func(s *Stats) { s.Stored++; s.Trouble = "" })
-		return g.unspill(&p)
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		k.stats.Stored++
+		k.stats.Trouble = ""
+		k.stored = append(k.stored, dated{p, k.options.Now() + k.options.Grace})
+		return nil
 	case errors.Is(err, ErrTooLong):
 		k.count(func(s *Stats) { s.TooLong++ })
 		return nil
 	}
 	k.away(err)
-	k.mu.Lock()
-	k.waiting = append(k.waiting, p)
-	k.mu.Unlock()
+	k.wait(p)
 	return nil
+}
+
+func (k *Keeper) wait(p Place) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.waiting = append(k.waiting, p)
 }
 
 func (k *Keeper) doom(p Place) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.doomed = append(k.doomed, doomed{p, k.options.Now() + k.options.Grace})
+	k.doomed = append(k.doomed, dated{p, k.options.Now() + k.options.Grace})
+}
+
+// due takes the first of a list whose time has come, unless the store is away. k.mu is held.
+func (k *Keeper) due(list *[]dated) (p Place, ok bool) {
+	now := k.options.Now()
+	if now < k.awayUntil || len(*list) == 0 || (*list)[0].at > now {
+		return p, false
+	}
+	p, *list = (*list)[0].Place, (*list)[1:]
+	return p, true
 }
 
 // Due takes a value that nothing refers to any more; ok is false while there is none.
 func (k *Keeper) Due() (p Place, ok bool) {
-	now := k.options.Now()
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if now < k.awayUntil || len(k.doomed) == 0 || k.doomed[0].at > now {
-		return p, false
+	return k.due(&k.doomed)
+}
+
+// Stored takes a value that the store took a while ago; ok is false while there is none.
+func (k *Keeper) Stored() (p Place, ok bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.due(&k.stored)
+}
+
+// Settle takes a value from the disk that the store gives back as it was. If it does not, the value waits once more.
+func (k *Keeper) Settle(p Place) error {
+	g := k.group(p.Group)
+	if g == nil {
+		return nil
 	}
-	p, k.doomed = k.doomed[0].Place, k.doomed[1:]
-	return p, true
+	defer k.lock(&p).Unlock()
+	if _, inside := g.spilled(&p); !inside {
+		return nil
+	}
+	v, err := k.options.Store.Get(k.name(&p))
+	if err == nil && (p.Ref.Names(v) || k.options.Mutation == TrustStore) {
+		return g.unspill(&p)
+	}
+	if err != nil && !errors.Is(err, ErrMissing) {
+		k.away(err)
+	}
+	k.wait(p)
+	return nil
 }
 
 // Remove takes a value out of the store, unless the state refers to it after all.
 func (k *Keeper) Remove(p Place) error {
 	defer k.lock(&p).Unlock()
 	if g := k.group(p.Group); g != nil {
-		if g.holds(&p) && k.options.Mutation != RemoveBlindly {
+		if g.holds(&p) {
 			return nil
 		}
 		if err := g.unspill(&p); err != nil {
