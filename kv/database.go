@@ -266,9 +266,10 @@ type ValuesStatus struct {
 	// Refetched counts values had from other replicas; Lost, searches that found a value nowhere.
 	Refetched uint64 `json:"refetched"`
 	Lost      uint64 `json:"lost"`
-	// Waiting values lie inside until the store takes them. Refilling says that the store is being looked through for what
+	// Waiting values lie inside until the store takes them, Settling ones until it has given them back once. Refilling says that the store is being looked through for what
 	// is missing.
 	Waiting   int  `json:"waiting"`
+	Settling  int  `json:"settling"`
 	Refilling bool `json:"refilling,omitempty"`
 }
 

@@ -316,7 +316,7 @@ func (v *keepers) status() (list []kv.ValuesStatus) {
 		s := k.Stats()
 		one := kv.ValuesStatus{Values: k.kind, Store: k.store.Address(), Trouble: s.Trouble, Hits: s.Hits, Misses: s.Misses, Wrong: s.Wrong,
 			Errors: s.Errors, Inside: s.Inside, Stored: s.Stored, Removed: s.Removed, TooLong: s.TooLong, Refetched: s.Refetched,
-			Lost: s.Lost, Waiting: s.Waiting, Refilling: k.refilling.Load()}
+			Lost: s.Lost, Waiting: s.Waiting, Settling: s.Settling, Refilling: k.refilling.Load()}
 		if note := k.note.Load(); note != nil {
 			one.Note = *note
 		}

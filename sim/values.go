@@ -26,8 +26,8 @@ type Values struct {
 	Victim int
 	// Strike is the mean time between two of its losses, Pump the longest that a node leaves its store alone.
 	Strike, Pump core.Time
-	// Grace is how long a value stays that is not referred to any more.
-	Grace core.Time
+	// Grace and Inside are those of values.Options.
+	Grace, Inside core.Time
 }
 
 // simInsideMax is shorter than any value that clients of the simulator set, and longer than most counters.
@@ -57,7 +57,8 @@ func DrawValues(seed uint64, c kv.Consistency, mutation values.Mutation) Protoco
 	}
 	p.Name += ", values outside"
 	p.Values = &Values{Consistency: c, Mutation: mutation, Victim: rng.IntN(3), Strike: 20*Millisecond + core.Time(rng.Int64N(int64(500*Millisecond))),
-		Pump: Millisecond + core.Time(rng.Int64N(int64(100*Millisecond))), Grace: 100*Millisecond + core.Time(rng.Int64N(int64(2*Second)))}
+		Pump: Millisecond + core.Time(rng.Int64N(int64(100*Millisecond))), Grace: 100*Millisecond + core.Time(rng.Int64N(int64(2*Second))),
+		Inside: Millisecond + core.Time(rng.Int64N(int64(500*Millisecond)))}
 	bear := p.Bear
 	p.Bear = func(f *Faults) {
 		if bear != nil {
@@ -155,7 +156,7 @@ func (n *node) bootValues() {
 	if n.shelf == nil {
 		n.shelf = &shelf{rng: stream(n.w.options.Seed, "shelf", n.index), values: map[string][]byte{}}
 	}
-	n.keeper = values.NewKeeper(values.Options{Store: n.shelf, Scope: fmt.Sprint("n", n.id), InsideMax: simInsideMax, Grace: v.Grace, Pause: 20 * Millisecond,
+	n.keeper = values.NewKeeper(values.Options{Store: n.shelf, Scope: fmt.Sprint("n", n.id), InsideMax: simInsideMax, Grace: v.Grace, Inside: v.Inside, Again: 100 * Millisecond, Pause: 20 * Millisecond,
 		Now: func() core.Time { return n.w.now }, Mutation: v.Mutation})
 	n.pumpLater()
 }

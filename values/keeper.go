@@ -22,9 +22,14 @@ type Options struct {
 	Scope string
 	// InsideMax is the longest value in bytes that stays in the state. Default kv.InsideMax.
 	InsideMax int
-	// Grace is how long a value stays that the state refers to no more, since who has read the reference must have the time to
-	// fetch it; and how long it stays inside after the store took it, since replicas that came by the reference alone must. Default 15 s.
+	// Grace is how long a value stays that the state refers to no more: who has read the reference has that long to fetch it.
+	// Default 15 s.
 	Grace core.Time
+	// Inside is how long a value stays inside after the store took it: replicas that came by the reference alone have that long
+	// to fetch it before it hangs on the store. Default 3 s.
+	Inside core.Time
+	// Again is after how long a store is given a value once more that it had taken and did not give back. Default 30 s.
+	Again core.Time
 	// Pause is how long a store is left alone that did not answer, or had no room. Default 1 s.
 	Pause core.Time
 	// Now is a monotonic clock.
@@ -51,10 +56,11 @@ type Keeper struct {
 	mu      sync.Mutex
 	groups  map[core.GroupID]*Group
 	waiting []Place
-	// stored are values that the store has taken and that still lie inside; doomed, those that nothing refers to.
-	stored, doomed []dated
-	sweeps         []sweep
-	wanted         []Place
+	// stored are values that the store has taken and that still lie inside; evicted, those that it did not give back; doomed,
+	// those that nothing refers to.
+	stored, evicted, doomed []dated
+	sweeps                  []sweep
+	wanted                  []Place
 	// anew are groups of which any value may be missing.
 	anew []core.GroupID
 	// awayUntil and fullUntil are when the store is tried again.
@@ -86,8 +92,8 @@ type Stats struct {
 	Stored, Removed, TooLong uint64
 	// Refetched counts values that came from other replicas; Lost, searches that found a value nowhere.
 	Refetched, Lost uint64
-	// Waiting are the values that the store has still to take.
-	Waiting int
+	// Waiting are the values that the store has still to take; Settling, those that it took, and that lie inside for a while yet.
+	Waiting, Settling int
 	// Trouble is why the store is left alone; empty: it works.
 	Trouble string
 }
@@ -99,6 +105,12 @@ func NewKeeper(o Options) *Keeper {
 	}
 	if o.Grace == 0 {
 		o.Grace = core.Time(15e9)
+	}
+	if o.Inside == 0 {
+		o.Inside = core.Time(3e9)
+	}
+	if o.Again == 0 {
+		o.Again = core.Time(30e9)
 	}
 	if o.Pause == 0 {
 		o.Pause = core.Time(1e9)
@@ -198,8 +210,11 @@ func (k *Keeper) Next() (p Place, ok bool) {
 	now := k.options.Now()
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if len(k.waiting) == 0 || now < max(k.awayUntil, k.fullUntil) {
+	switch {
+	case now < max(k.awayUntil, k.fullUntil):
 		return p, false
+	case len(k.waiting) == 0:
+		return k.due(&k.evicted)
 	}
 	p, k.waiting = k.waiting[0], k.waiting[1:]
 	return p, true
@@ -227,21 +242,17 @@ func (k *Keeper) Upload(p Place) error {
 		defer k.mu.Unlock()
 		k.stats.Stored++
 		k.stats.Trouble = ""
-		k.stored = append(k.stored, dated{p, k.options.Now() + k.options.Grace})
+		k.stored = append(k.stored, dated{p, k.options.Now() + k.options.Inside})
 		return nil
 	case errors.Is(err, ErrTooLong):
 		k.count(func(s *Stats) { s.TooLong++ })
 		return nil
 	}
 	k.away(err)
-	k.wait(p)
-	return nil
-}
-
-func (k *Keeper) wait(p Place) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.waiting = append(k.waiting, p)
+	return nil
 }
 
 func (k *Keeper) doom(p Place) {
@@ -291,7 +302,9 @@ func (k *Keeper) Settle(p Place) error {
 	if err != nil && !errors.Is(err, ErrMissing) {
 		k.away(err)
 	}
-	k.wait(p)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.evicted = append(k.evicted, dated{p, k.options.Now() + k.options.Again})
 	return nil
 }
 
@@ -369,6 +382,6 @@ func (k *Keeper) Stats() Stats {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	s := k.stats
-	s.Waiting = len(k.waiting)
+	s.Waiting, s.Settling = len(k.waiting)+len(k.evicted), len(k.stored)
 	return s
 }
