@@ -72,7 +72,7 @@ func (d *Descriptor) explainValues() []string {
 	return []string{
 		fmt.Sprintf("Values of more than %d bytes are kept %s; keys, versions, expiry, counters and the SHA-256 of each value stay in the replicas, and decide.", kv.InsideMax, where),
 		judged("A value is checked against its hash whenever it is read: a wrong one is never served, and a missing one is fetched from another replica and put back.", "linearizable", "durability"),
-		fmt.Sprintf("What that can lose: %s loses its own copies of values. When all replicas have lost theirs, a read of the key is answered \"value lost\", and never by another value, until the key is written again: where lines above count disks, for these values it is the copies that count.", lost),
+		fmt.Sprintf("What that can lose, whatever is said above of disks and power cuts: %s loses its own copies of values. When all replicas have lost theirs, a read of the key is answered \"value lost\", and never by another value, until the key is written again.", lost),
 		"A node that was killed puts back what its log holds beyond its last checkpoint, which is a minute of writes or 64 MiB.",
 		"Until the store has taken a value it lies on the node's disk; so does one that is too long for it, or for which it has no room.",
 		"Appending, writing a range, renaming and copying read such a value first and write it under the condition that its version has not changed; within a transaction, MULTI or a session they are refused.",
