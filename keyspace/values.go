@@ -24,7 +24,11 @@ func checkValues(spec *kv.CreateKeyspace) error {
 	switch spec.Values {
 	case "inside":
 		spec.Values = ValuesInside
-	case ValuesInside, ValuesMemory, ValuesOutside:
+	case ValuesInside:
+	case ValuesMemory, ValuesOutside:
+		if spec.Conflict == siblings {
+			return kv.Errorf(kv.Unsupported, "siblings are kept inside, beside each other; leave out values %s or conflict siblings", spec.Values)
+		}
 	default:
 		return kv.Errorf(kv.Invalid, "values %q are kept nowhere; give inside (the node's own store), memory, or outside (the store that each node was started with)", spec.Values)
 	}
