@@ -89,11 +89,15 @@ func TestRealStores(t *testing.T) {
 		tooLong      bool
 		evicts       string
 	}{
-		{"memcached", "memcached", func(port string) []string { return []string{"memcached", "-u", "nobody", "-l", "127.0.0.1", "-p", port} }, true, "-M"},
+		{"memcached", "memcached", func(port string) []string {
+			return []string{"memcached", "-u", "nobody", "-l", "127.0.0.1", "-p", port}
+		}, true, "-M"},
 		{"memcached that keeps", "memcached", func(port string) []string {
 			return []string{"memcached", "-u", "nobody", "-l", "127.0.0.1", "-p", port, "-M", "-m", "2"}
 		}, true, ""},
-		{"redis", "redis", func(port string) []string { return []string{"redis-server", "--bind", "127.0.0.1", "--port", port, "--save", ""} }, false, ""},
+		{"redis", "redis", func(port string) []string {
+			return []string{"redis-server", "--bind", "127.0.0.1", "--port", port, "--save", ""}
+		}, false, ""},
 		{"redis that is small", "redis", func(port string) []string {
 			return []string{"redis-server", "--bind", "127.0.0.1", "--port", port, "--save", "", "--maxmemory", "4mb"}
 		}, false, ""},
