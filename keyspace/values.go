@@ -26,6 +26,9 @@ func checkValues(spec *kv.CreateKeyspace) error {
 		spec.Values = ValuesInside
 	case ValuesInside:
 	case ValuesMemory, ValuesOutside:
+		if spec.CommitOrder {
+			return kv.Errorf(kv.Unsupported, "the values of a commit order are kept inside, since a key has a committed and a tentative one; leave out values %s or commit order", spec.Values)
+		}
 		if spec.Conflict == siblings {
 			return kv.Errorf(kv.Unsupported, "siblings are kept inside, beside each other; leave out values %s or conflict siblings", spec.Values)
 		}

@@ -20,6 +20,7 @@ func TestValuesOfAKeyspace(t *testing.T) {
 		{"outside", "", kv.CreateKeyspace{Values: "outside", Consistency: kv.Quorum}, "An outside store that evicts or starts empty"},
 		{"memory", "", kv.CreateKeyspace{Values: "memory", Consistency: kv.Causal}, "A node that is killed"},
 		{"upstairs", `values "upstairs" are kept nowhere`, kv.CreateKeyspace{Values: "upstairs"}, ""},
+		{"commit order", "of a commit order are kept inside", kv.CreateKeyspace{Values: "memory", Consistency: kv.Causal, CommitOrder: true}, ""},
 		{"siblings", "siblings are kept inside", kv.CreateKeyspace{Values: "memory", Consistency: kv.Causal, Conflict: "siblings"}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {

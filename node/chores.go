@@ -205,7 +205,7 @@ func (n *Node) dropAll() error {
 	}
 	n.awaitReads()
 	for _, g := range dropped {
-		if err := errors.Join(n.values.forget(g), n.disk.Drop(g), n.disk.Drop(values.Companion(g))); err != nil {
+		if err := errors.Join(n.values.forget(g), n.disk.Drop(g), n.disk.Drop(values.Anteroom(g))); err != nil {
 			return err
 		}
 		n.inbox.call(func(host.Now) {

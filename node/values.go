@@ -103,7 +103,7 @@ func (n *Node) stateOf(d *keyspace.Descriptor, g core.GroupID) store.Group {
 	if k == nil {
 		return state
 	}
-	return k.Group(g, state, n.disk.Group(values.Companion(g)), func(record []byte) int { return keyspace.ValueAt(d.Consistency, record) })
+	return k.Group(g, state, n.disk.Group(values.Anteroom(g)), func(record []byte) int { return keyspace.ValueAt(d.Consistency, record) })
 }
 
 // openValues takes up what waits of a replica's values.

@@ -68,7 +68,7 @@ func outOfTheDisks(t *testing.T, c *cluster) {
 	t.Helper()
 	for id, n := range c.nodes {
 		eventually(t, "values outside", func() error {
-			if s := n.values.outside.Stats(); s.Waiting+s.Settling > 0 || s.Stored == 0 || companions(n) > 0 {
+			if s := n.values.outside.Stats(); s.Waiting+s.Settling > 0 || s.Stored == 0 || anterooms(n) > 0 {
 				return fmt.Errorf("node %d: %+v", id, s)
 			}
 			return nil
@@ -76,10 +76,10 @@ func outOfTheDisks(t *testing.T, c *cluster) {
 	}
 }
 
-// companions counts the values on a node's disk.
-func companions(n *Node) (count int) {
+// anterooms counts the values on a node's disk.
+func anterooms(n *Node) (count int) {
 	for g := range n.table.Load().groups {
-		n.disk.Group(values.Companion(g)).Scan(nil, nil, func(_, _ []byte) bool { count++; return true })
+		n.disk.Group(values.Anteroom(g)).Scan(nil, nil, func(_, _ []byte) bool { count++; return true })
 	}
 	return count
 }

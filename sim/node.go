@@ -58,7 +58,7 @@ type node struct {
 	recovered store.Recovered
 	// keeper and shelf are where long values are; nil: in the state.
 	keeper *values.Keeper
-	shelf  *shelf
+	shelf  *outsideStore
 }
 
 func newNode(w *world, i int) *node {

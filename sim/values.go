@@ -69,8 +69,8 @@ func DrawValues(seed uint64, c kv.Consistency, mutation values.Mutation) Protoco
 	return p
 }
 
-// shelf is a store outside of a node, which goes on when that dies. It is a values.Store.
-type shelf struct {
+// outsideStore is a store outside of a node, which goes on when that dies. It is a values.Store.
+type outsideStore struct {
 	rng    *rand.Rand
 	values map[string][]byte
 	away   bool
@@ -79,7 +79,7 @@ type shelf struct {
 
 var errAway = errors.New("connection refused")
 
-func (s *shelf) Get(name string) ([]byte, error) {
+func (s *outsideStore) Get(name string) ([]byte, error) {
 	v, ok := s.values[name]
 	switch {
 	case s.away:
@@ -90,7 +90,7 @@ func (s *shelf) Get(name string) ([]byte, error) {
 	return bytes.Clone(v), nil
 }
 
-func (s *shelf) Put(name string, value []byte) error {
+func (s *outsideStore) Put(name string, value []byte) error {
 	switch {
 	case s.away:
 		return errAway
@@ -101,7 +101,7 @@ func (s *shelf) Put(name string, value []byte) error {
 	return nil
 }
 
-func (s *shelf) Delete(name string) error {
+func (s *outsideStore) Delete(name string) error {
 	if s.away {
 		return errAway
 	}
@@ -110,7 +110,7 @@ func (s *shelf) Delete(name string) error {
 }
 
 // strike lets the store lose or damage something.
-func (s *shelf) strike(w *world) {
+func (s *outsideStore) strike(w *world) {
 	names := slices.Sorted(maps.Keys(s.values))
 	what := s.rng.IntN(8)
 	switch {
@@ -154,7 +154,7 @@ func (n *node) bootValues() {
 		return
 	}
 	if n.shelf == nil {
-		n.shelf = &shelf{rng: stream(n.w.options.Seed, "shelf", n.index), values: map[string][]byte{}}
+		n.shelf = &outsideStore{rng: stream(n.w.options.Seed, "shelf", n.index), values: map[string][]byte{}}
 	}
 	n.keeper = values.NewKeeper(values.Options{Store: n.shelf, Scope: fmt.Sprint("n", n.id), InsideMax: simInsideMax, Grace: v.Grace, Inside: v.Inside, Again: 100 * Millisecond, Pause: 20 * Millisecond,
 		Now: func() core.Time { return n.w.now }, Mutation: v.Mutation})
@@ -314,7 +314,7 @@ func (n *node) newState(g *group) *state {
 		return &state{group, changed}
 	}
 	c := n.w.options.Protocol.Values.Consistency
-	kept := n.keeper.Group(g.id, group, n.disk.Group(values.Companion(g.id)), func(record []byte) int { return keyspace.ValueAt(c, record) })
+	kept := n.keeper.Group(g.id, group, n.disk.Group(values.Anteroom(g.id)), func(record []byte) int { return keyspace.ValueAt(c, record) })
 	n.keeper.Open(kept)
 	return &state{kept, changed}
 }

@@ -6,7 +6,7 @@
 // whoever answers a client fetches the values, checks each against its reference, and asks the other replicas for what is
 // missing or wrong.
 //
-// Others rely on this: Group.Apply never waits for the Store, and never fails because of it. A value lies in the companion,
+// Others rely on this: Group.Apply never waits for the Store, and never fails because of it. A value lies in the anteroom,
 // a part of the node's own disk, from before the state refers to it until the Store has given it back; so what the Store does not
 // take, for want of room or because it is away, stays inside. Read gives the value that the reference names, or none.
 //

@@ -11,13 +11,13 @@ import (
 // dataKind begins the state's key of a client's record, in every protocol.
 const dataKind = 'd'
 
-// companionBit makes of a group's number that of its companion: the part of the disk in which values wait for the Store. It is
+// anteroomBit makes of a group's number that of its anteroom: the part of the disk in which values wait for the Store. It is
 // no group's number. Its changes are applied before those of the group that refer to them, and a disk that falls back falls
 // back over all groups alike, so a state never refers to a value that was in neither place.
-const companionBit = core.GroupID(1) << 63
+const anteroomBit = core.GroupID(1) << 63
 
-// Companion is where the values of a group wait.
-func Companion(g core.GroupID) core.GroupID { return g | companionBit }
+// Anteroom is where the values of a group wait.
+func Anteroom(g core.GroupID) core.GroupID { return g | anteroomBit }
 
 // Place is a value of a replica's state: the key of the state, and which value of that key.
 type Place struct {
@@ -29,10 +29,10 @@ type Place struct {
 // Group is a group's state whose long values are kept by a Keeper. Reads give references in their place.
 type Group struct {
 	store.Group
-	id        core.GroupID
-	keeper    *Keeper
-	companion store.Group
-	valueAt   func(record []byte) int
+	id       core.GroupID
+	keeper   *Keeper
+	anteroom store.Group
+	valueAt  func(record []byte) int
 }
 
 // translation is what one Apply becomes.
@@ -70,7 +70,7 @@ func (g *Group) Apply(changes []core.Change) error {
 		g.keeper.sweepLater(g)
 	}
 	if len(t.spills) > 0 {
-		if err := g.changeCompanion(t.spills); err != nil {
+		if err := g.changeAnteroom(t.spills); err != nil {
 			return err
 		}
 	}
@@ -145,15 +145,15 @@ func (g *Group) walk(view core.View, from []byte, f func(p Place) bool) {
 func spillKey(p *Place) []byte { return append([]byte(p.Key), p.Ref.Sum[:]...) }
 
 // spilled is a value that waits.
-func (g *Group) spilled(p *Place) ([]byte, bool) { return g.companion.Get(spillKey(p)) }
+func (g *Group) spilled(p *Place) ([]byte, bool) { return g.anteroom.Get(spillKey(p)) }
 
-// changeCompanion is called by the replica's goroutine and by those that upload.
-func (g *Group) changeCompanion(changes []core.Change) error {
-	g.keeper.companions.Lock()
-	defer g.keeper.companions.Unlock()
-	return g.companion.Apply(changes)
+// changeAnteroom is called by the replica's goroutine and by those that upload.
+func (g *Group) changeAnteroom(changes []core.Change) error {
+	g.keeper.anterooms.Lock()
+	defer g.keeper.anterooms.Unlock()
+	return g.anteroom.Apply(changes)
 }
 
 func (g *Group) unspill(p *Place) error {
-	return g.changeCompanion([]core.Change{{Kind: core.Delete, Key: spillKey(p)}})
+	return g.changeAnteroom([]core.Change{{Kind: core.Delete, Key: spillKey(p)}})
 }

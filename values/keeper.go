@@ -47,8 +47,8 @@ const TrustStore Mutation = 1
 // Keeper keeps the long values of the groups of one node in one Store. Its methods may be called from any goroutine.
 type Keeper struct {
 	options Options
-	// companions guards the changes of all companions. Reads need no guard.
-	companions sync.Mutex
+	// anterooms guards the changes of all anterooms. Reads need no guard.
+	anterooms sync.Mutex
 	// keys are held, by the key's hash, over a look at the state and what is done about it: else a value could be removed that
 	// was written again in between.
 	keys [64]sync.Mutex
@@ -120,14 +120,14 @@ func NewKeeper(o Options) *Keeper {
 
 // Group is the state of a group whose values are kept here, once it was given to Open. valueAt says where the value begins in
 // one of its records.
-func (k *Keeper) Group(id core.GroupID, state, companion store.Group, valueAt func(record []byte) int) *Group {
-	return &Group{Group: state, id: id, keeper: k, companion: companion, valueAt: valueAt}
+func (k *Keeper) Group(id core.GroupID, state, anteroom store.Group, valueAt func(record []byte) int) *Group {
+	return &Group{Group: state, id: id, keeper: k, anteroom: anteroom, valueAt: valueAt}
 }
 
-// Open begins to look after a group, and takes up what waited in its companion when the node ended.
+// Open begins to look after a group, and takes up what waited in its anteroom when the node ended.
 func (k *Keeper) Open(g *Group) {
 	var places []Place
-	g.companion.Scan(nil, nil, func(key, value []byte) bool {
+	g.anteroom.Scan(nil, nil, func(key, value []byte) bool {
 		if cut := len(key) - sha256.Size; cut > 0 {
 			ref := kv.Reference{Size: uint64(len(value)), Sum: [sha256.Size]byte(key[cut:])}
 			places = append(places, Place{g.id, string(key[:cut]), ref})

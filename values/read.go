@@ -79,7 +79,7 @@ func (k *Keeper) Restore(p Place, value []byte) error {
 	if !g.holds(&p) {
 		return nil
 	}
-	if err := g.changeCompanion([]core.Change{{Kind: core.Put, Key: spillKey(&p), Value: value}}); err != nil {
+	if err := g.changeAnteroom([]core.Change{{Kind: core.Put, Key: spillKey(&p), Value: value}}); err != nil {
 		return err
 	}
 	k.mu.Lock()
@@ -180,7 +180,7 @@ func (k *Keeper) BringInside() error {
 		var err error
 		g.walk(g.Group, nil, func(p Place) bool {
 			if v, ok := k.get(&p); ok {
-				err = g.changeCompanion([]core.Change{{Kind: core.Put, Key: spillKey(&p), Value: v}})
+				err = g.changeAnteroom([]core.Change{{Kind: core.Put, Key: spillKey(&p), Value: v}})
 			}
 			return err == nil
 		})

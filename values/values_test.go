@@ -53,7 +53,7 @@ func newBench(t *testing.T) *bench {
 // boot begins a life of the node.
 func (b *bench) boot() {
 	b.keeper = NewKeeper(Options{Store: b.shelf, Scope: "test", Now: func() core.Time { return b.now }})
-	b.group = b.keeper.Group(7, b.disk.Group(7), b.disk.Group(Companion(7)), func([]byte) int { return 0 })
+	b.group = b.keeper.Group(7, b.disk.Group(7), b.disk.Group(Anteroom(7)), func([]byte) int { return 0 })
 	b.keeper.Open(b.group)
 }
 
@@ -102,7 +102,7 @@ func (b *bench) reads(key, value string, want Finding) {
 
 // inside says how many values lie on the disk, and outside how many in the store.
 func (b *bench) inside() (n int) {
-	b.disk.Group(Companion(7)).Scan(nil, nil, func(_, _ []byte) bool { n++; return true })
+	b.disk.Group(Anteroom(7)).Scan(nil, nil, func(_, _ []byte) bool { n++; return true })
 	return n
 }
 
