@@ -6,8 +6,8 @@ SOAK  ?= 30m
 
 # Packages with goroutines are tested with the race detector; all others, the pure ones, have none to race. A new package is one
 # of the others until it is named here.
-RACE := ./node/... ./door/... ./store/... ./cmd/... ./kv/... ./lab/... ./client/... ./examples/...
-PURE := $(shell $(GO) list ./... | grep -vE '/(node|door|store|cmd|kv|lab|client|examples|sim|acceptance)(/|$$)')
+RACE := ./node/... ./door/... ./store/... ./cmd/... ./kv/... ./lab/... ./client/... ./examples/... ./values/...
+PURE := $(shell $(GO) list ./... | grep -vE '/(node|door|store|cmd|kv|lab|client|examples|values|sim|acceptance)(/|$$)')
 
 .PHONY: check lint test race seeds acceptance cross soak soak-quorum bench fuzz build clean
 

@@ -47,10 +47,11 @@ type cluster struct {
 
 // node is one member of a cluster, through all its lives.
 type node struct {
-	id  int
-	dir string
-	cmd *exec.Cmd
-	log *lastLines
+	id    int
+	dir   string
+	flags []string // beside those of the cluster
+	cmd   *exec.Cmd
+	log   *lastLines
 	// ended is closed when the process has been waited for.
 	ended chan struct{}
 	// asked says that the test has sent it a signal that ends it.
@@ -137,7 +138,7 @@ func (c *cluster) start(id int) {
 	if args == nil {
 		args = []string{"start", "--node", fmt.Sprint(id), "--dir", n.dir, "--cluster", c.list()}
 	}
-	args = append(args, c.flags...)
+	args = slices.Concat(args, c.flags, n.flags)
 	n.cmd, n.ended, n.asked = exec.Command(program, args...), make(chan struct{}), false
 	n.cmd.Stdout, n.cmd.Stderr = n.log, n.log
 	fmt.Fprintf(n.log, "--- start\n")

@@ -15,29 +15,35 @@ import (
 	"time"
 )
 
-// TestReadmeTranscripts runs the transcripts of the README that are marked as tested, and holds what is printed against
-// what stands there.
+// TestReadmeTranscripts runs the transcripts of the README and the examples that are marked as tested, and holds what is
+// printed against what stands there.
 func TestReadmeTranscripts(t *testing.T) {
 	if testing.Short() {
 		t.Skip("runs processes; left out by -short")
 	}
-	b, err := os.ReadFile("../README.md")
-	if err != nil {
-		t.Fatal(err)
+	examples, err := filepath.Glob("../examples/*.md")
+	if err != nil || len(examples) == 0 {
+		t.Fatalf("there are no examples: %v", err)
 	}
-	transcripts := readTranscripts(string(b))
-	if len(transcripts) == 0 {
-		t.Fatal("the README has no transcript that is marked as tested")
-	}
-	for _, tr := range transcripts {
-		t.Run(tr.name, func(t *testing.T) {
-			for _, tool := range []string{"bash", "redis-cli", "curl"} {
-				if _, err := exec.LookPath(tool); err != nil {
-					lacks(t, "no %s, which the transcript uses", tool)
+	for _, file := range append(examples, "../README.md") {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		transcripts := readTranscripts(string(b))
+		if len(transcripts) == 0 {
+			t.Errorf("%s has no transcript that is marked as tested", file)
+		}
+		for _, tr := range transcripts {
+			t.Run(tr.name, func(t *testing.T) {
+				for _, tool := range []string{"bash", "redis-cli", "curl", "memcached"} {
+					if _, err := exec.LookPath(tool); err != nil {
+						lacks(t, "no %s, which a transcript uses", tool)
+					}
 				}
-			}
-			runTranscript(t, tr)
-		})
+				runTranscript(t, tr)
+			})
+		}
 	}
 }
 
@@ -128,15 +134,32 @@ func (s *shell) since(at int) string {
 	return s.text.String()[at:]
 }
 
-// port finds the README's ports, which are those of a cluster that was told nothing.
-var port = regexp.MustCompile(`\b74([0-2][0-3])\b`)
+// port finds the ports of the transcripts: those of a cluster that was told nothing, and of the stores beside it.
+var port = regexp.MustCompile(`\b(74[0-2][0-3]|1120[1-3])\b`)
+
+// storePorts is where those of the stores begin, and where they are moved, beside the first port of the cluster.
+const storePorts, storesMoved = 11200, 30
+
+// movedProgram is a folder with a gamut whose local clusters are elsewhere: the reader of a transcript has the default ports to
+// himself. It becomes the program, so that $! is the program's.
+func movedProgram(t *testing.T, base int) string {
+	dir := t.TempDir()
+	text := fmt.Sprintf("#!/bin/sh\nif [ \"$1\" = dev ]; then shift; exec %q dev --base-port %d \"$@\"; fi\nexec %q \"$@\"\n", program, base, program)
+	if err := os.WriteFile(filepath.Join(dir, "gamut"), []byte(text), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
 
 // runTranscript plays a transcript in an empty folder, with all ports moved to free ones.
 func runTranscript(t *testing.T, tr transcript) {
-	base := freePorts(t, 3)
+	base := freePorts(t, 4)
 	moved := func(text string) string {
 		return port.ReplaceAllStringFunc(text, func(p string) string {
 			n, _ := strconv.Atoi(p) // digits
+			if n > storePorts {
+				return strconv.Itoa(base + storesMoved + n - storePorts)
+			}
 			return strconv.Itoa(base + n - 7400)
 		})
 	}
@@ -144,7 +167,7 @@ func runTranscript(t *testing.T, tr transcript) {
 	out := new(shell)
 	bash := exec.Command("bash", "--norc", "--noprofile")
 	bash.Dir = t.TempDir()
-	bash.Env = append(os.Environ(), mark, "PATH="+filepath.Dir(program)+":"+os.Getenv("PATH"), "GAMUT_ADDR=127.0.0.1:"+strconv.Itoa(base))
+	bash.Env = append(os.Environ(), mark, "PATH="+movedProgram(t, base)+":"+os.Getenv("PATH"), "GAMUT_ADDR=127.0.0.1:"+strconv.Itoa(base))
 	bash.Stdout, bash.Stderr = out, out
 	bash.WaitDelay = time.Second
 	stdin, err := bash.StdinPipe()
@@ -161,8 +184,6 @@ func runTranscript(t *testing.T, tr transcript) {
 		stdin.Close()
 		bash.Wait() // it was killed
 	})
-	// The README's reader has the default ports to himself; here they are moved.
-	fmt.Fprintf(stdin, "gamut() { if [ \"$1\" = dev ]; then shift; command gamut dev --base-port %d \"$@\"; else command gamut \"$@\"; fi; }\n", base)
 	for i, s := range tr.steps {
 		at := len(out.since(0))
 		done := fmt.Sprintf("--- step %d ended", i)

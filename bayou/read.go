@@ -108,9 +108,9 @@ func readOps(view core.View, ops []kv.Op, now kv.HLC) kv.Result {
 }
 
 func size(r *kv.Result) int {
-	n := len(r.Value)
+	n := kv.ValueSize(r.Value)
 	for i := range r.Items {
-		n += len(r.Items[i].Key) + len(r.Items[i].Value)
+		n += len(r.Items[i].Key) + kv.ValueSize(r.Items[i].Value)
 	}
 	return n
 }
@@ -161,7 +161,7 @@ func scan(view core.View, o *kv.Op, now kv.HLC) (res kv.Result) {
 			item.Items = membersOf(&rec)
 			size += rec.bytesOf(true)
 		}
-		size += len(item.Key) + len(item.Value)
+		size += len(item.Key) + kv.ValueSize(item.Value)
 		res.Items = append(res.Items, item)
 		return true
 	})

@@ -175,6 +175,12 @@ func decodeRecord(b []byte) (rec record, err error) {
 	return rec, nil
 }
 
+// ValueSize is how many bytes at the end of an encoded record are the value that was set.
+func ValueSize(record []byte) (int, error) {
+	r, err := decodeRecord(record)
+	return len(r.value), err
+}
+
 func mustDecodeRecord(key, b []byte) record {
 	rec, err := decodeRecord(b)
 	if err != nil {
@@ -313,7 +319,7 @@ func (r *record) result(o *kv.Op, now kv.HLC) kv.Result {
 		return r.resultOfParts(o)
 	}
 	d := r.dot()
-	out := kv.Result{Existed: true, Version: uint64(d.Stamp), Origin: uint32(d.Replica), ExpireAt: r.ends(), Int: int64(len(value))}
+	out := kv.Result{Existed: true, Version: uint64(d.Stamp), Origin: uint32(d.Replica), ExpireAt: r.ends(), Int: int64(kv.ValueSize(value))}
 	if !r.counter() {
 		out.Flags = r.flags
 	}

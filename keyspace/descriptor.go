@@ -32,6 +32,8 @@ const (
 	// descriptorSplit is that of a descriptor that tells of splits, descriptorOrdered that of a keyspace with a commit order.
 	descriptorSplit   = 4
 	descriptorOrdered = 5
+	// descriptorValues is that of a descriptor whose values are kept elsewhere.
+	descriptorValues = 6
 )
 
 // Descriptor is a keyspace as the catalog holds it.
@@ -64,6 +66,8 @@ type Terms struct {
 	SplitWrites int64 `json:"splitWrites,omitempty"`
 	// CommitOrder is that of kv.CreateKeyspace.
 	CommitOrder bool `json:"commitOrder,omitempty"`
+	// Values is where long values are kept (ValuesInside and the others).
+	Values string `json:"values,omitempty"`
 }
 
 // Shard is one part of the keys and the group that holds it.
@@ -143,7 +147,7 @@ func DecodeDescriptor(b []byte) (*Descriptor, error) {
 		return nil, fmt.Errorf("decode keyspace descriptor: %w", err)
 	}
 	if d.Format != d.format() {
-		return nil, fmt.Errorf("keyspace %q has descriptor format %d, this program knows up to %d; start a newer program", d.Name, d.Format, descriptorOrdered)
+		return nil, fmt.Errorf("keyspace %q has descriptor format %d, this program knows up to %d; start a newer program", d.Name, d.Format, descriptorValues)
 	}
 	if err := d.check(); err != nil {
 		return nil, fmt.Errorf("keyspace %q: %w", d.Name, err)
@@ -153,6 +157,9 @@ func DecodeDescriptor(b []byte) (*Descriptor, error) {
 
 // format is the encoding that the descriptor needs.
 func (d *Descriptor) format() int {
+	if d.Terms.Values != ValuesInside {
+		return descriptorValues
+	}
 	if d.Terms.CommitOrder {
 		return descriptorOrdered
 	}
@@ -218,7 +225,7 @@ func (d *Descriptor) Keyspace() *kv.Keyspace {
 func (d *Descriptor) Spec() kv.CreateKeyspace {
 	spec := kv.CreateKeyspace{Name: d.Name, Consistency: d.Consistency, Shards: len(d.Shards),
 		Replicas: len(d.Shards[0].Ends()), Partitioner: d.Terms.Partitioner, Atomic: d.Terms.Atomic, ClientStamps: d.Terms.ClientStamps,
-		CommitOrder: d.Terms.CommitOrder}
+		CommitOrder: d.Terms.CommitOrder, Values: d.Terms.Values}
 	switch {
 	case Atomic(d.Consistency):
 		spec.MinMembers, spec.Conflict = d.Terms.MinMembers, "wait"

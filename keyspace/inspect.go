@@ -126,7 +126,7 @@ func inspectItem(c kv.Consistency, raw []byte) kv.InspectItem {
 			return kv.InspectItem{Stamp: "unreadable: " + err.Error()}
 		}
 		return kv.InspectItem{Version: uint64(r.Stamp.Time), Origin: uint32(r.Stamp.Origin), Stamp: r.Stamp.String(), Deleted: r.Deleted, ExpireAt: r.ExpireAt, Flags: r.Flags,
-			Value: bytes.Clone(r.Value)}
+			Value: bytes.Clone(kv.Shown(r.Value))}
 	}
 	if Causal(c) {
 		r, err := bayou.Inspect(raw)
@@ -134,13 +134,13 @@ func inspectItem(c kv.Consistency, raw []byte) kv.InspectItem {
 			return kv.InspectItem{Stamp: "unreadable: " + err.Error()}
 		}
 		return kv.InspectItem{Version: uint64(r.Dot.Stamp), Origin: uint32(r.Dot.Replica), Stamp: r.Dot.String(), Deleted: r.Deleted, ExpireAt: r.ExpireAt, Flags: r.Flags,
-			Value: bytes.Clone(r.Value)}
+			Value: bytes.Clone(kv.Shown(r.Value))}
 	}
 	r, err := machine.DecodeRecord(raw)
 	if err != nil {
 		return kv.InspectItem{Stamp: "unreadable: " + err.Error()}
 	}
-	return kv.InspectItem{Version: r.Version, ExpireAt: r.ExpireAt, Flags: r.Flags, Value: bytes.Clone(r.Value)}
+	return kv.InspectItem{Version: r.Version, ExpireAt: r.ExpireAt, Flags: r.Flags, Value: bytes.Clone(kv.Shown(r.Value))}
 }
 
 // Suspect reports whether a replica found its disk damaged and is not cured yet.

@@ -27,6 +27,9 @@ func checkSpec(spec *kv.CreateKeyspace, nodes int) error {
 	if err := checkPartitioner(spec); err != nil {
 		return err
 	}
+	if err := checkValues(spec); err != nil {
+		return err
+	}
 	if spec.Shards == 0 {
 		spec.Shards = 1
 	}

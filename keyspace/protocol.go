@@ -106,7 +106,8 @@ func NewReplica(d *Descriptor, self core.ReplicaID, o Options) core.Replica {
 	case kv.Causal, kv.Eventual:
 		return bayou.New(self, bayou.Options{Counting: o.Counting})
 	case kv.Quorum:
-		return quorum.New(self, quorum.Options{RecentKeys: max(recentKeysMin, recentKeys/max(1, len(d.Shards)))})
+		return quorum.New(self, quorum.Options{RecentKeys: max(recentKeysMin, recentKeys/max(1, len(d.Shards))),
+			InsideMax: d.InsideMax()})
 	case kv.Atomic:
 		return twophase.New(self, twophase.Options{Refuse: d.Terms.Refuse})
 	}

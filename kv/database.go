@@ -112,6 +112,9 @@ type CreateKeyspace struct {
 	SplitWrites int64 `json:"splitWrites,omitempty"`
 	// CommitOrder gives the writes of a causal keyspace final places, which a companion keyspace decides.
 	CommitOrder bool `json:"commitOrder,omitempty"`
+	// Values is where long values are kept: "inside" the node's own store (the default), in "memory", or "outside", in the store
+	// that each node was started with.
+	Values string `json:"values,omitempty"`
 }
 
 // Admin is what the doors and the command line ask of a node beside commands. All results are plain data for JSON.
@@ -235,8 +238,39 @@ type Status struct {
 	// Transactions are those that the groups led by this node have voted for and that have not ended, the oldest first.
 	Transactions []OpenTxn `json:"transactions,omitempty"`
 	// Reads tells how old what was read here could be.
-	Reads    []ReadAges `json:"reads,omitempty"`
-	Counters Counters   `json:"counters"`
+	Reads []ReadAges `json:"reads,omitempty"`
+	// Values are the stores in which this node keeps long values beside its own.
+	Values   []ValuesStatus `json:"values,omitempty"`
+	Counters Counters       `json:"counters"`
+}
+
+// ValuesStatus is a store of long values as its node sees it. The counters are since the node's start.
+type ValuesStatus struct {
+	// Values is for which keyspaces it is: "memory" or "outside". Store is where it is.
+	Values string `json:"values"`
+	Store  string `json:"store"`
+	// Trouble is why it is left alone for the moment; Note, what should be set otherwise.
+	Trouble string `json:"trouble,omitempty"`
+	Note    string `json:"note,omitempty"`
+	// Hits and Misses count what the store was asked for; Wrong, values that were not what had been put there; Errors, calls
+	// that failed; Inside, reads of values that lie on the node's own disk.
+	Hits   uint64 `json:"hits"`
+	Misses uint64 `json:"misses"`
+	Wrong  uint64 `json:"wrong"`
+	Errors uint64 `json:"errors"`
+	Inside uint64 `json:"inside"`
+	// Stored, Removed: values put and taken out. TooLong: values that it does not take for their size, and that stay inside.
+	Stored  uint64 `json:"stored"`
+	Removed uint64 `json:"removed"`
+	TooLong uint64 `json:"tooLong"`
+	// Refetched counts values had from other replicas; Lost, searches that found a value nowhere.
+	Refetched uint64 `json:"refetched"`
+	Lost      uint64 `json:"lost"`
+	// Waiting values lie inside until the store takes them, Settling ones until it has given them back once. Refilling says that the store is being looked through for what
+	// is missing.
+	Waiting   int  `json:"waiting"`
+	Settling  int  `json:"settling"`
+	Refilling bool `json:"refilling,omitempty"`
 }
 
 // AgeBuckets are the upper ends of the buckets in which ages of reads are counted.

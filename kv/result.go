@@ -56,6 +56,9 @@ const (
 	// Moved: a key of the command is no longer the group's, since the group was split. Clients see it only where the rest of the
 	// cluster did not learn of the other group in time: nodes send the command there.
 	Moved Code = 48
+	// ValueLost: the key is there, and its value was kept outside of the replicas, where no copy of it is left. Writing the
+	// key anew mends it.
+	ValueLost Code = 49
 
 	// Unknown: the outcome is not known; the command may have happened, or may happen yet.
 	Unknown Code = 64
@@ -67,7 +70,7 @@ var codeNames = map[Code]string{
 	NotLeader: "not leader", Sealed: "sealed", TooOld: "session too old", ClockSkew: "clock skew",
 	Unsupported: "unsupported", BehindSession: "behind session", BadToken: "bad token", Invalid: "invalid request",
 	NoKeyspace: "no such keyspace", CrossShard: "keys in several shards", DiskFull: "disk full", Exists: "already exists",
-	SessionLost: "session lost", Locked: "locked by a transaction", Moved: "moved to another shard",
+	SessionLost: "session lost", Locked: "locked by a transaction", Moved: "moved to another shard", ValueLost: "value lost",
 	Unknown: "unknown outcome",
 }
 

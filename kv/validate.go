@@ -43,6 +43,8 @@ func (o *Op) validate(several bool) error {
 		return Errorf(Invalid, "operation %d with condition %d, expiry %d, %d is not known", o.Kind, o.When, o.Expiry, o.ExpireWhen)
 	case len(o.Value) > ValueMax || len(o.Expect) > ValueMax:
 		return Errorf(Invalid, "a value of %d bytes; the limit is %d", max(len(o.Value), len(o.Expect)), ValueMax)
+	case isReference(o.Value):
+		return Errorf(Invalid, "a value of %d bytes that begin like a reference of ours; no such value can be stored", len(o.Value))
 	case uint64(o.Offset)+uint64(len(o.Value)) > ValueMax:
 		return Errorf(Invalid, "the range ends at %d; the limit of a value is %d bytes", uint64(o.Offset)+uint64(len(o.Value)), ValueMax)
 	}
@@ -68,4 +70,9 @@ func checkKey(key []byte) error {
 		return Errorf(Invalid, "a key of %d bytes; the limit is %d", len(key), KeyMax)
 	}
 	return nil
+}
+
+func isReference(value []byte) bool {
+	_, is := ParseReference(value)
+	return is
 }

@@ -146,8 +146,8 @@ func (m *Machine) evaluate(c *kv.Command) kv.Result {
 
 // fit replaces an answer that has no room, and returns the room that is left.
 func fit(r *kv.Result, room int, read bool) int {
-	if len(r.Value) <= room {
-		return room - len(r.Value)
+	if size := kv.ValueSize(r.Value); size <= room {
+		return room - size
 	}
 	*r = kv.TooMuch(read)
 	return 0
@@ -163,11 +163,11 @@ func (m *Machine) holds(c *kv.Cond) bool {
 	case kv.CondVersion:
 		return r.Version == c.Version
 	case kv.CondValue:
-		return ok && bytes.Equal(r.Value, c.Value)
+		return ok && kv.SameValue(r.Value, c.Value)
 	case kv.CondOtherVersion:
 		return r.Version != c.Version
 	case kv.CondOtherValue:
-		return !ok || !bytes.Equal(r.Value, c.Value)
+		return !ok || !kv.SameValue(r.Value, c.Value)
 	}
 	return false
 }

@@ -59,7 +59,7 @@ func found(o *kv.Op) func(Record, bool) kv.Result {
 			return kv.Result{Code: kv.NotFound}
 		}
 		out := kv.Result{Existed: true, Flags: r.Flags, Version: r.Version, ExpireAt: r.ExpireAt, Marks: r.marks(),
-			Int: int64(len(r.Value))}
+			Int: int64(kv.ValueSize(r.Value))}
 		if !o.Quiet {
 			out.Value = r.Value
 		}
@@ -81,7 +81,7 @@ func allowed(o *kv.Op, r *Record, ok bool) kv.Code {
 		return kv.NotFound
 	case o.When == kv.IfVersion && r.Version != o.Version,
 		o.When == kv.IfVersionOrOlder && r.Version < o.Version,
-		o.When == kv.IfValue && !bytes.Equal(r.Value, o.Expect):
+		o.When == kv.IfValue && !kv.SameValue(r.Value, o.Expect):
 		return kv.ConditionFailed
 	}
 	return kv.OK
@@ -179,6 +179,9 @@ func parseInteger(b []byte) (int64, bool) {
 	return n, true
 }
 
+// floatMax is the longest text in bytes that is taken for a number.
+const floatMax = 256
+
 // floatBits is the mantissa of the long double in which Redis adds.
 const floatBits = 64
 
@@ -186,7 +189,10 @@ func (m *Machine) incrFloat(o *kv.Op) kv.Result {
 	old, ok := m.load(o.Key)
 	sum := new(big.Float).SetPrec(floatBits)
 	if ok {
-		if _, valid := sum.SetString(string(old.Value)); !valid || len(old.Value) > 256 {
+		if res, is := elsewhere(&old); is && kv.ValueSize(old.Value) <= floatMax {
+			return res
+		}
+		if _, valid := sum.SetString(string(old.Value)); !valid || len(old.Value) > floatMax {
 			return kv.Result{Code: kv.NotFloat, Existed: true}
 		}
 	}
@@ -252,10 +258,35 @@ func (m *Machine) counter(o *kv.Op) kv.Result {
 	return res
 }
 
+// Elsewhere is the answer to an operation that needs a value which is kept outside of the state: nothing was executed. No
+// replica may wait for a store of its own while it applies the log, and what one of them finds there must not decide.
+func Elsewhere(r *kv.Result) bool { return r.Code == kv.Unsupported && r.Detail == elsewhereDetail }
+
+const elsewhereDetail = "the operation needs the present value, which is kept outside of the log; read it and write the new one whole, under the condition that the version is still the same"
+
+// elsewhere is the answer if a record's value is not at hand.
+func elsewhere(r *Record) (res kv.Result, is bool) {
+	if _, is = kv.ParseReference(r.Value); is {
+		res = kv.Result{Code: kv.Unsupported, Existed: true, Detail: elsewhereDetail}
+	}
+	return res, is
+}
+
+// forged is the answer to an operation that would make a value which looks like a reference.
+func forged(value []byte) (res kv.Result, is bool) {
+	if _, is = kv.ParseReference(value); is {
+		res = kv.Result{Code: kv.Invalid, Detail: "the new value would begin like a reference of ours; no such value can be stored"}
+	}
+	return res, is
+}
+
 func (m *Machine) extend(o *kv.Op) kv.Result {
 	old, ok := m.load(o.Key)
 	if code := allowed(o, &old, ok); code != kv.OK {
 		return kv.Result{Code: code, Existed: ok}
+	}
+	if res, is := elsewhere(&old); is {
+		return res
 	}
 	if len(old.Value)+len(o.Value) > kv.ValueMax {
 		return kv.Result{Code: kv.TooLong, Existed: ok}
@@ -265,6 +296,9 @@ func (m *Machine) extend(o *kv.Op) kv.Result {
 		value = append(append(value, old.Value...), o.Value...)
 	} else {
 		value = append(append(value, o.Value...), old.Value...)
+	}
+	if res, is := forged(value); is {
+		return res
 	}
 	if !ok {
 		old.Flags, old.ExpireAt = o.Flags, m.expiry(o, 0)
@@ -281,11 +315,17 @@ func (m *Machine) setRange(o *kv.Op) kv.Result {
 		return kv.Result{Code: kv.TooLong, Existed: ok}
 	}
 	if len(o.Value) == 0 {
-		return kv.Result{Int: int64(len(old.Value)), Existed: ok, Version: old.Version}
+		return kv.Result{Int: int64(kv.ValueSize(old.Value)), Existed: ok, Version: old.Version}
+	}
+	if res, is := elsewhere(&old); is {
+		return res
 	}
 	value := make([]byte, max(end, len(old.Value)))
 	copy(value, old.Value)
 	copy(value[o.Offset:], o.Value)
+	if res, is := forged(value); is {
+		return res
+	}
 	res := m.rewrite(o, &old, value)
 	res.Int = int64(len(value))
 	return res
@@ -349,6 +389,9 @@ func (m *Machine) move(o *kv.Op) kv.Result {
 	same := bytes.Equal(o.Key, o.Key2)
 	if same {
 		return kv.Result{Existed: taken, Version: r.Version}
+	}
+	if res, is := elsewhere(&r); is {
+		return res // its place outside goes by its key
 	}
 	next := Record{Value: r.Value, Flags: r.Flags, ExpireAt: r.ExpireAt}
 	version := m.store(o.Key2, &next)

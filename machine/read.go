@@ -176,7 +176,7 @@ func scan(view ranger, o *kv.Op, logTime, now kv.HLC) (res kv.Result, undecided 
 		if !o.KeysOnly {
 			item.Value = append([]byte(nil), r.Value...)
 		}
-		bytes += len(item.Key) + len(item.Value)
+		bytes += len(item.Key) + kv.ValueSize(item.Value)
 		res.Items = append(res.Items, item)
 		return true
 	})

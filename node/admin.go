@@ -47,6 +47,9 @@ func pause(ctx context.Context) bool {
 
 // CreateKeyspace makes a keyspace and waits until its shards can order writes.
 func (n *Node) CreateKeyspace(ctx context.Context, spec kv.CreateKeyspace) error {
+	if spec.Values == keyspace.ValuesOutside && n.config.Outside == nil {
+		return kv.Errorf(kv.Invalid, "values outside: this node was started without a store for them; start every node with --outside memcached://host:port or redis://host:port")
+	}
 	var planned *keyspace.Descriptor
 	for {
 		d, again, err := n.tryCreate(ctx, spec, planned)

@@ -110,6 +110,7 @@ func (n *Node) startReplica(now host.Now, sh *shard) {
 	if sh.group == keyspace.SystemGroup {
 		state.changed, state.leasesChanged = &n.catalogChanged, &n.leases.changed
 	}
+	n.openValues(sh)
 	var first any = core.Start{Config: config}
 	records, suspect := n.recovered.Groups[sh.group], n.recovered.AllSuspect || n.recovered.Suspect[sh.group]
 	if n.births.begun(sh.group) {

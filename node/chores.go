@@ -11,6 +11,7 @@ import (
 
 	"github.com/gamutdb/gamut/host"
 	"github.com/gamutdb/gamut/store"
+	"github.com/gamutdb/gamut/values"
 )
 
 // alarms are what an operator should look at, by subject.
@@ -204,7 +205,7 @@ func (n *Node) dropAll() error {
 	}
 	n.awaitReads()
 	for _, g := range dropped {
-		if err := n.disk.Drop(g); err != nil {
+		if err := errors.Join(n.values.forget(g), n.disk.Drop(g), n.disk.Drop(values.Anteroom(g))); err != nil {
 			return err
 		}
 		n.inbox.call(func(host.Now) {

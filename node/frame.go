@@ -10,6 +10,7 @@ import (
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/host"
 	"github.com/gamutdb/gamut/kv"
+	"github.com/gamutdb/gamut/values"
 )
 
 // A frame is a head, then any number of parcels. The head is
@@ -32,6 +33,8 @@ const (
 	parcelMessage = 1
 	parcelForward = 2
 	parcelReturn  = 3
+	parcelWant    = 4
+	parcelValue   = 5
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -117,13 +120,34 @@ func appendReturn(b []byte, id core.RequestID, r *kv.Result) []byte {
 	return endParcel(b, from)
 }
 
-// parcel is one of the three things that nodes say to each other.
+// appendWant asks for a value of a replica's state that is kept elsewhere.
+func appendWant(b []byte, id uint64, p values.Place) []byte {
+	from := len(b)
+	b = beginParcel(b, parcelWant)
+	b = binary.AppendUvarint(b, id)
+	b = binary.AppendUvarint(b, uint64(p.Group))
+	b = p.Ref.AppendTo(b)
+	return endParcel(append(b, p.Key...), from)
+}
+
+// appendValue answers a want.
+func appendValue(b []byte, id core.RequestID, found values.Finding, value []byte) []byte {
+	from := len(b)
+	b = beginParcel(b, parcelValue)
+	b = binary.AppendUvarint(b, uint64(id))
+	return endParcel(append(append(b, byte(found)), value...), from)
+}
+
+// parcel is one of the things that nodes say to each other.
 type parcel struct {
 	kind     byte
 	envelope host.Envelope
 	forward  host.Forward
 	id       core.RequestID
 	result   kv.Result
+	place    values.Place
+	finding  values.Finding
+	value    []byte
 }
 
 var errParcel = errors.New("malformed parcel")
@@ -198,8 +222,30 @@ func (p *parcel) read(body []byte, decode decoder) (known bool, err error) {
 			return false, errParcel
 		}
 		return true, nil
+	case parcelWant:
+		return p.readWant(&r)
+	case parcelValue:
+		p.id = core.RequestID(r.next())
+		if r.bad || len(r.b) == 0 || r.b[0] > byte(values.Other) {
+			return false, errParcel
+		}
+		p.finding, p.value = values.Finding(r.b[0]), r.b[1:]
+		return true, nil
 	}
 	return false, errParcel
+}
+
+func (p *parcel) readWant(r *numbers) (known bool, err error) {
+	p.id, p.place.Group = core.RequestID(r.next()), core.GroupID(r.next())
+	if r.bad || len(r.b) < kv.ReferenceSize {
+		return false, errParcel
+	}
+	ref, ok := kv.ParseReference(r.b[:kv.ReferenceSize])
+	if !ok {
+		return false, errParcel
+	}
+	p.place.Ref, p.place.Key = ref, string(r.b[kv.ReferenceSize:])
+	return true, nil
 }
 
 // forwardMax bounds how long a forwarded command may ask to be kept, in nanoseconds.

@@ -126,6 +126,10 @@ func (n *Node) receive(now host.Now, from core.NodeID, p *parcel) {
 		n.host.Forwarded(now, from, p.forward)
 	case parcelReturn:
 		n.host.Returned(now, from, p.id, p.result)
+	case parcelWant:
+		n.serveValue(from, p.id, p.place)
+	case parcelValue:
+		n.values.fetches.deliver(uint64(p.id), fetched{p.finding, p.value, true})
 	}
 }
 

@@ -87,6 +87,7 @@ type Node struct {
 	wishes       wishes
 	births       births
 	splits       splitPlans
+	values       keepers
 
 	// ctx ends with the node.
 	ctx       context.Context
@@ -174,6 +175,7 @@ func (n *Node) open() error {
 	}
 	n.identity = n.disk.Identity()
 	n.healing.under.Store(n.recovered.AllSuspect)
+	n.makeKeepers()
 	n.reserve = uint64(n.config.DiskReserveBytes)
 	if n.reserve == 0 {
 		usage, err := n.fs.GetDiskUsage(n.config.Dir)
@@ -211,6 +213,7 @@ func (n *Node) begin() {
 	go n.loop()
 	work := []func(context.Context){n.accept, n.watch, n.tend, n.register, n.moveShards, n.pushSplits, n.splitAlone, n.steward, n.holdLease,
 		n.changeViews, n.sweep, n.forget}
+	work = append(work, n.values.work(n)...)
 	for _, f := range work {
 		n.workers.Add(1)
 		go func() {
@@ -264,6 +267,7 @@ func (n *Node) close(ctx context.Context) error {
 	err := n.listener.Close()
 	n.inbox.close()
 	n.workers.Wait()
+	n.values.resolving.Wait()
 	close(n.batches)
 	n.writer.Wait()
 	n.checkpoints.close()
@@ -271,6 +275,9 @@ func (n *Node) close(ctx context.Context) error {
 		r.state.closeLent()
 	}
 	if err := errors.Join(n.dropAll(), err); err != nil {
+		n.log.Warn("close", "error", err)
+	}
+	if err := n.values.close(); err != nil {
 		n.log.Warn("close", "error", err)
 	}
 	if err := n.disk.Close(); err != nil {

@@ -33,9 +33,9 @@ type submission struct {
 
 // answerBytes are the bytes of an answer's values.
 func answerBytes(r *kv.Result) int {
-	size := len(r.Value)
+	size := kv.ValueSize(r.Value)
 	for i := range r.Items {
-		size += len(r.Items[i].Value)
+		size += kv.ValueSize(r.Items[i].Value)
 	}
 	return size
 }
@@ -163,7 +163,7 @@ func (n *Node) sort(s *submission, calls []*kv.Call, now core.Time) {
 					sh.space.ages.note(c.Command.Level, &p)
 				}
 				s.fit(&r, true)
-				c.Done(r)
+				n.answer(sh, c, r, s.deadline)
 				continue
 			}
 			// The rest of the batch must see what this one will do to the log.
@@ -278,7 +278,7 @@ func (n *Node) Reply(token uint64, r kv.Result) {
 func (n *Node) finished(w waiting, r kv.Result) {
 	w.submission.fit(&r, w.call.Command.ReadOnly())
 	w.submission.lent = w.submission.lent || r.Code == kv.Unknown || r.Code == kv.Unavailable
-	w.call.Done(r)
+	n.answer(w.shard, w.call, r, w.submission.deadline)
 	w.submission.left--
 	if w.submission.left == 0 {
 		n.ended = append(n.ended, w.submission)

@@ -134,7 +134,7 @@ func (n *Node) newSpace(d *keyspace.Descriptor) *space {
 }
 
 func (n *Node) newShard(s *space, index int, at *keyspace.Shard) *shard {
-	sh := &shard{space: s, index: index, group: at.Group, self: at.On(n.config.Node), where: at.Nodes(), state: n.disk.Group(at.Group),
+	sh := &shard{space: s, index: index, group: at.Group, self: at.On(n.config.Node), where: at.Nodes(), state: n.stateOf(s.descriptor, at.Group),
 		parent: at.Parent, bounds: new(atomic.Pointer[machine.Bounds])}
 	sh.fresh.Store(&core.Freshness{})
 	sh.gate.room.Store(unlimited) // until the loop has looked

@@ -48,6 +48,8 @@ type Options struct {
 	// RecentKeys is of how many of the keys that were written last a replica keeps in mind what stands, so that the next write need not
 	// read it: of as many at least, and twice as many at most, at about 65 bytes and the key for each. Default 65,536.
 	RecentKeys int
+	// InsideMax says that longer values in bytes, as the state gives them back, are references (kv.Kept). 0: none are.
+	InsideMax int
 	// Mutation plants a bug, to show that the checkers find it. 0: none.
 	Mutation Mutation
 }

@@ -275,7 +275,7 @@ func result(raw []byte, quiet bool, level kv.Level, now kv.HLC) kv.Result {
 		out.Code = kv.NotFound
 		return out
 	}
-	out.Existed, out.Flags, out.ExpireAt, out.Int = true, record.Flags, record.ExpireAt, int64(len(record.Value))
+	out.Existed, out.Flags, out.ExpireAt, out.Int = true, record.Flags, record.ExpireAt, int64(kv.ValueSize(record.Value))
 	if !quiet {
 		out.Value = record.Value
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -128,6 +129,16 @@ func mustDecode(b []byte) Record {
 // StampOf is the stamp of an encoded record.
 func StampOf(raw []byte) Stamp {
 	return Stamp{kv.HLC(binary.BigEndian.Uint64(raw[stampFrom:])), core.ReplicaID(binary.BigEndian.Uint32(raw[stampTo-4:]))}
+}
+
+// kept is an encoded record as the state holds it.
+func (o *Options) kept(raw []byte) []byte {
+	if o.InsideMax == 0 || len(raw) <= stampTo+o.InsideMax {
+		return raw
+	}
+	r := mustDecode(raw)
+	value := kv.Kept(r.Value, o.InsideMax)
+	return append(slices.Clone(raw[:len(raw)-len(r.Value)]), value...)
 }
 
 // compare says which of two encoded records stands (rule Q2): the newer stamp; at equal stamps, which only clients can give,

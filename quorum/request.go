@@ -187,7 +187,7 @@ type multi struct {
 
 // partDone takes the answer of one of them. The command ends with the worst outcome of any.
 func (r *Replica) partDone(m *multi, i int, result kv.Result) {
-	if m.room -= len(result.Value); m.room < 0 {
+	if m.room -= kv.ValueSize(result.Value); m.room < 0 {
 		result = kv.TooMuch(true)
 	}
 	m.items[i] = result

@@ -170,7 +170,7 @@ func (r *Replica) accept(list items, from Source, purge kv.HLC, hints mask) (ref
 // stands is the gist of the record that stands for a key, durable or not.
 func (r *Replica) stands(key []byte) gist {
 	if s, ok := r.disk.pending[string(key)]; ok {
-		return gistOf(key, s.record)
+		return gistOf(key, r.options.kept(s.record))
 	}
 	hash := xxhash.Sum64(key)
 	g, ok := r.recent.find(key, hash)
@@ -201,7 +201,7 @@ func (r *Replica) wins(record, old []byte) bool {
 	case m == TiesByArrival && len(old) > 0 && StampOf(old) == StampOf(record):
 		return true
 	}
-	return compare(record, old) > 0
+	return compare(r.options.kept(record), r.options.kept(old)) > 0
 }
 
 // writeItems logs records, as this replica's own, as hints for others, or as both: one copy serves all.
@@ -285,7 +285,7 @@ func (r *Replica) appliedAt(pos uint64) core.Change {
 func (r *Replica) apply(e *entry) {
 	for _, p := range e.puts {
 		r.out.State = append(r.out.State, core.Change{Kind: core.Put, Key: p.key, Value: p.record})
-		hash, now := xxhash.Sum64(p.key), gistOf(p.key, p.record)
+		hash, now := xxhash.Sum64(p.key), gistOf(p.key, r.options.kept(p.record))
 		r.tree.change(hash, p.old, now)
 		if r.options.Mutation != StaleGists {
 			r.recent.put(p.key, hash, now, r.options.RecentKeys)

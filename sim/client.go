@@ -432,6 +432,7 @@ func (n *node) read(g *group, encoded []byte, timeout core.Time, answer func(kv.
 
 // readOf is read; fixed says that it is of this group and no other.
 func (n *node) readOf(g *group, fixed bool, encoded []byte, timeout core.Time, answer func(kv.Result)) {
+	answer = n.withValues(g, encoded, answer)
 	n.arrive(func(now host.Now) {
 		root := g
 		g := g
@@ -499,7 +500,7 @@ func (w *world) finalState(g *group, final referee.Final) {
 		}
 		at := w.owner(g, []byte(key), func(child *group) bool { return child.split.divided })
 		if r, _ := g.protocol.Read(w.seatedNodes(g)[0].disk.Group(at.id), &c, 0); r.Code == kv.OK {
-			final[key] = string(r.Value)
+			final[key] = w.finalValue(at, key, r)
 		}
 	}
 }

@@ -60,12 +60,6 @@ func (n *node) openDisk() store.Recovered {
 // nothing is what a disk holds of a group that has never run.
 func (n *node) nothing() *store.Recovered { return &store.Recovered{} }
 
-// newState is the state of a group through which this life of the node sees it.
-func (n *node) newState(g *group) *state {
-	group := n.disk.Group(g.id)
-	return &state{group, func() { n.w.checks.applied(g.id, n, group.Applied(), n.disk.Digest(g.id)) }}
-}
-
 // first is the first event of a replica: what a node makes of what its disk holds.
 func (n *node) first(g *group, r *store.Recovered) any {
 	records, suspect := r.Groups[g.id], n.suspect(g.id, r)

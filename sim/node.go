@@ -9,6 +9,7 @@ import (
 	"github.com/gamutdb/gamut/keyspace"
 	"github.com/gamutdb/gamut/kv"
 	"github.com/gamutdb/gamut/store"
+	"github.com/gamutdb/gamut/values"
 )
 
 // node is one process and its machine: a host, a disk and clocks. What reaches it waits in its inbox until the next pass,
@@ -55,6 +56,9 @@ type node struct {
 	heard, forgets map[core.GroupID]*keyspace.Descriptor
 	// recovered is what was on the disk when it was opened, of groups that do not run yet.
 	recovered store.Recovered
+	// keeper and shelf are where long values are; nil: in the state.
+	keeper *values.Keeper
+	shelf  *outsideStore
 }
 
 func newNode(w *world, i int) *node {
@@ -85,6 +89,7 @@ func (n *node) boot() {
 	clear(n.known)
 	now := n.now()
 	r := n.openDisk()
+	n.bootValues()
 	n.host = host.New((*port)(n), stream(w.options.Seed, "host", n.index<<20+n.life), r.HLCUpper, now, host.Options{})
 	w.trace.line("n%d starts, life %d, %q", n.id, n.life, r.Reports)
 	if n.life > 1 {
@@ -366,6 +371,7 @@ func (p *port) Note(g core.GroupID, note core.Note) {
 
 // submit hands a client's command to the host; answer is called once, unless the process ends before.
 func (n *node) submit(g *group, encoded []byte, read, again bool, timeout core.Time, answer func(kv.Result)) {
+	answer = n.withValues(g, encoded, answer)
 	n.arrive(func(now host.Now) {
 		n.token++
 		n.tokens[n.token] = answer

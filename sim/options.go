@@ -71,6 +71,8 @@ type Protocol struct {
 	Position func(version uint64) uint64
 	// Entry names the log entry that a record makes durable; ok is false for other records. nil: durability is not looked at.
 	Entry func(core.Record) (index uint64, hash [32]byte, ok bool)
+	// Values makes replicas keep long values outside; nil: in their states.
+	Values *Values
 	// Look shows the inside of a replica to the checkers; nil: only what every protocol has in common is checked.
 	Look func(core.Replica) Inside
 }

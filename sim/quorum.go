@@ -14,11 +14,16 @@ import (
 
 // DrawQuorum draws the settings of a run: hints that are dropped soon or never, comparisons and repairs often or hardly ever.
 func DrawQuorum(seed uint64, mutation quorum.Mutation, atomic bool) Protocol {
+	return drawQuorum(seed, mutation, atomic, 0)
+}
+
+func drawQuorum(seed uint64, mutation quorum.Mutation, atomic bool, insideMax int) Protocol {
 	rng := stream(seed, "quorum", 0)
 	span := func(low, high core.Time) core.Time { return low + core.Time(rng.Int64N(int64(high-low))) }
 	o := quorum.Options{Mutation: mutation, RecentKeys: 3, WriteWithin: span(200*Millisecond, Second), ReadWithin: span(200*Millisecond, Second),
 		Hedge: span(5*Millisecond, 100*Millisecond), EntropyEvery: span(300*Millisecond, 2*Second), RepairEvery: span(600*Millisecond, 3*Second),
-		RepairLag: span(100*Millisecond, 2*Second), HintWindow: span(100*Millisecond, 4*Second), HintBytes: 200 << rng.IntN(10), HintRate: 1 << 20}
+		RepairLag: span(100*Millisecond, 2*Second), HintWindow: span(100*Millisecond, 4*Second), HintBytes: 200 << rng.IntN(10), HintRate: 1 << 20,
+		InsideMax: insideMax}
 	return Quorum(o, atomic)
 }
 

@@ -240,6 +240,9 @@ func (w *world) run() {
 	}
 	w.faults.start()
 	w.splitLater()
+	if w.options.Protocol.Values != nil {
+		w.strikeShelf()
+	}
 	if w.options.Faults.Change > 0 && w.options.Protocol.Describe != nil {
 		w.pollMoves()
 	}

@@ -20,7 +20,7 @@ func dumpCommand(g *global) *cobra.Command {
 		Short: "Print all records of a keyspace, as lines of JSON unless -o says otherwise",
 		Long: "Print all records of a keyspace in key order, as lines of JSON unless -o says otherwise. Keys and values that are\n" +
 			"not valid UTF-8 stand in key64 and value64, in base64. A dump is not one instant: writes that happen meanwhile may be in it.\n" +
-			"That of an atomic keyspace is one instant of each shard, in which no write is under way, unless --level is given.",
+			"That of an atomic keyspace is one instant of each shard, in which no write is under way, unless --level is given, or\nits values are kept elsewhere.",
 		RunE: func(c *cobra.Command, _ []string) error {
 			if g.output == "" {
 				g.output = "jsonl"
@@ -30,7 +30,7 @@ func dumpCommand(g *global) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				if keyspace.Atomic(info.Consistency) {
+				if keyspace.Atomic(info.Consistency) && info.Values == keyspace.ValuesInside {
 					return g.dumpAtMark(c)
 				}
 			}

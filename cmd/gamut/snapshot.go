@@ -15,6 +15,7 @@ import (
 	"github.com/gamutdb/gamut/audit"
 	"github.com/gamutdb/gamut/client"
 	"github.com/gamutdb/gamut/cmd/gamut/internal/settings"
+	"github.com/gamutdb/gamut/keyspace"
 	"github.com/gamutdb/gamut/kv"
 	"github.com/gamutdb/gamut/machine"
 	"github.com/gamutdb/gamut/snapshot"
@@ -55,6 +56,9 @@ func (g *global) mark(c *cobra.Command) (head snapshot.Head, marked *audit.Marke
 	case kv.Linearizable, kv.Sequential, kv.Atomic:
 	default:
 		return head, nil, fmt.Errorf("keyspace %s is %s: its replicas have no common log of which a file could be one position; use gamut dump", info.Name, info.Consistency)
+	}
+	if info.Values != keyspace.ValuesInside {
+		return head, nil, fmt.Errorf("the values of keyspace %s are kept elsewhere (%s), and not as of one position of its log; use gamut dump", info.Name, info.Values)
 	}
 	tasks, err := g.tasksOf(ctx, false)
 	if err != nil {

@@ -38,6 +38,8 @@ func startCommand() *cobra.Command {
 	cmd.Flags().String("keyspaces", "", "keyspaces to make if they are not there yet (default \"default\")")
 	cmd.Flags().String("memcached-keyspace", "", "keyspace of memcached clients (default \"default\")")
 	cmd.Flags().String("memcached-level", "", "what memcached clients ask of it, such as one or all (default: the keyspace's own promise)")
+	cmd.Flags().String("outside", "", "store beside this node for the values of keyspaces with --values outside: memcached://host:port or redis://host:port")
+	cmd.Flags().String("values-memory", "", "most that values of keyspaces with --values memory take; what is beyond stays on disk (default 1GiB)")
 	cmd.Flags().Bool("insecure", false, "allow addresses that other machines can reach, without TLS or users")
 	cmd.Flags().Bool("lab", false, "let whoever reaches the HTTP door hurt this node: cut links, move clocks, fail the disk")
 	cmd.Flags().String("debug", "", "loopback address for profiles, such as 127.0.0.1:6060")

@@ -79,6 +79,7 @@ var answers = map[kv.Code]answer{
 	kv.DiskFull:        {"disk_full", http.StatusInsufficientStorage, 5},
 	kv.Locked:          {"locked", http.StatusServiceUnavailable, 1},
 	kv.Moved:           {"moved", http.StatusServiceUnavailable, 1},
+	kv.ValueLost:       {name: "value_lost", status: http.StatusGone},
 	kv.Exists:          {"exists", http.StatusConflict, 0},
 	kv.Unknown:         {"unknown", http.StatusGatewayTimeout, 0},
 }

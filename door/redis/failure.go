@@ -37,6 +37,7 @@ var failures = func() (f [256]string) {
 	f[kv.SessionLost] = "SESSIONLOST"
 	f[kv.BadToken] = "BADTOKEN"
 	f[kv.CrossShard] = "CROSSSHARD keys in several shards"
+	f[kv.ValueLost] = "VALUELOST"
 	f[kv.DiskFull] = "MISCONF disk full, the node takes no writes"
 	f[kv.Unknown] = "UNKNOWN outcome not known: the command may have been executed, or may be yet"
 	return f

@@ -29,6 +29,7 @@ import (
 	"github.com/gamutdb/gamut/kv"
 	"github.com/gamutdb/gamut/lab/inject"
 	"github.com/gamutdb/gamut/node"
+	"github.com/gamutdb/gamut/values/outside"
 )
 
 // Member is a running node.
@@ -40,7 +41,9 @@ type Member struct {
 	doors    []door
 	debug    *http.Server
 	// lab hurts the node on purpose; nil unless the settings ask for it.
-	lab     *inject.Injector
+	lab *inject.Injector
+	// outside is the store beside the node; nil: there is none.
+	outside outside.Store
 	stop    context.CancelFunc
 	serving sync.WaitGroup
 }
@@ -154,6 +157,11 @@ func (m *Member) config(version string) node.Config {
 	if m.lab != nil {
 		c.Faults = m.lab
 	}
+	c.MemoryValuesBytes = m.settings.ValuesMemoryBytes()
+	if m.settings.Outside != "" {
+		m.outside, _ = outside.Open(m.settings.Outside) // the settings were checked
+		c.Outside = m.outside
+	}
 	return c
 }
 
@@ -208,7 +216,11 @@ func (m *Member) Close(ctx context.Context) error {
 		m.debug.Close()
 	}
 	m.serving.Wait()
-	if err := m.node.Close(ctx); err != nil {
+	err := m.node.Close(ctx)
+	if m.outside != nil {
+		err = errors.Join(err, m.outside.Close())
+	}
+	if err != nil {
 		return fmt.Errorf("node %d: %w", m.settings.Node, err)
 	}
 	return nil

@@ -23,6 +23,7 @@ import (
 	"github.com/pelletier/go-toml/v2"
 
 	"github.com/gamutdb/gamut/kv"
+	"github.com/gamutdb/gamut/values/outside"
 )
 
 // Offsets of a node's ports from its base port.
@@ -62,6 +63,10 @@ type Node struct {
 	// has words for neither; default, and the keyspace's own promise.
 	MemcachedKeyspace string `toml:"memcached-keyspace"`
 	MemcachedLevel    string `toml:"memcached-level"`
+	// Outside is the store beside this node in which keyspaces with values outside keep them, such as memcached://host:port; none.
+	Outside string `toml:"outside"`
+	// ValuesMemory is the most that values of keyspaces with values in memory take, such as 512MiB; 1GiB.
+	ValuesMemory string `toml:"values-memory"`
 	// Insecure allows addresses other than the loopback: until there is TLS, whoever reaches them may read and write all.
 	Insecure bool `toml:"insecure"`
 	// Lab lets whoever reaches the HTTP door hurt this node on purpose, for tests and demonstrations.
@@ -71,8 +76,9 @@ type Node struct {
 	// Drain is how long a stopping node may take to finish requests and hand over; 10s.
 	Drain string `toml:"drain"`
 
-	drain time.Duration
-	peers map[uint32]string
+	drain        time.Duration
+	valuesMemory int64
+	peers        map[uint32]string
 }
 
 // Error is a setting that cannot be used.
@@ -142,6 +148,10 @@ func (n *Node) Override(name, text, where string) error {
 		n.MemcachedKeyspace = text
 	case "memcached-level":
 		n.MemcachedLevel = text
+	case "outside":
+		n.Outside = text
+	case "values-memory":
+		n.ValuesMemory = text
 	case "insecure":
 		n.Insecure, err = strconv.ParseBool(text)
 	case "lab":
@@ -160,7 +170,7 @@ func (n *Node) Override(name, text, where string) error {
 }
 
 // Names are all settings.
-var Names = []string{"node", "dir", "host", "base-port", "cluster", "join", "name", "zone", "keyspaces", "memcached-keyspace", "memcached-level", "insecure", "lab", "debug", "drain"}
+var Names = []string{"node", "dir", "host", "base-port", "cluster", "join", "name", "zone", "keyspaces", "memcached-keyspace", "memcached-level", "outside", "values-memory", "insecure", "lab", "debug", "drain"}
 
 // Variable is the name of a setting in the environment.
 func Variable(name string) string {
@@ -237,7 +247,15 @@ func (n *Node) resolveRest() error {
 	if n.Drain == "" {
 		n.Drain = "10s"
 	}
+	if n.Outside != "" {
+		if _, err := outside.Open(n.Outside); err != nil {
+			return wrong("outside: %v", err)
+		}
+	}
 	var err error
+	if n.valuesMemory, err = size(n.ValuesMemory); err != nil {
+		return wrong("values-memory %q is not a size such as 512MiB or 2GiB", n.ValuesMemory)
+	}
 	if n.drain, err = time.ParseDuration(n.Drain); err != nil || n.drain < 0 {
 		return wrong("drain %q is not a duration such as 10s", n.Drain)
 	}
@@ -315,6 +333,33 @@ func (n *Node) Level() kv.Level {
 	return level
 }
 
+// size reads a number of bytes; none is 0.
+func size(text string) (int64, error) {
+	if text == "" {
+		return 0, nil
+	}
+	digits, unit := strings.TrimRight(text, "KMGiB"), int64(1)
+	switch text[len(digits):] {
+	case "KiB":
+		unit = 1 << 10
+	case "MiB":
+		unit = 1 << 20
+	case "GiB":
+		unit = 1 << 30
+	case "B":
+	default:
+		return 0, strconv.ErrSyntax
+	}
+	n, err := strconv.ParseInt(digits, 10, 32)
+	if err == nil && n < 1 {
+		err = strconv.ErrRange
+	}
+	return n * unit, err
+}
+
+// ValuesMemoryBytes is ValuesMemory as a number; 0: the default.
+func (n *Node) ValuesMemoryBytes() int64 { return n.valuesMemory }
+
 // DrainTime is Drain as a duration.
 func (n *Node) DrainTime() time.Duration { return n.drain }
 
@@ -347,6 +392,12 @@ func (n *Node) Args() []string {
 	}
 	if n.MemcachedLevel != "" {
 		args = append(args, "--memcached-level", n.MemcachedLevel)
+	}
+	if n.Outside != "" {
+		args = append(args, "--outside", n.Outside)
+	}
+	if n.ValuesMemory != "" {
+		args = append(args, "--values-memory", n.ValuesMemory)
 	}
 	if n.Insecure {
 		args = append(args, "--insecure")

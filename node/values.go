@@ -1,0 +1,358 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/host"
+	"github.com/gamutdb/gamut/keyspace"
+	"github.com/gamutdb/gamut/kv"
+	"github.com/gamutdb/gamut/store"
+	"github.com/gamutdb/gamut/values"
+)
+
+// Outside is a store beside the node, for long values.
+type Outside interface {
+	values.Store
+	// Address is what the status calls it.
+	Address() string
+	// Evicts says by which setting it may drop values; empty: it does not, or did not say.
+	Evicts() string
+}
+
+// nowhere stands for the store that a node was not given. References are the same on all nodes, so values must leave the
+// state here, too; they stay on the disk.
+type nowhere struct{}
+
+var errNowhere = fmt.Errorf("this node was started without an outside store (--outside), and keeps its values on its own disk: %w", values.ErrFull)
+
+func (nowhere) Get(string) ([]byte, error) { return nil, values.ErrMissing }
+func (nowhere) Put(string, []byte) error   { return errNowhere }
+func (nowhere) Delete(string) error        { return nil }
+func (nowhere) Address() string            { return "none" }
+func (nowhere) Evicts() string             { return "" }
+
+// inMemory is the store in the node's own memory.
+type inMemory struct{ *values.Memory }
+
+func (inMemory) Address() string { return "this process" }
+func (inMemory) Evicts() string  { return "" }
+
+// keeper is one of a node's stores of long values.
+type keeper struct {
+	*values.Keeper
+	kind  string
+	store Outside
+	// used says that a replica here keeps values in it.
+	used      atomic.Bool
+	refilling atomic.Bool
+	note      atomic.Pointer[string]
+}
+
+// keepers are a node's stores of long values, and what it asks other nodes for.
+type keepers struct {
+	memory, outside *keeper
+	fetches         fetches
+	// resolving are the answers whose values are being fetched.
+	resolving sync.WaitGroup
+	// serving bounds the values that are being looked up for other nodes.
+	serving chan struct{}
+}
+
+// servingMax is how many values are looked up for other nodes at once. A question beyond is not answered, and asked again.
+const servingMax = 64
+
+func (n *Node) makeKeepers() {
+	make1 := func(kind string, s Outside) *keeper {
+		scope := fmt.Sprintf("gamut:%x", n.identity.Store[:8])
+		k := values.NewKeeper(values.Options{Store: s, Scope: scope, Now: n.clocks.mono})
+		return &keeper{Keeper: k, kind: kind, store: s}
+	}
+	outside := n.config.Outside
+	if outside == nil {
+		outside = nowhere{}
+	}
+	n.values.memory = make1(keyspace.ValuesMemory, inMemory{values.NewMemory(n.config.MemoryValuesBytes)})
+	n.values.outside = make1(keyspace.ValuesOutside, outside)
+	n.values.fetches.waiting = map[uint64]chan fetched{}
+	n.values.serving = make(chan struct{}, servingMax)
+}
+
+// of is where the values of a keyspace are kept; nil: in the state itself.
+func (v *keepers) of(d *keyspace.Descriptor) *keeper {
+	switch d.Terms.Values {
+	case keyspace.ValuesMemory:
+		return v.memory
+	case keyspace.ValuesOutside:
+		return v.outside
+	}
+	return nil
+}
+
+func (v *keepers) all() []*keeper { return []*keeper{v.memory, v.outside} }
+
+// stateOf is a group's state as its replica sees it.
+func (n *Node) stateOf(d *keyspace.Descriptor, g core.GroupID) store.Group {
+	state := n.disk.Group(g)
+	k := n.values.of(d)
+	if k == nil {
+		return state
+	}
+	return k.Group(g, state, n.disk.Group(values.Anteroom(g)), func(record []byte) int { return keyspace.ValueAt(d.Consistency, record) })
+}
+
+// openValues takes up what waits of a replica's values.
+func (n *Node) openValues(sh *shard) {
+	if k := n.values.of(sh.space.descriptor); k != nil {
+		k.used.Store(true)
+		k.Open(sh.state.(*values.Group))
+	}
+}
+
+// forget ends a group, whose state is about to be dropped.
+func (v *keepers) forget(g core.GroupID) error {
+	return guarded(func() {
+		for _, k := range v.all() {
+			k.Forget(g)
+		}
+	})
+}
+
+// close puts what is in memory onto the disk: a node that is stopped loses nothing.
+func (v *keepers) close() (err error) {
+	if bad := guarded(func() { err = v.memory.BringInside() }); bad != nil {
+		err = bad
+	}
+	for _, k := range v.all() {
+		k.Close()
+	}
+	return err
+}
+
+// work is what runs beside the loop.
+func (v *keepers) work(n *Node) (list []func(context.Context)) {
+	for _, k := range v.all() {
+		list = append(list, func(ctx context.Context) { n.storeValues(ctx, k) }, func(ctx context.Context) { n.refillValues(ctx, k) })
+	}
+	return list
+}
+
+const (
+	// uploads is how many values are given to a store, or taken out of it, at once.
+	uploads = 16
+	// storeEvery is how often a store is looked after that nobody woke.
+	storeEvery = 100 * time.Millisecond
+	// noteEvery is how often a store is asked whether it evicts.
+	noteEvery = 30 * time.Second
+)
+
+// storeValues carries values to their store and out of it.
+func (n *Node) storeValues(ctx context.Context, k *keeper) {
+	ticker := time.NewTicker(storeEvery)
+	defer ticker.Stop()
+	var checked, noted time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-k.Wake():
+		case <-ticker.C:
+		}
+		if !k.used.Load() {
+			continue
+		}
+		if time.Since(checked) >= choresEvery {
+			k.Check()
+			checked = time.Now()
+			n.judgeStore(k)
+		}
+		if time.Since(noted) >= noteEvery {
+			note := k.store.Evicts()
+			k.note.Store(&note)
+			noted = time.Now()
+		}
+		if err := n.pump(ctx, k); err != nil {
+			n.fail(err)
+			return
+		}
+	}
+}
+
+func (n *Node) judgeStore(k *keeper) {
+	trouble := k.Stats().Trouble
+	n.judgeAlarm("values "+k.kind, trouble != "", fmt.Sprintf("the store of values kept in %s, %s, is left alone; what it does not take stays on this node's disk, what it holds is had from other replicas: %s", k.kind, k.store.Address(), trouble))
+}
+
+// pump hands over all that waits.
+func (n *Node) pump(ctx context.Context, k *keeper) error {
+	var group sync.WaitGroup
+	var bad atomic.Pointer[error]
+	slots := make(chan struct{}, uploads)
+	each := func(next func() (values.Place, bool), do func(values.Place) error) {
+		for ctx.Err() == nil && bad.Load() == nil {
+			p, ok := next()
+			if !ok {
+				return
+			}
+			slots <- struct{}{}
+			group.Go(func() {
+				var err error
+				if stopped := guarded(func() { err = do(p) }); stopped != nil {
+					err = stopped
+				}
+				if err != nil {
+					bad.Store(&err)
+				}
+				<-slots
+			})
+		}
+	}
+	each(k.Next, k.Upload)
+	each(k.Stored, k.Settle)
+	each(k.Due, k.Remove)
+	group.Wait()
+	if err := bad.Load(); err != nil {
+		return *err
+	}
+	return n.sweepValues(k)
+}
+
+func (n *Node) sweepValues(k *keeper) (err error) {
+	for more := true; more && err == nil; {
+		if stopped := guarded(func() { more, err = k.Sweep() }); stopped != nil {
+			err = stopped
+		}
+	}
+	return err
+}
+
+// refillEvery is how often a node looks for values that may be missing; searchWithin bounds one search.
+const (
+	refillEvery  = 250 * time.Millisecond
+	searchWithin = 5 * time.Second
+)
+
+// refillValues fetches from other replicas what this node's store lacks.
+func (n *Node) refillValues(ctx context.Context, k *keeper) {
+	ticker := time.NewTicker(refillEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		for p, ok := k.Wanted(); ok && ctx.Err() == nil; p, ok = k.Wanted() {
+			n.seek(ctx, p)
+		}
+		var again []core.GroupID
+		for g, ok := k.Anew(); ok && ctx.Err() == nil; g, ok = k.Anew() {
+			k.refilling.Store(true)
+			if !n.refill(ctx, k, g) {
+				again = append(again, g)
+			}
+		}
+		k.refilling.Store(len(again) > 0)
+		for _, g := range again {
+			k.Doubt(g)
+		}
+	}
+}
+
+// refill fetches all that is missing of a group; false: some of it may be had later.
+func (n *Node) refill(ctx context.Context, k *keeper, g core.GroupID) bool {
+	whole := true
+	var mu sync.Mutex
+	for from := []byte(nil); ; {
+		var list []values.Place
+		if err := guarded(func() { list, from = k.Missing(g, from) }); err != nil {
+			n.fail(err)
+			return true
+		}
+		var group sync.WaitGroup
+		for _, p := range list {
+			group.Go(func() {
+				err := n.seek(ctx, p)
+				mu.Lock()
+				defer mu.Unlock()
+				whole = whole && (err == nil || !isUnavailable(err))
+			})
+		}
+		group.Wait()
+		if from == nil || ctx.Err() != nil {
+			return whole
+		}
+	}
+}
+
+func isUnavailable(err error) bool {
+	var e *kv.Error
+	return errors.As(err, &e) && e.Code == kv.Unavailable
+}
+
+// seek finds a value for this node's own sake.
+func (n *Node) seek(ctx context.Context, p values.Place) error {
+	sh := n.table.Load().groups[p.Group]
+	if sh == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, searchWithin)
+	defer cancel()
+	_, err := n.value(ctx, sh, p)
+	return err
+}
+
+// status tells of the stores that are in use.
+func (v *keepers) status() (list []kv.ValuesStatus) {
+	for _, k := range v.all() {
+		if _, none := k.store.(nowhere); !k.used.Load() && (none || k.kind == keyspace.ValuesMemory) {
+			continue
+		}
+		s := k.Stats()
+		one := kv.ValuesStatus{Values: k.kind, Store: k.store.Address(), Trouble: s.Trouble, Hits: s.Hits, Misses: s.Misses, Wrong: s.Wrong,
+			Errors: s.Errors, Inside: s.Inside, Stored: s.Stored, Removed: s.Removed, TooLong: s.TooLong, Refetched: s.Refetched,
+			Lost: s.Lost, Waiting: s.Waiting, Settling: s.Settling, Refilling: k.refilling.Load()}
+		if note := k.note.Load(); note != nil {
+			one.Note = *note
+		}
+		list = append(list, one)
+	}
+	return list
+}
+
+// serveValue answers another node that lacks a value. It is called by the loop, and looks elsewhere.
+func (n *Node) serveValue(from core.NodeID, id core.RequestID, p values.Place) {
+	sh := n.table.Load().groups[p.Group]
+	if sh == nil || sh.self == 0 {
+		return
+	}
+	k := n.values.of(sh.space.descriptor)
+	select {
+	case n.values.serving <- struct{}{}:
+	default:
+		return
+	}
+	if k == nil {
+		<-n.values.serving
+		return
+	}
+	n.values.resolving.Go(func() {
+		defer func() { <-n.values.serving }()
+		var v []byte
+		var finding values.Finding
+		if err := guarded(func() { v, finding = k.Read(p) }); err != nil {
+			n.fail(err)
+			return
+		}
+		n.inbox.call(func(host.Now) {
+			if to := n.peer(from); to != nil && to.connected.Load() && !to.full() {
+				to.grew(appendValue(to.frame(), id, finding, v))
+			}
+		})
+	})
+}

@@ -1,0 +1,201 @@
+package values
+
+import (
+	"errors"
+	"maps"
+	"slices"
+
+	"github.com/gamutdb/gamut/core"
+)
+
+// Finding is what a replica has of a value.
+type Finding uint8
+
+// Findings.
+const (
+	// Absent: the state refers to the value, and it is not there.
+	Absent Finding = 0
+	// Found: here it is.
+	Found Finding = 1
+	// Other: the state refers to another value of the key, or to none, and this one is not there.
+	Other Finding = 2
+)
+
+// Read looks for a value here: among those that wait, then in the store. What does not match the reference is as good as
+// missing.
+func (k *Keeper) Read(p Place) ([]byte, Finding) {
+	g := k.group(p.Group)
+	if g == nil {
+		return nil, Other
+	}
+	if v, ok := g.spilled(&p); ok && p.Ref.Names(v) {
+		k.count(func(s *Stats) { s.Inside++ })
+		return v, Found
+	}
+	if v, ok := k.get(&p); ok {
+		return v, Found
+	}
+	// It may have gone from one place to the other between the looks.
+	if v, ok := g.spilled(&p); ok && p.Ref.Names(v) {
+		return v, Found
+	}
+	if !g.holds(&p) {
+		return nil, Other
+	}
+	return nil, Absent
+}
+
+// get asks the store.
+func (k *Keeper) get(p *Place) ([]byte, bool) {
+	k.mu.Lock()
+	away := k.options.Now() < k.awayUntil
+	k.mu.Unlock()
+	if away {
+		return nil, false
+	}
+	v, err := k.options.Store.Get(k.name(p))
+	switch {
+	case errors.Is(err, ErrMissing):
+		k.count(func(s *Stats) { s.Misses++ })
+		return nil, false
+	case err != nil:
+		k.away(err)
+		return nil, false
+	case !p.Ref.Names(v) && k.options.Mutation != TrustStore:
+		k.count(func(s *Stats) { s.Wrong++ })
+		return nil, false
+	}
+	k.count(func(s *Stats) { s.Hits++ })
+	return v, true
+}
+
+// Restore takes a value that another replica had. It waits for the store like one that was written.
+func (k *Keeper) Restore(p Place, value []byte) error {
+	g := k.group(p.Group)
+	if g == nil || !p.Ref.Names(value) {
+		return nil
+	}
+	defer k.lock(&p).Unlock()
+	if !g.holds(&p) {
+		return nil
+	}
+	if err := g.changeAnteroom([]core.Change{{Kind: core.Put, Key: spillKey(&p), Value: value}}); err != nil {
+		return err
+	}
+	k.mu.Lock()
+	k.stats.Refetched++
+	k.waiting = append(k.waiting, p)
+	k.mu.Unlock()
+	k.signal()
+	return nil
+}
+
+// NoteLost counts a value that no replica has.
+func (k *Keeper) NoteLost() { k.count(func(s *Stats) { s.Lost++ }) }
+
+// Wanted takes a value that the state came to refer to by a message, so that it may be missing here.
+func (k *Keeper) Wanted() (p Place, ok bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if len(k.wanted) == 0 {
+		return p, false
+	}
+	p, k.wanted = k.wanted[0], k.wanted[1:]
+	return p, true
+}
+
+// Anew takes a group of which any value may be missing.
+func (k *Keeper) Anew() (id core.GroupID, ok bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if len(k.anew) == 0 {
+		return 0, false
+	}
+	id, k.anew = k.anew[0], k.anew[1:]
+	return id, true
+}
+
+// missingPage is how many values one call of Missing looks at.
+const missingPage = 128
+
+// Missing lists values of a group that are not here, among some from a key on, and where to go on; nil: at the end.
+func (k *Keeper) Missing(id core.GroupID, from []byte) (list []Place, next []byte) {
+	g := k.group(id)
+	if g == nil {
+		return nil, nil
+	}
+	var page []Place
+	g.walk(g.Group, from, func(p Place) bool {
+		if len(page) == missingPage {
+			next = []byte(p.Key)
+			return false
+		}
+		page = append(page, p)
+		return true
+	})
+	for _, p := range page {
+		if _, finding := k.Read(p); finding == Absent {
+			list = append(list, p)
+		}
+	}
+	return list, next
+}
+
+// mark is what the store has under its own name as long as it loses nothing at large.
+const mark = "here"
+
+// Check finds out whether the store lost all that it had: what it was given first is gone. Then any value may be missing. It
+// is to be called now and then, first before anything is read.
+func (k *Keeper) Check() {
+	name := k.options.Scope + ":mark"
+	v, err := k.options.Store.Get(name)
+	switch {
+	case err == nil && string(v) == mark:
+		k.mu.Lock()
+		if k.options.Now() >= k.fullUntil {
+			k.stats.Trouble = ""
+		}
+		k.mu.Unlock()
+		return
+	case err != nil && !errors.Is(err, ErrMissing):
+		k.away(err)
+		return
+	}
+	if err := k.options.Store.Put(name, []byte(mark)); err != nil {
+		k.away(err)
+		return
+	}
+	k.mu.Lock()
+	k.anew = slices.Sorted(maps.Keys(k.groups))
+	k.mu.Unlock()
+	k.signal()
+}
+
+// BringInside puts all that the store has back onto the disk, before a store that ends with this process does.
+func (k *Keeper) BringInside() error {
+	k.mu.Lock()
+	groups := slices.Collect(maps.Values(k.groups))
+	k.mu.Unlock()
+	for _, g := range groups {
+		var err error
+		g.walk(g.Group, nil, func(p Place) bool {
+			if v, ok := k.get(&p); ok {
+				err = g.changeAnteroom([]core.Change{{Kind: core.Put, Key: spillKey(&p), Value: v}})
+			}
+			return err == nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Doubt says that any value of a group may be missing.
+func (k *Keeper) Doubt(id core.GroupID) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if !slices.Contains(k.anew, id) {
+		k.anew = append(k.anew, id)
+	}
+}
