@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"time"
 
 	"github.com/gamutdb/gamut/host"
@@ -70,6 +71,9 @@ func (n *Node) again(c *kv.Call, deadline time.Time) kv.Result {
 		b.Wait()
 		return call.Result
 	}
+	if !n.awaitParted(c, deadline) {
+		return kv.Result{Code: kv.Unavailable, Detail: "a shard is being split, and where its keys are was not known in time; nothing was executed"}
+	}
 	s := n.table.Load().byID[c.Keyspace.ID]
 	if s == nil {
 		return kv.Result{Code: kv.NoKeyspace, Detail: "keyspace " + c.Keyspace.Name + " was dropped"}
@@ -79,11 +83,46 @@ func (n *Node) again(c *kv.Call, deadline time.Time) kv.Result {
 		t.Conds = append(t.Conds, kv.TxnCond{Keyspace: s.keyspace, Cond: cond})
 	}
 	for _, op := range c.Command.Ops {
-		t.Then = append(t.Then, kv.TxnOp{Keyspace: s.keyspace, Op: op})
+		if op.Kind != kv.OpNone { // it has no key, and so no place in a transaction over shards
+			t.Then = append(t.Then, kv.TxnOp{Keyspace: s.keyspace, Op: op})
+		}
+	}
+	if len(t.Then) == 0 {
+		t.Then = []kv.TxnOp{{Keyspace: s.keyspace, Op: kv.Op{Kind: kv.OpGet, Key: t.Conds[0].Key, Quiet: true}}}
 	}
 	res := n.Transact(t, deadline)
-	if res.Code == kv.OK && len(res.Items) == 1 {
-		return res.Items[0]
+	if res.Code != kv.OK {
+		return kv.Result{Code: res.Code, Detail: res.Detail, Int: int64(res.Cond)}
 	}
-	return kv.Result{Code: res.Code, Detail: res.Detail, Int: int64(res.Cond), Items: res.Items}
+	items := inPlaces(c.Command.Ops, res.Items)
+	if len(items) == 1 {
+		return items[0]
+	}
+	return kv.Result{Items: items}
+}
+
+// inPlaces puts the results of operations where the operations stand among those that do nothing.
+func inPlaces(ops []kv.Op, results []kv.Result) []kv.Result {
+	items := make([]kv.Result, len(ops))
+	for i := range ops {
+		if ops[i].Kind != kv.OpNone {
+			items[i], results = results[0], results[1:]
+		}
+	}
+	return items
+}
+
+// awaitParted waits until the catalog says of a command's keys, which the log has parted, that they lie in several shards: until then
+// every try would end as this one did.
+func (n *Node) awaitParted(c *kv.Call, deadline time.Time) bool {
+	ctx, cancel := context.WithDeadline(n.ctx, deadline)
+	defer cancel()
+	return n.waitTable(ctx, func(t *table) bool {
+		sh, _ := t.find(c)
+		if sh == nil {
+			return true
+		}
+		placed, _ := t.place(c)
+		return placed != nil
+	}) == nil
 }

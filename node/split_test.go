@@ -207,6 +207,14 @@ func TestOldMapsStillServe(t *testing.T) {
 	if several.Code != kv.OK || len(several.Items) != 3 || string(several.Items[1].Value) != "2" {
 		t.Errorf("three keys: %+v", several)
 	}
+	alone := ask(kv.Command{Conds: []kv.Cond{{Key: []byte("a"), Kind: kv.CondPresent}}, Ops: []kv.Op{set("z", "6").Ops[0], {Kind: kv.OpNone}}})
+	if alone.Code != kv.OK || len(alone.Items) != 2 || alone.Items[0].Version == 0 {
+		t.Errorf("an operation beside one that does nothing: %+v", alone)
+	}
+	none := ask(kv.Command{Conds: []kv.Cond{{Key: []byte("a"), Kind: kv.CondPresent}, {Key: []byte("z"), Kind: kv.CondPresent}}, Ops: []kv.Op{{Kind: kv.OpNone}}})
+	if none.Code != kv.OK || none.Items != nil {
+		t.Errorf("conditions alone: %+v", none)
+	}
 	failed := ask(kv.Command{Conds: []kv.Cond{{Key: []byte("a"), Kind: kv.CondPresent}, {Key: []byte("z"), Kind: kv.CondAbsent}}, Ops: []kv.Op{set("m", "5").Ops[0]}})
 	if failed.Code != kv.ConditionFailed || failed.Int != 1 {
 		t.Errorf("a condition that does not hold: %+v", failed)
