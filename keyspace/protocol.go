@@ -102,7 +102,7 @@ func NewReplica(d *Descriptor, self core.ReplicaID, o Options) core.Replica {
 	switch d.Consistency {
 	case kv.Linearizable, kv.Sequential:
 		return paxos.New(self, paxos.Options{Heartbeat: o.Heartbeat, ElectionMin: o.ElectionMin, ElectionMax: o.ElectionMax,
-			GroupTime: d.Consistency == kv.Sequential, Binding: d.binding(o.Cluster, 0)})
+			GroupTime: d.Consistency == kv.Sequential, Binding: d.binding(o.Cluster, 0), Divisible: Splittable(d) == nil})
 	case kv.Causal, kv.Eventual:
 		return bayou.New(self, bayou.Options{Counting: o.Counting})
 	case kv.Quorum:

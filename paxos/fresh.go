@@ -51,7 +51,8 @@ type freshRound struct {
 // Freshness says how old the state may be (core.Fresh).
 func (r *Replica) Freshness() core.Freshness {
 	f := core.Freshness{Whole: r.fresh.whole}
-	if n := r.fresh.newest; n.at > f.Whole {
+	// One of the blocks that are missing may be a split, behind which another group writes these keys.
+	if n := r.fresh.newest; n.at > f.Whole && !r.options.Divisible {
 		f.Recent, f.Lacking = n.at, n.index-min(n.index, r.applied.Index)
 	}
 	return f

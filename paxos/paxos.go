@@ -40,6 +40,8 @@ type Options struct {
 	// that a session can read at any of them (rules R4, R5). Binding is written into the sessions' tokens.
 	GroupTime bool
 	Binding   uint64
+	// Divisible says that the group may be split. Then nobody knows how many writes are missing behind a block that is (rule R6).
+	Divisible bool
 	// Mutation plants a bug, to show that the checkers find it, Transactions one in the part of transactions. 0: none.
 	Mutation     Mutation
 	Transactions machine.Mutation

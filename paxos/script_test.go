@@ -1,6 +1,7 @@
 package paxos
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"strings"
@@ -47,6 +48,8 @@ func start(mutation Mutation, args []string) coretest.Player {
 		switch name {
 		case "timed":
 			options.GroupTime, options.Binding = true, 7
+		case "divisible":
+			options.Divisible = true
 		case "spare":
 			spare = coretest.Number(value)
 		case "lease":
@@ -132,6 +135,14 @@ func describeBounds(m *member) string {
 	}
 	if births := machine.Births(m.State); len(births) > 0 {
 		text += fmt.Sprintf(", laid aside for %d", births)
+	}
+	for _, child := range machine.Births(m.State) {
+		_ = machine.Birth(m.State, child, func(key, value []byte) error {
+			if c, err := DecodeConfig(value); err == nil && bytes.Equal(key, configKey) {
+				text += fmt.Sprintf(" with voters %d", c.Voters)
+			}
+			return nil
+		})
 	}
 	return text
 }

@@ -48,11 +48,11 @@ func (r *Replica) onSplit(e core.Split) {
 func (r *Replica) trySplit() {
 	w := r.lead.split
 	switch {
-	case w == nil || r.lead.handoffTo != 0 || r.applied.Index < max(r.lead.first, w.index):
+	case w == nil || r.lead.handoffTo != 0 || r.config.joint() || r.applied.Index < max(r.lead.first, w.index):
 	case !r.machine.Bounds.Divides(w.Key):
 		r.lead.split, r.lead.unlocked = nil, true
 	case r.locks == 0 && len(r.lead.lockers) == 0 || r.options.Split == machine.SplitOverLocks:
-		r.appendBlock(Split, appendSplit(nil, w.Split), r.stamp())
+		r.appendBlock(Split, appendSplit(nil, r.founded(w.Split)), r.stamp())
 		w.index = r.log.last().Index
 	}
 }
@@ -65,6 +65,23 @@ func (r *Replica) onWeaned(child core.GroupID) {
 	}
 	r.appendBlock(Weaned, binary.BigEndian.AppendUint64(nil, uint64(child)), r.stamp())
 	r.lead.weaned = r.log.last().Index
+}
+
+// founded is a split whose child has the voters of this group. Those that the catalog names may be others: of a group that was made to
+// go on without its majority (rule M8) the child could not, and its keys would be served by nobody.
+func (r *Replica) founded(s core.Split) core.Split {
+	c, err := DecodeConfig(s.Config)
+	if err != nil {
+		panic("paxos: configuration of a split: " + err.Error())
+	}
+	if slices.Equal(ordered(c.Voters), ordered(r.config.Voters)) {
+		return s
+	}
+	if c.Voters = r.config.Voters; !c.votes(c.Preferred) {
+		c.Preferred = 0
+	}
+	s.Config = c.AppendTo(nil)
+	return s
 }
 
 func appendSplit(b []byte, s core.Split) []byte {
