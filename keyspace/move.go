@@ -237,6 +237,11 @@ func (d *Descriptor) SameMembers(other *Descriptor) bool {
 	return slices.EqualFunc(d.Shards, other.Shards, func(a, b Shard) bool { return a.Group == b.Group && a.Epoch == b.Epoch })
 }
 
+// IndexOf is the place of a group's shard; -1: there is none. Splits change the places of shards.
+func (d *Descriptor) IndexOf(group core.GroupID) int {
+	return slices.IndexFunc(d.Shards, func(s Shard) bool { return s.Group == group })
+}
+
 // withShard is a copy whose shard may be changed.
 func (d *Descriptor) withShard(shard int) *Descriptor {
 	c := *d

@@ -179,6 +179,7 @@ func (n *Node) endLeftovers(t *table) {
 			n.dropState(g)
 		}
 	}
+	n.endBirths(t)
 }
 
 func (n *Node) endReplica(now host.Now, r running) {

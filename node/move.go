@@ -238,10 +238,12 @@ func (n *Node) finishView(ctx context.Context, sh *shard) error {
 // advanceMove takes a step in the catalog, if the shard is still as it was found.
 func (n *Node) advanceMove(ctx context.Context, sh *shard, step func(*keyspace.Descriptor, int) *keyspace.Descriptor) error {
 	return n.alter(ctx, sh.space.keyspace.Name, func(d *keyspace.Descriptor) (*keyspace.Descriptor, error) {
-		if d.ID != sh.space.keyspace.ID || d.Shards[sh.index].Epoch != sh.described().Epoch {
+		// A split of another shard may have moved this one to another place in the list.
+		shard := d.IndexOf(sh.group)
+		if d.ID != sh.space.keyspace.ID || shard < 0 || d.Shards[shard].Epoch != sh.described().Epoch {
 			return nil, kv.Errorf(kv.Busy, "the shard has changed meanwhile")
 		}
-		return step(d, sh.index), nil
+		return step(d, shard), nil
 	})
 }
 

@@ -40,6 +40,9 @@ func (s *shard) firstConfig(o keyspace.Options) []byte {
 // mayBegin reports whether a replica can be started. One of a child has to wait until its parent's, beside it, has divided the keys,
 // and what that laid aside is made a state. Where there is nothing to wait for it begins blank, and its leader fills it (rule P5).
 func (n *Node) mayBegin(t *table, sh *shard) bool {
+	if n.births.under[sh.group] {
+		return false // also if the parent has let go of it meanwhile, or has another state: nobody else may write the child's
+	}
 	if sh.parent == 0 || n.births.ready[sh.group] || sh.state.Applied() > 0 || len(n.recovered.Groups[sh.group]) > 0 ||
 		n.recovered.AllSuspect || n.recovered.Suspect[sh.group] {
 		return true
@@ -68,21 +71,31 @@ func (s *shard) firstKey() []byte {
 	return from
 }
 
+// endBirths drops what was made for replicas that are not wanted here any more, before they began.
+func (n *Node) endBirths(t *table) {
+	for g := range n.births.ready {
+		if sh := t.groups[g]; t.catalog.Gone(g) || sh != nil && sh.self == 0 {
+			delete(n.births.ready, g)
+			n.dropState(g)
+		}
+	}
+}
+
 func (n *Node) beginBirth(parent, child *shard) {
 	if !n.births.under[child.group] {
 		n.births.under[child.group] = true
 		n.workers.Add(1)
-		go n.bear(parent, child)
+		// Now, and not when the goroutine begins: the parent may let go of it in between.
+		go n.bear(parent.state.Snapshot(), parent, child)
 	}
 }
 
 // bear makes the state of a child's replica of what the parent's laid aside. It is durable before the replica begins, and before the
 // parent's lets go of it. It takes as long as writing so much: nobody waits for it but the child's clients.
-func (n *Node) bear(parent, child *shard) {
+func (n *Node) bear(from core.Snapshot, parent, child *shard) {
 	defer n.workers.Done()
 	began := time.Now()
 	err := guarded(func() {
-		from := parent.state.Snapshot()
 		defer from.Close()
 		if err := stageBirth(from, child); err != nil {
 			panic(err)
@@ -94,8 +107,8 @@ func (n *Node) bear(parent, child *shard) {
 	}
 	n.inbox.call(func(host.Now) {
 		delete(n.births.under, child.group)
-		if n.table.Load().groups[child.group] == nil {
-			n.dropState(child.group) // its keyspace was dropped
+		if now := n.table.Load().groups[child.group]; now == nil || now.self != child.self {
+			n.dropState(child.group) // its keyspace was dropped, or the replica moved away
 			return
 		}
 		n.log.Info("a child's state is made", "group", child.group, "parent", parent.group, "took", time.Since(began).Round(time.Millisecond))
