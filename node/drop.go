@@ -14,17 +14,18 @@ func (n *Node) DropKeyspace(ctx context.Context, name string, force bool) error 
 	if err := keyspace.CheckName(name); err != nil {
 		return err
 	}
+	var id uint32
 	for {
-		again, err := n.tryDrop(ctx, name, force)
+		again, err := n.tryDrop(ctx, name, &id, force)
 		if !again || !pause(ctx) {
 			return err
 		}
 	}
 }
 
-// tryDrop makes one attempt. again says that the keyspace is being split, or was meanwhile: what is sealed must be all groups that it
-// has when it goes.
-func (n *Node) tryDrop(ctx context.Context, name string, force bool) (again bool, err error) {
+// tryDrop makes one attempt, on the keyspace of that id once there was one. again says that the keyspace is being split, or was changed
+// meanwhile by a split or a move: what is sealed must be all groups that it has when it goes.
+func (n *Node) tryDrop(ctx context.Context, name string, id *uint32, force bool) (again bool, err error) {
 	key := keyspace.DescriptorKey(name)
 	read := n.do(ctx, n.system(), 0, kv.Command{Ops: []kv.Op{{Kind: kv.OpGet, Key: key}}})
 	if err := read.Err(); err != nil {
@@ -37,6 +38,10 @@ func (n *Node) tryDrop(ctx context.Context, name string, force bool) (again bool
 	if err != nil {
 		return false, err
 	}
+	if *id != 0 && *id != d.ID {
+		return false, kv.Errorf(kv.NoKeyspace, "keyspace %q was dropped and made anew meanwhile", name)
+	}
+	*id = d.ID
 	s := seal{node: n, keyspace: d.Keyspace(), descriptor: d, id: n.newTxID(), on: d.Consistency == kv.Linearizable && !force}
 	if s.on && d.Splitting() {
 		return true, kv.Errorf(kv.Busy, "keyspace %q is being split; drop it when that is over", name)
@@ -52,7 +57,7 @@ func (n *Node) tryDrop(ctx context.Context, name string, force bool) (again bool
 		s.takeOff()
 	}
 	if r.Code == kv.ConditionFailed {
-		return n.isSplit(d), kv.Errorf(kv.NoKeyspace, "keyspace %q was dropped, made anew or divided meanwhile", name)
+		return true, kv.Errorf(kv.Busy, "keyspace %q is being divided or moved; drop it when that is over", name)
 	}
 	if err := r.Err(); err != nil {
 		return false, err // of unknown fate: it may be dropped yet, so the seal stays
@@ -72,13 +77,6 @@ func (n *Node) dropOf(d *keyspace.Descriptor, version uint64) kv.Command {
 		drop.Ops = append(drop.Ops, kv.Op{Kind: kv.OpDelete, Key: keyspace.DescriptorKey(keyspace.CompanionName(d.Name))})
 	}
 	return drop
-}
-
-// isSplit reports whether a keyspace that has changed in the catalog is there still, as far as this node knows: then a split or a move
-// has changed it.
-func (n *Node) isSplit(d *keyspace.Descriptor) bool {
-	s := n.table.Load().byID[d.ID]
-	return s != nil && keyspace.Splittable(d) == nil
 }
 
 // seal keeps the groups of a keyspace from beginning transactions with others.
