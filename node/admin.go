@@ -189,9 +189,9 @@ func (n *Node) waitCreated(ctx context.Context, d *keyspace.Descriptor) error {
 // register makes this node and its disk known to the cluster, and ends it if the cluster knows another disk.
 func (n *Node) register(ctx context.Context) {
 	for ctx.Err() == nil {
-		err := n.registerOnce(ctx)
+		position, err := n.registerOnce(ctx)
 		if err == nil {
-			err = n.awaitCatalog(ctx)
+			err = n.awaitCatalog(ctx, position)
 		}
 		if err == nil {
 			n.registered.Store(true)
@@ -208,12 +208,13 @@ func (n *Node) register(ctx context.Context) {
 	}
 }
 
-// awaitCatalog waits until the table is made of the whole catalog: after a crash the state has fallen back, and until the log has
-// caught it up, a keyspace that is missing from the table may be there all the same.
-func (n *Node) awaitCatalog(ctx context.Context) error {
+// awaitCatalog waits until the table is made of the catalog up to a position of its log: after a crash the state has fallen back, and
+// who was away lacks what happened meanwhile. Until that has been caught up, a keyspace that is missing from the table may be there
+// all the same. What comes behind the position is not waited for: it may never cease.
+func (n *Node) awaitCatalog(ctx context.Context, position uint64) error {
 	for {
-		current := false
-		if err := n.onLoop(ctx, func(now host.Now) { current = n.catalogCurrent(now) }); err != nil || current {
+		known := false
+		if err := n.onLoop(ctx, func(now host.Now) { known = n.knowsCatalog(now, position) }); err != nil || known {
 			return err
 		}
 		if !pause(ctx) {
@@ -222,40 +223,46 @@ func (n *Node) awaitCatalog(ctx context.Context) error {
 	}
 }
 
-func (n *Node) registerOnce(ctx context.Context) error {
+func (n *Node) knowsCatalog(now host.Now, position uint64) bool {
+	s := keyspace.Report(n.host.Replica(keyspace.SystemGroup), nil, now.Mono)
+	return !n.catalogChanged && s.Applied >= position
+}
+
+// registerOnce makes one attempt. It returns how far the catalog had come when it was asked.
+func (n *Node) registerOnce(ctx context.Context) (position uint64, err error) {
 	key := keyspace.NodeKey(n.config.Node)
 	mine := keyspace.Node{Store: keyspace.StoreID(n.identity.Store), Zone: n.config.Zone, Level: n.config.level,
 		Addresses: map[string]string{"peer": n.config.Cluster[n.config.Node]}}
 	for door, addr := range n.config.Advertise {
 		mine.Addresses[door] = addr
 	}
-	read := n.do(ctx, n.system(), 0, kv.Command{Ops: []kv.Op{{Kind: kv.OpGet, Key: key}}})
+	read := n.do(ctx, n.system(), 0, kv.Command{Ops: []kv.Op{{Kind: kv.OpGet, Key: key}}, Receipt: true})
 	if err := read.Err(); err != nil {
-		return err
+		return 0, err
 	}
 	cond := kv.Cond{Kind: kv.CondAbsent, Key: key}
 	if read.Code == kv.OK {
 		c := keyspace.NewCatalog()
 		if err := c.Put(key, read.Value); err != nil {
-			return err
+			return 0, err
 		}
 		known := c.Nodes[n.config.Node]
 		// Who has just joined has an id, and its disk is not known yet.
 		if known.Store != mine.Store && known.Store != (keyspace.StoreID{}) {
-			return errOurDisk
+			return 0, errOurDisk
 		}
 		mine.State, mine.Ticket = known.State, known.Ticket
 		if string(read.Value) == string(keyspace.EncodeNode(mine)) {
-			return nil
+			return read.Position, nil
 		}
 		cond = kv.Cond{Kind: kv.CondVersion, Key: key, Version: read.Version}
 	}
 	r := n.do(ctx, n.system(), 0, kv.Command{Conds: []kv.Cond{cond},
 		Ops: []kv.Op{{Kind: kv.OpSet, Key: key, Value: keyspace.EncodeNode(mine)}}})
 	if r.Code == kv.ConditionFailed {
-		return kv.Errorf(kv.Busy, "the record of this node was changed meanwhile")
+		return 0, kv.Errorf(kv.Busy, "the record of this node was changed meanwhile")
 	}
-	return r.Err()
+	return read.Position, r.Err()
 }
 
 // markWaiter waits for the next mark in a group's log.

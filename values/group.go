@@ -70,9 +70,10 @@ func (g *Group) Apply(changes []core.Change) error {
 		g.keeper.sweepLater(g)
 	}
 	if len(t.spills) > 0 {
-		if err := g.changeAnteroom(t.spills); err != nil {
+		if err := g.spill(&t); err != nil {
 			return err
 		}
+		defer g.arrived(&t)
 	}
 	if err := g.Group.Apply(t.changes); err != nil {
 		return err
@@ -146,6 +147,35 @@ func spillKey(p *Place) []byte { return append([]byte(p.Key), p.Ref.Sum[:]...) }
 
 // spilled is a value that waits.
 func (g *Group) spilled(p *Place) ([]byte, bool) { return g.anteroom.Get(spillKey(p)) }
+
+// spill puts values onto the disk that the state is about to refer to. Until arrived is called none of them counts as what nothing
+// refers to: else whoever removes such a value could take away what was written again.
+func (g *Group) spill(t *translation) error {
+	g.keeper.anterooms.Lock()
+	defer g.keeper.anterooms.Unlock()
+	for _, p := range t.placed {
+		g.keeper.arriving[p] = true
+	}
+	return g.anteroom.Apply(t.spills)
+}
+
+func (g *Group) arrived(t *translation) {
+	g.keeper.anterooms.Lock()
+	defer g.keeper.anterooms.Unlock()
+	for _, p := range t.placed {
+		delete(g.keeper.arriving, p)
+	}
+}
+
+// discard takes a value off the disk; false: the state refers to it, or is about to.
+func (g *Group) discard(p *Place) (bool, error) {
+	g.keeper.anterooms.Lock()
+	defer g.keeper.anterooms.Unlock()
+	if g.keeper.arriving[*p] || g.holds(p) {
+		return false, nil
+	}
+	return true, g.anteroom.Apply([]core.Change{{Kind: core.Delete, Key: spillKey(p)}})
+}
 
 // changeAnteroom is called by the replica's goroutine and by those that upload.
 func (g *Group) changeAnteroom(changes []core.Change) error {

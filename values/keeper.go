@@ -47,8 +47,10 @@ const TrustStore Mutation = 1
 // Keeper keeps the long values of the groups of one node in one Store. Its methods may be called from any goroutine.
 type Keeper struct {
 	options Options
-	// anterooms guards the changes of all anterooms. Reads need no guard.
+	// anterooms guards the changes of all anterooms, and arriving: values that were put there, and to which the state refers at the
+	// end of the Apply that is under way. Reads of anterooms need no guard.
 	anterooms sync.Mutex
+	arriving  map[Place]bool
 	// keys are held, by the key's hash, over a look at the state and what is done about it: else a value could be removed that
 	// was written again in between.
 	keys [64]sync.Mutex
@@ -115,7 +117,7 @@ func NewKeeper(o Options) *Keeper {
 	if o.Pause == 0 {
 		o.Pause = core.Time(1e9)
 	}
-	return &Keeper{options: o, groups: map[core.GroupID]*Group{}, wake: make(chan struct{}, 1)}
+	return &Keeper{options: o, groups: map[core.GroupID]*Group{}, arriving: map[Place]bool{}, wake: make(chan struct{}, 1)}
 }
 
 // Group is the state of a group whose values are kept here, once it was given to Open. valueAt says where the value begins in
@@ -312,10 +314,7 @@ func (k *Keeper) Settle(p Place) error {
 func (k *Keeper) Remove(p Place) error {
 	defer k.lock(&p).Unlock()
 	if g := k.group(p.Group); g != nil {
-		if g.holds(&p) {
-			return nil
-		}
-		if err := g.unspill(&p); err != nil {
+		if discarded, err := g.discard(&p); err != nil || !discarded {
 			return err
 		}
 	}

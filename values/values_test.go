@@ -366,3 +366,46 @@ func TestMemoryIsBounded(t *testing.T) {
 		t.Errorf("%v, %d bytes", err, m.bytes)
 	}
 }
+
+// meanwhile is a state in which something is done right before the changes of an Apply are there.
+type meanwhile struct {
+	store.Group
+	do func()
+}
+
+func (m meanwhile) Apply(changes []core.Change) error {
+	m.do()
+	return m.Group.Apply(changes)
+}
+
+// TestValueIsWrittenAgainWhileItIsRemoved: what nothing refers to any more is removed by another goroutine, between the moment when
+// the value is put onto the disk once more and the one when the state refers to it.
+func TestValueIsWrittenAgainWhileItIsRemoved(t *testing.T) {
+	b := newBench(t)
+	b.apply(put("k", one))
+	b.pass(0)
+	b.pass(3 * second)
+	b.apply(core.Change{Kind: core.Delete, Key: []byte("dk")})
+	b.now += 15 * second
+	p, due := b.keeper.Due()
+	if !due {
+		t.Fatal("nothing is to be removed")
+	}
+	removed := false
+	b.group.Group = meanwhile{b.group.Group, func() {
+		if removed = true; b.keeper.Remove(p) != nil {
+			t.Error("the value cannot be removed")
+		}
+	}}
+	b.apply(put("k", one))
+	if !removed {
+		t.Fatal("nothing was removed meanwhile")
+	}
+	b.reads("k", one, Found)
+	b.pass(0)
+	b.pass(3 * second)
+	b.reads("k", one, Found)
+	if b.outside() != 1 {
+		t.Errorf("%d values are outside", b.outside())
+	}
+}
