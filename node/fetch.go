@@ -154,7 +154,7 @@ func (n *Node) answer(sh *shard, c *kv.Call, r kv.Result, deadline core.Time) {
 		ctx, cancel := context.WithTimeout(n.ctx, time.Duration(deadline-n.clocks.mono()))
 		defer cancel()
 		if again {
-			r = n.rewrite(ctx, c)
+			r = n.rewrite(ctx, c, r)
 		} else {
 			n.resolve(ctx, sh, &c.Command, &r)
 		}

@@ -235,6 +235,31 @@ func TestAppendsRace(t *testing.T) {
 	}
 }
 
+// TestRewriteAtAReplicaThatIsBehind: a node whose replica lacks the latest writes must not judge a condition by what it has.
+func TestRewriteAtAReplicaThatIsBehind(t *testing.T) {
+	c := newCluster(t, 3)
+	all := c.attackable()
+	for id, config := range c.configs {
+		config.Outside = &liar{Memory: values.NewMemory(1 << 20)}
+		c.configs[id] = config
+	}
+	c.start(1, 2, 3)
+	c.ready()
+	c.create(1, kv.CreateKeyspace{Name: "pages", Consistency: kv.Sequential, Values: "outside"})
+	c.hasKeyspace("pages")
+	for peer := range 2 {
+		hurt(t, all[3], fmt.Sprintf("links/%d/in", peer+1), `{"loss":0.7}`)
+	}
+	for i := range 20 {
+		now := must(t, c.nodes[1], "pages", op(kv.OpSet, "k", tale+fmt.Sprint(i)))
+		extend := op(kv.OpAppend, "k", "+")
+		extend.Ops[0].When, extend.Ops[0].Version = kv.IfVersion, now.Version
+		if r := submit(c.nodes[3], "pages", extend)[0]; r.Code != kv.OK && !r.Code.Refused() && r.Code != kv.Unknown {
+			t.Fatalf("an append to the version that is there answers %+v", r)
+		}
+	}
+}
+
 func TestRewritten(t *testing.T) {
 	o := kv.Op{Kind: kv.OpAppend, Key: []byte("k"), Value: []byte("x")}
 	old := kv.Result{Value: []byte(tale), Version: 7}
