@@ -98,11 +98,12 @@ func (n *Node) value(ctx context.Context, sh *shard, p values.Place) (v []byte, 
 			return v, nil
 		}
 		other = finding == values.Other
+		unheard += btoi(finding == values.Unasked)
 	}
 	for _, id := range n.nearest(sh) {
 		f := n.fetch(ctx, id, p)
 		switch {
-		case !f.ok:
+		case !f.ok || f.finding == values.Unasked:
 			unheard++
 		case f.finding == values.Found && p.Ref.Names(f.value):
 			if err := guarded(func() { err = k.Restore(p, f.value) }); err != nil {
@@ -117,7 +118,7 @@ func (n *Node) value(ctx context.Context, sh *shard, p values.Place) (v []byte, 
 	case other:
 		return nil, kv.Errorf(kv.Unavailable, "the key was written meanwhile, and the value before is gone; ask again")
 	case unheard > 0:
-		return nil, kv.Errorf(kv.Unavailable, "the value is kept outside (%s), and the nodes that may have it cannot be asked; retry when they are back", k.store.Address())
+		return nil, kv.Errorf(kv.Unavailable, "the value is kept outside (%s), and the nodes or stores that may have it cannot be asked; retry when they are back", k.store.Address())
 	}
 	k.NoteLost()
 	return nil, kv.Errorf(kv.ValueLost, "no replica's store has the value of %d bytes any more; write the key again", p.Ref.Size)

@@ -122,11 +122,22 @@ func TestStoreThatLiesIsNotBelieved(t *testing.T) {
 	for id, l := range liars {
 		l.set(func(l *liar) { l.lies, l.away = true, id == 3 })
 	}
+	eventually(t, "a store that cannot be asked", func() error {
+		r := submit(c.nodes[1], "pages", op(kv.OpGet, "k2", ""))[0]
+		if r.Code == kv.ValueLost {
+			t.Fatalf("a value that the store of node 3 may have is answered %+v", r)
+		}
+		if r.Code != kv.Unavailable || !strings.Contains(r.Detail, "cannot be asked") {
+			return fmt.Errorf("%+v", r)
+		}
+		return nil
+	})
+	liars[3].set(func(l *liar) { l.away = false })
 	for id, n := range c.nodes {
 		eventually(t, "loss", func() error {
 			r := submit(n, "pages", op(kv.OpGet, "k2", ""))[0]
-			if r.Code == kv.OK {
-				return fmt.Errorf("node %d still has a copy", id)
+			if r.Code == kv.OK || r.Code == kv.Unavailable {
+				return fmt.Errorf("node %d still has a copy, or leaves its store alone: %s", id, r.Code)
 			}
 			if r.Code != kv.ValueLost || len(r.Value) > 0 {
 				t.Fatalf("node %d answers %+v", id, r)

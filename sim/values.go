@@ -238,7 +238,7 @@ func (n *node) value(p values.Place) ([]byte, kv.Code) {
 		if finding == values.Found {
 			return v, kv.OK
 		}
-		other = finding == values.Other
+		other, unheard = finding == values.Other, finding == values.Unasked
 	}
 	for _, peer := range n.w.nodes {
 		if self, _, _ := g.seat(peer); self == 0 || peer == n {
@@ -258,6 +258,7 @@ func (n *node) value(p values.Place) ([]byte, kv.Code) {
 			return v, kv.OK
 		}
 		other = other || finding == values.Other
+		unheard = unheard || finding == values.Unasked
 	}
 	if other || unheard {
 		return nil, kv.Unavailable

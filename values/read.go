@@ -19,6 +19,8 @@ const (
 	Found Finding = 1
 	// Other: the state refers to another value of the key, or to none, and this one is not there.
 	Other Finding = 2
+	// Unasked: the state refers to the value, and the store that may have it does not answer.
+	Unasked Finding = 3
 )
 
 // Read looks for a value here: among those that wait, then in the store. What does not match the reference is as good as
@@ -32,7 +34,8 @@ func (k *Keeper) Read(p Place) ([]byte, Finding) {
 		k.count(func(s *Stats) { s.Inside++ })
 		return v, Found
 	}
-	if v, ok := k.get(&p); ok {
+	v, finding := k.get(&p)
+	if finding == Found {
 		return v, Found
 	}
 	// It may have gone from one place to the other between the looks.
@@ -42,31 +45,31 @@ func (k *Keeper) Read(p Place) ([]byte, Finding) {
 	if !g.holds(&p) {
 		return nil, Other
 	}
-	return nil, Absent
+	return nil, finding
 }
 
-// get asks the store.
-func (k *Keeper) get(p *Place) ([]byte, bool) {
+// get asks the store: Found, Absent or Unasked.
+func (k *Keeper) get(p *Place) ([]byte, Finding) {
 	k.mu.Lock()
 	away := k.options.Now() < k.awayUntil
 	k.mu.Unlock()
 	if away {
-		return nil, false
+		return nil, Unasked
 	}
 	v, err := k.options.Store.Get(k.name(p))
 	switch {
 	case errors.Is(err, ErrMissing):
 		k.count(func(s *Stats) { s.Misses++ })
-		return nil, false
+		return nil, Absent
 	case err != nil:
 		k.away(err)
-		return nil, false
+		return nil, Unasked
 	case !p.Ref.Names(v) && k.options.Mutation != TrustStore:
 		k.count(func(s *Stats) { s.Wrong++ })
-		return nil, false
+		return nil, Absent
 	}
 	k.count(func(s *Stats) { s.Hits++ })
-	return v, true
+	return v, Found
 }
 
 // Restore takes a value that another replica had. It waits for the store like one that was written.
@@ -134,7 +137,7 @@ func (k *Keeper) Missing(id core.GroupID, from []byte) (list []Place, next []byt
 		return true
 	})
 	for _, p := range page {
-		if _, finding := k.Read(p); finding == Absent {
+		if _, finding := k.Read(p); finding == Absent || finding == Unasked {
 			list = append(list, p)
 		}
 	}
@@ -179,7 +182,7 @@ func (k *Keeper) BringInside() error {
 	for _, g := range groups {
 		var err error
 		g.walk(g.Group, nil, func(p Place) bool {
-			if v, ok := k.get(&p); ok {
+			if v, finding := k.get(&p); finding == Found {
 				err = g.changeAnteroom([]core.Change{{Kind: core.Put, Key: spillKey(&p), Value: v}})
 			}
 			return err == nil
