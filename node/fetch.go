@@ -10,6 +10,7 @@ import (
 
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/host"
+	"github.com/gamutdb/gamut/keyspace"
 	"github.com/gamutdb/gamut/kv"
 	"github.com/gamutdb/gamut/machine"
 	"github.com/gamutdb/gamut/values"
@@ -124,10 +125,13 @@ func (n *Node) value(ctx context.Context, sh *shard, p values.Place) (v []byte, 
 	return nil, kv.Errorf(kv.ValueLost, "no replica's store has the value of %d bytes any more; write the key again", p.Ref.Size)
 }
 
-// nearest are the other nodes with replicas of a shard, the leader's first: it has each value longest.
+// nearest are the other nodes with replicas of a shard, the leader's first: it has each value longest. Nobody waits for those that
+// an operator has removed.
 func (n *Node) nearest(sh *shard) []core.NodeID {
-	leader := core.NodeID(sh.leader.Load())
-	list := slices.DeleteFunc(slices.Clone(sh.nodes), func(id core.NodeID) bool { return id == n.config.Node })
+	leader, known := core.NodeID(sh.leader.Load()), n.table.Load().catalog.Nodes
+	list := slices.DeleteFunc(slices.Clone(sh.nodes), func(id core.NodeID) bool {
+		return id == n.config.Node || known[id].State == keyspace.NodeRemoved
+	})
 	slices.SortStableFunc(list, func(a, b core.NodeID) int { return cmp.Compare(btoi(a != leader), btoi(b != leader)) })
 	return list
 }

@@ -203,6 +203,7 @@ func (n *node) pumpValues() error {
 	}
 	for p, ok := k.Wanted(); ok; p, ok = k.Wanted() {
 		n.value(p)
+		n.keeper.Sought(p.Group)
 	}
 	var doubted []core.GroupID
 	for id, ok := k.Anew(); ok; id, ok = k.Anew() {
@@ -213,6 +214,7 @@ func (n *node) pumpValues() error {
 		if !n.fetchAll(list) {
 			doubted = append(doubted, id)
 		}
+		n.keeper.Sought(id)
 	}
 	for _, id := range doubted {
 		k.Doubt(id)

@@ -96,7 +96,7 @@ func (k *Keeper) Restore(p Place, value []byte) error {
 // NoteLost counts a value that no replica has.
 func (k *Keeper) NoteLost() { k.count(func(s *Stats) { s.Lost++ }) }
 
-// Wanted takes a value that the state came to refer to by a message, so that it may be missing here.
+// Wanted takes a value that the state came to refer to by a message, so that it may be missing here. Sought must follow.
 func (k *Keeper) Wanted() (p Place, ok bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -104,10 +104,11 @@ func (k *Keeper) Wanted() (p Place, ok bool) {
 		return p, false
 	}
 	p, k.wanted = k.wanted[0], k.wanted[1:]
+	k.seeking[p.Group]++
 	return p, true
 }
 
-// Anew takes a group of which any value may be missing.
+// Anew takes a group of which any value may be missing. Sought must follow.
 func (k *Keeper) Anew() (id core.GroupID, ok bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -115,7 +116,34 @@ func (k *Keeper) Anew() (id core.GroupID, ok bool) {
 		return 0, false
 	}
 	id, k.anew = k.anew[0], k.anew[1:]
+	k.seeking[id]++
 	return id, true
+}
+
+// Sought ends the search for what Wanted or Anew gave.
+func (k *Keeper) Sought(id core.GroupID) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.seeking[id]--; k.seeking[id] == 0 {
+		delete(k.seeking, id)
+	}
+}
+
+// Want says that a value is still to be looked for, if the state still refers to it.
+func (k *Keeper) Want(p Place) {
+	if g := k.group(p.Group); g != nil && g.holds(&p) {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		k.wanted = append(k.wanted, p)
+	}
+}
+
+// Whole reports whether nothing is looked for that a group came to refer to by messages.
+func (k *Keeper) Whole(id core.GroupID) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.groups[id] != nil && k.seeking[id] == 0 && !slices.Contains(k.anew, id) &&
+		!slices.ContainsFunc(k.wanted, func(p Place) bool { return p.Group == id })
 }
 
 // missingPage is how many values one call of Missing looks at.
