@@ -10,6 +10,7 @@ import (
 
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/host"
+	"github.com/gamutdb/gamut/keyspace"
 	"github.com/gamutdb/gamut/kv"
 	"github.com/gamutdb/gamut/machine"
 	"github.com/gamutdb/gamut/values"
@@ -98,11 +99,12 @@ func (n *Node) value(ctx context.Context, sh *shard, p values.Place) (v []byte, 
 			return v, nil
 		}
 		other = finding == values.Other
+		unheard += btoi(finding == values.Unasked)
 	}
 	for _, id := range n.nearest(sh) {
 		f := n.fetch(ctx, id, p)
 		switch {
-		case !f.ok:
+		case !f.ok || f.finding == values.Unasked:
 			unheard++
 		case f.finding == values.Found && p.Ref.Names(f.value):
 			if err := guarded(func() { err = k.Restore(p, f.value) }); err != nil {
@@ -117,16 +119,19 @@ func (n *Node) value(ctx context.Context, sh *shard, p values.Place) (v []byte, 
 	case other:
 		return nil, kv.Errorf(kv.Unavailable, "the key was written meanwhile, and the value before is gone; ask again")
 	case unheard > 0:
-		return nil, kv.Errorf(kv.Unavailable, "the value is kept outside (%s), and the nodes that may have it cannot be asked; retry when they are back", k.store.Address())
+		return nil, kv.Errorf(kv.Unavailable, "the value is kept outside (%s), and the nodes or stores that may have it cannot be asked; retry when they are back", k.store.Address())
 	}
 	k.NoteLost()
 	return nil, kv.Errorf(kv.ValueLost, "no replica's store has the value of %d bytes any more; write the key again", p.Ref.Size)
 }
 
-// nearest are the other nodes with replicas of a shard, the leader's first: it has each value longest.
+// nearest are the other nodes with replicas of a shard, the leader's first: it has each value longest. Nobody waits for those that
+// an operator has removed.
 func (n *Node) nearest(sh *shard) []core.NodeID {
-	leader := core.NodeID(sh.leader.Load())
-	list := slices.DeleteFunc(slices.Clone(sh.nodes), func(id core.NodeID) bool { return id == n.config.Node })
+	leader, known := core.NodeID(sh.leader.Load()), n.table.Load().catalog.Nodes
+	list := slices.DeleteFunc(slices.Clone(sh.nodes), func(id core.NodeID) bool {
+		return id == n.config.Node || known[id].State == keyspace.NodeRemoved
+	})
 	slices.SortStableFunc(list, func(a, b core.NodeID) int { return cmp.Compare(btoi(a != leader), btoi(b != leader)) })
 	return list
 }
@@ -154,7 +159,7 @@ func (n *Node) answer(sh *shard, c *kv.Call, r kv.Result, deadline core.Time) {
 		ctx, cancel := context.WithTimeout(n.ctx, time.Duration(deadline-n.clocks.mono()))
 		defer cancel()
 		if again {
-			r = n.rewrite(ctx, c)
+			r = n.rewrite(ctx, c, r)
 		} else {
 			n.resolve(ctx, sh, &c.Command, &r)
 		}

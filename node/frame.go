@@ -226,7 +226,7 @@ func (p *parcel) read(body []byte, decode decoder) (known bool, err error) {
 		return p.readWant(&r)
 	case parcelValue:
 		p.id = core.RequestID(r.next())
-		if r.bad || len(r.b) == 0 || r.b[0] > byte(values.Other) {
+		if r.bad || len(r.b) == 0 || r.b[0] > byte(values.Unasked) {
 			return false, errParcel
 		}
 		p.finding, p.value = values.Finding(r.b[0]), r.b[1:]

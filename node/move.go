@@ -72,6 +72,9 @@ func (n *Node) moveShards(ctx context.Context) {
 			}
 		}
 		for _, sh := range over {
+			if !n.valuesCame(ctx, sh) {
+				continue
+			}
 			if err := n.finishMove(ctx, sh); err != nil {
 				n.log.Debug("a move is not over yet", "keyspace", sh.space.keyspace.Name, "shard", sh.index, "error", err)
 			}

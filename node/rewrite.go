@@ -17,11 +17,16 @@ func rewritable(c *kv.Call, r *kv.Result) bool {
 		command.Ops[0].Kind != kv.OpIncrFloat
 }
 
-// rewrite executes such a call, again and again while others write the key in between.
-func (n *Node) rewrite(ctx context.Context, c *kv.Call) kv.Result {
-	o := c.Command.Ops[0]
+// rewrite executes such a call, again and again while others write the key in between. r is the answer that called for it.
+func (n *Node) rewrite(ctx context.Context, c *kv.Call, r kv.Result) kv.Result {
+	command := c.Command
+	o := command.Ops[0]
 	for {
-		get := c.Command
+		if len(r.Token) > 0 {
+			// The replica here may be behind the one that answered: what it shows must not be older than what that one saw.
+			command.Token = r.Token
+		}
+		get := command
 		get.Ops = []kv.Op{{Kind: kv.OpGet, Key: o.Key}}
 		old := n.do(ctx, c.Keyspace, c.Shard, get)
 		if old.Code == kv.Unknown {
@@ -30,11 +35,11 @@ func (n *Node) rewrite(ctx context.Context, c *kv.Call) kv.Result {
 		if old.Code.Refused() {
 			return old
 		}
-		next, done := rewriteOp(&c.Command, &old)
+		next, done := rewriteOp(&command, &old)
 		if done != nil {
 			return *done
 		}
-		r := n.do(ctx, c.Keyspace, c.Shard, next)
+		r = n.do(ctx, c.Keyspace, c.Shard, next)
 		if answer, over := rewritten(&o, &next, &r); over {
 			return answer
 		}

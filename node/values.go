@@ -111,6 +111,9 @@ func (n *Node) openValues(sh *shard) {
 	if k := n.values.of(sh.space.descriptor); k != nil {
 		k.used.Store(true)
 		k.Open(sh.state.(*values.Group))
+		if len(sh.described().Target) > 0 {
+			k.Doubt(sh.group) // what an earlier life came to refer to, and had not fetched when it ended
+		}
 	}
 }
 
@@ -247,21 +250,59 @@ func (n *Node) refillValues(ctx context.Context, k *keeper) {
 			return
 		case <-ticker.C:
 		}
-		for p, ok := k.Wanted(); ok && ctx.Err() == nil; p, ok = k.Wanted() {
-			n.seek(ctx, p)
-		}
+		n.fetchWanted(ctx, k)
 		var again []core.GroupID
 		for g, ok := k.Anew(); ok && ctx.Err() == nil; g, ok = k.Anew() {
 			k.refilling.Store(true)
 			if !n.refill(ctx, k, g) {
 				again = append(again, g)
+				continue
 			}
+			k.Sought(g)
 		}
 		k.refilling.Store(len(again) > 0)
 		for _, g := range again {
 			k.Doubt(g)
+			k.Sought(g)
 		}
 	}
+}
+
+// fetchWanted looks for single values. Those that may be had later are looked for again.
+func (n *Node) fetchWanted(ctx context.Context, k *keeper) {
+	var again []values.Place
+	for p, ok := k.Wanted(); ok && ctx.Err() == nil; p, ok = k.Wanted() {
+		if err := n.seek(ctx, p); err != nil && isUnavailable(err) {
+			again = append(again, p)
+			continue
+		}
+		k.Sought(p.Group)
+	}
+	for _, p := range again {
+		if err := guarded(func() { k.Want(p) }); err != nil {
+			n.fail(err)
+		}
+		k.Sought(p.Group)
+	}
+}
+
+// valuesCame says that the replicas which a shard is to have in the end have fetched the values that they came to refer to: whoever
+// is to go takes its own away.
+func (n *Node) valuesCame(ctx context.Context, sh *shard) bool {
+	k := n.values.of(sh.space.descriptor)
+	if k == nil {
+		return true
+	}
+	for _, m := range sh.described().Ends() {
+		if m.Node == n.config.Node {
+			if !k.Whole(sh.group) {
+				return false
+			}
+		} else if f := n.fetch(ctx, m.Node, values.Place{Group: sh.group}); !f.ok || f.finding != values.Found {
+			return false
+		}
+	}
+	return true
 }
 
 // refill fetches all that is missing of a group; false: some of it may be had later.
@@ -325,7 +366,8 @@ func (v *keepers) status() (list []kv.ValuesStatus) {
 	return list
 }
 
-// serveValue answers another node that lacks a value. It is called by the loop, and looks elsewhere.
+// serveValue answers another node that lacks a value; one without a key asks whether the group lacks none here. It is called by the
+// loop, and looks elsewhere.
 func (n *Node) serveValue(from core.NodeID, id core.RequestID, p values.Place) {
 	sh := n.table.Load().groups[p.Group]
 	if sh == nil || sh.self == 0 {
@@ -345,7 +387,11 @@ func (n *Node) serveValue(from core.NodeID, id core.RequestID, p values.Place) {
 		defer func() { <-n.values.serving }()
 		var v []byte
 		var finding values.Finding
-		if err := guarded(func() { v, finding = k.Read(p) }); err != nil {
+		if p.Key == "" {
+			if k.Whole(p.Group) {
+				finding = values.Found
+			}
+		} else if err := guarded(func() { v, finding = k.Read(p) }); err != nil {
 			n.fail(err)
 			return
 		}

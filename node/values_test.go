@@ -122,11 +122,22 @@ func TestStoreThatLiesIsNotBelieved(t *testing.T) {
 	for id, l := range liars {
 		l.set(func(l *liar) { l.lies, l.away = true, id == 3 })
 	}
+	eventually(t, "a store that cannot be asked", func() error {
+		r := submit(c.nodes[1], "pages", op(kv.OpGet, "k2", ""))[0]
+		if r.Code == kv.ValueLost {
+			t.Fatalf("a value that the store of node 3 may have is answered %+v", r)
+		}
+		if r.Code != kv.Unavailable || !strings.Contains(r.Detail, "cannot be asked") {
+			return fmt.Errorf("%+v", r)
+		}
+		return nil
+	})
+	liars[3].set(func(l *liar) { l.away = false })
 	for id, n := range c.nodes {
 		eventually(t, "loss", func() error {
 			r := submit(n, "pages", op(kv.OpGet, "k2", ""))[0]
-			if r.Code == kv.OK {
-				return fmt.Errorf("node %d still has a copy", id)
+			if r.Code == kv.OK || r.Code == kv.Unavailable {
+				return fmt.Errorf("node %d still has a copy, or leaves its store alone: %s", id, r.Code)
 			}
 			if r.Code != kv.ValueLost || len(r.Value) > 0 {
 				t.Fatalf("node %d answers %+v", id, r)
@@ -232,6 +243,31 @@ func TestAppendsRace(t *testing.T) {
 	r := must(t, c.nodes[1], "pages", op(kv.OpGet, "k", ""))
 	if got := bytes.Count(r.Value, []byte("+")); got != 3*each {
 		t.Errorf("%d of %d appends are there", got, 3*each)
+	}
+}
+
+// TestRewriteAtAReplicaThatIsBehind: a node whose replica lacks the latest writes must not judge a condition by what it has.
+func TestRewriteAtAReplicaThatIsBehind(t *testing.T) {
+	c := newCluster(t, 3)
+	all := c.attackable()
+	for id, config := range c.configs {
+		config.Outside = &liar{Memory: values.NewMemory(1 << 20)}
+		c.configs[id] = config
+	}
+	c.start(1, 2, 3)
+	c.ready()
+	c.create(1, kv.CreateKeyspace{Name: "pages", Consistency: kv.Sequential, Values: "outside"})
+	c.hasKeyspace("pages")
+	for peer := range 2 {
+		hurt(t, all[3], fmt.Sprintf("links/%d/in", peer+1), `{"loss":0.7}`)
+	}
+	for i := range 20 {
+		now := must(t, c.nodes[1], "pages", op(kv.OpSet, "k", tale+fmt.Sprint(i)))
+		extend := op(kv.OpAppend, "k", "+")
+		extend.Ops[0].When, extend.Ops[0].Version = kv.IfVersion, now.Version
+		if r := submit(c.nodes[3], "pages", extend)[0]; r.Code != kv.OK && !r.Code.Refused() && r.Code != kv.Unknown {
+			t.Fatalf("an append to the version that is there answers %+v", r)
+		}
 	}
 }
 

@@ -203,6 +203,7 @@ func (n *node) pumpValues() error {
 	}
 	for p, ok := k.Wanted(); ok; p, ok = k.Wanted() {
 		n.value(p)
+		n.keeper.Sought(p.Group)
 	}
 	var doubted []core.GroupID
 	for id, ok := k.Anew(); ok; id, ok = k.Anew() {
@@ -213,6 +214,7 @@ func (n *node) pumpValues() error {
 		if !n.fetchAll(list) {
 			doubted = append(doubted, id)
 		}
+		n.keeper.Sought(id)
 	}
 	for _, id := range doubted {
 		k.Doubt(id)
@@ -238,7 +240,7 @@ func (n *node) value(p values.Place) ([]byte, kv.Code) {
 		if finding == values.Found {
 			return v, kv.OK
 		}
-		other = finding == values.Other
+		other, unheard = finding == values.Other, finding == values.Unasked
 	}
 	for _, peer := range n.w.nodes {
 		if self, _, _ := g.seat(peer); self == 0 || peer == n {
@@ -258,6 +260,7 @@ func (n *node) value(p values.Place) ([]byte, kv.Code) {
 			return v, kv.OK
 		}
 		other = other || finding == values.Other
+		unheard = unheard || finding == values.Unasked
 	}
 	if other || unheard {
 		return nil, kv.Unavailable

@@ -65,6 +65,8 @@ type Keeper struct {
 	wanted                  []Place
 	// anew are groups of which any value may be missing.
 	anew []core.GroupID
+	// seeking counts the searches under way, by group.
+	seeking map[core.GroupID]int
 	// awayUntil and fullUntil are when the store is tried again.
 	awayUntil, fullUntil core.Time
 	stats                Stats
@@ -117,7 +119,7 @@ func NewKeeper(o Options) *Keeper {
 	if o.Pause == 0 {
 		o.Pause = core.Time(1e9)
 	}
-	return &Keeper{options: o, groups: map[core.GroupID]*Group{}, arriving: map[Place]bool{}, wake: make(chan struct{}, 1)}
+	return &Keeper{options: o, groups: map[core.GroupID]*Group{}, arriving: map[Place]bool{}, seeking: map[core.GroupID]int{}, wake: make(chan struct{}, 1)}
 }
 
 // Group is the state of a group whose values are kept here, once it was given to Open. valueAt says where the value begins in

@@ -19,6 +19,8 @@ const (
 	Found Finding = 1
 	// Other: the state refers to another value of the key, or to none, and this one is not there.
 	Other Finding = 2
+	// Unasked: the state refers to the value, and the store that may have it does not answer.
+	Unasked Finding = 3
 )
 
 // Read looks for a value here: among those that wait, then in the store. What does not match the reference is as good as
@@ -32,7 +34,8 @@ func (k *Keeper) Read(p Place) ([]byte, Finding) {
 		k.count(func(s *Stats) { s.Inside++ })
 		return v, Found
 	}
-	if v, ok := k.get(&p); ok {
+	v, finding := k.get(&p)
+	if finding == Found {
 		return v, Found
 	}
 	// It may have gone from one place to the other between the looks.
@@ -42,31 +45,31 @@ func (k *Keeper) Read(p Place) ([]byte, Finding) {
 	if !g.holds(&p) {
 		return nil, Other
 	}
-	return nil, Absent
+	return nil, finding
 }
 
-// get asks the store.
-func (k *Keeper) get(p *Place) ([]byte, bool) {
+// get asks the store: Found, Absent or Unasked.
+func (k *Keeper) get(p *Place) ([]byte, Finding) {
 	k.mu.Lock()
 	away := k.options.Now() < k.awayUntil
 	k.mu.Unlock()
 	if away {
-		return nil, false
+		return nil, Unasked
 	}
 	v, err := k.options.Store.Get(k.name(p))
 	switch {
 	case errors.Is(err, ErrMissing):
 		k.count(func(s *Stats) { s.Misses++ })
-		return nil, false
+		return nil, Absent
 	case err != nil:
 		k.away(err)
-		return nil, false
+		return nil, Unasked
 	case !p.Ref.Names(v) && k.options.Mutation != TrustStore:
 		k.count(func(s *Stats) { s.Wrong++ })
-		return nil, false
+		return nil, Absent
 	}
 	k.count(func(s *Stats) { s.Hits++ })
-	return v, true
+	return v, Found
 }
 
 // Restore takes a value that another replica had. It waits for the store like one that was written.
@@ -93,7 +96,7 @@ func (k *Keeper) Restore(p Place, value []byte) error {
 // NoteLost counts a value that no replica has.
 func (k *Keeper) NoteLost() { k.count(func(s *Stats) { s.Lost++ }) }
 
-// Wanted takes a value that the state came to refer to by a message, so that it may be missing here.
+// Wanted takes a value that the state came to refer to by a message, so that it may be missing here. Sought must follow.
 func (k *Keeper) Wanted() (p Place, ok bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -101,10 +104,11 @@ func (k *Keeper) Wanted() (p Place, ok bool) {
 		return p, false
 	}
 	p, k.wanted = k.wanted[0], k.wanted[1:]
+	k.seeking[p.Group]++
 	return p, true
 }
 
-// Anew takes a group of which any value may be missing.
+// Anew takes a group of which any value may be missing. Sought must follow.
 func (k *Keeper) Anew() (id core.GroupID, ok bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -112,7 +116,34 @@ func (k *Keeper) Anew() (id core.GroupID, ok bool) {
 		return 0, false
 	}
 	id, k.anew = k.anew[0], k.anew[1:]
+	k.seeking[id]++
 	return id, true
+}
+
+// Sought ends the search for what Wanted or Anew gave.
+func (k *Keeper) Sought(id core.GroupID) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.seeking[id]--; k.seeking[id] == 0 {
+		delete(k.seeking, id)
+	}
+}
+
+// Want says that a value is still to be looked for, if the state still refers to it.
+func (k *Keeper) Want(p Place) {
+	if g := k.group(p.Group); g != nil && g.holds(&p) {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		k.wanted = append(k.wanted, p)
+	}
+}
+
+// Whole reports whether nothing is looked for that a group came to refer to by messages.
+func (k *Keeper) Whole(id core.GroupID) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.groups[id] != nil && k.seeking[id] == 0 && !slices.Contains(k.anew, id) &&
+		!slices.ContainsFunc(k.wanted, func(p Place) bool { return p.Group == id })
 }
 
 // missingPage is how many values one call of Missing looks at.
@@ -134,7 +165,7 @@ func (k *Keeper) Missing(id core.GroupID, from []byte) (list []Place, next []byt
 		return true
 	})
 	for _, p := range page {
-		if _, finding := k.Read(p); finding == Absent {
+		if _, finding := k.Read(p); finding == Absent || finding == Unasked {
 			list = append(list, p)
 		}
 	}
@@ -179,7 +210,7 @@ func (k *Keeper) BringInside() error {
 	for _, g := range groups {
 		var err error
 		g.walk(g.Group, nil, func(p Place) bool {
-			if v, ok := k.get(&p); ok {
+			if v, finding := k.get(&p); finding == Found {
 				err = g.changeAnteroom([]core.Change{{Kind: core.Put, Key: spillKey(&p), Value: v}})
 			}
 			return err == nil

@@ -409,3 +409,33 @@ func TestValueIsWrittenAgainWhileItIsRemoved(t *testing.T) {
 		t.Errorf("%d values are outside", b.outside())
 	}
 }
+
+// TestGroupIsWholeWhenNothingIsLookedFor: what was taken to be looked for counts until the search is over.
+func TestGroupIsWholeWhenNothingIsLookedFor(t *testing.T) {
+	b := newBench(t)
+	whole := func(want bool) {
+		t.Helper()
+		if got := b.keeper.Whole(7); got != want {
+			t.Errorf("the group is whole: %v", got)
+		}
+	}
+	whole(true)
+	b.apply(put("k", string(kv.Kept([]byte(one), kv.InsideMax))))
+	whole(false)
+	p, _ := b.keeper.Wanted()
+	whole(false)
+	b.keeper.Want(p)
+	b.keeper.Sought(7)
+	whole(false)
+	b.keeper.Wanted()
+	b.apply(put("k", "short"))
+	b.keeper.Want(p) // the state does not refer to it any more
+	b.keeper.Sought(7)
+	whole(true)
+	b.keeper.Doubt(7)
+	whole(false)
+	b.keeper.Anew()
+	whole(false)
+	b.keeper.Sought(7)
+	whole(true)
+}
