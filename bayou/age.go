@@ -7,7 +7,7 @@ import (
 	"github.com/gamutdb/gamut/kv"
 )
 
-// A replica knows by its own clock until when it lacks nothing, as a leader's bounded reads do: each message carries the time of its
+// A replica knows by its own clock until when it lacks nothing, as a follower does of its leader (rule B13): each message carries the time of its
 // sender, and the latest such time that the sender has had of its receiver. A report that names a time of this replica was made
 // later than that, so once all that its sender had accepted by the report is here, all that it had accepted by that time is. No two
 // clocks are compared, and of a peer that is silent the time stands still.
