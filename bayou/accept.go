@@ -290,7 +290,7 @@ func (r *Replica) launch(f *flight) {
 	if r.options.Mutation == OfferUnsynced && len(f.writes) > 0 {
 		for _, p := range r.peers {
 			// Early: it is not safe. This is the bug that the mutation plants.
-			r.out.SendEarly(p.id, Writes{Base: r.base, Vector: r.meta.vector, Life: r.life, List: f.writes})
+			r.out.SendEarly(p.id, Writes{Base: r.base, Vector: r.meta.vector, Life: r.life, List: f.writes, Clocks: r.clocks(p)})
 		}
 	}
 }

@@ -158,6 +158,7 @@ type peer struct {
 	// accepts from then on follows what that report covers.
 	known, settled, reported Vector
 	heard                    core.Time // when it last said what it holds
+	recency                  recency
 	pulled, nextPull         core.Time
 	// more: its last answer did not hold all that this replica lacks.
 	more bool

@@ -94,8 +94,8 @@ func FuzzMessage(f *testing.F) {
 	m := meta{binding: 7, vector: sampleVector, gaps: []gap{{1, 2, 3}}, members: []membership{{1, Dot{}}, {7, Dot{9, 1}}}, formers: []former{{2, 8, []Dot{{10, 7}}}}}
 	rec := record{base: Dot{5, 1}, value: []byte("v"), runs: []run{{2, 5, 6, 7, 1}}}
 	for _, message := range []interface{ AppendTo([]byte) []byte }{
-		Pull{Vector: sampleVector, Life: 9, Suspect: true, Page: []byte("dx"), At: sampleVector},
-		Writes{Base: sampleVector, Vector: sampleVector, Life: 1, Answer: 2, More: true, List: []*Write{sampleWrite()}},
+		Pull{Vector: sampleVector, Life: 9, Clocks: Clocks{5, 6, 7}, Suspect: true, Page: []byte("dx"), At: sampleVector},
+		Writes{Base: sampleVector, Vector: sampleVector, Life: 1, Clocks: Clocks{5, 6, 7}, Answer: 2, More: true, List: []*Write{sampleWrite()}},
 		Page{Answer: 1, Meta: m.appendTo(nil), From: []byte("d"), Next: []byte("dz"), Pairs: []Pair{{[]byte("dk"), rec.appendTo(nil)}}},
 	} {
 		f.Add(message.AppendTo(nil))

@@ -51,7 +51,7 @@ func (r *Replica) pull(p *peer) {
 		r.tellCuts(p, math.MaxUint64)
 	}
 	// Early: the vector tells only what is durable here.
-	r.out.SendEarly(p.id, Pull{Vector: r.meta.briefFor(r.meta.vector, p.known), Life: r.life, Suspect: r.suspect, Epoch: r.obeyed})
+	r.out.SendEarly(p.id, Pull{Vector: r.meta.briefFor(r.meta.vector, p.known), Life: r.life, Suspect: r.suspect, Epoch: r.obeyed, Clocks: r.clocks(p)})
 }
 
 // pullSoon pulls now, or a little after the last time.
@@ -122,6 +122,7 @@ func (r *Replica) onPull(p *peer, m Pull) {
 		p.obeyed, p.vow = m.Epoch, m.Vector
 	}
 	r.hear(p, m.Vector)
+	r.hearTime(p, m.Life, m.Clocks, m.Vector.At(p.id))
 	if !r.meta.vector.Covers(m.Vector) {
 		r.pullSoon(p)
 	}
@@ -138,7 +139,7 @@ func (r *Replica) onPull(p *peer, m Pull) {
 }
 
 func (r *Replica) sendWrites(p *peer, m Pull) {
-	answer := Writes{Base: r.meta.briefFor(m.Vector, p.known), Vector: r.meta.briefFor(r.meta.vector, p.known), Life: r.life, Answer: m.Life}
+	answer := Writes{Base: r.meta.briefFor(m.Vector, p.known), Vector: r.meta.briefFor(r.meta.vector, p.known), Life: r.life, Answer: m.Life, Clocks: r.clocks(p)}
 	from := Dot{Stamp: ^kv.HLC(0)}
 	for _, e := range r.meta.vector {
 		if has := m.Vector.At(e.Replica); has < e.Stamp {
@@ -172,6 +173,7 @@ func (r *Replica) onWrites(p *peer, m Writes) {
 		return
 	}
 	r.hear(p, m.Vector)
+	r.hearTime(p, m.Life, m.Clocks, m.Vector.At(p.id))
 	if m.Answer == r.life {
 		p.surveyed = true
 	}
@@ -246,7 +248,7 @@ func (r *Replica) retryEarly() {
 func (r *Replica) offer() {
 	if len(r.fresh) > 0 {
 		for _, p := range r.peers {
-			m := Writes{Base: r.meta.briefFor(r.base, p.known), Vector: r.meta.briefFor(r.meta.vector, p.known), Life: r.life, List: r.fresh}
+			m := Writes{Base: r.meta.briefFor(r.base, p.known), Vector: r.meta.briefFor(r.meta.vector, p.known), Life: r.life, List: r.fresh, Clocks: r.clocks(p)}
 			if p.up && !p.gone && r.options.Mutation != OfferUnsynced {
 				// Early: the writes are durable here.
 				r.out.SendEarly(p.id, m)

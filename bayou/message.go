@@ -27,7 +27,8 @@ type Pull struct {
 	// writes any more that an earlier run sent.
 	Suspect bool
 	// Epoch is that of the configuration that the sender goes by: nothing that it did before is under way any more.
-	Epoch uint64
+	Epoch  uint64
+	Clocks Clocks
 	// Page asks for the part of the state that begins at that key, of the state whose vector is At; empty: for writes, if
 	// the peer still has them, or else for the first part of its state.
 	Page []byte
@@ -41,6 +42,7 @@ type Writes struct {
 	// Vector is what the sender's state holds.
 	Vector Vector
 	Life   uint64
+	Clocks Clocks
 	// Answer is the Life of the Pull that is answered; 0: none, the writes are new.
 	Answer uint64
 	// More says that the sender holds more than did fit.
@@ -75,6 +77,7 @@ func (m Pull) AppendTo(b []byte) []byte {
 	b = binary.AppendUvarint(b, m.Life)
 	b = wire.AppendBool(b, m.Suspect)
 	b = binary.AppendUvarint(b, m.Epoch)
+	b = m.Clocks.appendTo(b)
 	b = wire.AppendBytes(b, m.Page)
 	return m.At.AppendTo(b)
 }
@@ -84,6 +87,7 @@ func (m Writes) AppendTo(b []byte) []byte {
 	b = m.Base.AppendTo(append(b, kindWrites))
 	b = m.Vector.AppendTo(b)
 	b = binary.AppendUvarint(b, m.Life)
+	b = m.Clocks.appendTo(b)
 	b = binary.AppendUvarint(b, m.Answer)
 	b = wire.AppendBool(b, m.More)
 	b = binary.AppendUvarint(b, uint64(len(m.List)))
@@ -116,9 +120,9 @@ func DecodeMessage(b []byte) (m core.Message, err error) {
 	r := &reader{wire.Reader{B: b[1:]}}
 	switch b[0] {
 	case kindPull:
-		m = Pull{Vector: r.vector(), Life: r.Uint(), Suspect: r.Bool(), Epoch: r.Uint(), Page: r.Bytes(), At: r.vector()}
+		m = Pull{Vector: r.vector(), Life: r.Uint(), Suspect: r.Bool(), Epoch: r.Uint(), Clocks: r.clocks(), Page: r.Bytes(), At: r.vector()}
 	case kindWrites:
-		w := Writes{Base: r.vector(), Vector: r.vector(), Life: r.Uint(), Answer: r.Uint(), More: r.Bool()}
+		w := Writes{Base: r.vector(), Vector: r.vector(), Life: r.Uint(), Clocks: r.clocks(), Answer: r.Uint(), More: r.Bool()}
 		w.List = r.writes()
 		m = w
 	case kindPage:

@@ -179,7 +179,7 @@ func (r *Replica) askPage() {
 	t := &r.transfer
 	t.from.pulled = r.in.Now
 	// Early: the vector tells only what is durable here.
-	r.out.SendEarly(t.from.id, Pull{Vector: r.meta.briefFor(r.meta.vector, t.from.known), Life: r.life, Suspect: r.suspect, Epoch: r.obeyed, Page: t.next, At: t.meta.briefFor(t.meta.vector, t.from.known)})
+	r.out.SendEarly(t.from.id, Pull{Vector: r.meta.briefFor(r.meta.vector, t.from.known), Life: r.life, Suspect: r.suspect, Epoch: r.obeyed, Clocks: r.clocks(t.from), Page: t.next, At: t.meta.briefFor(t.meta.vector, t.from.known)})
 }
 
 // stage puts the merged pairs of a part beside the state, in the order of their keys.

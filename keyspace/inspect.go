@@ -75,10 +75,21 @@ func reportQuorum(st quorum.Status, nodes map[core.ReplicaID]core.NodeID) kv.Gro
 	q := &kv.QuorumStatus{Up: on(st.Up), Behind: on(st.Behind), Repair: say(st.Repair), Change: say(st.Change), RepairedAt: at(st.RepairedAt), PurgedTo: at(st.Purged),
 		Keys: st.Tally.Keys, Tombstones: st.Tally.Tombstones, Bytes: st.Tally.Bytes, Counted: st.Counted,
 		ReadRepairs: st.ReadRepairs, EntropyRepairs: st.EntropyRepairs}
+	for i := range st.Paths {
+		p := &st.Paths[i]
+		q.Paths = append(q.Paths, kv.PathTimes{Node: uint32(nodes[p.Replica]), Writes: micros(p.Times.Write), Reads: micros(p.Times.Read)})
+	}
 	for _, h := range st.Hints {
 		q.Hints = append(q.Hints, kv.HintStatus{Node: uint32(nodes[h.Replica]), Count: h.Count, Bytes: h.Bytes, Oldest: at(h.Oldest)})
 	}
 	return kv.GroupStatus{Role: "replica", Suspect: st.Suspect, Applied: st.Applied, Last: st.Position, Durable: st.Applied, Quorum: q}
+}
+
+func micros(times []core.Time) (list []int64) {
+	for _, t := range times {
+		list = append(list, int64(t)/1e3)
+	}
+	return list
 }
 
 // Inspect tells what a replica holds, from a key on: that key alone, or so many.

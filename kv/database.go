@@ -239,6 +239,8 @@ type Status struct {
 	Transactions []OpenTxn `json:"transactions,omitempty"`
 	// Reads tells how old what was read here could be.
 	Reads []ReadAges `json:"reads,omitempty"`
+	// Paths are how long replicas of quorum keyspaces took to answer this node.
+	Paths []PathTimes `json:"paths,omitempty"`
 	// Values are the stores in which this node keeps long values beside its own.
 	Values   []ValuesStatus `json:"values,omitempty"`
 	Counters Counters       `json:"counters"`
@@ -278,12 +280,15 @@ var AgeBuckets = [...]time.Duration{0, time.Millisecond, 5 * time.Millisecond, 1
 	100 * time.Millisecond, 250 * time.Millisecond, 500 * time.Millisecond, time.Second, 5 * time.Second, 30 * time.Second}
 
 // ReadAges counts the reads of a keyspace at a level that a node answered from its own states since its start, by how old
-// those could be at most: as of when they were known to hold all that was acknowledged. Levels that are never old, and
-// keyspaces whose replicas cannot know, are left out.
+// those could be at most: as of when they were known to hold all that was acknowledged. Levels that are never old are left out.
 type ReadAges struct {
 	Keyspace string `json:"keyspace"`
 	Level    string `json:"level"`
 	Reads    uint64 `json:"reads"`
+	// Checked: the keyspace is one whose replicas cannot know that. Counted are then some of the reads at levels that may miss writes, those
+	// that were made once more of all replicas, by how long before the read the record had been stamped that it had missed; 0: it
+	// had missed none.
+	Checked bool `json:"checked,omitempty"`
 	// Counts has one number for each of AgeBuckets, and one for what was older or of an age that nobody knew.
 	Counts []uint64 `json:"counts"`
 }
@@ -452,6 +457,8 @@ type QuorumStatus struct {
 	// ReadRepairs and EntropyRepairs count, since the start, reads that found replicas apart, and records that comparisons moved.
 	ReadRepairs    uint64 `json:"readRepairs"`
 	EntropyRepairs uint64 `json:"entropyRepairs"`
+	// Paths are what it has measured as a coordinator; Status has them of all groups together.
+	Paths []PathTimes `json:"-"`
 }
 
 // HintStatus is what is kept for one node.

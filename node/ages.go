@@ -9,23 +9,28 @@ import (
 )
 
 // ages counts, for one keyspace, how old what was read from this node's own states could be: by level, then by bucket of
-// kv.AgeBuckets, the last one beyond all of them.
+// kv.AgeBuckets, the last one beyond all of them. Of quorum keyspaces it counts what rechecks have found.
 type ages [kv.LevelKinds][len(kv.AgeBuckets) + 1]atomic.Uint64
 
-// note counts a read that was answered from a state without asking anyone. Under a lease that is as new as any; else it is
-// known as of when it held everything. A linearizable read is never old, and not counted.
-func (a *ages) note(level kv.Level, p *keyspace.Permit) {
-	a[level.Kind()][bucketOf(p)].Add(1)
+// note counts a read that was answered from a state. A linearizable read is never old, and not counted.
+func (a *ages) note(level kv.Level, age core.Time) { a[level.Kind()][bucketOf(age)].Add(1) }
+
+// unknown is an age that nobody knows.
+const unknown = core.Time(1<<63 - 1)
+
+// ageOf is how old at most a state is that a permit stands for. Where a leader leads, one under a lease is as new as any; else it is
+// known as of when it held everything.
+func ageOf(c kv.Consistency, p *keyspace.Permit) core.Time {
+	switch {
+	case p.Lease && keyspace.Led(c):
+		return 0
+	case p.Fresh.Whole == 0:
+		return unknown
+	}
+	return p.Mono - p.Fresh.Whole
 }
 
-func bucketOf(p *keyspace.Permit) int {
-	if p.Lease {
-		return 0
-	}
-	if p.Fresh.Whole == 0 {
-		return len(kv.AgeBuckets)
-	}
-	age := p.Mono - p.Fresh.Whole
+func bucketOf(age core.Time) int {
 	for i, most := range kv.AgeBuckets {
 		if age <= core.Time(most) {
 			return i
@@ -40,16 +45,31 @@ func (s *space) counts(level kv.Level) bool {
 	case kv.LevelLinearizable:
 		return false
 	case kv.LevelDefault:
-		return s.keyspace.Consistency == kv.Sequential
+		c := s.keyspace.Consistency
+		return c == kv.Sequential || c == kv.Causal || c == kv.Eventual
+	case kv.LevelCommitted:
+		return false // it leaves out what has no final place yet, however old that is
 	}
-	return keyspace.Led(s.keyspace.Consistency)
+	return s.keyspace.Consistency != kv.Quorum
+}
+
+// noteStepped counts a read that a replica has answered by a Step, where each replica answers for itself.
+func (n *Node) noteStepped(w waiting, r *kv.Result) {
+	s, level := w.shard.space, w.call.Command.Level
+	switch {
+	case w.shard.self == 0 || keyspace.Led(s.keyspace.Consistency):
+	case s.counts(level):
+		s.ages.note(level, ageOf(s.keyspace.Consistency, &keyspace.Permit{Fresh: *w.shard.fresh.Load(), Mono: n.clocks.mono()}))
+	default:
+		n.recheck(w.shard, w.call, r, n.clocks.mono())
+	}
 }
 
 // readAges tells what was counted.
 func (t *table) readAges() (list []kv.ReadAges) {
 	for _, s := range t.ordered {
 		for level := range s.ages {
-			r := kv.ReadAges{Keyspace: s.keyspace.Name, Level: kv.Level(level).String()}
+			r := kv.ReadAges{Keyspace: s.keyspace.Name, Level: kv.Level(level).String(), Checked: s.keyspace.Consistency == kv.Quorum}
 			for i := range s.ages[level] {
 				n := s.ages[level][i].Load()
 				r.Counts = append(r.Counts, n)

@@ -25,10 +25,18 @@ func TestAgesOfReadsAreCounted(t *testing.T) {
 		{keyspace.Permit{Fresh: core.Freshness{Whole: now - 31_000*ms}, Mono: now}, last},
 	} {
 		var a ages
-		a.note(kv.BoundedAge(5e9), &x.permit)
+		a.note(kv.BoundedAge(5e9), ageOf(kv.Sequential, &x.permit))
 		if a[kv.LevelBounded][x.bucket].Load() != 1 {
 			t.Errorf("%+v is not in bucket %d", x.permit, x.bucket)
 		}
+	}
+}
+
+// Where no leader leads, a permit to read the state says nothing of its age.
+func TestAReplicaThatAnswersForItselfIsAsOldAsItKnows(t *testing.T) {
+	p := keyspace.Permit{Lease: true, Fresh: core.Freshness{Whole: 30}, Mono: 100}
+	if led, own := ageOf(kv.Linearizable, &p), ageOf(kv.Causal, &p); led != 0 || own != 70 {
+		t.Errorf("under a lease %d, without a leader %d", led, own)
 	}
 }
 
@@ -39,7 +47,8 @@ func TestOnlyReadsThatCanBeOldAreCounted(t *testing.T) {
 		counts      bool
 	}{
 		{kv.Linearizable, kv.LevelDefault, false}, {kv.Linearizable, kv.LevelEventual, true}, {kv.Linearizable, kv.BoundedVersions(3), true},
-		{kv.Sequential, kv.LevelDefault, true}, {kv.Sequential, kv.LevelLinearizable, false}, {kv.Quorum, kv.LevelOne, false}, {kv.Causal, kv.LevelSession, false},
+		{kv.Sequential, kv.LevelDefault, true}, {kv.Sequential, kv.LevelLinearizable, false}, {kv.Quorum, kv.LevelOne, false}, {kv.Quorum, kv.LevelDefault, false},
+		{kv.Causal, kv.LevelSession, true}, {kv.Causal, kv.LevelCommitted, false}, {kv.Eventual, kv.LevelDefault, true},
 	} {
 		s := &space{keyspace: &kv.Keyspace{Consistency: x.consistency}}
 		if s.counts(x.level) != x.counts {

@@ -160,7 +160,9 @@ func (n *Node) sort(s *submission, calls []*kv.Call, now core.Time) {
 			r, ok, needsLog := n.read(sh, c, p)
 			if ok {
 				if sh.space.counts(c.Command.Level) {
-					sh.space.ages.note(c.Command.Level, &p)
+					sh.space.ages.note(c.Command.Level, ageOf(sh.space.keyspace.Consistency, &p))
+				} else {
+					n.recheck(sh, c, &r, now)
 				}
 				s.fit(&r, true)
 				n.answer(sh, c, r, s.deadline)
@@ -270,6 +272,8 @@ func (n *Node) Reply(token uint64, r kv.Result) {
 		n.counters.refused.Add(1)
 	case r.Code == kv.Unknown:
 		n.counters.unknown.Add(1)
+	case w.call.Command.ReadOnly():
+		n.noteStepped(w, &r)
 	}
 	n.finished(w, r)
 }

@@ -38,8 +38,9 @@ type space struct {
 	shards     []*shard
 	// children are what splits under way make, by the parent's group.
 	children map[core.GroupID]*shard
-	// ages go on when the members of a shard change.
-	ages *ages
+	// These go on when the members of a shard change.
+	ages     *ages
+	rechecks *rechecks
 }
 
 // shard is one shard of a keyspace on this node, from table to table the same one until its members change.
@@ -106,7 +107,7 @@ func (t *table) add(n *Node, d *keyspace.Descriptor, old *table) {
 	if s == nil || !s.descriptor.SameMembers(d) {
 		before := s
 		if s = n.newSpace(d); before != nil {
-			s.ages = before.ages
+			s.ages, s.rechecks = before.ages, before.rechecks
 		}
 	}
 	t.byName[d.Name], t.byID[d.ID] = s, s
@@ -121,7 +122,7 @@ func (t *table) add(n *Node, d *keyspace.Descriptor, old *table) {
 }
 
 func (n *Node) newSpace(d *keyspace.Descriptor) *space {
-	s := &space{descriptor: d, keyspace: d.Keyspace(), ages: new(ages), children: map[core.GroupID]*shard{}}
+	s := &space{descriptor: d, keyspace: d.Keyspace(), ages: new(ages), rechecks: new(rechecks), children: map[core.GroupID]*shard{}}
 	d.Tokens(n.identity.Cluster, s.keyspace)
 	for i := range d.Shards {
 		s.shards = append(s.shards, n.newShard(s, i, &d.Shards[i]))

@@ -112,6 +112,7 @@ type Replica struct {
 	scans   scans
 	latches latches
 	hints   [MembersMax]hinted
+	paths   [MembersMax]path
 	tree    tree
 	walk    walk
 	entropy entropy
@@ -334,6 +335,8 @@ type Status struct {
 	ReadRepairs, EntropyRepairs uint64
 	// Change says how far a change of the members is; no words: there is none.
 	Change Saying
+	// Paths are what it has measured as a coordinator.
+	Paths []PathStatus
 }
 
 // Saying is words about replicas, which stand where the words have a %s. Operators know nodes, so the names are for others to give.
@@ -371,7 +374,7 @@ func (r *Replica) Status() Status {
 	d := &r.disk
 	s := Status{Position: d.pos, Applied: d.applied, Suspect: d.meta.Suspect, RefuseBelow: d.meta.Refuse, PurgeBelow: d.shown.Purge,
 		Purged: r.walk.swept, Tally: r.tree.tally, Counted: r.tree.built, Repair: r.repair.describe(r), RepairedAt: d.meta.Purge,
-		Change: r.describeChange(), Up: r.members(r.up), Behind: r.members(d.meta.Behind), ReadRepairs: r.reads.repairs, EntropyRepairs: r.entropy.repairs}
+		Change: r.describeChange(), Paths: r.measured(), Up: r.members(r.up), Behind: r.members(d.meta.Behind), ReadRepairs: r.reads.repairs, EntropyRepairs: r.entropy.repairs}
 	for i := range r.hints {
 		if h := &r.hints[i]; h.count > 0 {
 			s.Hints = append(s.Hints, HintStatus{r.places[i], h.count, h.bytes, h.oldest})

@@ -168,6 +168,7 @@ func (r *Replica) onValues(i int, m Values) {
 		r.hedgeRound(q)
 		return
 	}
+	r.noteRead(q, i)
 	for at, one := range q.reads {
 		if one.over || one.answered.has(i) {
 			continue

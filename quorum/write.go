@@ -238,6 +238,7 @@ func (r *Replica) acked(b *batch, i int, refused []Refusal) {
 	}
 	b.acked = b.acked.with(i)
 	b.answers++
+	r.noteWritten(b, i)
 	for _, f := range refused {
 		r.refusedBy(b, i, f)
 	}

@@ -83,12 +83,13 @@ var (
 	descValuesWaiting = describe("values_waiting", "Long values on this node's disk that their store has still to take.", "values")
 	descValuesUp      = describe("values_store_up", "1 if the store of long values works.", "values")
 
-	descReadAge = describe("read_age_seconds", "How old at most what was read from this node's own states was: as of when they were known to hold all that was acknowledged.", "keyspace", "level")
+	descReadAge    = describe("read_age_seconds", "How old at most what was read from this node's own states was: as of when they were known to hold all that was acknowledged.", "keyspace", "level")
+	descReadMissed = describe("read_missed_age_seconds", "Of some reads of quorum keyspaces at levels that may miss writes: how long before the read the record had been stamped that it missed; 0: it missed none.", "keyspace", "level")
 
 	statusDescs = []*prometheus.Desc{
 		descReady, descAlarms, descAnswered, descRefused, descUnknown, descSyncs, descBytes, descBlocks, descOpenTxns, descEnded, descPeerUp, descPeerRTT,
 		descPeerSkew, descLeading, descCommit, descApplied, descDurable, descLast, descSuspect, descLag,
-		descReadAge, descValues, descValuesWaiting, descValuesUp,
+		descReadAge, descReadMissed, descValues, descValuesWaiting, descValuesUp,
 	}
 )
 
@@ -166,7 +167,11 @@ func readAgeMetric(r *kv.ReadAges) prometheus.Metric {
 		buckets[most.Seconds()] = below
 		sum += most.Seconds() * float64(r.Counts[i])
 	}
-	return prometheus.MustNewConstHistogram(descReadAge, r.Reads, sum, buckets, r.Keyspace, r.Level)
+	desc := descReadAge
+	if r.Checked {
+		desc = descReadMissed
+	}
+	return prometheus.MustNewConstHistogram(desc, r.Reads, sum, buckets, r.Keyspace, r.Level)
 }
 
 func truth(b bool) float64 {

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gamutdb/gamut/cmd/gamut/internal/show"
+	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/door/http/remote"
+	"github.com/gamutdb/gamut/kv"
+	"github.com/gamutdb/gamut/quorum"
+)
+
+// estimateDraws is how many writes and reads are drawn for each pair of levels: ten of them are beyond the 99.9 % that is shown.
+const estimateDraws = 10_000
+
+// estimate is what reads at a level may miss of writes at another one.
+type estimate struct {
+	Keyspace string `json:"keyspace"`
+	// WriteLevel and ReadLevel are the pair that it is for.
+	WriteLevel string `json:"estimateWrite"`
+	ReadLevel  string `json:"estimateRead"`
+	// Missing is the probability that a read misses a write that was acknowledged as long ago as each of kv.AgeBuckets, or longer.
+	Missing []float64 `json:"missing"`
+	// Within99 and Within999 are ages, in nanoseconds, that what is missed does not pass with 99 % and 99.9 %.
+	Within99  time.Duration `json:"within99"`
+	Within999 time.Duration `json:"within999"`
+	Draws     int           `json:"draws"`
+}
+
+// estimates are those of all pairs of levels that need not overlap.
+func estimates(info *kv.KeyspaceInfo, members []remote.Member) (list []estimate) {
+	groups, ways := measured(info, members)
+	levels := []kv.Level{kv.LevelOne, kv.LevelTwo, kv.LevelQuorum}
+	asked := []int{1, 2, info.Replicas/2 + 1}
+	for w, write := range levels {
+		for r, read := range levels {
+			if asked[w]+asked[r] > info.Replicas || w == 2 && asked[2] <= 2 || r == 2 && asked[2] <= 2 {
+				continue // they overlap, or quorum is another word for two
+			}
+			// The same numbers give the same estimate.
+			s, ok := quorum.Estimate(groups, ways, asked[r], asked[w], estimateDraws, rand.New(rand.NewPCG(1, 1)))
+			if !ok {
+				continue
+			}
+			e := estimate{Keyspace: info.Name, WriteLevel: write.String(), ReadLevel: read.String(), Draws: estimateDraws,
+				Within99: time.Duration(s.Within(0.99)), Within999: time.Duration(s.Within(0.999))}
+			for _, age := range kv.AgeBuckets {
+				e.Missing = append(e.Missing, s.Missing(core.Time(age)))
+			}
+			list = append(list, e)
+		}
+	}
+	return list
+}
+
+// measured are the groups of a keyspace and what their coordinators have measured.
+func measured(info *kv.KeyspaceInfo, members []remote.Member) (groups [][]core.NodeID, ways map[quorum.Way]quorum.Times) {
+	for _, g := range info.Groups {
+		var group []core.NodeID
+		for _, node := range g.Replicas {
+			group = append(group, core.NodeID(node))
+		}
+		slices.Sort(group)
+		groups = append(groups, group)
+	}
+	ways = map[quorum.Way]quorum.Times{}
+	for _, m := range members {
+		for _, p := range m.Status.Paths {
+			if p.Keyspace == info.Name {
+				way := quorum.Way{From: core.NodeID(m.ID), To: core.NodeID(p.Node)}
+				ways[way] = quorum.Times{Write: timesOf(p.Writes), Read: timesOf(p.Reads)}
+			}
+		}
+	}
+	return groups, ways
+}
+
+func timesOf(micros []int64) (list []core.Time) {
+	for _, t := range micros {
+		list = append(list, core.Time(t)*1e3)
+	}
+	return list
+}
+
+// estimatesOf are those of a keyspace that was named, if it is of quorum. What they are is said beside the output.
+func (g *global) estimatesOf(ctx context.Context, c *cobra.Command, name string, members []remote.Member) ([]estimate, error) {
+	info, err := g.cluster().Keyspace(ctx, name)
+	if err != nil || info.Consistency != kv.Quorum {
+		return nil, err
+	}
+	list := estimates(&info, members)
+	if len(list) == 0 {
+		fmt.Fprintf(c.ErrOrStderr(), "no estimate for other levels: with %d replicas and what was measured of writes and reads so far there is none\n", info.Replicas)
+		return nil, nil
+	}
+	fmt.Fprintln(c.ErrOrStderr(), "estimates are drawn from measured times, for a read through another node than the write; replicas that are down, hints, moves of replicas and delays\n"+
+		"that many messages share are not in them")
+	return list, nil
+}
+
+// showEstimates ends the output: as values they go on in the printer's list, as cells they are a table of their own.
+func (g *global) showEstimates(c *cobra.Command, p *show.Printer, list []estimate) (err error) {
+	if len(list) == 0 {
+		return p.Close()
+	}
+	if !p.JSON() {
+		if err := p.Close(); err != nil {
+			return err
+		}
+		if p, err = g.printer(c, "KEYSPACE", "ESTIMATE", "WRITE", "READ", "MISSED AT ONCE", "99% WITHIN", "99.9% WITHIN"); err != nil {
+			return err
+		}
+	}
+	for i := range list {
+		e := &list[i]
+		missed := strconv.FormatFloat(100*e.Missing[0], 'f', 2, 64) + "%"
+		if err := p.Row(e, e.Keyspace, "estimate", e.WriteLevel, e.ReadLevel, missed, e.Within99.String(), e.Within999.String()); err != nil {
+			return err
+		}
+	}
+	return p.Close()
+}
