@@ -371,6 +371,7 @@ k: linearizable, by all checkers
 
 // TestAWalkThroughHoldsOnRealProcesses plays what the simulator plays on processes, word for word.
 func TestAWalkThroughHoldsOnRealProcesses(t *testing.T) {
+	t.Parallel() // it mostly waits
 	playLive(t, filepath.Join("..", "examples", "two_phase.lab"))
 }
 
@@ -381,6 +382,7 @@ func TestQuorumTranscriptHoldsOnRealProcesses(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes half a minute; left out by -short")
 	}
+	t.Parallel() // it mostly waits
 	want, err := os.ReadFile(filepath.Join("..", "examples", "quorum.lab"))
 	if err != nil {
 		t.Fatal(err)

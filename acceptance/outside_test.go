@@ -159,7 +159,10 @@ func readOutside(c *cluster, id, count int) {
 // TestOutsideStores runs keyspaces of every consistency over real stores, which evict, hang, die and start empty.
 func TestOutsideStores(t *testing.T) {
 	for _, kind := range []string{"memcached", "redis"} {
-		t.Run(kind, func(t *testing.T) { testOutsideStores(t, kind) })
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel() // it mostly waits
+			testOutsideStores(t, kind)
+		})
 	}
 }
 
