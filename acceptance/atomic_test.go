@@ -3,7 +3,6 @@ package acceptance
 import (
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -167,35 +166,5 @@ func TestAtomicMembersChangeUnderLoad(t *testing.T) {
 	c.must("keyspace", "create", "plain", "--consistency", "atomic", "--replicas", "3", "--shards", "2")
 	c.must("keyspace", "create", "strict", "--consistency", "atomic", "--replicas", "3", "--min-members", "3")
 	loads := []*keyspaceLoad{c.load("plain", 1), c.load("plain", 2), c.load("strict", 1)}
-	more := func() {
-		for _, l := range loads {
-			l.awaitMore(100)
-		}
-	}
-	more()
-	fourth := c.join("four")
-	more()
-	c.must("node", "drain", "2")
-	more()
-	c.join("five")
-	c.kill(3)
-	if err := os.RemoveAll(c.nodes[3].dir); err != nil {
-		t.Fatal(err)
-	}
-	c.must("node", "replace", "3")
-	more()
-	for _, l := range loads {
-		l.end()
-		t.Logf("%s: %d writes acknowledged, %d tries failed", l.keyspace, len(l.keys), l.failed.Load())
-		l.readBack(c.redisAt(c.addr(1, redisDoor)))
-		l.readBack(c.redisAt(fourth))
-	}
-	for _, keyspace := range []string{"plain", "strict"} {
-		await(t, patience, func() error {
-			if code, out := c.gamut("verify", "--keyspace", keyspace); code != 0 || strings.Contains(out, "not checked") {
-				return fmt.Errorf("verify exits with %d:\n%s", code, out)
-			}
-			return nil
-		})
-	}
+	(&change{c: c, loads: loads, each: 100}).happen("plain", "strict")
 }
