@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -74,6 +75,7 @@ func splitUnderLoad(t *testing.T, consistency kv.Consistency) {
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	counted := map[string]int{}
+	var counts atomic.Int64
 	for id, n := range c.nodes {
 		wg.Add(2)
 		go func() {
@@ -93,6 +95,7 @@ func splitUnderLoad(t *testing.T, consistency kv.Consistency) {
 				mu.Lock()
 				counted[k]++
 				mu.Unlock()
+				counts.Add(1)
 			}
 		}()
 		go func() {
@@ -112,10 +115,10 @@ func splitUnderLoad(t *testing.T, consistency kv.Consistency) {
 		}()
 	}
 	for i, at := range []string{"k20", "k10", "k30", "k31"} {
-		time.Sleep(100 * time.Millisecond)
+		awaitMore(t, &counts, 100)
 		c.split(core.NodeID(i%3+1), "o", at)
 	}
-	time.Sleep(100 * time.Millisecond)
+	awaitMore(t, &counts, 100)
 	close(stop)
 	wg.Wait()
 	for i := range keys {
@@ -135,6 +138,18 @@ func splitUnderLoad(t *testing.T, consistency kv.Consistency) {
 	}
 }
 
+// awaitMore waits until clients have got so many more things done.
+func awaitMore(t *testing.T, done *atomic.Int64, more int64) {
+	t.Helper()
+	from := done.Load()
+	eventually(t, "clients get on", func() error {
+		if n := done.Load() - from; n < more {
+			return fmt.Errorf("%d of %d", n, more)
+		}
+		return nil
+	})
+}
+
 // TestTransfersThroughSplits: the total of all accounts is the same at every instant, while the shard that holds them is split.
 func TestTransfersThroughSplits(t *testing.T) {
 	c := newCluster(t, 3)
@@ -145,6 +160,7 @@ func TestTransfersThroughSplits(t *testing.T) {
 	old := c.nodes[1].Keyspace("bank") // what a door that does not look again has in hand
 	stop := make(chan struct{})
 	var clients sync.WaitGroup
+	var rounds atomic.Int64
 	for id, n := range c.nodes {
 		clients.Add(1)
 		go func() {
@@ -165,14 +181,15 @@ func TestTransfersThroughSplits(t *testing.T) {
 				if total := readAll(t, n, old, accounts); total != 0 {
 					t.Errorf("the total is %d", total)
 				}
+				rounds.Add(1)
 			}
 		}()
 	}
 	for i, at := range []string{"a4", "a2", "a6"} {
-		time.Sleep(50 * time.Millisecond)
+		awaitMore(t, &rounds, 10)
 		c.split(core.NodeID(i+1), "bank", at)
 	}
-	time.Sleep(50 * time.Millisecond)
+	awaitMore(t, &rounds, 10)
 	close(stop)
 	clients.Wait()
 	locksGone(c, c.nodes[1].Keyspace("bank"))
