@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"sync"
@@ -158,17 +159,28 @@ func (n *Node) watchDisk() {
 	n.diskFull.Store(full)
 }
 
+// ticks counts the periods that pass until the context ends: the numbers from 0 on.
+func ticks(ctx context.Context, period time.Duration) iter.Seq[int] {
+	return func(yield func(int) bool) {
+		ticker := time.NewTicker(period)
+		defer ticker.Stop()
+		for i := 0; ; i++ {
+			select {
+			case <-ctx.Done():
+				return
+			case <-ticker.C:
+			}
+			if !yield(i) {
+				return
+			}
+		}
+	}
+}
+
 // tend flushes the state and drops that of removed groups. Both sync and may take long.
 func (n *Node) tend(ctx context.Context) {
-	ticker := time.NewTicker(choresEvery)
-	defer ticker.Stop()
 	flushed := time.Now()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
+	for range ticks(ctx, choresEvery) {
 		if err := errors.Join(n.dropAll(), n.unmarkDisk()); err != nil {
 			n.fail(err)
 			return

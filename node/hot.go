@@ -59,15 +59,8 @@ type look struct {
 
 // splitAlone begins splits of shards that have grown too large or too hot, and sees to what the last ones have left behind.
 func (n *Node) splitAlone(ctx context.Context) {
-	ticker := time.NewTicker(stewardEvery)
-	defer ticker.Stop()
 	known := map[core.GroupID]*watched{}
-	for i := 0; ; i++ {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
+	for i := range ticks(ctx, stewardEvery) {
 		var looks []look
 		if n.onLoop(ctx, func(now host.Now) { n.wean(now); looks = n.lookAtLed() }) != nil {
 			return

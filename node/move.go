@@ -50,14 +50,7 @@ const moveEvery = 200 * time.Millisecond
 // moveShards brings changes of members to their end, in those groups that are led here. All that it goes by is in the
 // catalog and in the groups' logs, so whoever leads next goes on where this node stopped.
 func (n *Node) moveShards(ctx context.Context) {
-	ticker := time.NewTicker(moveEvery)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
+	for range ticks(ctx, moveEvery) {
 		if !n.table.Load().moving {
 			continue
 		}

@@ -154,14 +154,7 @@ const splitEvery = 20 * time.Millisecond
 
 // pushSplits brings splits to their end, in those groups that are led here.
 func (n *Node) pushSplits(ctx context.Context) {
-	ticker := time.NewTicker(splitEvery)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
+	for range ticks(ctx, splitEvery) {
 		if !n.table.Load().splitting {
 			continue
 		}

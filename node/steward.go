@@ -21,14 +21,7 @@ const (
 // steward moves replicas to where they belong, on the node that leads the catalog: it begins moves, and the leaders of the
 // groups carry them out.
 func (n *Node) steward(ctx context.Context) {
-	ticker := time.NewTicker(stewardEvery)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
+	for range ticks(ctx, stewardEvery) {
 		t := n.table.Load()
 		if core.NodeID(t.groups[keyspace.SystemGroup].leader.Load()) != n.config.Node {
 			continue

@@ -242,14 +242,7 @@ const (
 
 // refillValues fetches from other replicas what this node's store lacks.
 func (n *Node) refillValues(ctx context.Context, k *keeper) {
-	ticker := time.NewTicker(refillEvery)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
+	for range ticks(ctx, refillEvery) {
 		n.fetchWanted(ctx, k)
 		var again []core.GroupID
 		for g, ok := k.Anew(); ok && ctx.Err() == nil; g, ok = k.Anew() {
