@@ -12,7 +12,8 @@
 //
 // Rule ids (B1, B3 ...) and trap ids (T4.2 ...) in comments are those of docs/BAYOU.md.
 // Start with Step, then accept.go (what clients ask), apply.go (what is shown), entropy.go (how replicas agree), record.go (who
-// wins), stable.go (what may be forgotten), transfer.go, recover.go.
+// wins), part.go (sets and siblings), stable.go (what may be forgotten), transfer.go, recover.go. A group with a commit order executes
+// its writes in one order besides: cut.go (which come next), order.go (who decides), tentative.go (what is undone), execute.go.
 package bayou
 
 import (

@@ -9,7 +9,8 @@
 // keyspaces each write carries a number under which the cluster executes it once, so that sending it again is safe. A Client
 // carries what its session has seen from answer to request, whichever node it asks.
 //
-// Start with Open, then Keyspace; Client.Update, Txn and Snapshot are about several keys at one instant. send.go has the rules for sending again, route.go those for where.
+// Start with Open, then Keyspace; Client.Update, Txn and Snapshot are about several keys at one instant. send.go has the
+// rules for sending again, route.go and near.go those for where.
 package client
 
 import (

@@ -10,7 +10,8 @@
 // outputs are the exception, and even they wait while the disk hangs, so that a leader with a dead disk falls silent.
 //
 // A Host is a state machine like the replicas it runs: no goroutine, no clock, no file. Package node drives it with real
-// ones, package sim with a seed. Start with Step and emit, then TakeBatch and Synced; coordinate.go routes commands.
+// ones, package sim with a seed. Start with Step and emit, then TakeBatch and Synced; coordinate.go routes commands, companion.go
+// those that a replica has for another group.
 package host
 
 import (

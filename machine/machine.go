@@ -9,7 +9,7 @@
 // of client sessions never disagree; and what Read answers is what a logged read at the same state would.
 //
 // Start with Machine.Apply, then ops.go; read.go serves reads that need no place in the log, session.go suppresses
-// duplicates.
+// duplicates, txn.go and lock.go have the part of transactions that is a group's own, split.go what a split divides.
 package machine
 
 import (

@@ -11,5 +11,6 @@
 //
 // Start with Start (node.go), then loop.go and submit.go; frame.go, handshake.go, sender.go and receiver.go are the wire,
 // catalog.go keeps the replicas in line with the catalog; join.go, peers.go, move.go and steward.go let nodes and replicas come
-// and go; lease.go and view.go say who is a member of an atomic shard, and for how long; admission.go refuses what there is no room for.
+// and go; split.go and hot.go divide shards; lease.go and view.go say who is a member of an atomic shard, and for how long; values.go and
+// fetch.go carry values to their stores and back; admission.go refuses what there is no room for.
 package node

@@ -10,7 +10,8 @@
 //
 // Rule ids (E2, A3, R2 ...) and trap ids (T1.4 ...) in comments are those of docs/PAXOS.md.
 // Start with Step, then election.go (who leads), replicate.go (what is accepted and committed), propose.go (what clients
-// ask), apply.go (what follows), read.go, time.go (reads at any replica), snapshot.go, recover.go.
+// ask), apply.go (what follows), read.go, time.go (reads at any replica), lock.go (what waits for transactions), split.go (one group
+// becomes two), rest.go (a group that nobody asks for anything), snapshot.go, recover.go.
 package paxos
 
 import (

@@ -12,7 +12,8 @@
 //
 // Rule ids (Q5, D4 ...) and trap ids (T3.4 ...) in comments are those of docs/QUORUM.md.
 // Start with Step, then store.go (what a replica keeps), write.go and read.go (what a coordinator does), hint.go, entropy.go
-// (how replicas become equal), repair.go (how tombstones end), members.go (how the members change), recover.go.
+// (how replicas become equal), repair.go (how tombstones end), members.go (how the members change), recover.go; recent.go saves looks
+// into the state, estimate.go says what other levels would miss.
 package quorum
 
 import (

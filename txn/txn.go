@@ -9,7 +9,7 @@
 // or repeated; what is told as aborted takes effect nowhere, now or later.
 //
 // A Coordinator is a state machine like the replicas: answers of groups in, commands to groups out; package node drives it
-// with real groups, package sim with a seed. The groups' side is package machine. Rule ids (V1 to V8) and trap ids (T2.7) are
+// with real groups, package sim with a seed. The groups' side is package machine. Rule ids (V1 to V9) and trap ids (T2.7) are
 // those of docs/TRANSACTIONS.md. Start with Begin and Coordinator.Answer, then Recover; Divide makes the parts.
 package txn
 
