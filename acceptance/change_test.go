@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/gamutdb/gamut/internal/freeport"
 )
 
 // change is what becomes of members under load.
@@ -79,7 +81,7 @@ func (c *cluster) must(args ...string) string {
 // join starts one more node and returns where redis clients meet it. It ends with the test.
 func (c *cluster) join(name string) (redisAddress string) {
 	c.t.Helper()
-	base, n := freePorts(c.t, 1), &node{log: new(lastLines), ended: make(chan struct{})}
+	base, n := freeport.Block(c.t, 1), &node{log: new(lastLines), ended: make(chan struct{})}
 	n.cmd = exec.Command(program, "start", "--join", c.addr(1, peerDoor), "--dir", filepath.Join(c.dir, name), "--base-port", fmt.Sprint(base))
 	n.cmd.Stdout, n.cmd.Stderr = n.log, n.log
 	if err := startProcess(n.cmd); err != nil {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -13,7 +12,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -21,6 +19,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/gamutdb/gamut/door/http/remote"
+	"github.com/gamutdb/gamut/internal/freeport"
 	"github.com/gamutdb/gamut/kv"
 )
 
@@ -74,35 +73,12 @@ func layOut(t *testing.T, flags ...string) *cluster {
 	if testing.Short() {
 		t.Skip("runs processes; left out by -short")
 	}
-	c := &cluster{t: t, dir: t.TempDir(), base: freePorts(t, 3), flags: flags, nodes: map[int]*node{}}
+	c := &cluster{t: t, dir: t.TempDir(), base: freeport.Block(t, 5), flags: flags, nodes: map[int]*node{}}
 	for id := 1; id <= 3; id++ {
 		c.nodes[id] = &node{id: id, dir: filepath.Join(c.dir, fmt.Sprint("node", id)), log: new(lastLines)}
 	}
 	t.Cleanup(c.end)
 	return c
-}
-
-var portsGiven atomic.Int64
-
-// freePorts finds room for n nodes, below the range from which systems give ports to clients.
-func freePorts(t *testing.T, n int) int {
-	t.Helper()
-next:
-	for range 400 {
-		base := 11000 + (os.Getpid()%100*80+int(portsGiven.Add(1))*40)%8000
-		for i := range n {
-			for door := range doors {
-				ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", base+10*i+door))
-				if err != nil {
-					continue next
-				}
-				ln.Close()
-			}
-		}
-		return base
-	}
-	t.Fatal("no free ports between 11000 and 19000")
-	return 0
 }
 
 // addr is where a door of a node listens.

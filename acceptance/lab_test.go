@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/internal/freeport"
 	"github.com/gamutdb/gamut/kv"
 	"github.com/gamutdb/gamut/lab"
 	"github.com/gamutdb/gamut/lab/live"
@@ -420,7 +421,7 @@ func withoutVersions(transcript []byte) string {
 // playLive fails the test if a script prints something else than it expects.
 func playLive(t *testing.T, script string, more ...string) {
 	t.Helper()
-	args := append([]string{"lab", "run", "--world", "live", "--base-port", fmt.Sprint(freePorts(t, 4)), script}, more...)
+	args := append([]string{"lab", "run", "--world", "live", "--base-port", fmt.Sprint(freeport.Block(t, 5)), script}, more...)
 	cmd := exec.Command(program, args...)
 	var got lastLines
 	cmd.Stdout, cmd.Stderr = &got, &got
@@ -455,7 +456,7 @@ func TestLabFuzzOfARunningCluster(t *testing.T) {
 func labFuzz(t *testing.T, args ...string) (code int, out string) {
 	t.Helper()
 	temp := t.TempDir()
-	cmd := exec.Command(program, append([]string{"lab", "fuzz", "--live", "--base-port", fmt.Sprint(freePorts(t, 3))}, args...)...)
+	cmd := exec.Command(program, append([]string{"lab", "fuzz", "--live", "--base-port", fmt.Sprint(freeport.Block(t, 5))}, args...)...)
 	cmd.Env = append(os.Environ(), "TMPDIR="+temp)
 	var text lastLines
 	cmd.Stdout, cmd.Stderr = &text, &text

@@ -14,6 +14,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/gamutdb/gamut/internal/freeport"
 	"github.com/gamutdb/gamut/referee"
 )
 
@@ -36,7 +37,7 @@ func newFleet(t *testing.T, places int) *fleet {
 	if testing.Short() {
 		t.Skip("runs processes; left out by -short")
 	}
-	c := &cluster{t: t, dir: t.TempDir(), base: freePorts(t, places), nodes: map[int]*node{}}
+	c := &cluster{t: t, dir: t.TempDir(), base: freeport.Block(t, places), nodes: map[int]*node{}}
 	for id := 1; id <= places; id++ {
 		c.nodes[id] = &node{id: id, dir: filepath.Join(c.dir, fmt.Sprint("node", id)), log: new(lastLines)}
 		if id > 3 {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/gamutdb/gamut/internal/freeport"
 	"github.com/gamutdb/gamut/kv"
 )
 
@@ -76,7 +77,7 @@ func (s *outsideStore) url() string { return s.kind + "://" + s.address }
 func outsideCluster(t *testing.T, kind string, small bool) (*cluster, map[int]*outsideStore) {
 	c := layOut(t)
 	stores := map[int]*outsideStore{}
-	base := freePorts(t, 1)
+	base := freeport.Block(t, 1)
 	for id := 1; id <= 3; id++ {
 		stores[id] = newOutsideStore(t, kind, fmt.Sprintf("127.0.0.1:%d", base+id), small)
 		c.nodes[id].flags = []string{"--outside", stores[id].url()}

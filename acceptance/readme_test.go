@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/gamutdb/gamut/internal/freeport"
 )
 
 // TestReadmeTranscripts runs the transcripts of the README and the examples that are marked as tested, and holds what is
@@ -153,7 +155,7 @@ func movedProgram(t *testing.T, base int) string {
 
 // runTranscript plays a transcript in an empty folder, with all ports moved to free ones.
 func runTranscript(t *testing.T, tr transcript) {
-	base := freePorts(t, 4)
+	base := freeport.Block(t, 5)
 	moved := func(text string) string {
 		return port.ReplaceAllStringFunc(text, func(p string) string {
 			n, _ := strconv.Atoi(p) // digits

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/gamutdb/gamut/client"
 	doorhttp "github.com/gamutdb/gamut/door/http"
+	"github.com/gamutdb/gamut/internal/freeport"
 	"github.com/gamutdb/gamut/internal/trial"
 	"github.com/gamutdb/gamut/kv"
 )
@@ -239,13 +239,8 @@ func TestUnknownIsNotSentAgainWhereItWouldCountTwice(t *testing.T) {
 
 func TestRefusedIsNotUnknown(t *testing.T) {
 	ctx := within(t, 2*time.Second)
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ln.Close()
-	c := open(t, []string{ln.Addr().String()}, client.Options{Timeout: time.Second})
-	_, err = c.Keyspace("orders").Put(ctx, "k", []byte("v"))
+	c := open(t, []string{freeport.Address(t)}, client.Options{Timeout: time.Second})
+	_, err := c.Keyspace("orders").Put(ctx, "k", []byte("v"))
 	var refused *client.RefusedError
 	if !errors.As(err, &refused) || refused.Code != kv.Unavailable {
 		t.Errorf("%v", err)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/gamutdb/gamut/bayou"
 	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/internal/freeport"
 	"github.com/gamutdb/gamut/keyspace"
 	"github.com/gamutdb/gamut/kv"
 	"github.com/gamutdb/gamut/store"
@@ -86,7 +87,7 @@ func TestACausalReplicaOfALostDiskIsReplaced(t *testing.T) {
 	}
 	token.Read.Raise(token.Written[0].Replica, token.Written[0].Stamp+1<<16)
 	c.close(3)
-	c.join(1, filepath.Join(t.TempDir(), "new"), freeAddress(t))
+	c.join(1, filepath.Join(t.TempDir(), "new"), freeport.Address(t))
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	if err := c.nodes[1].ReplaceNode(ctx, 2); kv.Failed(err).Code != kv.Invalid {

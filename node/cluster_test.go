@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/internal/freeport"
 	"github.com/gamutdb/gamut/kv"
 )
 
@@ -37,7 +37,7 @@ func newCluster(t testing.TB, size int) *cluster {
 	c := &cluster{t: t, configs: map[core.NodeID]Config{}, nodes: map[core.NodeID]*Node{}, fatal: make(chan error, 16)}
 	addresses := map[core.NodeID]string{}
 	for i := range size {
-		addresses[core.NodeID(i+1)] = freeAddress(t)
+		addresses[core.NodeID(i+1)] = freeport.Address(t)
 	}
 	dir := t.TempDir()
 	for id := range addresses {
@@ -54,16 +54,6 @@ func testLogger(testing.TB) *slog.Logger {
 		return slog.New(slog.DiscardHandler)
 	}
 	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelInfo}))
-}
-
-func freeAddress(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 func (c *cluster) start(ids ...core.NodeID) {

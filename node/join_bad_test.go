@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/internal/freeport"
 	"github.com/gamutdb/gamut/keyspace"
 	"github.com/gamutdb/gamut/kv"
 	"github.com/gamutdb/gamut/store"
@@ -25,7 +26,7 @@ func TestNodesJoinAtOneMoment(t *testing.T) {
 	ids := make([]core.NodeID, 6)
 	for i := range ids {
 		ticket, through := strings.Repeat(string(rune('a'+i)), 26), c.configs[core.NodeID(i%3+1)].Cluster[core.NodeID(i%3+1)]
-		address := freeAddress(t)
+		address := freeport.Address(t)
 		wait.Go(func() {
 			eventually(t, "join", func() error {
 				m, err := askToJoin(ctx, through, joinRequest{ticket, address})

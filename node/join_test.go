@@ -10,6 +10,7 @@ import (
 
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/host"
+	"github.com/gamutdb/gamut/internal/freeport"
 	"github.com/gamutdb/gamut/keyspace"
 	"github.com/gamutdb/gamut/kv"
 	"github.com/gamutdb/gamut/store"
@@ -41,7 +42,7 @@ func TestANodeJoinsARunningCluster(t *testing.T) {
 	c.create(1, kv.CreateKeyspace{Name: "default"})
 	c.hasKeyspace("default")
 	mustSet(t, c.nodes[1], "default", "k", "v")
-	dir, address := filepath.Join(t.TempDir(), "new"), freeAddress(t)
+	dir, address := filepath.Join(t.TempDir(), "new"), freeport.Address(t)
 	n := c.join(2, dir, address)
 	if n.config.Node != 4 {
 		t.Fatalf("it is node %d", n.config.Node)
@@ -133,7 +134,7 @@ func TestANodeIsReplaced(t *testing.T) {
 		t.Errorf("draining one of three for three replicas: %v", err)
 	}
 	c.close(3)
-	n := c.join(1, filepath.Join(t.TempDir(), "new"), freeAddress(t))
+	n := c.join(1, filepath.Join(t.TempDir(), "new"), freeport.Address(t))
 	eventually(t, "drain", func() error { return c.nodes[1].DrainNode(ctx, 3) })
 	if err := c.nodes[1].RemoveNode(ctx, 3); !errors.As(err, &e) || e.Code != kv.Busy && e.Code != kv.NotFound {
 		t.Errorf("removing a node that is not empty: %v", err)
@@ -152,7 +153,7 @@ func TestANodeIsReplaced(t *testing.T) {
 			})
 		}
 	}
-	if m, err := Join(ctx, t.TempDir(), c.configs[1].Cluster[1], freeAddress(t)); err != nil || m.Node != 5 {
+	if m, err := Join(ctx, t.TempDir(), c.configs[1].Cluster[1], freeport.Address(t)); err != nil || m.Node != 5 {
 		t.Errorf("the next one is %+v, %v", m, err)
 	}
 }

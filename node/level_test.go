@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/gamutdb/gamut/core"
+	"github.com/gamutdb/gamut/internal/freeport"
 	"github.com/gamutdb/gamut/kv"
 )
 
@@ -67,7 +68,7 @@ func TestAClusterOfTwoReleasesUsesWhatAllKnow(t *testing.T) {
 
 	old := maps.Clone(c.configs)
 	c.runs(1, 1) // whoever joins takes node 1's words
-	c.join(1, filepath.Join(t.TempDir(), "new"), freeAddress(t))
+	c.join(1, filepath.Join(t.TempDir(), "new"), freeport.Address(t))
 	if err := <-c.fatal; !strings.Contains(err.Error(), "start a newer one") {
 		t.Errorf("who joins on the old release ends with %v", err)
 	}

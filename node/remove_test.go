@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/gamutdb/gamut/internal/freeport"
 	"github.com/gamutdb/gamut/keyspace"
 	"github.com/gamutdb/gamut/kv"
 )
@@ -75,7 +76,7 @@ func TestAMoveToALostNodeIsTurnedElsewhere(t *testing.T) {
 	c.create(1, kv.CreateKeyspace{Name: "default"})
 	c.hasKeyspace("default")
 	mustSet(t, c.nodes[1], "default", "k", "v")
-	c.join(1, filepath.Join(t.TempDir(), "new"), freeAddress(t))
+	c.join(1, filepath.Join(t.TempDir(), "new"), freeport.Address(t))
 	c.ready()
 	c.hasKeyspace("default")
 	c.close(4)

@@ -4,13 +4,10 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"net"
-	"os"
 	"os/exec"
 	"regexp"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -20,11 +17,9 @@ import (
 
 	"github.com/gamutdb/gamut/cmd/gamut/internal/settings"
 	"github.com/gamutdb/gamut/door/http/remote"
+	"github.com/gamutdb/gamut/internal/freeport"
 	"github.com/gamutdb/gamut/machine"
 )
-
-// given are base ports that scripts of this process have.
-var given sync.Map
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"gamut": main})
@@ -34,10 +29,11 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
 		Setup: func(env *testscript.Env) error {
-			base, err := freeBasePort()
+			base, release, err := freeport.Claim(nodesMax)
 			if err != nil {
 				return err
 			}
+			env.Defer(release)
 			env.Setenv("BASE", strconv.Itoa(base))
 			for i := range nodesMax {
 				env.Setenv(fmt.Sprintf("HTTP%d", i+1), fmt.Sprintf("127.0.0.1:%d", base+i*settings.PortStep))
@@ -61,27 +57,6 @@ func TestScripts(t *testing.T) {
 
 // nodesMax is the largest cluster of a script.
 const nodesMax = 5
-
-// freeBasePort finds room for the ports of that many nodes. Ports below the range that systems give out to clients, so that
-// no connection takes one between this look and the start.
-func freeBasePort() (int, error) {
-next:
-	for base := 20000 + os.Getpid()%100*100; base < 32000; base += nodesMax * settings.PortStep {
-		for i := range nodesMax {
-			for offset := range settings.MemcachedPort + 1 {
-				ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", base+i*settings.PortStep+offset))
-				if err != nil {
-					continue next
-				}
-				ln.Close()
-			}
-		}
-		if _, taken := given.LoadOrStore(base, true); !taken {
-			return base, nil
-		}
-	}
-	return 0, fmt.Errorf("no free ports between 20000 and 32000")
-}
 
 // exits runs gamut and checks its exit code: exits CODE ARGUMENTS…
 func exits(ts *testscript.TestScript, neg bool, args []string) {

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/gamutdb/gamut/internal/freeport"
 )
 
 // startReal starts Debian's memcached on a free port.
@@ -25,12 +27,7 @@ func startReal(t *testing.T) string {
 		}
 		t.Skip("memcached is not installed: apt-get install memcached")
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	l.Close()
+	address := freeport.Address(t)
 	_, port, _ := net.SplitHostPort(address)
 	args := []string{"-l", "127.0.0.1", "-p", port, "-U", "0", "-I", "8m", "-m", "256"}
 	if os.Getuid() == 0 {

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/gamutdb/gamut/internal/freeport"
 )
 
 // startRedis runs Debian's redis-server on a free port and returns its address.
@@ -21,30 +23,22 @@ func startRedis(t *testing.T) string {
 		}
 		t.Skip("redis-server is missing: install Debian's redis-server to compare with it")
 	}
-	for range 5 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		address := l.Addr().String()
-		l.Close()
-		port := address[strings.LastIndexByte(address, ':')+1:]
-		server := exec.Command(path, "--port", port, "--save", "", "--appendonly", "no", "--bind", "127.0.0.1", "--dir", t.TempDir())
-		if err := server.Start(); err != nil {
-			t.Fatal(err)
-		}
-		ended := make(chan struct{})
-		go func() { server.Wait(); close(ended) }()
-		t.Cleanup(func() { server.Process.Kill(); <-ended })
-		if answers(address, ended) {
-			return address
-		}
+	address := freeport.Address(t)
+	port := address[strings.LastIndexByte(address, ':')+1:]
+	server := exec.Command(path, "--port", port, "--save", "", "--appendonly", "no", "--bind", "127.0.0.1", "--dir", t.TempDir())
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
 	}
-	t.Fatal("redis-server does not answer")
-	return ""
+	ended := make(chan struct{})
+	go func() { server.Wait(); close(ended) }()
+	t.Cleanup(func() { server.Process.Kill(); <-ended })
+	if !answers(address, ended) {
+		t.Fatal("redis-server does not answer")
+	}
+	return address
 }
 
-// answers waits until a server takes connections; false if it ends instead, because another process took its port.
+// answers waits until a server takes connections; false if it ends instead.
 func answers(address string, ended chan struct{}) bool {
 	for tries := 0; tries < 1000; tries++ {
 		select {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/door/http/remote"
+	"github.com/gamutdb/gamut/internal/freeport"
 	"github.com/gamutdb/gamut/kv"
 	"github.com/gamutdb/gamut/lab"
 	"github.com/gamutdb/gamut/lab/inject"
@@ -137,12 +137,7 @@ func TestWhatIsNotAnsweredIsUnknown(t *testing.T) {
 		_, _ = w.Write(kv.AppendResult(nil, &kv.Result{Code: kv.Busy}))
 	}))
 	defer busy.Close()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	nobody := ln.Addr().String()
-	ln.Close()
+	nobody := freeport.Address(t)
 	for _, c := range []struct {
 		name, address string
 		want          kv.Code

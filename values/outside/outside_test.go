@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gamutdb/gamut/internal/freeport"
 	"github.com/gamutdb/gamut/values"
 )
 
@@ -49,12 +50,7 @@ func TestAddresses(t *testing.T) {
 // real starts a server of Debian's on a free port.
 func real(t *testing.T, args func(port string) []string) (address string, server *exec.Cmd) {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address = ln.Addr().String()
-	ln.Close()
+	address = freeport.Address(t)
 	list := args(address[strings.LastIndex(address, ":")+1:])
 	path, err := exec.LookPath(list[0])
 	if err != nil {
