@@ -63,11 +63,16 @@ func outsideNodes(t *testing.T, spec kv.CreateKeyspace) (*cluster, map[core.Node
 	return c, liars
 }
 
-// outOfTheDisks waits until the stores alone have the values.
-func outOfTheDisks(t *testing.T, c *cluster) {
+// outOfTheDisks waits until all replicas of pages have a key, and the stores alone have the values.
+func outOfTheDisks(t *testing.T, c *cluster, key string) {
 	t.Helper()
+	weak := op(kv.OpGet, key, "")
+	weak.Level = kv.LevelEventual
 	for id, n := range c.nodes {
 		eventually(t, "values outside", func() error {
+			if r := submit(n, "pages", weak)[0]; r.Code != kv.OK {
+				return fmt.Errorf("node %d has no %s: %w", id, key, r.Err())
+			}
 			if s := n.values.outside.Stats(); s.Waiting+s.Settling > 0 || s.Stored == 0 || anterooms(n) > 0 {
 				return fmt.Errorf("node %d: %+v", id, s)
 			}
@@ -104,7 +109,7 @@ func must(t *testing.T, n *Node, keyspace string, c kv.Command) kv.Result {
 func TestStoreThatLiesIsNotBelieved(t *testing.T) {
 	c, liars := outsideNodes(t, kv.CreateKeyspace{Name: "pages"})
 	must(t, c.nodes[1], "pages", op(kv.OpSet, "k", tale))
-	outOfTheDisks(t, c)
+	outOfTheDisks(t, c, "k")
 	liars[2].set(func(l *liar) { l.lies = true })
 	for id, n := range c.nodes {
 		if r := must(t, n, "pages", op(kv.OpGet, "k", "")); string(r.Value) != tale || r.Int != int64(len(tale)) {
@@ -118,7 +123,7 @@ func TestStoreThatLiesIsNotBelieved(t *testing.T) {
 	liars[2].set(func(l *liar) { l.lies = false })
 	must(t, c.nodes[1], "pages", op(kv.OpDelete, "k", ""))
 	must(t, c.nodes[1], "pages", op(kv.OpSet, "k2", tale))
-	outOfTheDisks(t, c)
+	outOfTheDisks(t, c, "k2")
 	for id, l := range liars {
 		l.set(func(l *liar) { l.lies, l.away = true, id == 3 })
 	}
@@ -158,7 +163,7 @@ func TestStoreThatLiesIsNotBelieved(t *testing.T) {
 func TestNodeWithoutCopiesDoesNotCallThemLost(t *testing.T) {
 	c, liars := outsideNodes(t, kv.CreateKeyspace{Name: "pages"})
 	must(t, c.nodes[1], "pages", op(kv.OpSet, "k", tale))
-	outOfTheDisks(t, c)
+	outOfTheDisks(t, c, "k")
 	c.close(3)
 	liars[1].set(func(l *liar) { l.empty = true })
 	liars[2].set(func(l *liar) { l.empty = true })
