@@ -29,7 +29,7 @@ race:
 
 # Simulated clusters under faults, one per seed, and the bugs that they must find.
 seeds:
-	$(GO) test ./sim -seeds=$(SEEDS)
+	$(GO) test -timeout 15m ./sim -seeds=$(SEEDS)
 
 # Real processes, real clients, kill -9.
 acceptance:
