@@ -192,6 +192,13 @@ func ShouldWait(view reader, c *kv.Command, now kv.HLC, m Mutation) bool {
 	return conflict
 }
 
+// Disturbs reports whether a scan would have to wait for a transaction that has locked its keys.
+func Disturbs(view reader, c *kv.Command, scan *kv.Op, now kv.HLC) bool {
+	return slices.ContainsFunc(accesses(c, false), func(a access) bool {
+		return bytes.Compare(a.key, scan.Key) >= 0 && (len(scan.End) == 0 || bytes.Compare(a.key, scan.End) < 0) && (a.write || ends(view, a.key, now))
+	})
+}
+
 // conflicts are the locks of others that are in the way of a transaction. Two may rely on one key, but not if it is past its expiry:
 // the first relies on its being there.
 func conflicts(view lockReader, id kv.TxID, wanted []access, now kv.HLC) (list []lock) {

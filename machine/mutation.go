@@ -14,6 +14,7 @@ const (
 	ReadersIgnoreLocks          // T2.10: reads do not wait for transactions
 	VoteUnderSeal               // V9: a group whose keyspace is being dropped votes yes
 	WaitForAll                  // T2.11: a transaction waits for older ones as well, and two for each other
+	StarveScans                 // T2.11: a scan lets in all transactions that come while it waits, and waits for those as well
 	mutations
 )
 
@@ -26,7 +27,7 @@ func Mutations() (list []Mutation) {
 }
 
 var mutationNames = [...]string{"none", "vote after refusal", "refuse over yes", "forget without mark", "unlocked conditions",
-	"readers ignore locks", "vote under seal", "wait for all"}
+	"readers ignore locks", "vote under seal", "wait for all", "starve scans"}
 
 // String names the mutation.
 func (m Mutation) String() string { return mutationNames[m] }

@@ -1,6 +1,8 @@
 package paxos
 
 import (
+	"slices"
+
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/kv"
 	"github.com/gamutdb/gamut/machine"
@@ -25,10 +27,12 @@ type lockWait struct {
 	claims bool
 	// until is when a TxPrepare waits no longer; 0 for others: their nodes answer for them at their deadlines.
 	until core.Time
-	// writers are what a scan waits for: the transactions that were about to write in its range when it came. asked says that it
-	// has come.
+	// scan is that of a scan. writers are the transactions that it waits for, which are about to write in its range: at first those
+	// that were there when it came. Once they have ended those come after them that have locked keys meanwhile, and up to holds no
+	// others are let in.
+	scan    *kv.Op
 	writers []kv.TxID
-	asked   bool
+	holds   core.Time
 }
 
 // locker is a TxPrepare that is in the log, or about to be, and not applied: it is going to lock its keys. What comes behind it waits
@@ -69,6 +73,11 @@ func (r *Replica) waits(q core.Request, at lockWait) bool {
 	blocked := false
 	switch {
 	case c.Tx != nil:
+		if c.Tx.Step == kv.TxPrepare && r.yields(&c) {
+			// Early: nothing was recorded of the request.
+			r.out.ReplyEarly(q.ID, kv.Result{Code: kv.Locked, Detail: "a scan waits for older transactions in its range; nothing was executed"})
+			return true
+		}
 		blocked = c.Tx.Step == kv.TxPrepare && r.awaits(&c, &at)
 	case at.claims && l.claims.Before(&c):
 		blocked = true
@@ -158,21 +167,47 @@ func (r *Replica) awaits(c *kv.Command, at *lockWait) bool {
 	if at.until == 0 {
 		at.until = r.in.Now + prepareWait
 	}
-	return r.in.Now < at.until && (r.holdsVotes() || machine.ShouldWait(r.machine.Beside(r.in.View), c, r.stamp(), r.options.Transactions))
+	return r.in.Now < at.until && (r.holdsVotes() || r.holding(c) != nil ||
+		machine.ShouldWait(r.machine.Beside(r.in.View), c, r.stamp(), r.options.Transactions))
 }
 
+// scanWaits judges a scan. It waits for those who were about to write in its range when it came, and then for those who have come
+// since, for they may have been answered as done, and followed by writes that the scan would see. While others keep coming there
+// would always be some, so from then on those wait for the scan: in its whole range it counts as a lock of the transactions that it
+// waits for (rule V5). A transaction that cannot end holds others up for no longer than prepareWait.
 func (r *Replica) scanWaits(c *kv.Command, at *lockWait) bool {
-	if !at.asked {
-		at.asked, at.writers = true, machine.Writers(r.in.View, &c.Ops[0], r.stamp())
+	first := at.scan == nil
+	if at.scan = &c.Ops[0]; first {
+		at.writers = machine.Writers(r.in.View, at.scan, r.stamp())
 	}
 	for _, id := range at.writers {
 		if machine.Undecided(r.in.View, id) {
 			return true
 		}
 	}
-	// Who has locked meanwhile may have been answered as done, and followed by writes that the scan would see.
-	at.writers = machine.Writers(r.in.View, &c.Ops[0], r.stamp())
+	at.writers = machine.Writers(r.in.View, at.scan, r.stamp())
+	if r.options.Transactions != machine.StarveScans {
+		at.holds = r.in.Now + prepareWait
+	}
 	return len(at.writers) > 0
+}
+
+// holding is a scan that a transaction would keep waiting if it were let in now; nil: there is none.
+func (r *Replica) holding(c *kv.Command) *lockWait {
+	for i := range r.lead.waits {
+		w := &r.lead.waits[i]
+		if w.scan != nil && r.in.Now < w.holds && machine.Disturbs(r.machine.Beside(r.in.View), c, w.scan, r.stamp()) {
+			return w
+		}
+	}
+	return nil
+}
+
+// yields reports whether a transaction that asks for a vote has to be made again, for a scan waits for an older one. If it waited
+// instead, and the older one for it in another group, they would do so until somebody's time is over.
+func (r *Replica) yields(c *kv.Command) bool {
+	w := r.holding(c)
+	return w != nil && slices.ContainsFunc(w.writers, c.Tx.ID.Younger)
 }
 
 // waitAgain takes back a command of an applied block that a transaction was in the way of.

@@ -20,8 +20,10 @@ type TxnOptions struct {
 	Coordinator txn.Mutation
 	// SameIDs plants trap T2.12: ids that depend on chance alone, and on too little of it.
 	SameIDs bool
-	// Workload is bank, lists or skew; empty: drawn.
+	// Workload is bank, lists, skew or scans; empty: drawn.
 	Workload string
+	// ScansEnd says that every scan must be answered, for there are no faults that could keep it waiting.
+	ScansEnd bool
 	// step is called before each command that a coordinator sends, and after each answer that it takes.
 	step func(r *txnRun)
 }

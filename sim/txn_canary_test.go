@@ -25,6 +25,24 @@ func busyTxns(workload string, crash core.Time, change func(*Faults)) txnSwarm {
 	}
 }
 
+// scanning has so many transactions on so many keys that some key of each group is locked at any time.
+func scanning(seed uint64) TxnOptions {
+	o := busyTxns("scans", 0, nil)(seed)
+	o.Clients, o.Think, o.Faulty, o.ScansEnd = 30, Millisecond, 3*Second, true
+	return o
+}
+
+// TestScansEnd: however many transactions come, a scan is answered.
+func TestScansEnd(t *testing.T) {
+	for seed := uint64(1); seed <= 3; seed++ {
+		r := RunTxn(scanning(seed))
+		if r.Failure != "" {
+			t.Errorf("seed %d: %s", seed, r.Failure)
+		}
+		t.Logf("seed %d: %s", seed, r.Stats)
+	}
+}
+
 // mustCatchTxn runs seeds until one fails in one of the ways that the bug must be found by.
 func mustCatchTxn(t *testing.T, draw txnSwarm, plant func(*TxnOptions), by ...Kind) {
 	t.Helper()
@@ -69,11 +87,13 @@ func TestTransactionCanaries(t *testing.T) {
 		}
 	}
 	wrong := []Kind{Linearizability, Durability, Invariant}
+	waiting := map[machine.Mutation][]Kind{machine.StarveScans: {Liveness}}
 	inGroups := map[machine.Mutation]txnSwarm{
 		machine.RefuseOverYes:      pausing("bank"),
 		machine.ForgetWithoutMark:  crashing("bank"),
 		machine.UnlockedConditions: calm("skew"),
 		machine.ReadersIgnoreLocks: calm("bank"),
+		machine.StarveScans:        scanning,
 	}
 	for _, m := range machine.Mutations() {
 		if m == machine.VoteAfterRefusal || m == machine.VoteUnderSeal || m == machine.WaitForAll {
@@ -89,7 +109,7 @@ func TestTransactionCanaries(t *testing.T) {
 				if m == machine.ForgetWithoutMark {
 					o.Coordinator = txn.ForgetEarly
 				}
-			}, wrong...)
+			}, append(waiting[m], wrong...)...)
 		})
 	}
 	inCoordinators := map[txn.Mutation]txnSwarm{

@@ -84,7 +84,7 @@ func (c *txnClient) single(n *node, step *txnStep, answer func(kv.Result)) {
 	g := c.w.rootOf(step.single.Key)
 	encoded := kv.AppendCommand(nil, &command)
 	if command.ReadOnly() {
-		n.read(g, encoded, requestTimeout, answer)
+		n.read(g, encoded, requestTimeout, func(r kv.Result) { answer(step.scanned(r)) })
 		return
 	}
 	n.submit(g, encoded, false, false, requestTimeout, answer)
@@ -167,6 +167,9 @@ func (c *txnClient) end(step *txnStep, r kv.Result) {
 	w.trace.mix('A', uint64(c.id), uint64(r.Code), r.Value)
 	step.op.Answer(int64(w.now), &r)
 	w.trace.tellf("client %d: %s %s", c.id, step.op.String(), r.Detail)
+	if w.options.ScansEnd && step.single.Kind == kv.OpScan && r.Code != kv.OK && !step.op.Executed() {
+		w.fail(Liveness, "a scan of client %d is not answered while transactions go on: %s %s", c.id, r.Code, r.Detail)
+	}
 	switch {
 	case step.op.Outcome == referee.Unknown:
 		w.stats.Unknown++

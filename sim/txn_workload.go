@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/gamutdb/gamut/kv"
 	"github.com/gamutdb/gamut/referee"
@@ -36,7 +37,7 @@ type txnWorkload interface {
 }
 
 func drawTxnWorkload(name string, rng *rand.Rand) txnWorkload {
-	all := []txnWorkload{txnBank{}, txnLists{}, txnSkew{}}
+	all := []txnWorkload{txnBank{}, txnLists{}, txnSkew{}, txnScans{}}
 	for _, one := range all {
 		if one.name() == name {
 			return one
@@ -82,6 +83,38 @@ func singleStep(kind referee.Kind, key, value string) *txnStep {
 		s.single.Kind, s.single.Value = kv.OpAppend, []byte(value)
 	}
 	return s
+}
+
+// scanStep reads all keys of a range that lies in one group to begin with. The referee is told of it as reads of the keys that may be there.
+func scanStep(from, end string, keys []string) *txnStep {
+	s := &txnStep{op: referee.Op{Kind: referee.Txn}, single: kv.Op{Kind: kv.OpScan, Key: []byte(from), End: []byte(end)}}
+	for _, key := range keys {
+		if from <= key && key < end {
+			s.op.Subs = append(s.op.Subs, referee.Sub{Kind: referee.Get, Key: key})
+		}
+	}
+	return s
+}
+
+// scanned gives each key its part of a scan's answer. Where the group was split it ends early.
+func (s *txnStep) scanned(r kv.Result) kv.Result {
+	if s.single.Kind != kv.OpScan || r.Code != kv.OK {
+		return r
+	}
+	if r.Key != nil {
+		s.op.Subs = slices.DeleteFunc(s.op.Subs, func(sub referee.Sub) bool { return sub.Key >= string(r.Key) })
+	}
+	out := kv.Result{Items: make([]kv.Result, len(s.op.Subs))}
+	for i := range s.op.Subs {
+		out.Items[i].Code = kv.NotFound
+		if at := slices.IndexFunc(r.Items, func(item kv.Result) bool { return string(item.Key) == s.op.Subs[i].Key }); at >= 0 {
+			out.Items[i] = r.Items[at]
+		}
+	}
+	if len(out.Items) == 1 {
+		return out.Items[0]
+	}
+	return out
 }
 
 // txnBank moves money between accounts, which begin empty, and reads all of them at once.
@@ -140,6 +173,38 @@ func (l txnLists) next(w *txnWorld, c *txnClient) *txnStep {
 			s.addGet(w, key)
 			continue
 		}
+		s.add(w, referee.Sub{Kind: referee.Append, Key: key, Value: element(i)}, kv.Op{Kind: kv.OpAppend, Value: []byte(element(i))})
+	}
+	return s
+}
+
+// txnScans appends to many lists of each group, and reads all of a group at once: some key of it is nearly always locked.
+type txnScans struct{}
+
+func (txnScans) name() string                   { return "scans" }
+func (txnScans) bank(w *txnWorld) *referee.Bank { return nil }
+
+func (txnScans) keys(w *txnWorld) (list []string) {
+	for _, g := range w.roots() {
+		for i := range 8 {
+			list = append(list, fmt.Sprintf("r%d%c", g.id, 's'+i))
+		}
+	}
+	return list
+}
+
+func (k txnScans) next(w *txnWorld, c *txnClient) *txnStep {
+	keys := k.keys(w)
+	element := func(i int) string { return fmt.Sprintf("<%d.%d.%d>", c.id, c.count, i) }
+	switch c.rng.IntN(12) {
+	case 0:
+		return singleStep(referee.Append, keys[c.rng.IntN(len(keys))], element(0))
+	case 1:
+		root := w.roots()[c.rng.IntN(len(w.roots()))]
+		return scanStep(fmt.Sprintf("r%d", root.id), fmt.Sprintf("r%d", root.id+1), keys)
+	}
+	s := newTxnStep()
+	for i, key := range some(c.rng, keys, 3) {
 		s.add(w, referee.Sub{Kind: referee.Append, Key: key, Value: element(i)}, kv.Op{Kind: kv.OpAppend, Value: []byte(element(i))})
 	}
 	return s

@@ -51,7 +51,7 @@ func (a *Attempts) Next(r Refusal) (res kv.TxnResult, again bool) {
 		return a.conditionFailed(a.division.Cond(r.Group, r.Cond))
 	case r.Reason == kv.TxDropped:
 		return kv.TxnResult{Code: kv.NoKeyspace, ID: a.id, Detail: "a keyspace of the transaction is being dropped; nothing was executed"}, false
-	case r.Reason == kv.TxConflict, r.Reason == kv.TxRecovered:
+	case r.Reason == kv.TxConflict, r.Reason == kv.TxRecovered, r.Result.Code == kv.Locked:
 		return kv.TxnResult{Code: kv.Aborted, ID: a.id, Detail: "other transactions were in the way; nothing was executed"}, true
 	}
 	if r.Result.Code == kv.Moved {
