@@ -31,7 +31,7 @@ func run(m *testing.M) (code int) {
 		return 1
 	}
 	for _, spec := range []kv.CreateKeyspace{{Name: "orders", Consistency: kv.Linearizable, Shards: 2}, {Name: "news", Consistency: kv.Sequential, Shards: 2},
-		{Name: "carts", Consistency: kv.Causal}, {Name: "clicks", Consistency: kv.Quorum}, {Name: "bank", Consistency: kv.Linearizable, Shards: 4}, {Name: "lone", Consistency: kv.Linearizable}} {
+		{Name: "carts", Consistency: kv.Causal}, {Name: "notes", Consistency: kv.Causal, Conflict: "siblings"}, {Name: "clicks", Consistency: kv.Quorum}, {Name: "bank", Consistency: kv.Linearizable, Shards: 4}, {Name: "lone", Consistency: kv.Linearizable}} {
 		if err := c.Create(spec); err != nil {
 			fmt.Fprintln(os.Stderr, spec.Name, err)
 			return 1

@@ -136,6 +136,74 @@ func ExampleSession() {
 	// book
 }
 
+// A set may be changed at any node, also when none reaches another. What one has added goes only with something that had seen it.
+func ExampleSet() {
+	ctx := context.Background()
+	c, err := client.Open(addresses, client.Options{})
+	if err != nil {
+		panic(err)
+	}
+	defer c.Close()
+	cart := c.Keyspace("carts").Set("cart of Ann") // causal
+	added, err := cart.Add(ctx, "book", "pen", "book")
+	if err != nil {
+		panic(err)
+	}
+	removed, err := cart.Remove(ctx, "pen", "lamp")
+	if err != nil {
+		panic(err)
+	}
+	members, err := cart.Members(ctx)
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(added, removed, members)
+	// Output:
+	// 2 1 [book]
+}
+
+// Values that did not know of each other are kept side by side, until somebody has read them and writes one in their place.
+func ExampleKeyspace_Siblings() {
+	ctx := context.Background()
+	c, err := client.Open(addresses, client.Options{})
+	if err != nil {
+		panic(err)
+	}
+	defer c.Close()
+	notes := c.Keyspace("notes") // causal, and keeps siblings
+	if _, err := notes.Put(ctx, "door", []byte("paint it")); err != nil {
+		panic(err)
+	}
+	read, err := notes.Get(ctx, "door")
+	if err != nil {
+		panic(err)
+	}
+	for _, colour := range []string{"red", "blue"} { // by two who have read the same
+		if _, err := notes.Put(ctx, "door", []byte("paint it "+colour), client.Replacing(read.Context)); err != nil {
+			panic(err)
+		}
+	}
+	all, err := notes.Siblings(ctx, "door")
+	if err != nil {
+		panic(err)
+	}
+	for _, r := range all.Records {
+		fmt.Printf("%s\n", r.Value)
+	}
+	if _, err = notes.Put(ctx, "door", []byte("paint it violet"), client.Replacing(all.Context)); err != nil {
+		panic(err)
+	}
+	left, err := notes.Get(ctx, "door")
+	if err != nil {
+		panic(err)
+	}
+	fmt.Printf("%s, and %d more\n", left.Value, left.Siblings)
+	// Output:
+	// paint it blue
+	// paint it red
+	// paint it violet, and 0 more
+}
+
 // What is decided by values that were read happens only if they are still so; else it is decided anew.
 func ExampleClient_Update() {
 	ctx := context.Background()

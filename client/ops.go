@@ -21,6 +21,12 @@ type Record struct {
 	Flags   uint32
 	// Expires is when the key ends; zero: never.
 	Expires time.Time
+	// Members are those of a set, which a scan may come upon; it has no value. Set.Members reads one.
+	Members []string
+	// Siblings is how many values the key has beside this one, the newest; Context is what the read has seen, see Replacing. Both are
+	// there in keyspaces that keep siblings.
+	Siblings int
+	Context  string
 }
 
 // Get reads a key; ErrNotFound if it is not there.
@@ -40,7 +46,7 @@ func (k *Keyspace) Get(ctx context.Context, key string, options ...Option) (Reco
 			return Record{}, fmt.Errorf("key %q: expiry of the answer: %w", key, err)
 		}
 	}
-	return r, nil
+	return r, r.learnSiblings(a.header)
 }
 
 // Put stores a value and returns its version.

@@ -122,6 +122,9 @@ func recordOf(line *doorhttp.Record) (r Record, err error) {
 	if r.Value, err = line.ValueBytes(); err != nil {
 		return r, err
 	}
+	if r.Members, err = line.Members(); err != nil {
+		return r, err
+	}
 	if line.Expires != "" {
 		r.Expires, err = time.Parse(time.RFC3339Nano, line.Expires)
 	}

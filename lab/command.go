@@ -36,6 +36,9 @@ type job struct {
 	op     *Operation
 	record referee.Op
 	render func(*kv.Result) string
+	// context is the name that the statement gives to what was seen of siblings; replaced are those values, if it is a write.
+	context  string
+	replaced []string
 }
 
 func (r *runner) clientOf(id uint64) *client {
@@ -102,6 +105,9 @@ func (r *runner) begin(a args, op kv.Op, record referee.Op, render func(*kv.Resu
 		request.Command.Level = kv.LevelEventual
 	}
 	j := &job{text: r.statement.text, client: c, space: s, record: record, render: render}
+	if err := r.replaces(a, j, &request.Command); err != nil {
+		return nil, err
+	}
 	if r.debug {
 		r.print("-> node %d: %s", r.label(node), r.statement.text)
 	}
@@ -175,6 +181,7 @@ func (r *runner) finish(j *job) {
 		r.print("<- node %d: %s", r.label(j.op.Request.Node), told(&j.op.Result))
 	}
 	r.learn(j.client, j.space, &j.op.Request, &j.op.Result)
+	r.keep(j)
 	o := j.record
 	o.Client, o.Node, o.Key = int(j.client.id), uint32(j.op.Request.Node), string(j.op.Request.Command.Ops[0].Key)
 	switch level := j.op.Request.Command.Level; {
@@ -185,6 +192,12 @@ func (r *runner) finish(j *job) {
 	}
 	o.Call = int64(j.op.Called)
 	o.Answer(int64(j.op.Returned), &j.op.Result)
+	if j.space.siblings {
+		var judged bool
+		if o, judged = j.asParts(o); !judged {
+			return
+		}
+	}
 	j.space.history = append(j.space.history, o)
 }
 
@@ -317,9 +330,17 @@ func (r *runner) scan(a args) error {
 		return err
 	}
 	for _, item := range items {
-		r.print("%s:%s", item.Key, item.Value)
+		r.print("%s:%s", item.Key, shown(&item))
 	}
 	return nil
+}
+
+// shown is a record of a scan on a line; of a set, its members.
+func shown(item *kv.Result) string {
+	if item.Marks&kv.MarkSet != 0 {
+		return "{" + strings.Join(valuesOf(item), " ") + "}"
+	}
+	return string(item.Value)
 }
 
 func (r *runner) scanAs(a args, s *space) ([]kv.Result, bool, error) {
@@ -452,7 +473,7 @@ func (r *runner) makeSpace(spec kv.CreateKeyspace) (*space, error) {
 	if err != nil {
 		return nil, fmt.Errorf("keyspace %s: %w", spec.Name, err)
 	}
-	s := &space{name: spec.Name, consistency: spec.Consistency}
+	s := &space{name: spec.Name, consistency: spec.Consistency, siblings: spec.Conflict == "siblings"}
 	if s.shards, s.shardOf, err = keyspace.Sharding(spec); err != nil {
 		return nil, err
 	}

@@ -41,7 +41,7 @@ func TestSplit(t *testing.T) {
 func TestMistakes(t *testing.T) {
 	for _, c := range []struct{ script, says string }{
 		{"frobnicate 1", `s:1: there is no statement "frobnicate"; expected one of those that ` + "`gamut lab commands` prints"},
-		{"put k", "s:1: expected: put CLIENT KEY VALUE {options} (\"k\" is no client's number), or: put|set KEY VALUE [LEVEL] {options} (it ends where VALUE should follow)"},
+		{"put k", "s:1: expected: put CLIENT KEY VALUE {options} (\"k\" is no client's number), or: put|set KEY VALUE [LEVEL] {context=TEXT} {options} (it ends where VALUE should follow)"},
 		{"\n\nput k v at 9", "(at: there is no node 9; the nodes are 1, 2, 3)"},
 		{"put k v w", `"w" is no level; the levels are linearizable, sequential,`},
 		{"put k v at 1 at 2", "at is given twice"},

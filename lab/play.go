@@ -96,7 +96,9 @@ type runner struct {
 	disks   map[core.NodeID]Disk
 	clocks  map[core.NodeID]Clock
 	jobs    []*job
-	events  []referee.Event
+	// contexts are what reads of siblings have seen, by the names that statements gave.
+	contexts map[string]seen
+	events   []referee.Event
 
 	statement *statement
 	debug     bool
@@ -108,9 +110,11 @@ type runner struct {
 type space struct {
 	name        string
 	consistency kv.Consistency
-	shards      int
-	shardOf     func(key []byte) int
-	history     referee.History
+	// siblings says that concurrent values are kept side by side.
+	siblings bool
+	shards   int
+	shardOf  func(key []byte) int
+	history  referee.History
 }
 
 // Play runs a script in its world, from the start to the end. An error is about a line that could not be carried out, or about
@@ -132,7 +136,7 @@ func Play(ctx context.Context, s *Script, o Options) (*Outcome, error) {
 	}
 	r := &runner{ctx: ctx, script: s, options: o, world: world, rng: rand.New(rand.NewPCG(setting.Seed, 1)),
 		spaces: map[string]*space{}, using: defaultKeyspace, clients: map[uint64]*client{}, links: map[[2]core.NodeID]Link{},
-		disks: map[core.NodeID]Disk{}, clocks: map[core.NodeID]Clock{}}
+		disks: map[core.NodeID]Disk{}, clocks: map[core.NodeID]Clock{}, contexts: map[string]seen{}}
 	r.current = r.clientOf(0)
 	outcome, err := r.play()
 	return outcome, errors.Join(err, world.Close())
@@ -256,8 +260,10 @@ func (r *runner) judged(s *space) (*referee.Run, error) {
 	items, ok, err := r.scanAll(s, timeoutDefault)
 	if ok {
 		run.Final = referee.Final{}
-		for _, item := range items {
-			run.Final[string(item.Key)] = string(item.Value)
+		for i := range items {
+			if run.Final[string(items[i].Key)], err = r.endOf(s, &items[i]); err != nil {
+				return run, err
+			}
 		}
 	}
 	if err == nil && r.healthy() {

@@ -68,7 +68,7 @@ func settingRows() []row {
 
 func timeRows() []row {
 	return []row{
-		{form: "keyspace KEYSPACE {consistency=CONSISTENCY} {shards=COUNT} {replicas=COUNT} {lease=on|off} {partitioner=hash|ordered|numeric} {splits=VALUE} {atomic=on|off} {min-members=COUNT} {conflict=wait|refuse} {commit-order=on|off}", doc: "makes a keyspace and uses it from here on; splits are the first keys of all shards but the first, with commas between", run: (*runner).keyspace},
+		{form: "keyspace KEYSPACE {consistency=CONSISTENCY} {shards=COUNT} {replicas=COUNT} {lease=on|off} {partitioner=hash|ordered|numeric} {splits=VALUE} {atomic=on|off} {min-members=COUNT} {conflict=wait|refuse|newest|siblings} {commit-order=on|off}", doc: "makes a keyspace and uses it from here on; splits are the first keys of all shards but the first, with commas between", run: (*runner).keyspace},
 		{form: "use KEYSPACE", doc: "uses a keyspace from here on", run: (*runner).use},
 		{form: "sleep DURATION", doc: "lets time pass", run: (*runner).sleep},
 		{form: "wait [NUMBER]", doc: "waits for the command of that number that runs in the background, or for all, and prints the answers", from: "S2.5", run: (*runner).wait},
@@ -92,15 +92,32 @@ func clientRows() []row {
 // options of every client command.
 const commandOptions = " {at=NODE} {as=CLIENT} {in=KEYSPACE} {level=LEVEL} {timeout=DURATION}"
 
+// contextOption is about what a client has seen of the siblings of a key.
+const contextOption = " {context=TEXT}"
+
 func commandRows() []row {
+	return append(valueRows(), mergedRows()...)
+}
+
+// mergedRows are about what is merged instead of replaced.
+func mergedRows() []row {
+	return []row{
+		{form: "include KEY VALUE" + commandOptions, doc: "puts a value into a set, and prints 1, or 0 if it was there", needs: "causal, eventual", background: true, run: (*runner).include},
+		{form: "exclude KEY VALUE" + commandOptions, doc: "takes a value out of a set, and prints 1, or 0 if the node did not find it there", needs: "causal, eventual", background: true, run: (*runner).exclude},
+		{form: "members KEY [LEVEL]" + commandOptions, doc: "prints the members of a set, a line each, or: not found", needs: "causal, eventual", background: true, run: (*runner).membersOf},
+		{form: "siblings KEY [LEVEL]" + contextOption + commandOptions, doc: "prints all values that a key has, the newest first, a line each; what was seen is kept under the name of the context", needs: "causal, with conflict=siblings", background: true, run: (*runner).siblings},
+	}
+}
+
+func valueRows() []row {
 	return []row{
 		{form: "get CLIENT KEY" + commandOptions, doc: "prints KEY:VALUE, KEY:ERR_KEY or KEY:ERR_DEP (the node is behind what the client has seen)", from: "S3.10", background: true, run: (*runner).getSpelled},
 		{form: "put CLIENT KEY VALUE" + commandOptions, doc: "stores a value; says nothing if all is well", from: "S3.9", background: true, run: (*runner).putSpelled},
 		{form: "get KEY [LEVEL]" + commandOptions, doc: "prints the value, or: not found", from: "S0.4, S1.6, S2.3, S4.34", background: true, run: (*runner).get},
-		{form: "put|set KEY VALUE [LEVEL]" + commandOptions, doc: "stores a value", from: "S0.5, S1.5, S2.4, S4.34", background: true, run: (*runner).put},
+		{form: "put|set KEY VALUE [LEVEL]" + contextOption + commandOptions, doc: "stores a value; with a context, in the place of what was seen under that name and of nothing else", from: "S0.5, S1.5, S2.4, S4.34", background: true, run: (*runner).put},
 		{form: "create KEY VALUE [LEVEL]" + commandOptions, doc: "stores a value if the key is missing", background: true, run: (*runner).create},
 		{form: "cas KEY VALUE1 VALUE2" + commandOptions, doc: "stores the second value if the present one is the first", background: true, run: (*runner).cas},
-		{form: "delete|del KEY [LEVEL]" + commandOptions, doc: "removes a key", background: true, run: (*runner).delete},
+		{form: "delete|del KEY [LEVEL]" + contextOption + commandOptions, doc: "removes a key; with a context, what was seen of it under that name", background: true, run: (*runner).delete},
 		{form: "incr KEY [DELTA]" + commandOptions, doc: "adds to a number, 1 if nothing is said, and prints it", background: true, run: (*runner).incr},
 		{form: "append KEY VALUE" + commandOptions, doc: "puts a text behind the present value, and prints the length", background: true, run: (*runner).append},
 		{form: "scan" + commandOptions, doc: "prints all keys and values of the keyspace as a client reads them", run: (*runner).scan},

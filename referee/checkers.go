@@ -1,6 +1,7 @@
 package referee
 
 import (
+	"maps"
 	"slices"
 	"time"
 )
@@ -91,10 +92,45 @@ func CheckAll(r *Run) (verdicts []Verdict) {
 	if slices.ContainsFunc(r.History, func(o Op) bool { return bounded(&o) }) {
 		names = append(names, "bounded-staleness")
 	}
+	sets, others := r.apart()
 	for _, name := range names {
-		if c, ok := CheckerNamed(name); ok {
-			verdicts = append(verdicts, c.Check(r))
+		c, ok := CheckerNamed(name)
+		switch {
+		case !ok:
+		case name == setsCheck:
+			verdicts = append(verdicts, c.Check(sets))
+		default:
+			verdicts = append(verdicts, c.Check(others))
 		}
 	}
 	return verdicts
+}
+
+// apart parts what was done to sets from all else, which knows nothing of members. What replicas hold goes with both.
+func (r *Run) apart() (sets, others *Run) {
+	isSet := map[string]bool{}
+	for i := range r.History {
+		for _, o := range r.History[i : i+1].flat() {
+			if o.Kind == Include || o.Kind == Exclude || o.Kind == Members {
+				isSet[o.Key] = true
+			}
+		}
+	}
+	if len(isSet) == 0 {
+		return &Run{Consistency: r.Consistency}, r
+	}
+	one, two := *r, *r
+	one.History, two.History = nil, nil
+	for i := range r.History {
+		if o := &r.History[i]; isSet[r.History[i : i+1].flat()[0].Key] {
+			one.History = append(one.History, *o)
+		} else {
+			two.History = append(two.History, *o)
+		}
+	}
+	if r.Final != nil {
+		two.Final = maps.Clone(r.Final)
+		maps.DeleteFunc(two.Final, func(key, _ string) bool { return isSet[key] })
+	}
+	return &one, &two
 }

@@ -213,17 +213,23 @@ func (h History) keys() (names []string, ops map[string]History) {
 		}
 		ops[o.Key] = append(ops[o.Key], o)
 	}
-	for i := range h {
-		if h[i].Kind != Txn {
-			add(h[i])
-			continue
-		}
-		for _, o := range h[i].single() {
-			add(o)
-		}
+	for _, o := range h.flat() {
+		add(o)
 	}
 	slices.Sort(names)
 	return names, ops
+}
+
+// flat are the operations, and those of each Txn in its place.
+func (h History) flat() (ops History) {
+	for i := range h {
+		if h[i].Kind == Txn {
+			ops = append(ops, h[i].single()...)
+		} else {
+			ops = append(ops, h[i])
+		}
+	}
+	return ops
 }
 
 // single are the operations of a Txn as operations of their own.

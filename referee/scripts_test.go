@@ -63,6 +63,23 @@ final s=-`},
 a 1-2 include s=m
 b 3-4 exclude s=m
 final s=m`},
+	{"sets", "a member that was put there again", holdsWant, `
+a 1-2 include s=m
+b 3-4 exclude s=m
+a 5-6 include s=m
+final s=m`},
+	{"sets", "a plain write that may have seen it", holdsWant, `
+b 1-4 set s=v
+a 3-4 include s=m
+final s=-`},
+	{"sets", "what one command replaces, and puts there", holdsWant, `
+a 1-2 include s=m
+b 3-4 txn delete s; include s=n
+final s=n`},
+	{"sets", "what one command puts there, and does not take away itself", brokenWant, `
+a 1-2 include s=m
+b 3-4 txn exclude s=m; include s=n
+final s=-`},
 	{"sets", "a removal of unknown fate", holdsWant, `
 a 1-2 include s=m
 b 3-4? exclude s=m

@@ -9,7 +9,7 @@ import (
 
 const setsCheck = "sets"
 
-// CheckSets judges sets each of whose members was put there at most once. Who removed a member had seen it put there, so it is gone
+// CheckSets judges sets by those of their members that were put there only once. Who removed a member had seen it put there, so it is gone
 // for good; who did not find it, or emptied the set before it was put there, had not, and it stays. A session sees both of its own.
 func CheckSets(r *Run) Verdict {
 	names, byKey := r.History.keys()
@@ -48,7 +48,7 @@ func (s *setHistory) judge(final Final) Verdict {
 		switch {
 		case s.stays(o) && !slices.Contains(left, o.Value):
 			return broken(setsCheck, s.key, []Op{*o}, "member %s was put there, and nobody who had seen that took it away, but it is gone in the end", o.Value)
-		case o.removed() && slices.Contains(left, o.Expect):
+		case s.removed(o) && slices.Contains(left, o.Expect):
 			return broken(setsCheck, s.key, []Op{*o}, "member %s was taken away by who had seen it, and is back in the end", o.Expect)
 		}
 	}
@@ -74,23 +74,36 @@ func (s *setHistory) judgeRead(read *Op) Verdict {
 		switch {
 		case s.stays(o) && !slices.Contains(found, o.Value):
 			return broken(setsCheck, s.key, []Op{*o, *read}, "the session put %s there, and nobody who had seen that took it away, but it does not find it", o.Value)
-		case o.removed() && slices.Contains(found, o.Expect):
+		case s.removed(o) && slices.Contains(found, o.Expect):
 			return broken(setsCheck, s.key, []Op{*o, *read}, "the session took %s away and finds it", o.Expect)
 		}
 	}
 	return Verdict{Check: setsCheck, Decision: Holds}
 }
 
-// removed says that an operation took a member away that it had found.
-func (o *Op) removed() bool { return o.Kind == Exclude && o.Outcome == Done && o.Code == kv.OK }
+// removed says that an operation took a member away that it had found, and that nobody has put there again.
+func (s *setHistory) removed(o *Op) bool {
+	return o.Kind == Exclude && o.Outcome == Done && o.Code == kv.OK && s.puts(o.Expect) <= 1
+}
 
-// stays says that an operation put a member there for certain, and that nothing can have seen it and taken it away.
+// puts is how often a member was put there, or may have been.
+func (s *setHistory) puts(member string) (n int) {
+	for i := range s.ops {
+		if o := &s.ops[i]; o.Kind == Include && o.Value == member && o.Outcome != Refused {
+			n++
+		}
+	}
+	return n
+}
+
+// stays says that an operation put a member there for certain, and that nothing else can have seen it and taken it away.
 func (s *setHistory) stays(put *Op) bool {
 	if put.Kind != Include || put.Outcome != Done || put.Code != kv.OK {
 		return false
 	}
 	return !slices.ContainsFunc(s.ops, func(o Op) bool {
-		takes := o.Kind == Exclude && o.Expect == put.Value || o.Kind == Delete && o.end() >= put.Call
+		all := o.Kind.Writes() && o.Kind != Include && o.Kind != Exclude
+		takes := o.Kind == Exclude && o.Expect == put.Value || all && o.end() >= put.Call && o.ID != put.ID
 		return takes && o.Outcome != Refused && (o.Outcome == Unknown || o.Code == kv.OK)
 	})
 }

@@ -2,6 +2,7 @@ package http
 
 import (
 	"encoding/base64"
+	"slices"
 	"unicode/utf8"
 
 	"github.com/gamutdb/gamut/kv"
@@ -60,6 +61,20 @@ func (r *Record) KeyBytes() ([]byte, error) { return bytesOf(&r.Key, r.Key64) }
 
 // ValueBytes is the value, whichever field holds it.
 func (r *Record) ValueBytes() ([]byte, error) { return bytesOf(r.Value, r.Value64) }
+
+// Members are those of a set in byte order, whichever fields hold them.
+func (r *Record) Members() (list []string, err error) {
+	list = append(list, r.Set...)
+	for _, coded := range r.Set64 {
+		member, err := bytesOf(nil, coded)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, string(member))
+	}
+	slices.Sort(list)
+	return list, nil
+}
 
 func bytesOf(text *string, coded string) ([]byte, error) {
 	switch {
