@@ -80,24 +80,24 @@ func outsideCluster(t *testing.T, kind string, small bool) (*cluster, map[int]*o
 	base := freeport.Block(t, 1)
 	for id := 1; id <= 3; id++ {
 		stores[id] = newOutsideStore(t, kind, fmt.Sprintf("127.0.0.1:%d", base+id), small)
-		c.nodes[id].flags = []string{"--outside", stores[id].url()}
+		c.nodes[id].flags = []string{"--store", stores[id].url()}
 	}
 	c.startAll()
 	return c, stores
 }
 
 // valueStatus is what a node says of its store.
-func (c *cluster) valueStatus(id int) kv.ValuesStatus {
+func (c *cluster) valueStatus(id int) kv.StoreStatus {
 	c.t.Helper()
-	var v kv.ValuesStatus
+	var v kv.StoreStatus
 	await(c.t, patience, func() error {
 		members, err := c.remote(id).Members(context.Background())
 		if err != nil {
 			return err
 		}
 		for _, m := range members {
-			if int(m.ID) == id && m.Err == nil && len(m.Status.Values) == 1 {
-				v = m.Status.Values[0]
+			if int(m.ID) == id && m.Err == nil && len(m.Status.Stores) == 1 {
+				v = m.Status.Stores[0]
 				return nil
 			}
 		}
@@ -171,7 +171,7 @@ func testOutsideStores(t *testing.T, kind string) {
 	const count = 60
 	c, stores := outsideCluster(t, kind, false)
 	for _, consistency := range everyConsistency {
-		c.must("keyspace", "create", consistency, "--consistency", consistency, "--values", "outside")
+		c.must("keyspace", "create", consistency, "--consistency", consistency, "--store", "node")
 	}
 	loadOutside(c, 0, count)
 	for id := 1; id <= 3; id++ {
@@ -222,7 +222,7 @@ func testOutsideStores(t *testing.T, kind string) {
 func TestOutsideStoresThatEvict(t *testing.T) {
 	const count, keyspace = 700, "linearizable" // 10 MB in stores of 2
 	c, _ := outsideCluster(t, "memcached", true)
-	c.must("keyspace", "create", keyspace, "--values", "outside")
+	c.must("keyspace", "create", keyspace, "--store", "node")
 	ctx, client := context.Background(), c.in(1, keyspace)
 	for n := range count {
 		key := fmt.Sprint("k", n)
@@ -341,9 +341,9 @@ func allGone(c *cluster, stores map[int]*outsideStore) {
 // TestValuesInMemory keeps values in the nodes' memory: a stopped node brings them along, a killed one has them from others.
 func TestValuesInMemory(t *testing.T) {
 	const count = 30
-	c := newCluster(t, "--values-memory", "1MiB")
+	c := newCluster(t, "--store-memory", "1MiB")
 	for _, consistency := range everyConsistency {
-		c.must("keyspace", "create", consistency, "--consistency", consistency, "--values", "memory")
+		c.must("keyspace", "create", consistency, "--consistency", consistency, "--store", "memory")
 	}
 	loadOutside(c, 0, count)
 	c.kill(1)
@@ -355,7 +355,7 @@ func TestValuesInMemory(t *testing.T) {
 	for id := 1; id <= 3; id++ {
 		readOutside(c, id, count)
 	}
-	if v := c.valueStatus(1); v.Lost != 0 || v.Values != "memory" {
+	if v := c.valueStatus(1); v.Lost != 0 || v.Store != "memory" {
 		t.Errorf("after a stop in order: %+v", v)
 	}
 }

@@ -66,8 +66,8 @@ type Terms struct {
 	SplitWrites int64 `json:"splitWrites,omitempty"`
 	// CommitOrder is that of kv.CreateKeyspace.
 	CommitOrder bool `json:"commitOrder,omitempty"`
-	// Values is where long values are kept (ValuesInside and the others).
-	Values string `json:"values,omitempty"`
+	// Store is where long values are kept (StorePebble and the others).
+	Store string `json:"store,omitempty"`
 }
 
 // Shard is one part of the keys and the group that holds it.
@@ -157,7 +157,7 @@ func DecodeDescriptor(b []byte) (*Descriptor, error) {
 
 // format is the encoding that the descriptor needs.
 func (d *Descriptor) format() int {
-	if d.Terms.Values != ValuesInside {
+	if d.Terms.Store != StorePebble {
 		return descriptorValues
 	}
 	if d.Terms.CommitOrder {
@@ -225,7 +225,7 @@ func (d *Descriptor) Keyspace() *kv.Keyspace {
 func (d *Descriptor) Spec() kv.CreateKeyspace {
 	spec := kv.CreateKeyspace{Name: d.Name, Consistency: d.Consistency, Shards: len(d.Shards),
 		Replicas: len(d.Shards[0].Ends()), Partitioner: d.Terms.Partitioner, Atomic: d.Terms.Atomic, ClientStamps: d.Terms.ClientStamps,
-		CommitOrder: d.Terms.CommitOrder, Values: d.Terms.Values}
+		CommitOrder: d.Terms.CommitOrder, Store: d.Terms.Store}
 	switch {
 	case Atomic(d.Consistency):
 		spec.MinMembers, spec.Conflict = d.Terms.MinMembers, "wait"

@@ -21,7 +21,7 @@ func (d *Descriptor) Explain() []string {
 	default:
 		lines = append(append(d.promise(), survival(replicas)...), d.costs(replicas)...)
 	}
-	return append(append(lines, d.explainValues()...), d.howJudged()...)
+	return append(append(lines, d.explainStore()...), d.howJudged()...)
 }
 
 func (d *Descriptor) promise() []string {

@@ -27,7 +27,7 @@ func checkSpec(spec *kv.CreateKeyspace, nodes int) error {
 	if err := checkPartitioner(spec); err != nil {
 		return err
 	}
-	if err := checkValues(spec); err != nil {
+	if err := checkStore(spec); err != nil {
 		return err
 	}
 	if spec.Shards == 0 {

@@ -44,7 +44,7 @@ func Splittable(d *Descriptor) error {
 		return kv.Errorf(kv.Unsupported, "keyspace %s is quorum, and its replicas have no common log that could say from when on keys are another shard's; make it with more --splits", d.Name)
 	case !onPaxos(d.Consistency):
 		return kv.Errorf(kv.Unsupported, "keyspace %s is %s; only the shards of linearizable and sequential keyspaces can be split", d.Name, d.Consistency)
-	case d.Terms.Values != ValuesInside:
+	case d.Terms.Store != StorePebble:
 		return kv.Errorf(kv.Unsupported, "the values of keyspace %s are kept elsewhere, under the names of their shards; only shards whose values lie inside can be split", d.Name)
 	case d.Terms.Partitioner == byNumeric:
 		return kv.Errorf(kv.Unsupported, "the partitioner of keyspace %s is %s, whose ranges are not ranges of bytes; only %s keyspaces can be split", d.Name, byNumeric, byOrder)
@@ -148,7 +148,7 @@ func splitTerms(spec *kv.CreateKeyspace) (bytes, writes int64, err error) {
 	if spec.SplitBytes == 0 && spec.SplitWrites == 0 {
 		return 0, 0, nil
 	}
-	err = Splittable(&Descriptor{Name: spec.Name, Consistency: spec.Consistency, Terms: Terms{Partitioner: spec.Partitioner, Values: spec.Values}})
+	err = Splittable(&Descriptor{Name: spec.Name, Consistency: spec.Consistency, Terms: Terms{Partitioner: spec.Partitioner, Store: spec.Store}})
 	switch {
 	case err != nil:
 		return 0, 0, err

@@ -2,6 +2,7 @@ package keyspace
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/gamutdb/gamut/bayou"
 	"github.com/gamutdb/gamut/kv"
@@ -9,38 +10,41 @@ import (
 	"github.com/gamutdb/gamut/quorum"
 )
 
-// Where the replicas of a keyspace keep long values (Terms.Values).
+// Where the replicas of a keyspace keep long values (Terms.Store).
 const (
-	// ValuesInside: in the node's own store, beside all else.
-	ValuesInside = ""
-	// ValuesMemory: in the memory of the node's process, and nowhere on its disk but in the log.
-	ValuesMemory = "memory"
-	// ValuesOutside: in the store that each node was told at its start.
-	ValuesOutside = "outside"
+	// StorePebble: in the node's own Pebble, beside all else.
+	StorePebble = ""
+	// StoreMemory: in the memory of the node's process, and nowhere on its disk but in the log.
+	StoreMemory = "memory"
+	// StoreNode: in the store that each node was told at its start.
+	StoreNode = "node"
 )
 
-// checkValues checks where values are to be kept, and spells the default as it is kept.
-func checkValues(spec *kv.CreateKeyspace) error {
-	switch spec.Values {
-	case "inside":
-		spec.Values = ValuesInside
-	case ValuesInside:
-	case ValuesMemory, ValuesOutside:
+// checkStore checks where values are to be kept, and spells the default as it is kept.
+func checkStore(spec *kv.CreateKeyspace) error {
+	switch spec.Store {
+	case "pebble":
+		spec.Store = StorePebble
+	case StorePebble:
+	case StoreMemory, StoreNode:
 		if spec.CommitOrder {
-			return kv.Errorf(kv.Unsupported, "the values of a commit order are kept inside, since a key has a committed and a tentative one; leave out values %s or commit order", spec.Values)
+			return kv.Errorf(kv.Unsupported, "the values of a commit order are kept in Pebble, since a key has a committed and a tentative one; leave out store %s or commit order", spec.Store)
 		}
 		if spec.Conflict == siblings {
-			return kv.Errorf(kv.Unsupported, "siblings are kept inside, beside each other; leave out values %s or conflict siblings", spec.Values)
+			return kv.Errorf(kv.Unsupported, "siblings are kept in Pebble, beside each other; leave out store %s or conflict siblings", spec.Store)
 		}
 	default:
-		return kv.Errorf(kv.Invalid, "values %q are kept nowhere; give inside (the node's own store), memory, or outside (the store that each node was started with)", spec.Values)
+		if strings.Contains(spec.Store, "://") {
+			return kv.Errorf(kv.Invalid, "a keyspace does not name a store's address, since each node has a store of its own: start the nodes with it, and create the keyspace with store node")
+		}
+		return kv.Errorf(kv.Invalid, "there is no store %q for the values of a keyspace; give pebble (beside all else), memory, or node (the store that each node was started with)", spec.Store)
 	}
 	return nil
 }
 
 // InsideMax is the longest value in bytes that the replicas' states hold themselves; 0: any.
 func (d *Descriptor) InsideMax() int {
-	if d.Terms.Values == ValuesInside {
+	if d.Terms.Store == StorePebble {
 		return 0
 	}
 	return kv.InsideMax
@@ -67,13 +71,13 @@ func ValueAt(c kv.Consistency, record []byte) int {
 	return len(record) - size
 }
 
-// explainValues says what it means that values are kept elsewhere.
-func (d *Descriptor) explainValues() []string {
-	where, lost := "in the store outside that each node was started with (--outside)", "An outside store that evicts or starts empty"
-	switch d.Terms.Values {
-	case ValuesInside:
+// explainStore says what it means that values are kept elsewhere.
+func (d *Descriptor) explainStore() []string {
+	where, lost := "in the store that each node was started with (gamut start --store)", "A store that evicts or starts empty"
+	switch d.Terms.Store {
+	case StorePebble:
 		return nil
-	case ValuesMemory:
+	case StoreMemory:
 		where, lost = "in the memory of each node's process", "A node that is killed, but not one that is stopped,"
 	}
 	return []string{

@@ -15,13 +15,14 @@ func TestValuesOfAKeyspace(t *testing.T) {
 		spec        kv.CreateKeyspace
 		explains    string
 	}{
-		{"inside", "", kv.CreateKeyspace{Values: "inside"}, ""},
+		{"pebble", "", kv.CreateKeyspace{Store: "pebble"}, ""},
 		{"nothing said", "", kv.CreateKeyspace{}, ""},
-		{"outside", "", kv.CreateKeyspace{Values: "outside", Consistency: kv.Quorum}, "An outside store that evicts or starts empty"},
-		{"memory", "", kv.CreateKeyspace{Values: "memory", Consistency: kv.Causal}, "A node that is killed"},
-		{"upstairs", `values "upstairs" are kept nowhere`, kv.CreateKeyspace{Values: "upstairs"}, ""},
-		{"commit order", "of a commit order are kept inside", kv.CreateKeyspace{Values: "memory", Consistency: kv.Causal, CommitOrder: true}, ""},
-		{"siblings", "siblings are kept inside", kv.CreateKeyspace{Values: "memory", Consistency: kv.Causal, Conflict: "siblings"}, ""},
+		{"node", "", kv.CreateKeyspace{Store: "node", Consistency: kv.Quorum}, "A store that evicts or starts empty"},
+		{"memory", "", kv.CreateKeyspace{Store: "memory", Consistency: kv.Causal}, "A node that is killed"},
+		{"upstairs", `there is no store "upstairs"`, kv.CreateKeyspace{Store: "upstairs"}, ""},
+		{"an address", "each node has a store of its own", kv.CreateKeyspace{Store: "redis://127.0.0.1:6379"}, ""},
+		{"commit order", "of a commit order are kept in Pebble", kv.CreateKeyspace{Store: "memory", Consistency: kv.Causal, CommitOrder: true}, ""},
+		{"siblings", "siblings are kept in Pebble", kv.CreateKeyspace{Store: "memory", Consistency: kv.Causal, Conflict: "siblings"}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.spec.Name = "k"
@@ -36,7 +37,7 @@ func TestValuesOfAKeyspace(t *testing.T) {
 				t.Fatal(err)
 			}
 			again, err := DecodeDescriptor(d.Encode())
-			if err != nil || again.Terms.Values != d.Terms.Values || (d.InsideMax() == 0) != (c.explains == "") {
+			if err != nil || again.Terms.Store != d.Terms.Store || (d.InsideMax() == 0) != (c.explains == "") {
 				t.Errorf("%+v, %v", again, err)
 			}
 			if text := strings.Join(d.Explain(), "\n"); strings.Contains(text, "What that can lose") != (c.explains != "") || !strings.Contains(text, c.explains) {
@@ -44,7 +45,7 @@ func TestValuesOfAKeyspace(t *testing.T) {
 			}
 		})
 	}
-	d, _, err := Plan(kv.CreateKeyspace{Name: "k", Partitioner: "ordered", Values: "memory"}, nodes, FirstNext())
+	d, _, err := Plan(kv.CreateKeyspace{Name: "k", Partitioner: "ordered", Store: "memory"}, nodes, FirstNext())
 	if err != nil {
 		t.Fatal(err)
 	}

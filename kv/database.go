@@ -112,9 +112,9 @@ type CreateKeyspace struct {
 	SplitWrites int64 `json:"splitWrites,omitempty"`
 	// CommitOrder gives the writes of a causal keyspace final places, which a companion keyspace decides.
 	CommitOrder bool `json:"commitOrder,omitempty"`
-	// Values is where long values are kept: "inside" the node's own store (the default), in "memory", or "outside", in the store
-	// that each node was started with.
-	Values string `json:"values,omitempty"`
+	// Store is where long values are kept: in each node's "pebble", beside all else (the default), in its "memory", or in the store
+	// that the "node" was started with.
+	Store string `json:"store,omitempty"`
 }
 
 // Admin is what the doors and the command line ask of a node beside commands. All results are plain data for JSON.
@@ -241,16 +241,15 @@ type Status struct {
 	Reads []ReadAges `json:"reads,omitempty"`
 	// Paths are how long replicas of quorum keyspaces took to answer this node.
 	Paths []PathTimes `json:"paths,omitempty"`
-	// Values are the stores in which this node keeps long values beside its own.
-	Values   []ValuesStatus `json:"values,omitempty"`
-	Counters Counters       `json:"counters"`
+	// Stores are those in which this node keeps long values of keyspaces beside its own.
+	Stores   []StoreStatus `json:"stores,omitempty"`
+	Counters Counters      `json:"counters"`
 }
 
-// ValuesStatus is a store of long values as its node sees it. The counters are since the node's start.
-type ValuesStatus struct {
-	// Values is for which keyspaces it is: "memory" or "outside". Store is where it is.
-	Values string `json:"values"`
-	Store  string `json:"store"`
+// StoreStatus is a store of long values as its node sees it. The counters are since the node's start.
+type StoreStatus struct {
+	// Store is what it is and where, such as memcached://127.0.0.1:11211; memory: this process's.
+	Store string `json:"store"`
 	// Trouble is why it is left alone for the moment; Note, what should be set otherwise.
 	Trouble string `json:"trouble,omitempty"`
 	Note    string `json:"note,omitempty"`

@@ -47,8 +47,8 @@ func pause(ctx context.Context) bool {
 
 // CreateKeyspace makes a keyspace and waits until its shards can order writes.
 func (n *Node) CreateKeyspace(ctx context.Context, spec kv.CreateKeyspace) error {
-	if spec.Values == keyspace.ValuesOutside && n.config.Outside == nil {
-		return kv.Errorf(kv.Invalid, "values outside: this node was started without a store for them; start every node with --outside memcached://host:port or redis://host:port")
+	if spec.Store == keyspace.StoreNode && n.config.ValueStore == nil {
+		return kv.Errorf(kv.Invalid, "store node: this node was started without a store; start every node with --store memcached://host:port, redis://host:port, memory or pebble")
 	}
 	var planned *keyspace.Descriptor
 	for {

@@ -50,11 +50,12 @@ type Config struct {
 	Store store.Options
 	// Faults hurt the node on purpose; nil in every node that was not started to be attacked.
 	Faults Faults
-	// Outside is where replicas of keyspaces with outside values keep them; nil: on the node's own disk.
-	Outside Outside
-	// MemoryValuesBytes is the most that values of keyspaces with values in memory take of it; what is beyond stays on disk.
+	// ValueStore is where replicas of keyspaces with store node keep long values: one beside the node, Pebble or Memory. nil: none was
+	// told, and values that come all the same stay on the node's own disk.
+	ValueStore ValueStore
+	// StoreMemoryBytes is the most that values take that are kept in memory; what is beyond stays on disk.
 	// Default 1 GiB.
-	MemoryValuesBytes int64
+	StoreMemoryBytes int64
 
 	// wall is the wall clock; tests set it wrong.
 	wall func() time.Time
@@ -88,11 +89,11 @@ func (c *Config) Validate() error {
 	if c.DiskReserveBytes < 0 {
 		return fmt.Errorf("a disk reserve of %d bytes; give 0 for the default, or more", c.DiskReserveBytes)
 	}
-	if c.MemoryValuesBytes < 0 {
-		return fmt.Errorf("%d bytes for values in memory; give 0 for the default, or more", c.MemoryValuesBytes)
+	if c.StoreMemoryBytes < 0 {
+		return fmt.Errorf("%d bytes for values that are kept in memory; give 0 for the default, or more", c.StoreMemoryBytes)
 	}
-	if c.MemoryValuesBytes == 0 {
-		c.MemoryValuesBytes = 1 << 30
+	if c.StoreMemoryBytes == 0 {
+		c.StoreMemoryBytes = 1 << 30
 	}
 	if c.Listen == "" {
 		c.Listen = c.Cluster[c.Node]

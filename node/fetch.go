@@ -119,7 +119,7 @@ func (n *Node) value(ctx context.Context, sh *shard, p values.Place) (v []byte, 
 	case other:
 		return nil, kv.Errorf(kv.Unavailable, "the key was written meanwhile, and the value before is gone; ask again")
 	case unheard > 0:
-		return nil, kv.Errorf(kv.Unavailable, "the value is kept outside (%s), and the nodes or stores that may have it cannot be asked; retry when they are back", k.store.Address())
+		return nil, kv.Errorf(kv.Unavailable, "the value is kept in a store beside each node (here %s), and the nodes or stores that may have it cannot be asked; retry when they are back", k.store.Address())
 	}
 	k.NoteLost()
 	return nil, kv.Errorf(kv.ValueLost, "no replica's store has the value of %d bytes any more; write the key again", p.Ref.Size)

@@ -32,7 +32,7 @@ func (n *Node) Status() kv.Status {
 	}
 	s.Ready = s.NotReady == ""
 	t := n.table.Load()
-	s.Nodes, s.Reads, s.FeatureLevel, s.Values = n.nodeStatus(t), t.readAges(), t.catalog.Level, n.values.status()
+	s.Nodes, s.Reads, s.FeatureLevel, s.Stores = n.nodeStatus(t), t.readAges(), t.catalog.Level, n.values.status()
 	ctx, cancel := context.WithTimeout(context.Background(), statusWithin)
 	defer cancel()
 	var groups []kv.GroupStatus

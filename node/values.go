@@ -16,8 +16,8 @@ import (
 	"github.com/gamutdb/gamut/values"
 )
 
-// Outside is a store beside the node, for long values.
-type Outside interface {
+// ValueStore is where a node keeps long values.
+type ValueStore interface {
 	values.Store
 	// Address is what the status calls it.
 	Address() string
@@ -25,29 +25,39 @@ type Outside interface {
 	Evicts() string
 }
 
-// nowhere stands for the store that a node was not given. References are the same on all nodes, so values must leave the
-// state here, too; they stay on the disk.
-type nowhere struct{}
+// Pebble keeps values on the node's own disk, and Memory in its process, in up to Config.StoreMemoryBytes.
+var (
+	Pebble ValueStore = onDisk{}
+	Memory ValueStore = inMemory{}
+)
 
-var errNowhere = fmt.Errorf("this node was started without an outside store (--outside), and keeps its values on its own disk: %w", values.ErrFull)
+// onDisk takes nothing. References are the same on all nodes, so values must leave the state here, too; they stay in the anteroom.
+type onDisk struct{}
 
-func (nowhere) Get(string) ([]byte, error) { return nil, values.ErrMissing }
-func (nowhere) Put(string, []byte) error   { return errNowhere }
-func (nowhere) Delete(string) error        { return nil }
-func (nowhere) Address() string            { return "none" }
-func (nowhere) Evicts() string             { return "" }
+func (onDisk) Get(string) ([]byte, error) { return nil, values.ErrMissing }
+func (onDisk) Put(string, []byte) error   { return values.ErrInside }
+func (onDisk) Delete(string) error        { return nil }
+func (onDisk) Address() string            { return "pebble" }
+func (onDisk) Evicts() string             { return "" }
+
+// untold is what a node has that was told no store. Somebody may have forgotten it.
+type untold struct{ onDisk }
+
+var errUntold = fmt.Errorf("this node was started without a store (--store), and keeps its values on its own disk: %w", values.ErrFull)
+
+func (untold) Put(string, []byte) error { return errUntold }
+func (untold) Address() string          { return "none" }
 
 // inMemory is the store in the node's own memory.
 type inMemory struct{ *values.Memory }
 
-func (inMemory) Address() string { return "this process" }
+func (inMemory) Address() string { return "memory" }
 func (inMemory) Evicts() string  { return "" }
 
 // keeper is one of a node's stores of long values.
 type keeper struct {
 	*values.Keeper
-	kind  string
-	store Outside
+	store ValueStore
 	// used says that a replica here keeps values in it.
 	used      atomic.Bool
 	refilling atomic.Bool
@@ -56,8 +66,9 @@ type keeper struct {
 
 // keepers are a node's stores of long values, and what it asks other nodes for.
 type keepers struct {
-	memory, outside *keeper
-	fetches         fetches
+	// memory and node are those of keyspaces with store memory and node. They may be one.
+	memory, node *keeper
+	fetches      fetches
 	// resolving are the answers whose values are being fetched.
 	resolving sync.WaitGroup
 	// serving bounds the values that are being looked up for other nodes.
@@ -68,33 +79,41 @@ type keepers struct {
 const servingMax = 64
 
 func (n *Node) makeKeepers() {
-	make1 := func(kind string, s Outside) *keeper {
+	make1 := func(s ValueStore) *keeper {
 		scope := fmt.Sprintf("gamut:%x", n.identity.Store[:8])
 		k := values.NewKeeper(values.Options{Store: s, Scope: scope, Now: n.clocks.mono})
-		return &keeper{Keeper: k, kind: kind, store: s}
+		return &keeper{Keeper: k, store: s}
 	}
-	outside := n.config.Outside
-	if outside == nil {
-		outside = nowhere{}
+	n.values.memory = make1(inMemory{values.NewMemory(n.config.StoreMemoryBytes)})
+	switch s := n.config.ValueStore; s {
+	case nil:
+		n.values.node = make1(untold{})
+	case Memory:
+		n.values.node = n.values.memory
+	default:
+		n.values.node = make1(s)
 	}
-	n.values.memory = make1(keyspace.ValuesMemory, inMemory{values.NewMemory(n.config.MemoryValuesBytes)})
-	n.values.outside = make1(keyspace.ValuesOutside, outside)
 	n.values.fetches.waiting = map[uint64]chan fetched{}
 	n.values.serving = make(chan struct{}, servingMax)
 }
 
 // of is where the values of a keyspace are kept; nil: in the state itself.
 func (v *keepers) of(d *keyspace.Descriptor) *keeper {
-	switch d.Terms.Values {
-	case keyspace.ValuesMemory:
+	switch d.Terms.Store {
+	case keyspace.StoreMemory:
 		return v.memory
-	case keyspace.ValuesOutside:
-		return v.outside
+	case keyspace.StoreNode:
+		return v.node
 	}
 	return nil
 }
 
-func (v *keepers) all() []*keeper { return []*keeper{v.memory, v.outside} }
+func (v *keepers) all() []*keeper {
+	if v.node == v.memory {
+		return []*keeper{v.memory}
+	}
+	return []*keeper{v.memory, v.node}
+}
 
 // stateOf is a group's state as its replica sees it.
 func (n *Node) stateOf(d *keyspace.Descriptor, g core.GroupID) store.Group {
@@ -188,7 +207,7 @@ func (n *Node) storeValues(ctx context.Context, k *keeper) {
 
 func (n *Node) judgeStore(k *keeper) {
 	trouble := k.Stats().Trouble
-	n.judgeAlarm("values "+k.kind, trouble != "", fmt.Sprintf("the store of values kept in %s, %s, is left alone; what it does not take stays on this node's disk, what it holds is had from other replicas: %s", k.kind, k.store.Address(), trouble))
+	n.judgeAlarm("store "+k.store.Address(), trouble != "", fmt.Sprintf("the store of long values, %s, is left alone; what it does not take stays on this node's disk, what it holds is had from other replicas: %s", k.store.Address(), trouble))
 }
 
 // pump hands over all that waits.
@@ -342,13 +361,13 @@ func (n *Node) seek(ctx context.Context, p values.Place) error {
 }
 
 // status tells of the stores that are in use.
-func (v *keepers) status() (list []kv.ValuesStatus) {
+func (v *keepers) status() (list []kv.StoreStatus) {
 	for _, k := range v.all() {
-		if _, none := k.store.(nowhere); !k.used.Load() && (none || k.kind == keyspace.ValuesMemory) {
+		if !k.used.Load() && (k == v.memory && v.node != v.memory || k.store == untold{}) {
 			continue
 		}
 		s := k.Stats()
-		one := kv.ValuesStatus{Values: k.kind, Store: k.store.Address(), Trouble: s.Trouble, Hits: s.Hits, Misses: s.Misses, Wrong: s.Wrong,
+		one := kv.StoreStatus{Store: k.store.Address(), Trouble: s.Trouble, Hits: s.Hits, Misses: s.Misses, Wrong: s.Wrong,
 			Errors: s.Errors, Inside: s.Inside, Stored: s.Stored, Removed: s.Removed, TooLong: s.TooLong, Refetched: s.Refetched,
 			Lost: s.Lost, Waiting: s.Waiting, Settling: s.Settling, Refilling: k.refilling.Load()}
 		if note := k.note.Load(); note != nil {

@@ -20,7 +20,7 @@ func TestValuesMoveWithTheirShard(t *testing.T) {
 		must(t, c.nodes[1], "pages", op(kv.OpSet, fmt.Sprint("k", i), tale+fmt.Sprint(i)))
 	}
 	eventually(t, "values outside", func() error {
-		if s := c.nodes[from].values.outside.Stats(); s.Waiting+s.Settling > 0 || anterooms(c.nodes[from]) > 0 {
+		if s := c.nodes[from].values.node.Stats(); s.Waiting+s.Settling > 0 || anterooms(c.nodes[from]) > 0 {
 			return fmt.Errorf("%+v", s)
 		}
 		return nil

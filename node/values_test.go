@@ -53,12 +53,12 @@ func outsideNodes(t *testing.T, spec kv.CreateKeyspace) (*cluster, map[core.Node
 	c, liars := newCluster(t, 3), map[core.NodeID]*liar{}
 	for id, config := range c.configs {
 		liars[id] = &liar{Memory: values.NewMemory(1 << 20)}
-		config.Outside = liars[id]
+		config.ValueStore = liars[id]
 		c.configs[id] = config
 	}
 	c.start(1, 2, 3)
 	c.ready()
-	spec.Values = "outside"
+	spec.Store = "node"
 	c.create(1, spec)
 	return c, liars
 }
@@ -73,7 +73,7 @@ func outOfTheDisks(t *testing.T, c *cluster, key string) {
 			if r := submit(n, "pages", weak)[0]; r.Code != kv.OK {
 				return fmt.Errorf("node %d has no %s: %w", id, key, r.Err())
 			}
-			if s := n.values.outside.Stats(); s.Waiting+s.Settling > 0 || s.Stored == 0 || anterooms(n) > 0 {
+			if s := n.values.node.Stats(); s.Waiting+s.Settling > 0 || s.Stored == 0 || anterooms(n) > 0 {
 				return fmt.Errorf("node %d: %+v", id, s)
 			}
 			return nil
@@ -251,17 +251,49 @@ func TestAppendsRace(t *testing.T) {
 	}
 }
 
+// Stores of the nodes' own: one on the disk, one in memory, and a node that was told none, which refuses such keyspaces and serves
+// those that others have made.
+func TestStoresOfTheNodesOwn(t *testing.T) {
+	c := newCluster(t, 3)
+	for id, s := range map[core.NodeID]ValueStore{1: Pebble, 2: Memory} {
+		config := c.configs[id]
+		config.ValueStore = s
+		c.configs[id] = config
+	}
+	c.start(1, 2, 3)
+	c.ready()
+	spec := kv.CreateKeyspace{Name: "pages", Store: "node"}
+	if err := c.nodes[3].CreateKeyspace(t.Context(), spec); err == nil || !strings.Contains(err.Error(), "started without a store") {
+		t.Errorf("a node without a store answers %v", err)
+	}
+	c.create(1, spec)
+	must(t, c.nodes[1], "pages", op(kv.OpSet, "k", tale))
+	for id, want := range map[core.NodeID]kv.StoreStatus{1: {Store: "pebble"}, 2: {Store: "memory"}, 3: {Store: "none", Trouble: errUntold.Error()}} {
+		n := c.nodes[id]
+		if r := must(t, n, "pages", op(kv.OpGet, "k", "")); string(r.Value) != tale {
+			t.Errorf("node %d reads %.40q", id, r.Value)
+		}
+		eventually(t, "the store", func() error {
+			list := n.values.status()
+			if len(list) != 1 || list[0].Store != want.Store || list[0].Trouble != want.Trouble || (list[0].Stored > 0) != (id == 2) || list[0].Refilling {
+				return fmt.Errorf("node %d has stores %+v", id, list)
+			}
+			return nil
+		})
+	}
+}
+
 // TestRewriteAtAReplicaThatIsBehind: a node whose replica lacks the latest writes must not judge a condition by what it has.
 func TestRewriteAtAReplicaThatIsBehind(t *testing.T) {
 	c := newCluster(t, 3)
 	all := c.attackable()
 	for id, config := range c.configs {
-		config.Outside = &liar{Memory: values.NewMemory(1 << 20)}
+		config.ValueStore = &liar{Memory: values.NewMemory(1 << 20)}
 		c.configs[id] = config
 	}
 	c.start(1, 2, 3)
 	c.ready()
-	c.create(1, kv.CreateKeyspace{Name: "pages", Consistency: kv.Sequential, Values: "outside"})
+	c.create(1, kv.CreateKeyspace{Name: "pages", Consistency: kv.Sequential, Store: "node"})
 	c.hasKeyspace("pages")
 	for peer := range 2 {
 		hurt(t, all[3], fmt.Sprintf("links/%d/in", peer+1), `{"loss":0.7}`)

@@ -70,7 +70,9 @@ type Keeper struct {
 	// awayUntil and fullUntil are when the store is tried again.
 	awayUntil, fullUntil core.Time
 	stats                Stats
-	wake                 chan struct{}
+	// checked says that a store which takes nothing was found out to hold nothing.
+	checked bool
+	wake    chan struct{}
 }
 
 // dated is a value about which something is to be done from then on.
@@ -247,6 +249,8 @@ func (k *Keeper) Upload(p Place) error {
 		k.stats.Stored++
 		k.stats.Trouble = ""
 		k.stored = append(k.stored, dated{p, k.options.Now() + k.options.Inside})
+		return nil
+	case errors.Is(err, ErrInside):
 		return nil
 	case errors.Is(err, ErrTooLong):
 		k.count(func(s *Stats) { s.TooLong++ })

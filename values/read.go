@@ -192,11 +192,18 @@ func (k *Keeper) Check() {
 		k.away(err)
 		return
 	}
-	if err := k.options.Store.Put(name, []byte(mark)); err != nil {
+	err = k.options.Store.Put(name, []byte(mark))
+	inside := errors.Is(err, ErrInside)
+	if err != nil && !inside {
 		k.away(err)
 		return
 	}
 	k.mu.Lock()
+	if inside && k.checked {
+		k.mu.Unlock()
+		return
+	}
+	k.checked = true
 	k.anew = slices.Sorted(maps.Keys(k.groups))
 	k.mu.Unlock()
 	k.signal()

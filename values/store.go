@@ -11,7 +11,8 @@ import (
 type Store interface {
 	// Get returns ErrMissing for a value that is not there.
 	Get(name string) ([]byte, error)
-	// Put returns ErrTooLong or ErrFull for a value that the store, or the store as it is now, has no room for.
+	// Put returns ErrTooLong or ErrFull for a value that the store, or the store as it is now, has no room for, and ErrInside if it
+	// never takes any.
 	Put(name string, value []byte) error
 	// Delete of a value that is not there does nothing.
 	Delete(name string) error
@@ -24,6 +25,8 @@ var (
 	ErrTooLong = errors.New("the store takes no value of that size")
 	// ErrFull says that the store has no room now.
 	ErrFull = errors.New("the store has no room")
+	// ErrInside says that values are to stay on the node's own disk.
+	ErrInside = errors.New("values stay inside")
 )
 
 // Memory is a Store in the memory of this process. It loses everything with it.

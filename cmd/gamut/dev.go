@@ -25,6 +25,7 @@ var devKeyspaces = []string{"default", string(kv.Linearizable), string(kv.Sequen
 func devCommand() *cobra.Command {
 	var nodes, basePort int
 	var dir, debug string
+	var stores []string
 	var processes bool
 	cmd := &cobra.Command{
 		Use:   "dev",
@@ -39,6 +40,11 @@ func devCommand() *cobra.Command {
 			all, err := settings.Local(nodes, path, basePort, devKeyspaces)
 			if err != nil {
 				return err
+			}
+			if len(stores) > 0 {
+				if err := settings.StoresFrom(all, stores); err != nil {
+					return err
+				}
 			}
 			if debug != "" {
 				if err := settings.DebugFrom(all, debug); err != nil {
@@ -55,6 +61,7 @@ func devCommand() *cobra.Command {
 	cmd.Flags().StringVar(&dir, "dir", "gamut-data", "folder of their data")
 	cmd.Flags().IntVar(&basePort, "base-port", settings.BasePort, "HTTP port of the first node; the others follow")
 	cmd.Flags().StringVar(&debug, "debug", "", "loopback address for profiles of the first node; the others follow in steps of 10")
+	cmd.Flags().StringSliceVar(&stores, "store", nil, "where the nodes keep the long values of keyspaces with --store node: a store for each, such as memcached://host:port, or pebble or memory for all")
 	cmd.Flags().BoolVar(&processes, "processes", false, "run each node as a process of its own")
 	return cmd
 }

@@ -30,7 +30,7 @@ func dumpCommand(g *global) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				if keyspace.Atomic(info.Consistency) && info.Values == keyspace.ValuesInside {
+				if keyspace.Atomic(info.Consistency) && info.Store == keyspace.StorePebble {
 					return g.dumpAtMark(c)
 				}
 			}

@@ -57,8 +57,8 @@ func (g *global) mark(c *cobra.Command) (head snapshot.Head, marked *audit.Marke
 	default:
 		return head, nil, fmt.Errorf("keyspace %s is %s: its replicas have no common log of which a file could be one position; use gamut dump", info.Name, info.Consistency)
 	}
-	if info.Values != keyspace.ValuesInside {
-		return head, nil, fmt.Errorf("the values of keyspace %s are kept elsewhere (%s), and not as of one position of its log; use gamut dump", info.Name, info.Values)
+	if info.Store != keyspace.StorePebble {
+		return head, nil, fmt.Errorf("the values of keyspace %s are kept elsewhere (%s), and not as of one position of its log; use gamut dump", info.Name, info.Store)
 	}
 	tasks, err := g.tasksOf(ctx, false)
 	if err != nil {

@@ -12,10 +12,10 @@ import (
 )
 
 func statusCommand(g *global) *cobra.Command {
-	var groups, quorum, vectors, order, views, peers, txns, values bool
+	var groups, quorum, vectors, order, views, peers, txns, stores bool
 	cmd := &cobra.Command{
 		Use:   "status",
-		Short: "Show every node as it sees itself; --peers as each other sees it, --groups shows every replica, --quorum and --vectors those without a leader, --order those with a commit order, --views those of atomic keyspaces, --values the stores of long values",
+		Short: "Show every node as it sees itself; --peers as each other sees it, --groups shows every replica, --quorum and --vectors those without a leader, --order those with a commit order, --views those of atomic keyspaces, --stores those of long values",
 		RunE: func(c *cobra.Command, _ []string) error {
 			ctx, cancel := bounded(c)
 			defer cancel()
@@ -32,8 +32,8 @@ func statusCommand(g *global) *cobra.Command {
 			if vectors {
 				return g.vectorStatus(c, members)
 			}
-			if values {
-				return g.valuesStatus(c, members)
+			if stores {
+				return g.storeStatus(c, members)
 			}
 			if txns {
 				return g.txnStatus(c, members)
@@ -57,8 +57,8 @@ func statusCommand(g *global) *cobra.Command {
 	cmd.Flags().BoolVar(&txns, "txns", false, "one row for each group that has voted for a transaction that has not ended")
 	cmd.Flags().BoolVar(&views, "views", false, "one row for each replica of an atomic keyspace: its view, writes in doubt, what waits, who was left out and why")
 	cmd.Flags().BoolVar(&peers, "peers", false, "each node as each other one sees it: up or down, round trip, how far behind")
-	cmd.Flags().BoolVar(&values, "values", false, "one row for each store in which a node keeps long values: what it was asked for, what was missing, what is lost")
-	cmd.MarkFlagsMutuallyExclusive("values", "groups", "vectors", "order", "quorum", "views", "peers", "txns")
+	cmd.Flags().BoolVar(&stores, "stores", false, "one row for each store in which a node keeps long values: what it was asked for, what was missing, what is lost")
+	cmd.MarkFlagsMutuallyExclusive("stores", "groups", "vectors", "order", "quorum", "views", "peers", "txns")
 	return cmd
 }
 

@@ -79,9 +79,9 @@ var (
 	descSuspect = describe("group_suspect", "1 if the replica's log was damaged, so that it does not vote.", groupLabels...)
 	descLag     = describe("group_replica_lag", "Leader only: indexes by which a replica's durable log is behind.", append(append([]string{}, groupLabels...), "replica")...)
 
-	descValues        = describe("values_total", "What became of long values that are kept in memory or outside, by what happened.", "values", "event")
-	descValuesWaiting = describe("values_waiting", "Long values on this node's disk that their store has still to take.", "values")
-	descValuesUp      = describe("values_store_up", "1 if the store of long values works.", "values")
+	descValues        = describe("values_total", "What became of long values that are kept in a store, by what happened.", "store", "event")
+	descValuesWaiting = describe("values_waiting", "Long values on this node's disk that their store has still to take.", "store")
+	descValuesUp      = describe("values_store_up", "1 if the store of long values works.", "store")
 
 	descReadAge    = describe("read_age_seconds", "How old at most what was read from this node's own states was: as of when they were known to hold all that was acknowledged.", "keyspace", "level")
 	descReadMissed = describe("read_missed_age_seconds", "Of some reads of quorum keyspaces at levels that may miss writes: how long before the read the record had been stamped that it missed; 0: it missed none.", "keyspace", "level")
@@ -128,8 +128,8 @@ func (c statusCollector) Collect(out chan<- prometheus.Metric) {
 		gauge(descPeerRTT, float64(n.RTTMicros)/1e6, peer)
 		gauge(descPeerSkew, float64(n.SkewMillis)/1e3, peer)
 	}
-	for i := range st.Values {
-		collectValues(out, &st.Values[i])
+	for i := range st.Stores {
+		collectValues(out, &st.Stores[i])
 	}
 	for i := range st.Reads {
 		out <- readAgeMetric(&st.Reads[i])
@@ -149,14 +149,14 @@ func (c statusCollector) Collect(out chan<- prometheus.Metric) {
 	}
 }
 
-func collectValues(out chan<- prometheus.Metric, v *kv.ValuesStatus) {
+func collectValues(out chan<- prometheus.Metric, v *kv.StoreStatus) {
 	events := map[string]uint64{"hit": v.Hits, "miss": v.Misses, "wrong": v.Wrong, "error": v.Errors, "inside": v.Inside, "stored": v.Stored,
 		"removed": v.Removed, "too_long": v.TooLong, "refetched": v.Refetched, "lost": v.Lost}
 	for event, n := range events {
-		out <- prometheus.MustNewConstMetric(descValues, prometheus.CounterValue, float64(n), v.Values, event)
+		out <- prometheus.MustNewConstMetric(descValues, prometheus.CounterValue, float64(n), v.Store, event)
 	}
-	out <- prometheus.MustNewConstMetric(descValuesWaiting, prometheus.GaugeValue, float64(v.Waiting), v.Values)
-	out <- prometheus.MustNewConstMetric(descValuesUp, prometheus.GaugeValue, truth(v.Trouble == ""), v.Values)
+	out <- prometheus.MustNewConstMetric(descValuesWaiting, prometheus.GaugeValue, float64(v.Waiting), v.Store)
+	out <- prometheus.MustNewConstMetric(descValuesUp, prometheus.GaugeValue, truth(v.Trouble == ""), v.Store)
 }
 
 // readAgeMetric is a histogram. Its sum takes each read for as old as its bucket allows.

@@ -50,7 +50,7 @@ type Store interface {
 func Open(address string) (Store, error) {
 	u, err := url.Parse(address)
 	if err != nil {
-		return nil, fmt.Errorf("the address of the outside store cannot be read; give memcached://host:port or redis://host:port")
+		return nil, fmt.Errorf("the address of the store cannot be read; give pebble, memory, memcached://host:port or redis://host:port")
 	}
 	var open func(*url.URL) (Store, error)
 	port := ""
@@ -60,7 +60,7 @@ func Open(address string) (Store, error) {
 	case "redis", "rediss":
 		open, port = openRedis, "6379"
 	default:
-		return nil, fmt.Errorf("there is no outside store of the kind %q; give memcached://host:port or redis://host:port", u.Scheme)
+		return nil, fmt.Errorf("there is no store of the kind %q; give pebble, memory, memcached://host:port or redis://host:port", u.Scheme)
 	}
 	if u.Hostname() == "" {
 		return nil, fmt.Errorf("the address %s names no host; give %s://host:port", u.Redacted(), u.Scheme)

@@ -42,8 +42,8 @@ type Member struct {
 	debug    *http.Server
 	// lab hurts the node on purpose; nil unless the settings ask for it.
 	lab *inject.Injector
-	// outside is the store beside the node; nil: there is none.
-	outside outside.Store
+	// store is the one beside the node; nil: there is none.
+	store   outside.Store
 	stop    context.CancelFunc
 	serving sync.WaitGroup
 }
@@ -157,10 +157,16 @@ func (m *Member) config(version string) node.Config {
 	if m.lab != nil {
 		c.Faults = m.lab
 	}
-	c.MemoryValuesBytes = m.settings.ValuesMemoryBytes()
-	if m.settings.Outside != "" {
-		m.outside, _ = outside.Open(m.settings.Outside) // the settings were checked
-		c.Outside = m.outside
+	c.StoreMemoryBytes = m.settings.StoreMemoryBytes()
+	switch s := m.settings.Store; s {
+	case "":
+	case "pebble":
+		c.ValueStore = node.Pebble
+	case "memory":
+		c.ValueStore = node.Memory
+	default:
+		m.store, _ = outside.Open(s) // the settings were checked
+		c.ValueStore = m.store
 	}
 	return c
 }
@@ -217,8 +223,8 @@ func (m *Member) Close(ctx context.Context) error {
 	}
 	m.serving.Wait()
 	err := m.node.Close(ctx)
-	if m.outside != nil {
-		err = errors.Join(err, m.outside.Close())
+	if m.store != nil {
+		err = errors.Join(err, m.store.Close())
 	}
 	if err != nil {
 		return fmt.Errorf("node %d: %w", m.settings.Node, err)

@@ -63,10 +63,11 @@ type Node struct {
 	// has words for neither; default, and the keyspace's own promise.
 	MemcachedKeyspace string `toml:"memcached-keyspace"`
 	MemcachedLevel    string `toml:"memcached-level"`
-	// Outside is the store beside this node in which keyspaces with values outside keep them, such as memcached://host:port; none.
-	Outside string `toml:"outside"`
-	// ValuesMemory is the most that values of keyspaces with values in memory take, such as 512MiB; 1GiB.
-	ValuesMemory string `toml:"values-memory"`
+	// Store is where this node keeps long values of keyspaces with store node: pebble, memory, or one beside it, such as
+	// memcached://host:port; none, so that such keyspaces are refused.
+	Store string `toml:"store"`
+	// StoreMemory is the most that values take which are kept in memory, such as 512MiB; 1GiB.
+	StoreMemory string `toml:"store-memory"`
 	// Insecure allows addresses other than the loopback: until there is TLS, whoever reaches them may read and write all.
 	Insecure bool `toml:"insecure"`
 	// Lab lets whoever reaches the HTTP door hurt this node on purpose, for tests and demonstrations.
@@ -76,9 +77,9 @@ type Node struct {
 	// Drain is how long a stopping node may take to finish requests and hand over; 10s.
 	Drain string `toml:"drain"`
 
-	drain        time.Duration
-	valuesMemory int64
-	peers        map[uint32]string
+	drain       time.Duration
+	storeMemory int64
+	peers       map[uint32]string
 }
 
 // Error is a setting that cannot be used.
@@ -148,10 +149,10 @@ func (n *Node) Override(name, text, where string) error {
 		n.MemcachedKeyspace = text
 	case "memcached-level":
 		n.MemcachedLevel = text
-	case "outside":
-		n.Outside = text
-	case "values-memory":
-		n.ValuesMemory = text
+	case "store":
+		n.Store = text
+	case "store-memory":
+		n.StoreMemory = text
 	case "insecure":
 		n.Insecure, err = strconv.ParseBool(text)
 	case "lab":
@@ -170,7 +171,7 @@ func (n *Node) Override(name, text, where string) error {
 }
 
 // Names are all settings.
-var Names = []string{"node", "dir", "host", "base-port", "cluster", "join", "name", "zone", "keyspaces", "memcached-keyspace", "memcached-level", "outside", "values-memory", "insecure", "lab", "debug", "drain"}
+var Names = []string{"node", "dir", "host", "base-port", "cluster", "join", "name", "zone", "keyspaces", "memcached-keyspace", "memcached-level", "store", "store-memory", "insecure", "lab", "debug", "drain"}
 
 // Variable is the name of a setting in the environment.
 func Variable(name string) string {
@@ -247,14 +248,14 @@ func (n *Node) resolveRest() error {
 	if n.Drain == "" {
 		n.Drain = "10s"
 	}
-	if n.Outside != "" {
-		if _, err := outside.Open(n.Outside); err != nil {
-			return wrong("outside: %v", err)
+	if n.Store != "" && n.Store != "pebble" && n.Store != "memory" {
+		if _, err := outside.Open(n.Store); err != nil {
+			return wrong("store: %v", err)
 		}
 	}
 	var err error
-	if n.valuesMemory, err = size(n.ValuesMemory); err != nil {
-		return wrong("values-memory %q is not a size such as 512MiB or 2GiB", n.ValuesMemory)
+	if n.storeMemory, err = size(n.StoreMemory); err != nil {
+		return wrong("store-memory %q is not a size such as 512MiB or 2GiB", n.StoreMemory)
 	}
 	if n.drain, err = time.ParseDuration(n.Drain); err != nil || n.drain < 0 {
 		return wrong("drain %q is not a duration such as 10s", n.Drain)
@@ -357,8 +358,8 @@ func size(text string) (int64, error) {
 	return n * unit, err
 }
 
-// ValuesMemoryBytes is ValuesMemory as a number; 0: the default.
-func (n *Node) ValuesMemoryBytes() int64 { return n.valuesMemory }
+// StoreMemoryBytes is StoreMemory as a number; 0: the default.
+func (n *Node) StoreMemoryBytes() int64 { return n.storeMemory }
 
 // DrainTime is Drain as a duration.
 func (n *Node) DrainTime() time.Duration { return n.drain }
@@ -393,11 +394,11 @@ func (n *Node) Args() []string {
 	if n.MemcachedLevel != "" {
 		args = append(args, "--memcached-level", n.MemcachedLevel)
 	}
-	if n.Outside != "" {
-		args = append(args, "--outside", n.Outside)
+	if n.Store != "" {
+		args = append(args, "--store", n.Store)
 	}
-	if n.ValuesMemory != "" {
-		args = append(args, "--values-memory", n.ValuesMemory)
+	if n.StoreMemory != "" {
+		args = append(args, "--store-memory", n.StoreMemory)
 	}
 	if n.Insecure {
 		args = append(args, "--insecure")
@@ -421,6 +422,23 @@ func DebugFrom(nodes []Node, address string) error {
 	}
 	for i := range nodes {
 		nodes[i].Debug = net.JoinHostPort(host, strconv.Itoa(port+PortStep*i))
+	}
+	return nil
+}
+
+// StoresFrom gives nodes their stores: one for all, which is pebble or memory, or one for each.
+func StoresFrom(nodes []Node, stores []string) error {
+	if len(stores) == 1 && !strings.Contains(stores[0], "://") {
+		stores = slices.Repeat(stores, len(nodes))
+	}
+	if len(stores) != len(nodes) {
+		return wrong("--store names %d stores for %d nodes; give each its own, in order, or pebble or memory for all", len(stores), len(nodes))
+	}
+	for i := range nodes {
+		nodes[i].Store = stores[i]
+		if err := nodes[i].Resolve(); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -28,6 +28,9 @@ func TestResolve(t *testing.T) {
 		{"exposed", Node{Node: 1, Cluster: List("1=10.0.0.1:7401")}, "--insecure"},
 		{"exposed wildcard", Node{Node: 1, Host: "0.0.0.0", Cluster: List(three)}, "--insecure"},
 		{"exposed on purpose", Node{Node: 1, Insecure: true, Cluster: List("1=10.0.0.1:7401")}, ""},
+		{"a store beside it", Node{Node: 1, Store: "redis://127.0.0.1:6379/1", Cluster: List(three)}, ""},
+		{"its own disk", Node{Node: 1, Store: "pebble", Cluster: List(three)}, ""},
+		{"bad store", Node{Node: 1, Store: "rocks", Cluster: List(three)}, "give pebble, memory, memcached://host:port"},
 		{"bad drain", Node{Node: 1, Drain: "soon", Cluster: List(three)}, `drain "soon"`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -122,6 +125,31 @@ func TestDebugAddressesFollowThePorts(t *testing.T) {
 	for _, address := range []string{"", "6060", "127.0.0.1", "127.0.0.1:0", "127.0.0.1:65530", "127.0.0.1:x"} {
 		if DebugFrom(nodes, address) == nil {
 			t.Errorf("%q is taken", address)
+		}
+	}
+}
+
+func TestStoresOfALocalCluster(t *testing.T) {
+	for _, c := range []struct {
+		stores, want string
+	}{
+		{"memory", ""},
+		{"pebble", ""},
+		{"memcached://127.0.0.1:1,redis://127.0.0.1:2,memory", ""},
+		{"memcached://127.0.0.1:1", "names 1 stores for 3 nodes"},
+		{"memory,memory", "names 2 stores for 3 nodes"},
+		{"memory,memory,shelf", "there is no store of the kind"},
+	} {
+		all, err := Local(3, t.TempDir(), BasePort, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		stores := List(c.stores)
+		switch err := StoresFrom(all, stores); {
+		case (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want):
+			t.Errorf("%s: error %v, want %q", c.stores, err, c.want)
+		case err == nil && (all[2].Store != stores[len(stores)-1] || !strings.Contains(strings.Join(all[2].Args(), " "), "--store "+all[2].Store)):
+			t.Errorf("%s: the third node has %q", c.stores, all[2].Store)
 		}
 	}
 }

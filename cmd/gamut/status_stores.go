@@ -9,9 +9,9 @@ import (
 	"github.com/gamutdb/gamut/door/http/remote"
 )
 
-// valuesStatus shows the stores of long values.
-func (g *global) valuesStatus(c *cobra.Command, members []remote.Member) error {
-	p, err := g.printer(c, "NODE", "VALUES", "STORE", "STATE", "HITS", "MISSES", "WRONG", "REFETCHED", "LOST", "STORED", "REMOVED", "INSIDE", "WAITING", "SETTLING", "TOO LONG", "NOTE")
+// storeStatus shows the stores of long values.
+func (g *global) storeStatus(c *cobra.Command, members []remote.Member) error {
+	p, err := g.printer(c, "NODE", "STORE", "STATE", "HITS", "MISSES", "WRONG", "REFETCHED", "LOST", "STORED", "REMOVED", "INSIDE", "WAITING", "SETTLING", "TOO LONG", "NOTE")
 	if err != nil {
 		return err
 	}
@@ -20,7 +20,7 @@ func (g *global) valuesStatus(c *cobra.Command, members []remote.Member) error {
 		if m.Err != nil {
 			fmt.Fprintf(c.ErrOrStderr(), "node %d: %v\n", m.ID, m.Err)
 		}
-		for _, v := range m.Status.Values {
+		for _, v := range m.Status.Stores {
 			state := "ok"
 			switch {
 			case v.Trouble != "":
@@ -28,7 +28,7 @@ func (g *global) valuesStatus(c *cobra.Command, members []remote.Member) error {
 			case v.Refilling:
 				state = "is being refilled"
 			}
-			if err := p.Row(map[string]any{"node": m.ID, "values": v}, fmt.Sprint(m.ID), v.Values, v.Store, state, number(v.Hits), number(v.Misses),
+			if err := p.Row(map[string]any{"node": m.ID, "store": v}, fmt.Sprint(m.ID), v.Store, state, number(v.Hits), number(v.Misses),
 				number(v.Wrong), number(v.Refetched), number(v.Lost), number(v.Stored), number(v.Removed), number(v.Inside), strconv.Itoa(v.Waiting), strconv.Itoa(v.Settling),
 				number(v.TooLong), v.Note); err != nil {
 				return err
