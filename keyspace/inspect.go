@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -75,21 +76,37 @@ func reportQuorum(st quorum.Status, nodes map[core.ReplicaID]core.NodeID) kv.Gro
 	q := &kv.QuorumStatus{Up: on(st.Up), Behind: on(st.Behind), Repair: say(st.Repair), Change: say(st.Change), RepairedAt: at(st.RepairedAt), PurgedTo: at(st.Purged),
 		Keys: st.Tally.Keys, Tombstones: st.Tally.Tombstones, Bytes: st.Tally.Bytes, Counted: st.Counted,
 		ReadRepairs: st.ReadRepairs, EntropyRepairs: st.EntropyRepairs}
-	for i := range st.Paths {
-		p := &st.Paths[i]
-		q.Paths = append(q.Paths, kv.PathTimes{Node: uint32(nodes[p.Replica]), Writes: micros(p.Times.Write), Reads: micros(p.Times.Read)})
-	}
+	q.Times = seenTimes(&st.Observed, nodes)
 	for _, h := range st.Hints {
 		q.Hints = append(q.Hints, kv.HintStatus{Node: uint32(nodes[h.Replica]), Count: h.Count, Bytes: h.Bytes, Oldest: at(h.Oldest)})
 	}
 	return kv.GroupStatus{Role: "replica", Suspect: st.Suspect, Applied: st.Applied, Last: st.Position, Durable: st.Applied, Quorum: q}
 }
 
-func micros(times []core.Time) (list []int64) {
-	for _, t := range times {
-		list = append(list, int64(t)/1e3)
+// seenTimes tells times of replicas as those of nodes, in the order of these.
+func seenTimes(o *quorum.Observed, nodes map[core.ReplicaID]core.NodeID) (t kv.SeenTimes) {
+	order := make([]int, len(o.Replicas))
+	for i := range order {
+		order[i] = i
 	}
-	return list
+	slices.SortFunc(order, func(a, b int) int { return cmp.Compare(nodes[o.Replicas[a]], nodes[o.Replicas[b]]) })
+	rows := func(times [][]core.Time) (list [][]int64) {
+		for _, row := range times {
+			micros := make([]int64, len(order))
+			for i, at := range order {
+				if micros[i] = -1; row[at] != quorum.Unheard {
+					micros[i] = int64(row[at]) / 1e3
+				}
+			}
+			list = append(list, micros)
+		}
+		return list
+	}
+	for _, at := range order {
+		t.Nodes = append(t.Nodes, uint32(nodes[o.Replicas[at]]))
+	}
+	t.Writes, t.Reads = rows(o.Writes), rows(o.Reads)
+	return t
 }
 
 // Inspect tells what a replica holds, from a key on: that key alone, or so many.

@@ -239,8 +239,8 @@ type Status struct {
 	Transactions []OpenTxn `json:"transactions,omitempty"`
 	// Reads tells how old what was read here could be.
 	Reads []ReadAges `json:"reads,omitempty"`
-	// Paths are how long replicas of quorum keyspaces took to answer this node.
-	Paths []PathTimes `json:"paths,omitempty"`
+	// Times are how long replicas of quorum keyspaces took to answer this node.
+	Times []SeenTimes `json:"times,omitempty"`
 	// Stores are those in which this node keeps long values of keyspaces beside its own.
 	Stores   []StoreStatus `json:"stores,omitempty"`
 	Counters Counters      `json:"counters"`
@@ -456,8 +456,8 @@ type QuorumStatus struct {
 	// ReadRepairs and EntropyRepairs count, since the start, reads that found replicas apart, and records that comparisons moved.
 	ReadRepairs    uint64 `json:"readRepairs"`
 	EntropyRepairs uint64 `json:"entropyRepairs"`
-	// Paths are what it has measured as a coordinator; Status has them of all groups together.
-	Paths []PathTimes `json:"-"`
+	// Times are what it has seen as a coordinator; Status has those of all groups together.
+	Times SeenTimes `json:"-"`
 }
 
 // HintStatus is what is kept for one node.

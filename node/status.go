@@ -40,7 +40,7 @@ func (n *Node) Status() kv.Status {
 		s.Alarms = append(s.Alarms, fmt.Sprintf("the replicas do not answer: %v", err))
 		return s
 	}
-	s.Groups, s.Paths = groups, kv.MergePaths(groups)
+	s.Groups, s.Times = groups, kv.MergeTimes(groups)
 	s.Transactions = n.openTransactions()
 	return s
 }

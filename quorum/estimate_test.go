@@ -11,21 +11,6 @@ import (
 
 const draws = 10_000
 
-// network is a group of nodes with the same times between any two of them.
-func network(n int, own, other Times) ([][]core.NodeID, map[Way]Times) {
-	var group []core.NodeID
-	ways := map[Way]Times{}
-	for i := range core.NodeID(n) {
-		group = append(group, i+1)
-		for j := range core.NodeID(n) {
-			if ways[Way{i + 1, j + 1}] = other; i == j {
-				ways[Way{i + 1, j + 1}] = own
-			}
-		}
-	}
-	return [][]core.NodeID{group}, ways
-}
-
 func times(ms ...core.Time) (list []core.Time) {
 	for _, t := range ms {
 		list = append(list, t*millisecond)
@@ -33,35 +18,58 @@ func times(ms ...core.Time) (list []core.Time) {
 	return list
 }
 
+// sees is a group of nodes of which each has seen the same: writes with rows of its own time and that of each other, reads of others alike.
+func sees(n int, writes [][2]core.Time, reads ...core.Time) (list []Seen) {
+	for from := range n {
+		s := Seen{From: core.NodeID(from + 1)}
+		for i := range n {
+			s.Nodes = append(s.Nodes, core.NodeID(i+1))
+		}
+		row := func(own, other core.Time) []core.Time {
+			times := slices.Repeat([]core.Time{other * millisecond}, n)
+			if times[from] = own * millisecond; own < 0 {
+				times[from] = Unheard
+			}
+			return times
+		}
+		for _, w := range writes {
+			s.Writes = append(s.Writes, row(w[0], w[1]))
+		}
+		for _, t := range reads {
+			s.Reads = append(s.Reads, row(-1, t))
+		}
+		list = append(list, s)
+	}
+	return list
+}
+
 // With times that are always the same, or one of two, the answers are known.
 func TestEstimateWhereTheAnswerIsKnown(t *testing.T) {
-	own := Times{Write: times(2)}
-	slowOne := func(ways map[Way]Times) {
-		for from := range core.NodeID(3) {
-			ways[Way{from + 1, 3}] = Times{times(1002), times(2)}
-		}
+	always := func(own, other core.Time) [][2]core.Time { return [][2]core.Time{{own, other}} }
+	slowOne := sees(3, always(3, 3), 2)
+	for i := range slowOne {
+		slowOne[i].Writes[0][2] = 1002 * millisecond
 	}
+	onlyOneReads := sees(2, always(2, 13), 2)
+	onlyOneReads[0].Reads = nil
 	for _, x := range []struct {
-		name           string
-		n, read, write int
-		own, other     Times
-		change         func(map[Way]Times)
-		atOnce         float64 // the probability to miss what was acknowledged just now
-		half, whole    core.Time
+		name        string
+		seen        []Seen
+		read, write int
+		atOnce      float64 // the probability to miss what was acknowledged just now
+		half, whole core.Time
 	}{
-		{"others have it when the writer has", 3, 1, 1, own, Times{times(3), times(2)}, nil, 0, 0, 0},
-		{"others have it 10 ms later", 3, 1, 1, own, Times{times(13), times(2)}, nil, 1, 10 * millisecond, 10 * millisecond},
-		{"the second to be read is the writer in half of the cases, and else the way of the read helps", 3, 2, 1, own, Times{times(13), times(2)}, nil, 0.5, -1, 9 * millisecond},
-		{"two must have it: the writer and one of two equals", 3, 1, 2, own, Times{times(13), times(2)}, nil, 0, 0, 0},
-		{"one in four is 100 ms late", 2, 1, 1, own, Times{times(3, 3, 3, 103), times(2)}, nil, 0.25, 0, 100 * millisecond},
-		{"without reads the way back is nothing", 3, 1, 1, own, Times{Write: times(13)}, nil, 1, 11 * millisecond, 11 * millisecond},
-		{"one of three is a second late", 3, 1, 2, own, Times{times(3), times(2)}, slowOne, -1, 0, 998 * millisecond},
+		{"others have it when the writer has", sees(3, always(2, 3), 2), 1, 1, 0, 0, 0},
+		{"others have it 10 ms later", sees(3, always(2, 13), 2), 1, 1, 1, 10 * millisecond, 10 * millisecond},
+		{"the second to be read is the writer in half of the cases, and else the way of the read helps", sees(3, always(2, 13), 2), 2, 1, 0.5, -1, 9 * millisecond},
+		{"two must have it: the writer and one of two equals", sees(3, always(2, 13), 2), 1, 2, 0, 0, 0},
+		{"one in four is 100 ms late", sees(2, [][2]core.Time{{2, 3}, {2, 3}, {2, 3}, {2, 103}}, 2), 1, 1, 0.25, 0, 100 * millisecond},
+		{"without reads the way back is nothing", sees(3, always(2, 13)), 1, 1, 1, 11 * millisecond, 11 * millisecond},
+		{"a read the other way tells the way as well", onlyOneReads, 1, 1, 1, 10 * millisecond, 10 * millisecond},
+		{"one of three is a second late", slowOne, 1, 2, -1, 0, 998 * millisecond},
+		{"what is slow is slow for all", sees(3, [][2]core.Time{{2, 3}, {302, 303}}, 2), 1, 1, 0, 0, 0},
 	} {
-		groups, ways := network(x.n, x.own, x.other)
-		if x.change != nil {
-			x.change(ways)
-		}
-		s, ok := Estimate(groups, ways, x.read, x.write, draws, rand.New(rand.NewPCG(1, 2)))
+		s, ok := Estimate(x.seen, x.read, x.write, draws, rand.New(rand.NewPCG(1, 2)))
 		if !ok {
 			t.Errorf("%s: nothing", x.name)
 			continue
@@ -80,12 +88,19 @@ func TestEstimateWhereTheAnswerIsKnown(t *testing.T) {
 
 // Where reads and writes overlap nothing is missed, however long anything takes; where they do not, with such times something is.
 func TestEstimateOfOverlapIsNothing(t *testing.T) {
-	wild := Times{times(1, 5, 20, 300), times(1, 2, 40)}
+	chance := rand.New(rand.NewPCG(7, 8))
 	for n := 2; n <= 5; n++ {
-		groups, ways := network(n, Times{Write: times(1, 9)}, wild)
+		seen := sees(n, make([][2]core.Time, 60), 1, 2, 40)
+		for i := range seen {
+			for _, row := range seen[i].Writes {
+				for j := range row {
+					row[j] = times(1, 5, 20, 300)[chance.IntN(4)]
+				}
+			}
+		}
 		for read := 1; read <= n; read++ {
 			for write := 1; write <= n; write++ {
-				s, ok := Estimate(groups, ways, read, write, draws, rand.New(rand.NewPCG(3, 4)))
+				s, ok := Estimate(seen, read, write, draws, rand.New(rand.NewPCG(3, 4)))
 				if missed := s.Missing(0) > 0; !ok || missed != (read+write <= n) {
 					t.Errorf("%d replicas, %d read, %d written: %v are missed", n, read, write, s.Missing(0))
 				}
@@ -96,24 +111,24 @@ func TestEstimateOfOverlapIsNothing(t *testing.T) {
 
 func TestEstimateNeedsMeasurements(t *testing.T) {
 	source := func() *rand.Rand { return rand.New(rand.NewPCG(5, 6)) }
-	groups, ways := network(3, Times{Write: times(1)}, Times{Write: times(1, 7)})
-	if _, ok := Estimate(groups, ways, 2, 1, draws, source()); ok {
+	seen := sees(3, [][2]core.Time{{1, 1}, {1, 7}})
+	if _, ok := Estimate(seen, 2, 1, draws, source()); ok {
 		t.Error("reads of two replicas are estimated without one")
 	}
-	a, ok := Estimate(groups, ways, 1, 1, draws, source())
-	b, _ := Estimate(groups, ways, 1, 1, draws, source())
+	a, ok := Estimate(seen, 1, 1, draws, source())
+	b, _ := Estimate(seen, 1, 1, draws, source())
 	if !ok || !slices.Equal(a.ends, b.ends) {
 		t.Error("the same chance gives another answer")
 	}
-	for to := range ways {
-		if to.To == 2 {
-			delete(ways, to)
+	for i := range seen {
+		for j := range seen[i].Writes {
+			seen[i].Writes[j][1] = Unheard
 		}
 	}
-	if _, ok := Estimate(groups, ways, 1, 1, draws, source()); ok {
+	if _, ok := Estimate(seen, 1, 1, draws, source()); ok {
 		t.Error("a replica is estimated that nothing is known of")
 	}
-	if _, ok := Estimate(nil, nil, 1, 1, draws, source()); ok {
+	if _, ok := Estimate(nil, 1, 1, draws, source()); ok {
 		t.Error("nothing is estimated")
 	}
 }
@@ -121,9 +136,12 @@ func TestEstimateNeedsMeasurements(t *testing.T) {
 func TestTheLatestTimesAreKept(t *testing.T) {
 	var s samples
 	for i := range core.Time(samplesMax + 2) {
-		s.add(i)
+		s.add(sample{i, 7, 9}, mask(0).with(0).with(2))
 	}
-	if len(s.times) != samplesMax || s.times[0] != samplesMax || s.times[1] != samplesMax+1 || s.times[2] != 2 {
-		t.Errorf("%v", s.times)
+	if len(s.list) != samplesMax || s.list[0][0] != samplesMax || s.list[1][0] != samplesMax+1 || s.list[2][0] != 2 || s.list[0][1] != Unheard || s.list[0][2] != 9 {
+		t.Errorf("%v", s.list)
+	}
+	if s.forget(2); s.list[5][2] != Unheard || s.list[5][0] == Unheard {
+		t.Errorf("forgotten, %v", s.list[5])
 	}
 }

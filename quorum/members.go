@@ -114,7 +114,9 @@ func (r *Replica) enter(c Config) {
 func (r *Replica) assign(c *Config) (freed mask) {
 	for i, id := range r.places {
 		if id != 0 && id != r.self && !slices.Contains(c.replicas(), id) {
-			r.places[i], r.paths[i], freed = 0, path{}, freed.with(i)
+			r.places[i], freed = 0, freed.with(i)
+			r.observed.writes.forget(i)
+			r.observed.reads.forget(i)
 		}
 	}
 	for _, id := range c.replicas() {

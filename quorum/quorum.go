@@ -103,21 +103,21 @@ type Replica struct {
 	old, new, all mask
 	change        change
 
-	disk    disk
-	recent  recent
-	clock   clock
-	up      mask                    // members that there is a connection to, this one included
-	linked  map[core.ReplicaID]bool // replicas that there is a connection to, members or not
-	writes  writes
-	reads   reads
-	scans   scans
-	latches latches
-	hints   [MembersMax]hinted
-	paths   [MembersMax]path
-	tree    tree
-	walk    walk
-	entropy entropy
-	repair  repair
+	disk     disk
+	recent   recent
+	clock    clock
+	up       mask                    // members that there is a connection to, this one included
+	linked   map[core.ReplicaID]bool // replicas that there is a connection to, members or not
+	writes   writes
+	reads    reads
+	scans    scans
+	latches  latches
+	hints    [MembersMax]hinted
+	observed observed
+	tree     tree
+	walk     walk
+	entropy  entropy
+	repair   repair
 	// doubt is below which nothing is taken while this replica may have forgotten a line.
 	doubt    kv.HLC
 	number   uint64 // numbers batches, reads, scans and sessions
@@ -336,8 +336,8 @@ type Status struct {
 	ReadRepairs, EntropyRepairs uint64
 	// Change says how far a change of the members is; no words: there is none.
 	Change Saying
-	// Paths are what it has measured as a coordinator.
-	Paths []PathStatus
+	// Observed are the times that it has seen as a coordinator.
+	Observed Observed
 }
 
 // Saying is words about replicas, which stand where the words have a %s. Operators know nodes, so the names are for others to give.
@@ -375,7 +375,7 @@ func (r *Replica) Status() Status {
 	d := &r.disk
 	s := Status{Position: d.pos, Applied: d.applied, Suspect: d.meta.Suspect, RefuseBelow: d.meta.Refuse, PurgeBelow: d.shown.Purge,
 		Purged: r.walk.swept, Tally: r.tree.tally, Counted: r.tree.built, Repair: r.repair.describe(r), RepairedAt: d.meta.Purge,
-		Change: r.describeChange(), Paths: r.measured(), Up: r.members(r.up), Behind: r.members(d.meta.Behind), ReadRepairs: r.reads.repairs, EntropyRepairs: r.entropy.repairs}
+		Change: r.describeChange(), Observed: r.sawTimes(), Up: r.members(r.up), Behind: r.members(d.meta.Behind), ReadRepairs: r.reads.repairs, EntropyRepairs: r.entropy.repairs}
 	for i := range r.hints {
 		if h := &r.hints[i]; h.count > 0 {
 			s.Hints = append(s.Hints, HintStatus{r.places[i], h.count, h.bytes, h.oldest})

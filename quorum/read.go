@@ -46,6 +46,9 @@ type round struct {
 	at     core.Time
 	hedge  core.Time
 	hedged bool
+	// heard are those who have answered, and when.
+	heard mask
+	times sample
 }
 
 func (rs *reads) deadline() core.Time {

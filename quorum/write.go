@@ -45,6 +45,7 @@ type batch struct {
 	again   mask
 	answers int
 	at      core.Time
+	times   sample
 	ownPos  uint64
 	ops     []writeOp
 	open    int
@@ -248,6 +249,7 @@ func (r *Replica) acked(b *batch, i int, refused []Refusal) {
 	r.count(b)
 	r.letGo(b, false)
 	if b.acked == b.targets {
+		r.noteWrittenByAll(b)
 		if b.later != 0 && b.source == FromClient {
 			r.keepHints(b)
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"strconv"
 	"time"
 
@@ -36,7 +35,7 @@ type estimate struct {
 
 // estimates are those of all pairs of levels that need not overlap.
 func estimates(info *kv.KeyspaceInfo, members []remote.Member) (list []estimate) {
-	groups, ways := measured(info, members)
+	seen := seenIn(info.Name, members)
 	levels := []kv.Level{kv.LevelOne, kv.LevelTwo, kv.LevelQuorum}
 	asked := []int{1, 2, info.Replicas/2 + 1}
 	for w, write := range levels {
@@ -45,7 +44,7 @@ func estimates(info *kv.KeyspaceInfo, members []remote.Member) (list []estimate)
 				continue // they overlap, or quorum is another word for two
 			}
 			// The same numbers give the same estimate.
-			s, ok := quorum.Estimate(groups, ways, asked[r], asked[w], estimateDraws, rand.New(rand.NewPCG(1, 1)))
+			s, ok := quorum.Estimate(seen, asked[r], asked[w], estimateDraws, rand.New(rand.NewPCG(1, 1)))
 			if !ok {
 				continue
 			}
@@ -60,31 +59,36 @@ func estimates(info *kv.KeyspaceInfo, members []remote.Member) (list []estimate)
 	return list
 }
 
-// measured are the groups of a keyspace and what their coordinators have measured.
-func measured(info *kv.KeyspaceInfo, members []remote.Member) (groups [][]core.NodeID, ways map[quorum.Way]quorum.Times) {
-	for _, g := range info.Groups {
-		var group []core.NodeID
-		for _, node := range g.Replicas {
-			group = append(group, core.NodeID(node))
-		}
-		slices.Sort(group)
-		groups = append(groups, group)
-	}
-	ways = map[quorum.Way]quorum.Times{}
+// seenIn is what the coordinators of a keyspace have seen.
+func seenIn(keyspace string, members []remote.Member) (list []quorum.Seen) {
 	for _, m := range members {
-		for _, p := range m.Status.Paths {
-			if p.Keyspace == info.Name {
-				way := quorum.Way{From: core.NodeID(m.ID), To: core.NodeID(p.Node)}
-				ways[way] = quorum.Times{Write: timesOf(p.Writes), Read: timesOf(p.Reads)}
+		for _, t := range m.Status.Times {
+			if t.Keyspace != keyspace {
+				continue
 			}
+			s := quorum.Seen{From: core.NodeID(m.ID), Writes: timesOf(t.Writes, len(t.Nodes)), Reads: timesOf(t.Reads, len(t.Nodes))}
+			for _, node := range t.Nodes {
+				s.Nodes = append(s.Nodes, core.NodeID(node))
+			}
+			list = append(list, s)
 		}
 	}
-	return groups, ways
+	return list
 }
 
-func timesOf(micros []int64) (list []core.Time) {
-	for _, t := range micros {
-		list = append(list, core.Time(t)*1e3)
+// timesOf are the times, told in microseconds, that as many nodes took.
+func timesOf(rows [][]int64, nodes int) (list [][]core.Time) {
+	for _, row := range rows {
+		if len(row) != nodes {
+			continue // of a program that tells them otherwise
+		}
+		times := make([]core.Time, len(row))
+		for i, t := range row {
+			if times[i] = quorum.Unheard; t >= 0 {
+				times[i] = core.Time(t) * 1e3
+			}
+		}
+		list = append(list, times)
 	}
 	return list
 }
@@ -100,8 +104,8 @@ func (g *global) estimatesOf(ctx context.Context, c *cobra.Command, name string,
 		fmt.Fprintf(c.ErrOrStderr(), "no estimate for other levels: with %d replicas and what was measured of writes and reads so far there is none\n", info.Replicas)
 		return nil, nil
 	}
-	fmt.Fprintln(c.ErrOrStderr(), "estimates are drawn from measured times, for a read through another node than the write; replicas that are down, hints, moves of replicas and delays\n"+
-		"that many messages share are not in them")
+	fmt.Fprintln(c.ErrOrStderr(), "estimates are drawn from measured writes and reads, for a read through another node than the write; replicas that are down, hints, moves of replicas\n"+
+		"and what delays a write and the next read alike are not in them")
 	return list, nil
 }
 
