@@ -118,14 +118,14 @@ func (g *global) showEstimates(c *cobra.Command, p *show.Printer, list []estimat
 		if err := p.Close(); err != nil {
 			return err
 		}
-		if p, err = g.printer(c, "KEYSPACE", "ESTIMATE", "WRITE", "READ", "MISSED AT ONCE", "99% WITHIN", "99.9% WITHIN"); err != nil {
+		if p, err = g.printer(c, "KEYSPACE", "ESTIMATE", "WRITE", "READ", "MISSED AT ONCE", "AFTER 1ms", "99% WITHIN", "99.9% WITHIN"); err != nil {
 			return err
 		}
 	}
 	for i := range list {
 		e := &list[i]
-		missed := strconv.FormatFloat(100*e.Missing[0], 'f', 2, 64) + "%"
-		if err := p.Row(e, e.Keyspace, "estimate", e.WriteLevel, e.ReadLevel, missed, e.Within99.String(), e.Within999.String()); err != nil {
+		missed := func(bucket int) string { return strconv.FormatFloat(100*e.Missing[bucket], 'f', 2, 64) + "%" }
+		if err := p.Row(e, e.Keyspace, "estimate", e.WriteLevel, e.ReadLevel, missed(0), missed(1), e.Within99.String(), e.Within999.String()); err != nil {
 			return err
 		}
 	}
