@@ -56,6 +56,9 @@ func (r *Replica) hearTime(p *peer, life uint64, c Clocks, accepted kv.HLC) {
 	p.recency.told = echo{life, c.Sent}
 	if c.Told != 0 && c.Life == r.life {
 		p.recency.report(c.Told, accepted, r.meta.vector.At(p.id))
+		if r.options.Mutation == TrustReports {
+			p.recency.whole = max(p.recency.whole, c.Told)
+		}
 	}
 }
 

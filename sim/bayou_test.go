@@ -56,6 +56,7 @@ var bayouMutations = map[bayou.Mutation]struct {
 	bayou.ReadsOnly: {[]Kind{Invariant}, directedBayou(false, func(f *Faults) {
 		f.Cut, f.Partition = 300*Millisecond, 500*Millisecond
 	})},
+	bayou.TrustReports: {[]Kind{Staleness}, anyBayou},
 	bayou.SmallestWins: {[]Kind{Liveness}, anyBayou},
 	bayou.ReuseStamps:  {[]Kind{Invariant, Liveness}, anyBayou},
 	// Whoever lacks what the log lacks is sent the state: no client can see it. Its script in package bayou shows it.
@@ -121,5 +122,16 @@ func TestBayouSameSeedSameTrace(t *testing.T) {
 		if a.TraceHash != b.TraceHash || a.Stats != b.Stats {
 			t.Errorf("seed %d: traces %x and %x", seed, a.TraceHash, b.TraceHash)
 		}
+	}
+}
+
+// TestAgesAreJudged: what replicas say of the age of their states is held against what clients were told.
+func TestAgesAreJudged(t *testing.T) {
+	judged := 0
+	for seed := uint64(1); seed <= 5; seed++ {
+		judged += Run(anyBayou(seed, bayou.NoMutation)).Hits["age"]
+	}
+	if judged < 100 {
+		t.Errorf("ages were judged %d times in five runs", judged)
 	}
 }

@@ -27,6 +27,9 @@ type checks struct {
 	ackedAt map[core.GroupID]acknowledged
 	// times are those of blocks that were applied, safe the latest time up to which a replica at a position claimed to hold all.
 	times, safe map[place]kv.HLC
+	// known are the writes that clients were told of, of groups whose replicas tell an age; aged says which of them were looked for.
+	known map[core.GroupID][]known
+	aged  map[seat]agedTo
 }
 
 type leadership struct {
@@ -58,7 +61,8 @@ func newChecks(w *world) *checks {
 	return &checks{w: w, leaders: map[leadership]core.ReplicaID{}, blocks: map[place][32]byte{}, digests: map[place]uint64{},
 		promisedTaken: map[seat]Ballot{}, promisedDurable: map[seat]Ballot{}, entries: map[seat]map[uint64][32]byte{},
 		commits: map[seat]commitSeen{},
-		ackedAt: map[core.GroupID]acknowledged{}, times: map[place]kv.HLC{}, safe: map[place]kv.HLC{}}
+		ackedAt: map[core.GroupID]acknowledged{}, times: map[place]kv.HLC{}, safe: map[place]kv.HLC{},
+		known: map[core.GroupID][]known{}, aged: map[seat]agedTo{}}
 }
 
 // unwrapper is a replica around another one.
@@ -96,6 +100,7 @@ func (c *checks) opened(n *node, g *group, records []core.Record, suspect bool) 
 	s := seat{n.id, g.id}
 	if suspect {
 		delete(c.promisedDurable, s)
+		c.lost(n, g)
 	}
 	c.entries[s] = map[uint64][32]byte{}
 	for i := range records {
@@ -152,6 +157,7 @@ func (c *checks) passed(n *node) {
 			c.inside(n, g, c.look(n, g))
 		}
 		c.permit(n, g)
+		c.age(n, g)
 	}
 }
 
@@ -164,6 +170,7 @@ func (c *checks) ended(n *node, g *group) {
 	delete(c.promisedTaken, s)
 	delete(c.promisedDurable, s)
 	delete(c.commits, s)
+	delete(c.aged, s)
 }
 
 func (c *checks) inside(n *node, gr *group, in Inside) {

@@ -16,6 +16,8 @@ const (
 	Durability Kind = "durability"
 	// Invariant: the host, a protocol or the inside of a replica broke one of its own.
 	Invariant Kind = "invariant"
+	// Staleness: a replica said that its state was newer than it is.
+	Staleness Kind = "staleness"
 	// Liveness: something that must happen has not, although it had the time.
 	Liveness Kind = "liveness"
 	// Storm: messages answer each other without end.

@@ -348,6 +348,9 @@ func (p *port) Reply(token uint64, r kv.Result) {
 		n.w.fail(Invariant, "node %d answers a request twice: %d", n.id, token)
 		return
 	}
+	if at, ok := n.placed[token]; ok {
+		n.w.checks.told(at.root, &r)
+	}
 	delete(n.tokens, token)
 	delete(n.placed, token)
 	answer(r)
