@@ -52,7 +52,7 @@ func (d *Descriptor) explainConflicts() []string {
 	sets := judged("A set holds what any replica has added to it, but for what was removed by someone who had seen it added: a removal takes no addition away that it did not know of, and what it took away does not come back.", "sets")
 	if d.Terms.CommitOrder {
 		return []string{
-			judged("All replicas execute all writes in one order in the end, the same everywhere, in which each comes behind what its writer had seen. A write is committed when it has its place there and is on the disks of a majority; no committed write ever changes its place.", "convergence"),
+			judged("All replicas execute all writes in one order in the end, the same everywhere, in which each comes behind what its writer had seen. A write is committed when it has its place there and is on the disks of a majority; no committed write ever changes its place.", "commit-order", "convergence"),
 			"Until then it is tentative: it is shown at once, behind all that is committed, and what it does may change when writes of others come before it. Each answer says which it is; level committed waits, for a write, and shows nothing tentative, to a read.",
 			"A write may carry conditions, and a merge procedure that says what is done where they do not hold: both are judged at its place, on every replica alike.",
 			fmt.Sprintf("Places are decided by the companion keyspace %s while a majority of its replicas is up; without, all stays tentative, and goes on.", CompanionName(d.Name)),

@@ -18,8 +18,12 @@ func (d *Descriptor) howJudged() []string {
 	if onPaxos(d.Consistency) {
 		compare = "gamut verify compares the values of all its replicas at any time, gamut audit the chains of their logs."
 	}
+	promise := string(d.Consistency)
+	if d.Terms.CommitOrder {
+		promise += " --commit-order"
+	}
 	return []string{
-		fmt.Sprintf("In brackets: the checkers of the referee that judge a line by what clients saw. Against this cluster, if its nodes run with --lab: gamut lab fuzz --live --addr HOST:PORT --consistency %s. Against one that is made for it: the same without --addr. In the simulator, by the thousand: without --live.", d.Consistency),
+		fmt.Sprintf("In brackets: the checkers of the referee that judge a line by what clients saw. Against this cluster, if its nodes run with --lab: gamut lab fuzz --live --addr HOST:PORT --consistency %s. Against one that is made for it: the same without --addr. In the simulator, by the thousand: without --live.", promise),
 		compare,
 	}
 }

@@ -473,7 +473,7 @@ func (r *runner) makeSpace(spec kv.CreateKeyspace) (*space, error) {
 	if err != nil {
 		return nil, fmt.Errorf("keyspace %s: %w", spec.Name, err)
 	}
-	s := &space{name: spec.Name, consistency: spec.Consistency, siblings: spec.Conflict == "siblings"}
+	s := &space{name: spec.Name, consistency: spec.Consistency, siblings: spec.Conflict == "siblings", commitOrder: spec.CommitOrder}
 	if s.shards, s.shardOf, err = keyspace.Sharding(spec); err != nil {
 		return nil, err
 	}

@@ -19,6 +19,8 @@ import (
 // cluster's promise and its coming back checked.
 type Fuzz struct {
 	Consistency kv.Consistency
+	// CommitOrder says that the keyspace, which is causal, has a commit order.
+	CommitOrder bool
 	// Faults are classes of sim.Classes; nil: all.
 	Faults []string
 	// Workloads are what clients do, by the names of workload.Table, or workload.Mixed; nil: mixtures of single operations
@@ -109,15 +111,18 @@ func (f *Fuzz) options(seed uint64) (o sim.Options, err error) {
 		}
 	}
 	if f.Workloads != nil {
-		list, err := workload.Select(string(f.Consistency), f.Workloads)
+		list, err := workload.Select(f.promise(), f.Workloads)
 		if err != nil {
 			return o, err
 		}
-		o.Work = &sim.Work{Consistency: f.Consistency, Workloads: list}
+		o.Work = &sim.Work{Consistency: f.Consistency, CommitOrder: f.CommitOrder, Workloads: list}
 	}
-	o.Protocol, err = sim.Draw(f.Consistency, seed)
+	o.Protocol, err = sim.Draw(f.Consistency, f.CommitOrder, seed)
 	return o, err
 }
+
+// promise is what the referee holds the keyspace to.
+func (f *Fuzz) promise() string { return referee.Promise(f.Consistency, f.CommitOrder) }
 
 // bearable refuses a fault that was named and would never strike.
 func (f *Fuzz) bearable() error {
@@ -126,7 +131,7 @@ func (f *Fuzz) bearable() error {
 		if err != nil || len(one) > 1 {
 			continue // of several, what can be borne strikes
 		}
-		if ok, err := sim.Bears(f.Consistency, one[0]); err == nil && !ok {
+		if ok, err := sim.Bears(f.Consistency, f.CommitOrder, one[0]); err == nil && !ok {
 			return fmt.Errorf("faults called %q: a keyspace of consistency %s does not promise to bear them in the simulator; leave them out", name, f.Consistency)
 		}
 	}
@@ -232,6 +237,9 @@ func (s *search) done(r *sim.Result) {
 // Replay is the command that runs one seed again.
 func (f *Fuzz) Replay(seed uint64) string {
 	command := "gamut lab fuzz --consistency " + string(f.Consistency)
+	if f.CommitOrder {
+		command += " --commit-order"
+	}
 	if f.Workloads != nil {
 		command += " --workload " + strings.Join(f.Workloads, ",")
 	}
@@ -244,7 +252,7 @@ func (f *Fuzz) Replay(seed uint64) string {
 // Judged is a simulated run as the referee knows it, with its verdicts: what the checkers of the history say, and what was
 // found by those that see all replicas.
 func (f *Fuzz) Judged(r *sim.Result) (*referee.Run, []referee.Verdict) {
-	run := &referee.Run{Name: fmt.Sprintf("seed %d", r.Seed), Seed: r.Seed, Consistency: string(f.Consistency),
+	run := &referee.Run{Name: fmt.Sprintf("seed %d", r.Seed), Seed: r.Seed, Consistency: f.promise(),
 		History: r.History, Events: r.Events, Final: r.Final}
 	run.Workload = strings.Join(f.Workloads, ",")
 	verdicts := r.Verdicts

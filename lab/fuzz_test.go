@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/gamutdb/gamut/kv"
+	"github.com/gamutdb/gamut/referee"
 	"github.com/gamutdb/gamut/sim"
 )
 
@@ -51,8 +52,24 @@ func TestFuzzFindsAPlantedBug(t *testing.T) {
 	}
 }
 
+// TestFuzzSearchesCommitOrders, and its command says so.
+func TestFuzzSearchesCommitOrders(t *testing.T) {
+	f := &Fuzz{Consistency: kv.Causal, CommitOrder: true, Faults: []string{"halves", "crash"}, Workloads: []string{"list-append"}, First: 1, Seeds: 2}
+	total, shown, failed, err := f.Run(context.Background())
+	if err != nil || failed || total.Operations == 0 {
+		t.Fatalf("%v, %s, %s", err, shown.Failure, total)
+	}
+	run, verdicts := f.Judged(&shown)
+	if want := "gamut lab fuzz --consistency causal --commit-order --workload list-append --faults halves,crash --seed 1"; f.Replay(1) != want {
+		t.Errorf("replay: %s", f.Replay(1))
+	}
+	if run.Consistency != referee.CommitOrder || len(verdicts) == 0 || verdicts[0].Check != referee.CommitOrder || !verdicts[0].OK() || verdicts[0].Judged == 0 {
+		t.Errorf("%s: %v", run.Consistency, verdicts)
+	}
+}
+
 func TestFuzzRefuses(t *testing.T) {
-	for _, f := range []*Fuzz{{Consistency: "nonsense", Seeds: 1}, {Consistency: kv.Quorum, Workloads: []string{"bank"}, Seeds: 1}, {Consistency: kv.Atomic, Faults: []string{"wipe"}, Seeds: 1},
+	for _, f := range []*Fuzz{{Consistency: "nonsense", Seeds: 1}, {Consistency: kv.Quorum, CommitOrder: true, Seeds: 1}, {Consistency: kv.Quorum, Workloads: []string{"bank"}, Seeds: 1}, {Consistency: kv.Atomic, Faults: []string{"wipe"}, Seeds: 1},
 		{Consistency: kv.Linearizable, Faults: []string{"gremlins"}, Seeds: 1}} {
 		if _, _, _, err := f.Run(context.Background()); err == nil {
 			t.Errorf("%+v runs", f)

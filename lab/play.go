@@ -112,9 +112,11 @@ type space struct {
 	consistency kv.Consistency
 	// siblings says that concurrent values are kept side by side.
 	siblings bool
-	shards   int
-	shardOf  func(key []byte) int
-	history  referee.History
+	// commitOrder says that writes have final places.
+	commitOrder bool
+	shards      int
+	shardOf     func(key []byte) int
+	history     referee.History
 }
 
 // Play runs a script in its world, from the start to the end. An error is about a line that could not be carried out, or about
@@ -254,7 +256,7 @@ func (r *runner) report(o *Outcome) error {
 
 // judged is what the referee is told of a keyspace.
 func (r *runner) judged(s *space) (*referee.Run, error) {
-	run := &referee.Run{Name: r.script.Name, Seed: r.script.Setting.Seed, Consistency: string(s.consistency),
+	run := &referee.Run{Name: r.script.Name, Seed: r.script.Setting.Seed, Consistency: referee.Promise(s.consistency, s.commitOrder),
 		History: slices.Clone(s.history), Events: r.events}
 	run.History.Sort()
 	items, ok, err := r.scanAll(s, timeoutDefault)

@@ -39,6 +39,7 @@ var Checkers = []Checker{
 	{"versions", "the versions of a key grow with real time, and none stands for two values",
 		func(r *Run) Verdict { return CheckVersions(r.History) }},
 	{setsCheck, "a removal takes away what it had seen added and nothing else, for good", CheckSets},
+	{CommitOrder, "what is committed has its place for good, the same on all nodes and behind all that its session had seen", CheckCommitOrder},
 	{"convergence", "after the last heal all replicas of a group hold the same", checkConvergence},
 	{"durability", "no acknowledged write is lost, no refused one appears, none is there that nobody made", checkDurability},
 }
@@ -51,7 +52,7 @@ func checkDurability(r *Run) Verdict {
 	if r.Final == nil {
 		return undecided(durable, "", "nobody looked at what was left at the end")
 	}
-	return CheckDurable(r.History, r.Final)
+	return checkDurable(r.History, r.Final, r.Consistency == CommitOrder)
 }
 
 func (r *Run) search() time.Duration {
@@ -79,7 +80,8 @@ var Promised = map[string][]string{
 	"quorum": {"quorum", "convergence", "durability"},
 	"causal": {"causal", "read-your-writes", "monotonic-reads", "monotonic-writes", "writes-follow-reads", "sets", "convergence",
 		"durability"},
-	"eventual": {"sets", "convergence", "durability"},
+	"eventual":  {"sets", "convergence", "durability"},
+	CommitOrder: {CommitOrder, "convergence", "durability"},
 }
 
 // CheckAll applies every checker that the run's consistency has to pass, and those of a bank and of bounded reads if there

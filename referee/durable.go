@@ -9,11 +9,14 @@ import (
 
 // CheckDurable judges the final state: no acknowledged write is lost, none is there that nobody made, a refused one
 // least of all, and none took effect twice. Values must be unique for it to see that.
-func CheckDurable(h History, final Final) Verdict {
+func CheckDurable(h History, final Final) Verdict { return checkDurable(h, final, false) }
+
+// checkDurable is CheckDurable. placed says that a write's place hangs neither on stamps nor on time, so that any may have come last.
+func checkDurable(h History, final Final, placed bool) Verdict {
 	names, byKey := h.keys()
 	for _, key := range names {
 		value, present := final[key]
-		k := ending{key: key, value: value, present: present, ops: byKey[key]}
+		k := ending{key: key, value: value, present: present, ops: byKey[key], placed: placed}
 		for _, rule := range []func(*ending) (Verdict, bool){(*ending).counter, (*ending).list, (*ending).register} {
 			if v, applies := rule(&k); applies {
 				if v.Judged = len(h); !v.OK() {
@@ -34,6 +37,7 @@ type ending struct {
 	value   string
 	present bool
 	ops     []Op
+	placed  bool
 }
 
 // only reports whether nothing but this kind of write was tried on the key.
@@ -133,7 +137,7 @@ func (e *ending) register() (Verdict, bool) {
 		return broken(durable, e.key, e.last(), "the key holds %q, which nobody wrote", e.value), true
 	}
 	for i := range source {
-		if over.later(&source[i]) == nil {
+		if e.placed || over.later(&source[i]) == nil {
 			return holds, true
 		}
 	}

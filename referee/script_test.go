@@ -18,7 +18,7 @@ import (
 //	b 3-4 cas x=1>2         and create, delete x, incr x+2=5, append x=<1>
 //	b 3-4 include s=m       and exclude s=m, with none behind it if it was not there; members s=m,n
 //	b 3-4 txn get x=1; append y=<2>
-//	                        behind it: @2 node, t5@2 stamp, l=one level, s=tok session, ttl=5
+//	                        behind it: @2 node, t5@2 stamp, l=one level, s=tok session, ttl=5, to=6 where an append ended, met=tentative
 //	final x=1 y=-           what was left; replica 1 x=1/t5@2, bank 10 x y
 func parse(t *testing.T, text string) *Run {
 	t.Helper()
@@ -140,6 +140,10 @@ func parseAccess(t *testing.T, o *Op, kind, what string, more []string) {
 			o.Session = w[2:]
 		case strings.HasPrefix(w, "ttl="):
 			o.TTL = number(t, w[4:])
+		case strings.HasPrefix(w, "to="):
+			o.Int = number(t, w[3:])
+		case strings.HasPrefix(w, "met="):
+			o.Met = w[4:]
 		case w[0] == '@':
 			o.Node = uint32(number(t, w[1:]))
 		case w[0] == 't':

@@ -490,6 +490,75 @@ replica 2 x=1/t1@2`},
 a 1-2 set x=1
 replica 1 x=1`},
 
+	{"commit-order", "what is tentative moves, what is committed does not", holdsWant, `
+a 1-2 append x=<1> to=3
+b 1-2 append x=<2> to=3
+a 3-4 get x=<1>
+b 3-4 get x=<2>
+b 5-6 get x=- l=committed
+a 7-8 get x=<2> l=committed met=committed
+a 9-10 append x=<3> to=9 l=committed met=committed
+final x=<2><1><3>`},
+	{"commit-order", "a place that changes", brokenWant, `
+a 1-2 append x=<1>
+b 1-2 append x=<2>
+a 3-4 get x=<1> l=committed
+final x=<2><1>`},
+	{"commit-order", "two nodes, two orders, and nobody looked at the end", brokenWant, `
+a 1-2 append x=<1>
+b 1-2 append x=<2>
+a 3-4 get x=<1><2> l=committed
+b 3-4 get x=<2> l=committed`},
+	{"commit-order", "an answer that names another place", brokenWant, `
+a 1-2 append x=<1> to=3 l=committed
+b 1-2 append x=<2> to=6 l=committed
+final x=<2><1>`},
+	{"commit-order", "less than was asked for", brokenWant, `
+a 1-2 append x=<1> to=3 l=committed met=tentative
+final x=<1>`},
+	{"commit-order", "a session's writes change places", brokenWant, `
+a 1-2 append x=<1>
+a 3-4 append x=<2>
+final x=<2><1>`},
+	{"commit-order", "an answer before its question", brokenWant, `
+a 1-2 append x=<1>
+b 3-4 get x=<1>
+b 5-6 append x=<2>
+final x=<2><1>`},
+	{"commit-order", "a write at level eventual comes where it comes", holdsWant, `
+a 1-2 append x=<1>
+a 3-4 append x=<2> l=eventual
+final x=<2><1>`},
+	{"commit-order", "two lists do not agree", brokenWant, `
+a 1-2 txn append x=<1>; append y=<1>
+b 1-2 txn append x=<2>; append y=<2>
+final x=<1><2> y=<2><1>`},
+	{"commit-order", "a cause on another list", brokenWant, `
+a 1-2 append x=<1>
+b 3-4 get x=<1>
+b 5-6 txn append y=<2>; append x=<3>
+final x=<3><1> y=<2>`},
+	{"commit-order", "a session that does not find its own", brokenWant, `
+a 1-2 append x=<1>
+a 3-4 get x=-
+final x=<1>`},
+	{"commit-order", "a session that goes back", brokenWant, `
+a 1-2 append x=<1>
+b 3-4 get x=<1>
+b 5-6 get x=-
+final x=<1>`},
+	{"commit-order", "what is committed may lag", holdsWant, `
+a 1-2 append x=<1>
+a 3-4 get x=- l=committed
+final x=<1>`},
+	{"commit-order", "a write of unknown fate that came", brokenWant, `
+a 1-2 append x=<1>
+a 3-4? append x=<2>
+final x=<2><1>`},
+	{"commit-order", "registers are not its affair", holdsWant, `
+a 1-2 set x=<1>
+b 3-4 get x=- l=committed`},
+
 	{"durability", "kept", holdsWant, `
 a 1-2 set x=1
 final x=1`},

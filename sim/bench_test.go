@@ -12,7 +12,7 @@ func BenchmarkSeeds(b *testing.B) {
 		b.Run(string(c), func(b *testing.B) {
 			steps := 0
 			for i := range b.N {
-				p, err := Draw(c, uint64(i+1))
+				p, err := Draw(c, false, uint64(i+1))
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -159,10 +159,10 @@ func (f *Faults) insist(list []string, chosen map[string]bool, rng *rand.Rand) {
 
 // Bears says whether runs of a consistency take faults of a class at all: a protocol is not blamed for what it does not promise
 // to bear.
-func Bears(c kv.Consistency, class string) (bool, error) {
+func Bears(c kv.Consistency, commitOrder bool, class string) (bool, error) {
 	const some = 20 // some settings bear what others do not
 	for seed := range uint64(some) {
-		p, err := Draw(c, seed)
+		p, err := Draw(c, commitOrder, seed)
 		if err != nil {
 			return false, err
 		}
@@ -181,9 +181,15 @@ func Bears(c kv.Consistency, class string) (bool, error) {
 // may says whether a fault may take this shape, of which a class is named.
 func (f *Faults) may(shape string) bool { return f.shapes == nil || slices.Contains(f.shapes, shape) }
 
-// Draw is the protocol of a consistency with settings drawn from the seed. One that has no protocol is refused as a
-// keyspace of it would be.
-func Draw(c kv.Consistency, seed uint64) (Protocol, error) {
+// Draw is the protocol of a consistency, with a commit order or without, with settings drawn from the seed. What has no protocol is
+// refused as a keyspace of it would be.
+func Draw(c kv.Consistency, commitOrder bool, seed uint64) (Protocol, error) {
+	switch {
+	case commitOrder && c == kv.Causal:
+		return DrawOrdered(seed, bayou.NoMutation), nil
+	case commitOrder:
+		return Protocol{}, kv.Errorf(kv.Invalid, "a commit order is a term of a causal keyspace, not of a %s one", c)
+	}
 	switch c {
 	case kv.Linearizable:
 		return DrawPaxos(seed, paxos.NoMutation), nil

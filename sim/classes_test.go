@@ -36,10 +36,10 @@ func TestEveryFaultHasItsClass(t *testing.T) {
 	if err := new(Options).Only([]string{"partition", "gremlins"}); err == nil {
 		t.Error("gremlins are accepted")
 	}
-	if _, err := Draw("nonsense", 1); err == nil {
+	if _, err := Draw("nonsense", false, 1); err == nil {
 		t.Error("a protocol of nonsense was drawn")
 	}
-	if _, err := Draw(kv.Linearizable, 1); err != nil {
+	if _, err := Draw(kv.Linearizable, false, 1); err != nil {
 		t.Error(err)
 	}
 }

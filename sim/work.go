@@ -16,8 +16,13 @@ import (
 // keyspace of a consistency, and what the referee makes of that.
 type Work struct {
 	Consistency kv.Consistency
+	// CommitOrder says that it has a commit order.
+	CommitOrder bool
 	Workloads   []workload.Definition
 }
+
+// promise is what the referee holds the keyspace to.
+func (k *Work) promise() string { return referee.Promise(k.Consistency, k.CommitOrder) }
 
 // bear takes out of the faults what the work does not bear: the referee knows when a key ends as well as clocks agree.
 func (k *Work) bear(f *Faults) {
@@ -44,7 +49,7 @@ const expiryJumpMax = 200
 func (w *world) newMix() *workload.Mix {
 	k := w.options.Work
 	return workload.NewMix(stream(w.options.Seed, "work", 0), workload.Options{Clients: w.options.Clients,
-		Kinds: workload.Offers[string(k.Consistency)], Shard: w.shardOf}, k.Workloads)
+		Kinds: workload.Offers[k.promise()], Levels: workload.Levels(k.promise()), Shard: w.shardOf}, k.Workloads)
 }
 
 // shardOf is the place of a key's group.
@@ -78,7 +83,7 @@ func (c *client) pause(hurried bool) core.Time {
 // judgeWork gives a run of workloads to the referee. What it cannot decide is counted.
 func (w *world) judgeWork() {
 	h, final := w.history()
-	run := &referee.Run{Consistency: string(w.options.Work.Consistency), Seed: w.options.Seed, History: h, Final: final, Replicas: w.replicas()}
+	run := &referee.Run{Consistency: w.options.Work.promise(), Seed: w.options.Seed, History: h, Final: final, Replicas: w.replicas()}
 	w.verdicts = w.mix.Judge(run)
 	for _, v := range w.verdicts {
 		switch v.Decision {
@@ -95,7 +100,9 @@ func (w *world) worked() referee.Final {
 	final := referee.Final{}
 	for _, s := range w.mix.Close() {
 		g := w.served[w.shardOf(s.Op.Key)]
-		s.Command.Level = kv.LevelOne // the replica's own word, where that is a level
+		if s.Command.Level = kv.LevelOne; w.options.Work.CommitOrder { // the replica's own word, where that is a level
+			s.Command.Level = kv.LevelCommitted
+		}
 		if r, _ := g.protocol.Read(w.seatedNodes(g)[0].disk.Group(g.id), &s.Command, w.wall()); r.Code == kv.OK {
 			s.Op.Answer(0, &r)
 			final[s.Op.Key] = s.Op.Got

@@ -15,28 +15,38 @@ import (
 )
 
 // worked are the options of a run of workloads.
-func worked(t *testing.T, seed uint64, c kv.Consistency, p Protocol, names ...string) Options {
+func worked(t *testing.T, seed uint64, promise string, p Protocol, names ...string) Options {
 	t.Helper()
-	list, err := workload.Select(string(c), names)
+	list, err := workload.Select(promise, names)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Options{Seed: seed, Protocol: p, Work: &Work{Consistency: c, Workloads: list}}
+	c, ordered := promised(promise)
+	return Options{Seed: seed, Protocol: p, Work: &Work{Consistency: c, CommitOrder: ordered, Workloads: list}}
+}
+
+// promised is the kind of keyspace that makes a promise.
+func promised(promise string) (c kv.Consistency, commitOrder bool) {
+	if promise == referee.CommitOrder {
+		return kv.Causal, true
+	}
+	return kv.Consistency(promise), false
 }
 
 // TestWorkSeeds runs each workload on each consistency that can run it, under all faults.
 func TestWorkSeeds(t *testing.T) {
-	for _, c := range []kv.Consistency{kv.Linearizable, kv.Sequential, kv.Atomic, kv.Quorum, kv.Causal, kv.Eventual} {
-		for _, d := range append(workload.For(string(c)), workload.Definition{Name: workload.Mixed}) {
-			t.Run(string(c)+" "+d.Name, func(t *testing.T) {
+	for _, promise := range []string{"linearizable", "sequential", "atomic", "quorum", "causal", "eventual", referee.CommitOrder} {
+		for _, d := range append(workload.For(promise), workload.Definition{Name: workload.Mixed}) {
+			t.Run(promise+" "+d.Name, func(t *testing.T) {
 				judged := map[string]int{}
 				seeds := max(2, *seedsFlag/40)
 				for seed := uint64(1); seed <= uint64(seeds); seed++ {
-					p, err := Draw(c, seed)
+					c, ordered := promised(promise)
+					p, err := Draw(c, ordered, seed)
 					if err != nil {
 						t.Fatal(err)
 					}
-					r := RunTold(worked(t, seed, c, p, d.Name))
+					r := RunTold(worked(t, seed, promise, p, d.Name))
 					if r.Failure != "" {
 						t.Fatalf("seed %d: %s\n%s", seed, r.Failure, r.Parameters)
 					}
@@ -46,7 +56,7 @@ func TestWorkSeeds(t *testing.T) {
 						}
 					}
 				}
-				for _, name := range wantJudged(c, d) {
+				for _, name := range wantJudged(promise, d) {
 					if judged[name] == 0 {
 						t.Errorf("%s judged nothing in %d seeds", name, seeds)
 					}
@@ -57,32 +67,45 @@ func TestWorkSeeds(t *testing.T) {
 }
 
 // wantJudged are the checkers that must have come to a verdict.
-func wantJudged(c kv.Consistency, d workload.Definition) []string {
+func wantJudged(promise string, d workload.Definition) []string {
 	if d.Name == workload.Mixed {
-		return referee.Promised[string(c)]
+		return referee.Promised[promise]
 	}
-	return d.Judges(string(c))
+	return d.Judges(promise)
+}
+
+// blindly draws groups with a commit order into whose replicas nobody looks.
+func blindly(seed uint64, m bayou.Mutation) Protocol {
+	p := DrawOrdered(seed, m)
+	options, _, _, _ := drawBayou(seed, m)
+	p.New = func(self core.ReplicaID) core.Replica { return bayou.New(self, options) }
+	p.Rests = nil
+	return p
 }
 
 // TestWorkFindsBugs: what a bug breaks, the checkers of workloads find without a look into the replicas.
 func TestWorkFindsBugs(t *testing.T) {
 	for _, c := range []struct {
-		consistency kv.Consistency
-		workload    string
-		protocol    func(seed uint64) Protocol
-		by          []string
+		promise  string
+		workload string
+		protocol func(seed uint64) Protocol
+		by       []string
 	}{
-		{kv.Linearizable, "register", func(seed uint64) Protocol { return DrawPaxos(seed, paxos.ReadBeforeNoop) }, []string{"linearizable"}},
-		{kv.Sequential, "sessions", func(seed uint64) Protocol { return tokenless(DrawSequential(seed, paxos.NoMutation)) },
+		{"linearizable", "register", func(seed uint64) Protocol { return DrawPaxos(seed, paxos.ReadBeforeNoop) }, []string{"linearizable"}},
+		{"sequential", "sessions", func(seed uint64) Protocol { return tokenless(DrawSequential(seed, paxos.NoMutation)) },
 			[]string{"sequential", "read-your-writes", "monotonic-reads"}},
-		{kv.Quorum, "register", func(seed uint64) Protocol { return DrawQuorum(seed, quorum.AckBeforeDurable, false) }, []string{"quorum", "durability"}},
-		{kv.Causal, "sessions", func(seed uint64) Protocol { return tokenless(DrawBayou(seed, bayou.NoMutation)) },
+		{"quorum", "register", func(seed uint64) Protocol { return DrawQuorum(seed, quorum.AckBeforeDurable, false) }, []string{"quorum", "durability"}},
+		{"causal", "sessions", func(seed uint64) Protocol { return tokenless(DrawBayou(seed, bayou.NoMutation)) },
 			[]string{"causal", "read-your-writes", "monotonic-reads"}},
-		{kv.Causal, "sets", func(seed uint64) Protocol { return tokenless(DrawBayou(seed, bayou.NoMutation)) }, []string{"sets"}},
+		{"causal", "sets", func(seed uint64) Protocol { return tokenless(DrawBayou(seed, bayou.NoMutation)) }, []string{"sets"}},
+		{referee.CommitOrder, "list-append", func(seed uint64) Protocol { return blindly(seed, bayou.ExecuteLast) }, []string{referee.CommitOrder}},
+		{referee.CommitOrder, "list-append", func(seed uint64) Protocol { return blindly(seed, bayou.CommitByArrival) }, []string{referee.CommitOrder}},
+		{referee.CommitOrder, "list-append", func(seed uint64) Protocol { return blindly(seed, bayou.ReplyTentative) }, []string{referee.CommitOrder}},
+		{referee.CommitOrder, "list-append", func(seed uint64) Protocol { return tokenless(blindly(seed, bayou.NoMutation)) }, []string{referee.CommitOrder}},
 	} {
-		t.Run(string(c.consistency)+" "+c.workload, func(t *testing.T) {
+		t.Run(c.promise+" "+c.workload, func(t *testing.T) {
 			for seed := uint64(1); seed <= uint64(*canaryFlag); seed++ {
-				o := worked(t, seed, c.consistency, c.protocol(seed), c.workload)
+				o := worked(t, seed, c.promise, c.protocol(seed), c.workload)
 				// Nothing is looked at but what clients saw.
 				o.Protocol.Look, o.Protocol.Entry, o.Protocol.Digest = nil, nil, func(core.View) uint64 { return 0 }
 				r := Run(o)
@@ -108,7 +131,7 @@ func tokenless(p Protocol) Protocol {
 func TestWorkSameSeedSameTrace(t *testing.T) {
 	for seed := uint64(1); seed <= 3; seed++ {
 		o := func() Options {
-			return worked(t, seed, kv.Linearizable, DrawPaxos(seed, paxos.NoMutation), workload.Mixed)
+			return worked(t, seed, "linearizable", DrawPaxos(seed, paxos.NoMutation), workload.Mixed)
 		}
 		a, b := Run(o()), Run(o())
 		if a.TraceHash != b.TraceHash || a.Stats != b.Stats {

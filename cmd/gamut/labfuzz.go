@@ -15,6 +15,7 @@ import (
 	"github.com/gamutdb/gamut/kv"
 	"github.com/gamutdb/gamut/lab"
 	"github.com/gamutdb/gamut/lab/live"
+	"github.com/gamutdb/gamut/referee"
 	"github.com/gamutdb/gamut/referee/report"
 	"github.com/gamutdb/gamut/referee/workload"
 	"github.com/gamutdb/gamut/sim"
@@ -42,6 +43,7 @@ func labFuzzCommand(g *global) *cobra.Command {
 	}
 	flags := c.Flags()
 	flags.StringVar(&f.consistency, "consistency", string(kv.Linearizable), "promise to search")
+	flags.BoolVar(&f.CommitOrder, "commit-order", false, "search a causal keyspace with a commit order: what is committed never moves, and is the same everywhere")
 	flags.StringSliceVar(&f.Faults, "faults", nil, "faults to draw from, with commas between (default: all)")
 	flags.StringSliceVar(&f.Workloads, "workload", nil, "what clients do, with commas between: "+strings.Join(workloadNames(), ", ")+", or mixed (default: mixtures of single operations; with --live, mixed)")
 	flags.DurationVar(&f.For, "for", 0, "how long to begin new seeds (default: 60s, unless --seeds is given)")
@@ -118,10 +120,13 @@ func (f *labFuzz) settle(c *cobra.Command) error {
 
 // checkWorkloads refuses workloads that there are not, or that the keyspace cannot run.
 func (f *labFuzz) checkWorkloads() error {
-	if f.Workloads == nil {
+	switch {
+	case f.CommitOrder && f.consistency != string(kv.Causal):
+		return fmt.Errorf("--commit-order is a term of causal keyspaces, not of %s ones; say --consistency causal", f.consistency)
+	case f.Workloads == nil:
 		return nil
 	}
-	_, err := workload.Select(f.consistency, f.Workloads)
+	_, err := workload.Select(referee.Promise(kv.Consistency(f.consistency), f.CommitOrder), f.Workloads)
 	return err
 }
 

@@ -177,7 +177,7 @@ func (f *labFuzz) runLive(c *cobra.Command, g *global) error {
 	}
 	out := c.OutOrStdout()
 	fmt.Fprintf(out, "%s, seed %d\n", w.Describe(), f.seed)
-	options := live.Options{Seed: f.seed, Length: f.For, Faults: f.Faults, Clients: f.live.clients, Consistency: kv.Consistency(f.consistency),
+	options := live.Options{Seed: f.seed, Length: f.For, Faults: f.Faults, Clients: f.live.clients, Consistency: kv.Consistency(f.consistency), CommitOrder: f.CommitOrder,
 		Workloads: f.Workloads, Canary: f.live.canary, Out: out}
 	if f.live.quiet {
 		options.Out = io.Discard
@@ -209,6 +209,9 @@ func (f *labFuzz) writeLive(r *live.Report, nodes int) error {
 		return nil
 	}
 	replay := fmt.Sprintf("gamut lab fuzz --live --consistency %s --for %v --seed %d", f.consistency, f.For, f.seed)
+	if f.CommitOrder {
+		replay += " --commit-order"
+	}
 	if len(f.Faults) > 0 {
 		replay += " --faults " + strings.Join(f.Faults, ",")
 	}

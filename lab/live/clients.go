@@ -35,7 +35,7 @@ type clients struct {
 
 func newClients(w *World, o Options, work []workload.Definition) *clients {
 	return &clients{world: w, options: o, stop: make(chan struct{}), sessions: map[string]*session{},
-		workload: workload.NewMix(random(o.Seed, 3), workload.Options{Clients: o.Clients, Kinds: workload.Offers[string(o.Consistency)]}, work)}
+		workload: workload.NewMix(random(o.Seed, 3), workload.Options{Clients: o.Clients, Kinds: workload.Offers[o.promise()], Levels: workload.Levels(o.promise())}, work)}
 }
 
 func (c *clients) start() {
@@ -180,6 +180,9 @@ func (c *clients) final(node core.NodeID) referee.Final {
 		if c.options.Consistency == kv.Sequential {
 			// Any replica may answer, and be a little behind; the end of the run is what its leader holds.
 			step.Command.Level, step.Op.Level = kv.LevelLinearizable, kv.LevelLinearizable.String()
+		}
+		if c.options.CommitOrder {
+			step.Command.Level, step.Op.Level = kv.LevelCommitted, kv.LevelCommitted.String()
 		}
 		op := c.do(c.options.Clients, node, step)
 		c.history = append(c.history, op)

@@ -29,6 +29,8 @@ type Options struct {
 	// Keyspace is made for the run, with Consistency; fuzz-SEED, linearizable.
 	Keyspace    string
 	Consistency kv.Consistency
+	// CommitOrder gives the keyspace, which is causal, a commit order.
+	CommitOrder bool
 	// HealMax bounds the time from the end of all faults until every node is ready, takes a write, and holds what the others
 	// hold; 40 s.
 	HealMax time.Duration
@@ -66,6 +68,9 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
+// promise is what the referee holds the keyspace to.
+func (o *Options) promise() string { return referee.Promise(o.Consistency, o.CommitOrder) }
+
 // Report is what a run found.
 type Report struct {
 	Run      referee.Run
@@ -93,14 +98,14 @@ func (w *World) Fuzz(ctx context.Context, o Options) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	work, err := workload.Select(string(o.Consistency), o.Workloads)
+	work, err := workload.Select(o.promise(), o.Workloads)
 	if err != nil {
 		return nil, err
 	}
-	if err := w.CreateKeyspace(ctx, kv.CreateKeyspace{Name: o.Keyspace, Consistency: o.Consistency}); err != nil {
+	if err := w.CreateKeyspace(ctx, kv.CreateKeyspace{Name: o.Keyspace, Consistency: o.Consistency, CommitOrder: o.CommitOrder}); err != nil {
 		return nil, err
 	}
-	r := &Report{Strikes: map[string]int{}, Run: referee.Run{Name: w.Describe(), Seed: o.Seed, Consistency: string(o.Consistency)}}
+	r := &Report{Strikes: map[string]int{}, Run: referee.Run{Name: w.Describe(), Seed: o.Seed, Consistency: o.promise()}}
 	f := &fuzz{World: w, options: o, report: r, clients: newClients(w, o, work),
 		strikes: &strikes{World: w, keyspace: o.Keyspace, condemned: map[core.NodeID]bool{}}}
 	f.clients.start()
@@ -270,7 +275,9 @@ func (f *fuzz) converged(ctx context.Context) error {
 	}
 	var differ error
 	ok, err := f.Until(ctx, f.options.HealMax, func() bool {
-		differ = f.compare(ctx)
+		if differ = f.compare(ctx); differ == nil && f.options.CommitOrder {
+			differ = f.allCommitted(ctx)
+		}
 		return differ == nil
 	})
 	if err == nil && !ok {
@@ -291,6 +298,20 @@ func (f *fuzz) repair(ctx context.Context) error {
 			if err := f.members[id].remote.Repair(ctx, g.Group); err != nil {
 				return fmt.Errorf("ask node %d to repair: %w", id, err)
 			}
+		}
+	}
+	return nil
+}
+
+// allCommitted says which replica of a keyspace with a commit order still holds tentative writes.
+func (f *fuzz) allCommitted(ctx context.Context) error {
+	list, err := f.Replicas(ctx, f.options.Keyspace)
+	if err != nil {
+		return err
+	}
+	for i := range list {
+		if c := list[i].Status.Causal; c == nil || c.Order == nil || c.Order.Tentative > 0 {
+			return fmt.Errorf("not all is committed on node %d", list[i].Node)
 		}
 	}
 	return nil

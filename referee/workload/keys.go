@@ -40,6 +40,13 @@ type lists struct {
 func newLists(d *draw) *lists { return &lists{draw: d, length: map[string]int{}} }
 
 func (w *lists) Next(client int) Step {
+	s := w.next(client)
+	// Where a client asks for more and for less, what it has seen is worth something on another node.
+	s.Move = w.options.Levels != nil && w.rng.IntN(4) == 0
+	return s
+}
+
+func (w *lists) next(client int) Step {
 	if !w.offers(referee.Txn) || w.rng.IntN(2) == 0 {
 		return w.single(w.one(client, w.key()))
 	}

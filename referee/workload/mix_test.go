@@ -17,7 +17,7 @@ func playMix(t *testing.T, seed uint64, consistency string, b bug, operations in
 		t.Fatal(err)
 	}
 	rng := rand.New(rand.NewPCG(seed, 7))
-	m := NewMix(rng, Options{Kinds: Offers[consistency]}, list)
+	m := NewMix(rng, Options{Kinds: Offers[consistency], Levels: Levels(consistency)}, list)
 	r := playOn(rng, m, stores[consistency](b)(rng), operations)
 	r.Consistency = consistency
 	return m, r
@@ -56,6 +56,7 @@ func TestMixCatchesBugs(t *testing.T) {
 		{"linearizable", "read the past", "linearizable"}, {"linearizable", "do half", "totals"}, {"linearizable", "lose a write", "durability"},
 		{"sequential", "forget the token", "sequential"}, {"causal", "do not merge clocks", "causal"}, {"causal", "forget the token", "read-your-writes"},
 		{"eventual", "do not converge", "convergence"}, {"quorum", "read one", "quorum"}, {"atomic", "skip a replica", "atomic"},
+		{"commit-order", "commit by arrival", "commit-order"}, {"commit-order", "call it committed", "commit-order"}, {"commit-order", "lose a write", "durability"},
 	} {
 		found := false
 		for seed := uint64(0); seed < 20 && !found; seed++ {

@@ -46,7 +46,7 @@ const modelNodes = 3
 // play runs a workload and returns what is known of it, the end included.
 func play(seed uint64, d Definition, consistency string, s func(*rand.Rand) store, operations int) *referee.Run {
 	rng := rand.New(rand.NewPCG(seed, 7))
-	r := playOn(rng, d.New(rng, Options{Kinds: Offers[consistency]}), s(rng), operations)
+	r := playOn(rng, d.New(rng, Options{Kinds: Offers[consistency], Levels: Levels(consistency)}), s(rng), operations)
 	r.Consistency, r.Workload = consistency, d.Name
 	return r
 }

@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"slices"
 
+	"github.com/gamutdb/gamut/kv"
 	"github.com/gamutdb/gamut/referee"
 )
 
@@ -21,7 +22,7 @@ var Table = []Definition{
 		[]string{"linearizable", "strict-serializable", "sequential", "versions", "atomic", "convergence", "durability"},
 		func(rng *rand.Rand, o Options) Workload { return &counter{start(rng, o, "c", 2)} }},
 	{"list-append", "appends to lists, several in one transaction: every read tells all that came before", kinds("get append"), kinds("txn"),
-		[]string{"linearizable", "strict-serializable", "serializable", "sequential", "atomic", "versions", "convergence", "durability"},
+		[]string{"linearizable", "strict-serializable", "serializable", "sequential", "atomic", "versions", referee.CommitOrder, "convergence", "durability"},
 		func(rng *rand.Rand, o Options) Workload { return newLists(start(rng, o, "l", 3)) }},
 	{"bank", "moves money between accounts in transactions, and reads all of them at once", kinds("get incr txn"), nil,
 		[]string{"totals", "strict-serializable", "serializable", "atomic", "versions", "convergence", "durability"},
@@ -43,7 +44,8 @@ var Table = []Definition{
 		func(rng *rand.Rand, o Options) Workload { return newBursts(start(rng, o, "m", 50).hurried(), true) }},
 }
 
-// Offers are the operations that a keyspace of each consistency takes.
+// Offers are the operations that a keyspace of each promise takes that the referee can judge. With a commit order it takes all, but
+// which of several plain writes comes last is for that order to say.
 var Offers = map[string][]referee.Kind{
 	"linearizable": kinds("get set create cas delete incr append txn"),
 	"sequential":   kinds("get set create cas delete incr append txn"),
@@ -51,6 +53,16 @@ var Offers = map[string][]referee.Kind{
 	"quorum":       kinds("get set delete"),
 	"causal":       kinds("get set delete incr include exclude members"),
 	"eventual":     kinds("get set delete incr include exclude members"),
+
+	referee.CommitOrder: kinds("get append incr txn"),
+}
+
+// Levels are the levels to ask for in a keyspace of a promise; nil: its own.
+func Levels(promise string) []kv.Level {
+	if promise == referee.CommitOrder {
+		return []kv.Level{kv.LevelDefault, kv.LevelDefault, kv.LevelCommitted}
+	}
+	return nil
 }
 
 // Named finds a workload; ok is false if there is none of this name.

@@ -20,6 +20,8 @@ var stores = map[string]func(bug) func(*rand.Rand) store{
 	"causal":       newStamped,
 	"eventual":     newStamped,
 	"quorum":       newMajority,
+
+	referee.CommitOrder: newPlaced,
 }
 
 // TestRightStoresPass: whatever a right store answers, every checker that judges the workload finds that it holds.
@@ -79,6 +81,12 @@ func TestBugsAreCaught(t *testing.T) {
 		{"quorum", "register", "read one", []string{"quorum"}},
 		{"quorum", "register", "count a hint", []string{"quorum"}},
 		{"quorum", "register", "store without comparing", []string{"quorum"}},
+		{"commit-order", "list-append", "commit by arrival", []string{"commit-order"}},
+		{"commit-order", "list-append", "move what is committed", []string{"commit-order"}},
+		{"commit-order", "list-append", "call it committed", []string{"commit-order"}},
+		{"commit-order", "list-append", "forget the token", []string{"commit-order"}},
+		{"commit-order", "list-append", "lose a write", []string{"commit-order", "durability"}},
+		{"commit-order", "counter", "lose a write", []string{"durability"}},
 	} {
 		t.Run(c.consistency+" "+c.workload+" "+string(c.bug), func(t *testing.T) {
 			d, _ := Named(c.workload)
