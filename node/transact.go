@@ -255,7 +255,7 @@ func absent(t *table, s *txn.Send) kv.Result {
 	if !t.catalog.Gone(core.GroupID(s.Group)) {
 		return kv.Result{Code: kv.Unavailable, Detail: "a group of the transaction is not known here yet"}
 	}
-	return txn.Gone(s.Command.Tx.Step, s.Command.Tx.Commit)
+	return txn.Gone(s.Command.Tx.Step, s.Command.Tx.Commit, txn.NoMutation)
 }
 
 // Outcome finds out what became of a transaction (rule V3), beginning with its anchor, which knows the others if it has voted.
@@ -269,6 +269,8 @@ func (n *Node) Outcome(id kv.TxID, deadline time.Time) (kv.TxnOutcome, error) {
 	}
 	n.finishLater(c, sends)
 	switch {
+	case c.Outcome() == txn.Open && c.TooOld() && c.Refusal().Reason == kv.TxDropped:
+		return kv.TxnOutcome{}, kv.Errorf(kv.TooOld, "the keyspace that knew the shards of transaction %s was dropped; the transaction has ended, but how is not known any more", id)
 	case c.Outcome() == txn.Open && c.TooOld():
 		return kv.TxnOutcome{}, kv.Errorf(kv.TooOld, "nobody remembers transaction %s: outcomes are kept for 10 minutes", id)
 	case c.Outcome() == txn.Open:

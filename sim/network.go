@@ -15,12 +15,16 @@ type network struct {
 	rng *rand.Rand
 	// links[from][to] is one direction between two nodes.
 	links [][]link
+	// streams says that nothing overtakes anything on a connection, as it is in truth. Runs that do not ask for it are more cruel.
+	streams bool
 }
 
 type link struct {
 	cut  int // how many faults cut it now
 	slow core.Time
 	last core.Time // when the latest message will have arrived
+	// streamed is when the latest frame of the connection will have arrived.
+	streamed core.Time
 	// breaking is the life of the sender that will be told that its connection broke.
 	breaking int
 	// set is what was asked for this link alone; flaps counts its settings, so that an old one flaps no more.
@@ -127,6 +131,10 @@ func (n *network) connected(from, to *node, do func(now host.Now)) {
 	d, ok := n.travel(from, to)
 	if !ok {
 		return
+	}
+	if l := &n.links[from.index][to.index]; n.streams {
+		d = max(d, l.streamed+1-n.w.now)
+		l.streamed = n.w.now + d
 	}
 	n.w.after(d, func() {
 		if to.up && to.life == life && from.life == fromLife && n.links[from.index][to.index].cut == 0 {

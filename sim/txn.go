@@ -20,8 +20,10 @@ type TxnOptions struct {
 	Coordinator txn.Mutation
 	// SameIDs plants trap T2.12: ids that depend on chance alone, and on too little of it.
 	SameIDs bool
-	// Workload is bank, lists, skew or scans; empty: drawn.
+	// Workload is bank, lists, skew, scans, mortal, pipelines or drops; empty: drawn.
 	Workload string
+	// DropUnsealed plants a bug: a keyspace is dropped while transactions in it are open.
+	DropUnsealed bool
 	// ScansEnd says that every scan must be answered, for there are no faults that could keep it waiting.
 	ScansEnd bool
 	// step is called before each command that a coordinator sends, and after each answer that it takes.
@@ -58,6 +60,7 @@ type txnWorld struct {
 	// workload draws the next transaction or operation of a client.
 	workload txnWorkload
 	draining bool
+	dropping
 }
 
 // RunTxn runs one seed of transactions over three groups or more.
@@ -78,12 +81,14 @@ func runTxnOf(o TxnOptions, workload txnWorkload) Result {
 	}
 	w := &txnWorld{world: bareWorld(o.Options), options: o}
 	w.keyspace = &kv.Keyspace{Name: "t", ID: 1, Consistency: kv.Linearizable, Shards: o.Groups}
+	w.spare = &kv.Keyspace{Name: "spare", ID: 2, Consistency: kv.Linearizable, Shards: 1}
 	for g := range o.Groups {
 		w.addGroup(w.newGroup(g))
 	}
 	if w.workload = workload; workload == nil {
 		w.workload = drawTxnWorkload(o.Workload, w.rng)
 	}
+	_, w.network.streams = w.workload.(txnPipelines)
 	for i := range o.Clients {
 		w.clients = append(w.clients, newTxnClient(w, i))
 	}
@@ -100,7 +105,10 @@ func (w *txnWorld) rootOf(key []byte) *group { return w.byID[core.GroupID(key[1]
 
 // groupsOf are the groups of keys as far as a node knows.
 func (w *txnWorld) groupsOf(n *node) func(ks *kv.Keyspace, key []byte) uint64 {
-	return func(_ *kv.Keyspace, key []byte) uint64 {
+	return func(ks *kv.Keyspace, key []byte) uint64 {
+		if ks == w.spare && w.knowsDrop(n) {
+			return 0
+		}
 		return uint64(w.owner(w.rootOf(key), key, func(child *group) bool { return child.split.heard[n.index] }).id)
 	}
 }
@@ -116,6 +124,7 @@ func (w *txnWorld) run() {
 	}
 	w.faults.start()
 	w.splitLater()
+	w.dropLater()
 	w.runUntil(w.options.Faulty, nil)
 	w.settle()
 	w.stats.End = w.now
@@ -151,6 +160,9 @@ func (w *txnWorld) settled() bool {
 	for _, n := range w.living() {
 		for _, g := range w.groups {
 			view := n.disk.Group(g.id)
+			if w.gone(g.id) {
+				continue
+			}
 			if machine.Locks(view) > 0 || len(machine.OpenTxs(view, kv.TxID{}, 1)) > 0 {
 				return false
 			}
@@ -250,6 +262,9 @@ func (w *txnWorld) sweeps(n *node) {
 }
 
 func (w *txnWorld) sweepGroup(n *node, g *group, sweep *txn.Sweep, now host.Now) {
+	if w.gone(g.id) && w.knowsDrop(n) {
+		return
+	}
 	if g.members[n.index] == 0 || !n.host.Has(g.id) || n.host.Replica(g.id).(core.Led).Leader() != g.members[n.index] {
 		return
 	}
@@ -288,9 +303,12 @@ func (r *txnRun) send(sends []txn.Send) {
 		}
 		c, step := r.c, s.Command.Tx.Step
 		r.w.trace.tellf("n%d txn %s: step %d to g%d, commit %t", r.node.id, r.c.ID(), step, s.Group, s.Command.Tx.Commit)
-		r.node.submit(r.w.byID[core.GroupID(s.Group)], kv.AppendCommand(nil, &s.Command), false, true, r.timeout, func(res kv.Result) {
-			r.answer(c, s, res)
-		})
+		answer := func(res kv.Result) { r.answer(c, s, res) }
+		if res, gone := r.w.absent(r.node, core.GroupID(s.Group), s.Command.Tx); gone {
+			r.w.after(0, func() { answer(res) })
+			continue
+		}
+		r.node.submit(r.w.byID[core.GroupID(s.Group)], kv.AppendCommand(nil, &s.Command), false, true, r.timeout, answer)
 	}
 }
 

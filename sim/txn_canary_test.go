@@ -94,11 +94,12 @@ func TestTransactionCanaries(t *testing.T) {
 		machine.UnlockedConditions: calm("skew"),
 		machine.ReadersIgnoreLocks: calm("bank"),
 		machine.StarveScans:        scanning,
+		machine.VoteUnderSeal:      pausing("drops"),
 	}
 	for _, m := range machine.Mutations() {
-		if m == machine.VoteAfterRefusal || m == machine.VoteUnderSeal || m == machine.WaitForAll {
-			// Scripts of package txn end otherwise under them. Chance rarely is as late as it takes, and drops nothing; those who wait
-			// for each other are slow, and wrong in nothing that they say.
+		if m == machine.VoteAfterRefusal || m == machine.WaitForAll {
+			// Scripts of package txn end otherwise under them. Chance rarely is as late as it takes; those who wait for each other
+			// are slow, and wrong in nothing that they say.
 			continue
 		}
 		t.Run(m.String(), func(t *testing.T) {
@@ -117,6 +118,7 @@ func TestTransactionCanaries(t *testing.T) {
 		txn.CommitOnlyWhatIsCommitted: told("bank"),
 		txn.CommitWithoutAll:          calm("bank"),
 		txn.ReadOnce:                  calm("bank"),
+		txn.GoneMeansNo:               cutOff("drops"),
 	}
 	for _, m := range txn.Mutations() {
 		if m == txn.ForgetEarly {
@@ -126,6 +128,9 @@ func TestTransactionCanaries(t *testing.T) {
 			mustCatchTxn(t, inCoordinators[m], func(o *TxnOptions) { o.Coordinator = m }, wrong...)
 		})
 	}
+	t.Run("drop unsealed", func(t *testing.T) {
+		mustCatchTxn(t, pausing("drops"), func(o *TxnOptions) { o.DropUnsealed = true }, wrong...)
+	})
 	t.Run("same ids", func(t *testing.T) {
 		mustCatchTxn(t, crashing("lists"), func(o *TxnOptions) { o.SameIDs = true }, wrong...)
 	})
@@ -133,7 +138,7 @@ func TestTransactionCanaries(t *testing.T) {
 
 // TestTransactionsUnharmed: the swarms of the canaries find nothing without a bug.
 func TestTransactionsUnharmed(t *testing.T) {
-	for _, workload := range []string{"bank", "lists", "skew"} {
+	for _, workload := range []string{"bank", "lists", "skew", "scans", "mortal", "pipelines", "drops"} {
 		for seed := uint64(1); seed <= 10; seed++ {
 			if r := RunTxn(busyTxns(workload, 150*Millisecond, nil)(seed)); r.Failure != "" {
 				t.Errorf("%s, seed %d: %s", workload, seed, r.Failure)

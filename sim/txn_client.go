@@ -49,6 +49,10 @@ func (c *txnClient) next() {
 	c.op.Client, c.op.Call = c.id, int64(c.w.now)
 	n := c.w.nodes[c.rng.IntN(len(c.w.nodes))]
 	c.op.Node = uint32(n.id)
+	if len(step.pipeline) > 0 {
+		c.pipe(n, step)
+		return
+	}
 	answered := false
 	answer := func(r kv.Result) {
 		c.w.after(c.travel(), func() {
@@ -82,6 +86,10 @@ func (c *txnClient) travel() core.Time { return core.Time(20e3 + c.rng.Int64N(20
 func (c *txnClient) single(n *node, step *txnStep, answer func(kv.Result)) {
 	command := kv.Command{Ops: []kv.Op{step.single}}
 	g := c.w.rootOf(step.single.Key)
+	if r, gone := c.w.absent(n, g.id, nil); gone {
+		answer(r)
+		return
+	}
 	encoded := kv.AppendCommand(nil, &command)
 	if command.ReadOnly() {
 		n.read(g, encoded, requestTimeout, func(r kv.Result) { answer(step.scanned(r)) })
@@ -93,6 +101,10 @@ func (c *txnClient) single(n *node, step *txnStep, answer func(kv.Result)) {
 // transact is what a node does of a transaction.
 func (c *txnClient) transact(n *node, step *txnStep, answer func(kv.Result)) {
 	a, err := txn.NewAttempts(step.txn, c.w.newID(n, c.rng), c.w.groupsOf(n))
+	if e, ok := err.(*kv.Error); ok && e.Code == kv.NoKeyspace && c.w.dropped {
+		answer(kv.Failed(err))
+		return
+	}
 	if err != nil {
 		c.w.fail(Invariant, "a transaction cannot be divided: %v", err)
 		return
@@ -118,7 +130,7 @@ func (c *txnClient) readRound(n *node, life int, s *txn.Snapshot, deadline core.
 	sends := s.Reads()
 	left := len(sends)
 	for _, at := range sends {
-		n.readOf(c.w.byID[core.GroupID(at.Group)], true, kv.AppendCommand(nil, &at.Command), max(deadline-c.w.now, Millisecond), func(r kv.Result) {
+		answer := func(r kv.Result) {
 			s.Answer(at.Group, &r)
 			if left--; left > 0 || n.life != life || !n.up {
 				return
@@ -128,7 +140,12 @@ func (c *txnClient) readRound(n *node, life int, s *txn.Snapshot, deadline core.
 				return
 			}
 			finish(s.Result())
-		})
+		}
+		if r, gone := c.w.absent(n, core.GroupID(at.Group), nil); gone {
+			c.w.after(0, func() { answer(r) })
+			continue
+		}
+		n.readOf(c.w.byID[core.GroupID(at.Group)], true, kv.AppendCommand(nil, &at.Command), max(deadline-c.w.now, Millisecond), answer)
 	}
 }
 
@@ -163,6 +180,15 @@ func (c *txnClient) attempt(n *node, life int, a *txn.Attempts, deadline, pause 
 }
 
 func (c *txnClient) end(step *txnStep, r kv.Result) {
+	c.finished(step, r)
+	c.rest()
+}
+
+// rest lets some time pass before the next operation.
+func (c *txnClient) rest() { c.w.after(core.Time(c.rng.ExpFloat64()*float64(c.think)), c.next) }
+
+// finished takes the end of an operation.
+func (c *txnClient) finished(step *txnStep, r kv.Result) {
 	w := c.w
 	w.trace.mix('A', uint64(c.id), uint64(r.Code), r.Value)
 	step.op.Answer(int64(w.now), &r)
@@ -180,7 +206,6 @@ func (c *txnClient) end(step *txnStep, r kv.Result) {
 		c.learn(&step.op)
 	}
 	c.history = append(c.history, step.op)
-	w.after(core.Time(c.rng.ExpFloat64()*float64(c.think)), c.next)
 }
 
 // learn keeps what was read.

@@ -17,6 +17,8 @@ type txnStep struct {
 	single kv.Op
 	// known are the conditions of the transaction as the reads that they are if it is executed: the first of the Subs.
 	known []kv.Result
+	// pipeline are operations that are sent one after the other without waiting, by one connection; then there is nothing else.
+	pipeline []*txnStep
 }
 
 // result is the end of a transaction as a command's, with an item for each Sub.
@@ -37,7 +39,7 @@ type txnWorkload interface {
 }
 
 func drawTxnWorkload(name string, rng *rand.Rand) txnWorkload {
-	all := []txnWorkload{txnBank{}, txnLists{}, txnSkew{}, txnScans{}}
+	all := []txnWorkload{txnBank{}, txnLists{}, txnSkew{}, txnScans{}, txnMortal{}, txnPipelines{}, txnDrops{}}
 	for _, one := range all {
 		if one.name() == name {
 			return one
@@ -64,7 +66,7 @@ func some(rng *rand.Rand, keys []string, n int) (list []string) {
 func (s *txnStep) add(w *txnWorld, sub referee.Sub, op kv.Op) {
 	op.Key = []byte(sub.Key)
 	s.op.Subs = append(s.op.Subs, sub)
-	s.txn.Then = append(s.txn.Then, kv.TxnOp{Keyspace: w.keyspace, Op: op})
+	s.txn.Then = append(s.txn.Then, kv.TxnOp{Keyspace: w.keyspaceOf(sub.Key), Op: op})
 }
 
 func (s *txnStep) addGet(w *txnWorld, key string) {
@@ -246,5 +248,46 @@ func (s *txnStep) rely(w *txnWorld, key, seen string) {
 	}
 	s.op.Subs = append(s.op.Subs, referee.Sub{Kind: referee.Get, Key: key})
 	s.known = append(s.known, known)
-	s.txn.Conds = append(s.txn.Conds, kv.TxnCond{Keyspace: w.keyspace, Cond: cond})
+	s.txn.Conds = append(s.txn.Conds, kv.TxnCond{Keyspace: w.keyspaceOf(key), Cond: cond})
+}
+
+// txnMortal writes keys that end, some of them while a transaction relies on them or has locked them.
+type txnMortal struct{}
+
+func (txnMortal) name() string                   { return "mortal" }
+func (txnMortal) keys(w *txnWorld) []string      { return keysOf(w, "m") }
+func (txnMortal) bank(w *txnWorld) *referee.Bank { return nil }
+
+// lifetimes are in milliseconds: shorter than a transaction may take, and longer.
+var lifetimes = []int64{1, 3, 10, 40, 200, 1000}
+
+func (m txnMortal) next(w *txnWorld, c *txnClient) *txnStep {
+	keys := m.keys(w)
+	value := fmt.Sprintf("%d.%d", c.id, c.count)
+	ttl := lifetimes[c.rng.IntN(len(lifetimes))]
+	chosen := some(c.rng, keys, 4)
+	switch c.rng.IntN(6) {
+	case 0:
+		return singleStep(referee.Get, chosen[0], "")
+	case 1:
+		s := singleStep(referee.Set, chosen[0], value)
+		s.op.TTL, s.single.Expiry, s.single.Expire = ttl, kv.ExpireIn, ttl
+		return s
+	}
+	s := newTxnStep()
+	var relied []string
+	for _, key := range chosen[:2] {
+		if seen, known := c.seen[key]; known && c.rng.IntN(4) > 0 {
+			s.rely(w, key, seen)
+			relied = append(relied, key)
+		}
+	}
+	for _, key := range relied {
+		s.addGet(w, key) // as it was when the condition held, whatever ends meanwhile
+	}
+	for _, key := range chosen[2 : 3+c.rng.IntN(2)] {
+		s.add(w, referee.Sub{Kind: referee.Set, Key: key, Value: value, TTL: ttl},
+			kv.Op{Kind: kv.OpSet, Value: []byte(value), Expiry: kv.ExpireIn, Expire: ttl})
+	}
+	return s
 }

@@ -17,6 +17,8 @@ const (
 	ForgetEarly
 	// ReadOnce: T2.10: a snapshot is whatever one reading of each key finds.
 	ReadOnce
+	// GoneMeansNo: V9: a group that was dropped counts as one that voted no, although it may have voted yes, and all others know.
+	GoneMeansNo
 	mutations
 )
 
@@ -28,7 +30,7 @@ func Mutations() (list []Mutation) {
 	return list
 }
 
-var mutationNames = [...]string{"none", "abort when unknown", "commit only what is committed", "commit without all", "forget early", "read once"}
+var mutationNames = [...]string{"none", "abort when unknown", "commit only what is committed", "commit without all", "forget early", "read once", "gone means no"}
 
 // String names the mutation.
 func (m Mutation) String() string { return mutationNames[m] }

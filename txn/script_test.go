@@ -82,7 +82,7 @@ func (g *stageGroup) Snapshot() core.Snapshot { panic("no script takes a snapsho
 func (s *stage) entry(group uint64, c *kv.Command) (r kv.Result) {
 	g := s.groups[group]
 	if g == nil {
-		return Gone(c.Tx.Step, c.Tx.Commit)
+		return Gone(c.Tx.Step, c.Tx.Commit, s.planted)
 	}
 	g.index++
 	s.now++

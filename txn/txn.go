@@ -68,12 +68,16 @@ type participant struct {
 }
 
 // Gone answers for a group whose keyspace was dropped. Before that it was sealed, and held nothing that was open elsewhere (rule V9):
-// whatever it voted yes for has ended everywhere, so for what is asked about it never did.
-func Gone(step kv.TxStep, commit bool) kv.Result {
-	if step == kv.TxForget || commit {
+// whatever it voted yes for has ended everywhere. So it is a group that remembers nothing, and what the others say afterwards tells
+// whether the transaction was committed before, or never voted for: who asks may be a coordinator that has not heard of the end.
+func Gone(step kv.TxStep, commit bool, m Mutation) kv.Result {
+	switch {
+	case step == kv.TxForget || commit:
 		return kv.Result{Tx: &kv.TxAnswer{State: kv.TxCommitted}}
+	case m == GoneMeansNo:
+		return kv.Result{Tx: &kv.TxAnswer{State: kv.TxRefused, Reason: kv.TxDropped}}
 	}
-	return kv.Result{Tx: &kv.TxAnswer{State: kv.TxRefused, Reason: kv.TxDropped}}
+	return kv.Result{Tx: &kv.TxAnswer{State: kv.TxNone, Reason: kv.TxDropped}}
 }
 
 // Coordinator brings one attempt of a transaction to its end.
@@ -210,6 +214,9 @@ func (c *Coordinator) learn(p *participant, step kv.TxStep, r *kv.Result) []Send
 	switch r.Tx.State {
 	case kv.TxNone:
 		p.none, p.forgotten = true, true
+		if r.Tx.Reason == kv.TxDropped {
+			c.refuse(Refusal{Group: p.part.Group, Reason: kv.TxDropped}) // if it comes to that
+		}
 		return c.askAgain()
 	case kv.TxRefused, kv.TxAborted:
 		p.never = true
