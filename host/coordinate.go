@@ -71,7 +71,7 @@ type pending struct {
 	// turn counts through the members of a group that has no replica here; not before retryAt is the next one asked.
 	turn    int
 	retryAt core.Time
-	// moves is how often a group said that the command's keys are another one's.
+	// moves is how often it was asked in vain where the command's keys are, since its group said that they are another one's.
 	moves int
 	// lane is the session under which the command was forwarded, if it had none of its own.
 	lane    *lane
@@ -314,15 +314,12 @@ func (h *Host) settleAnswer(id core.RequestID, p *pending, r *kv.Result) {
 // displace keeps a command whose keys its group has given away, until it is known whose they are. It keeps the session under which
 // it was forwarded: an earlier try of it may have been executed before the keys were given away, and the other group knows of it.
 func (h *Host) displace(id core.RequestID, p *pending) {
-	p.handed, p.sentTo, p.retries, p.retryAt = false, 0, 0, h.now.Mono
-	if p.moves > 0 {
-		p.retryAt += min(retryMax, retryMin<<min(p.moves-1, 8))
-	}
-	p.moves++
+	p.handed, p.sentTo, p.retries, p.moves, p.retryAt = false, 0, 0, 0, h.now.Mono
 	h.displaced = append(h.displaced, id)
 }
 
-// placeDisplaced sends such commands where their keys are now.
+// placeDisplaced sends such commands where their keys are now. While that is not known they stay here, all of a group: to ask it again
+// would be in vain, and one that is on its way there is overtaken by those behind it as soon as it is known.
 func (h *Host) placeDisplaced() {
 	if len(h.displaced) == 0 {
 		return
@@ -330,22 +327,30 @@ func (h *Host) placeDisplaced() {
 	ids := h.displaced
 	h.displaced = nil
 	h.inOrder(ids)
+	behind := map[core.GroupID]core.Time{} // until when those wait that come behind one that waits
 	for _, id := range ids {
 		p := h.requests.get(id)
-		switch {
-		case p == nil:
-			continue
-		case p.retryAt > h.now.Mono:
-			h.displaced = append(h.displaced, id)
+		if p == nil {
 			continue
 		}
-		to := h.port.Place(p.command.Token)
-		if to.Refused != nil {
-			h.end(id, *to.Refused)
-			continue
+		group := p.command.Group
+		if p.retryAt <= h.now.Mono {
+			to := h.port.Place(p.command.Token)
+			_, waits := behind[group]
+			switch {
+			case to.Refused != nil:
+				h.end(id, *to.Refused)
+				continue
+			case to.Group != group && !waits:
+				p.command.Group, p.command.Nodes = to.Group, to.Nodes
+				h.route(id)
+				continue
+			}
+			p.retryAt = max(behind[group], h.now.Mono+min(retryMax, retryMin<<min(p.moves, 8)))
+			p.moves++
 		}
-		p.command.Group, p.command.Nodes = to.Group, to.Nodes
-		h.route(id)
+		behind[group] = max(behind[group], p.retryAt)
+		h.displaced = append(h.displaced, id)
 	}
 }
 

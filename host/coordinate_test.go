@@ -416,16 +416,36 @@ func TestDisplacedWriteKeepsItsSession(t *testing.T) {
 	p.leader = 3
 	b.pass(ms)
 	b.host.Returned(b.now, 3, b.sent[1].ID, kv.Result{Code: kv.Moved})
-	b.pass(0) // nobody knows yet whose the keys are: the same group is asked
-	b.host.Returned(b.now, 3, b.sent[2].ID, kv.Result{Code: kv.Moved})
+	b.pass(0) // nobody knows yet whose the keys are
 	b.place[1] = Placement{Group: 2}
 	b.pass(retryMin)
-	if len(b.sent) != 4 || b.sent[3].Group != 2 || !bytes.Equal(b.sent[3].Encoded, b.sent[0].Encoded) {
+	if len(b.sent) != 3 || b.sent[2].Group != 2 || !bytes.Equal(b.sent[2].Encoded, b.sent[0].Encoded) {
 		t.Fatalf("sent %+v", b.sent)
 	}
 	b.wantAnswer(1, none)
-	b.host.Returned(b.now, 3, b.sent[3].ID, kv.Result{})
+	b.host.Returned(b.now, 3, b.sent[2].ID, kv.Result{})
 	b.wantAnswer(1, kv.OK)
+}
+
+// TestDisplacedCommandsKeepTheirOrder: the first one learns earlier that its keys are another group's, and asks in vain whose; the second
+// one must not be there before it.
+func TestDisplacedCommandsKeepTheirOrder(t *testing.T) {
+	b := newBench(t, Options{})
+	b.add(1, &puppet{leader: 2})
+	b.add(2, &puppet{leader: 3})
+	b.place = map[uint64]Placement{1: {Group: 1}, 2: {Group: 1}}
+	b.submit(1)
+	b.submit(2)
+	b.host.Returned(b.now, 2, b.sent[0].ID, kv.Result{Code: kv.Moved})
+	b.pass(0)
+	b.pass(retryMin)
+	b.host.Returned(b.now, 2, b.sent[1].ID, kv.Result{Code: kv.Moved})
+	b.place[1], b.place[2] = Placement{Group: 2}, Placement{Group: 2}
+	b.pass(0)
+	b.pass(retryMax)
+	if len(b.sent) != 4 || b.sent[2].ID != b.sent[0].ID || b.sent[3].ID != b.sent[1].ID || b.sent[2].Group != 2 {
+		t.Fatalf("sent %+v", b.sent)
+	}
 }
 
 // TestDisplacedCommandsEnd: at their deadlines, or when they belong nowhere; those of fixed groups and of other nodes at once.

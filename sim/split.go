@@ -57,8 +57,8 @@ func (w *world) splitLater() {
 		return
 	}
 	w.after(every/2+core.Time(w.rng.Int64N(int64(every))), func() {
-		if w.now < w.options.Faulty && len(w.groups) < 12 {
-			w.beginSplit(w.groups[w.rng.IntN(len(w.groups))])
+		if g := w.groups[w.rng.IntN(len(w.groups))]; w.now < w.options.Faulty && len(w.groups) < 12 && g != w.undivided {
+			w.beginSplit(g)
 		}
 		w.splitLater()
 	})

@@ -123,8 +123,8 @@ func (w *txnWorld) run() {
 		w.after(core.Time(c.rng.Int64N(int64(100*Millisecond))), c.next)
 	}
 	w.faults.start()
-	w.splitLater()
 	w.dropLater()
+	w.splitLater()
 	w.runUntil(w.options.Faulty, nil)
 	w.settle()
 	w.stats.End = w.now

@@ -54,6 +54,7 @@ func (w *txnWorld) absent(n *node, id core.GroupID, t *kv.Tx) (r kv.Result, gone
 // dropLater drops the spare keyspace some time in the run.
 func (w *txnWorld) dropLater() {
 	if _, drops := w.workload.(txnDrops); drops {
+		w.undivided = w.spareGroup() // what is being split is not dropped
 		w.after(w.options.Faulty/6+core.Time(w.rng.Int64N(int64(w.options.Faulty/2))), func() { w.tryDrop(kv.TxID{}, 0) })
 	}
 }

@@ -65,10 +65,12 @@ type world struct {
 	nodes  []*node
 	groups []*group
 	// served are those that clients speak to: all but companions.
-	served  []*group
-	byID    map[core.GroupID]*group
-	network *network
-	clients []*client
+	served []*group
+	// undivided is a group that is not split; nil: there is none.
+	undivided *group
+	byID      map[core.GroupID]*group
+	network   *network
+	clients   []*client
 	// mix is what the clients do, if they have work.
 	mix      *workload.Mix
 	verdicts []referee.Verdict
