@@ -15,6 +15,8 @@ const (
 	VoteUnderSeal               // V9: a group whose keyspace is being dropped votes yes
 	WaitForAll                  // T2.11: a transaction waits for older ones as well, and two for each other
 	StarveScans                 // T2.11: a scan lets in all transactions that come while it waits, and waits for those as well
+	KeepOldLocks                // T2.8: a replica that is sent a state goes on with the locks of the one that it had
+	OvertakeWaits               // V6: a command does not keep its place behind one that waits on its keys
 	mutations
 )
 
@@ -27,7 +29,7 @@ func Mutations() (list []Mutation) {
 }
 
 var mutationNames = [...]string{"none", "vote after refusal", "refuse over yes", "forget without mark", "unlocked conditions",
-	"readers ignore locks", "vote under seal", "wait for all", "starve scans"}
+	"readers ignore locks", "vote under seal", "wait for all", "starve scans", "keep old locks", "overtake waits"}
 
 // String names the mutation.
 func (m Mutation) String() string { return mutationNames[m] }

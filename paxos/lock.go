@@ -79,7 +79,7 @@ func (r *Replica) waits(q core.Request, at lockWait) bool {
 			return true
 		}
 		blocked = c.Tx.Step == kv.TxPrepare && r.awaits(&c, &at)
-	case at.claims && l.claims.Before(&c):
+	case at.claims && r.options.Transactions != machine.OvertakeWaits && l.claims.Before(&c):
 		blocked = true
 	case len(c.Ops) == 1 && c.Ops[0].Kind == kv.OpScan:
 		blocked = r.scanWaits(&c, &at)

@@ -104,7 +104,9 @@ func (r *Replica) finishInstall() {
 	r.applied, r.commit = s.Of.at, max(r.commit, s.Of.at.Index)
 	r.takeConfigs(s.Of.at.Index)
 	r.locks, r.machine.Bounds = machine.Locks(r.in.View), machine.BoundsOf(r.in.View)
-	r.machine.StateReplaced()
+	if r.options.Transactions != machine.KeepOldLocks {
+		r.machine.StateReplaced()
+	}
 	r.out.Note(InstalledNote{s.Of.at.Index})
 	r.out.Send(s.From, SnapshotReply{Ballot: s.Of.ballot, Done: true, Match: s.Of.at.Index})
 }

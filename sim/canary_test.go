@@ -73,6 +73,15 @@ func TestCanaries(t *testing.T) {
 	}
 }
 
+// TestASegmentThatOneGroupNeedsMayNotGo: a log that looks at one group alone before it drops a segment is found out (trap T5.11).
+func TestASegmentThatOneGroupNeedsMayNotGo(t *testing.T) {
+	mustCatch(t, func(seed uint64, planted paxos.Mutation) Options {
+		o := anything(seed, planted)
+		o.Groups, o.oneReleases = 3, true
+		return o
+	}, paxos.NoMutation, nil, Divergence, Durability, Invariant)
+}
+
 // quick are elections within 100 to 200 ms.
 var quick = paxos.Options{Heartbeat: 20 * Millisecond, ElectionMin: 100 * Millisecond, ElectionMax: 200 * Millisecond}
 

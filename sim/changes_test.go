@@ -10,6 +10,7 @@ import (
 	"github.com/gamutdb/gamut/paxos"
 	"github.com/gamutdb/gamut/quorum"
 	"github.com/gamutdb/gamut/referee"
+	"github.com/gamutdb/gamut/twophase"
 )
 
 var changesFlag = flag.Int("changes", 500, "how often the members of groups change in a run of TestChanges")
@@ -45,6 +46,12 @@ var changeful = []struct {
 	{"quorum atomic", func(seed uint64, f *Faults) Protocol {
 		f.Wipe, f.Damage = 0, 0
 		return DrawQuorum(seed, quorum.NoMutation, true)
+	}},
+	{"atomic", func(seed uint64, f *Faults) Protocol {
+		f.Wipe, f.Damage = 0, 0
+		p := drawTwophase(seed, twophase.NoMutation, 3)
+		p.Families = distinct
+		return p
 	}},
 	{"causal", func(seed uint64, f *Faults) Protocol {
 		f.Damage = 0

@@ -195,6 +195,7 @@ func (n *node) pushView(v *view) {
 			view, err := keyspace.DecodeRoster(v.word())
 			if err == nil && g.truth.Shards[0].Epoch == s.Epoch && s.Reached(&view) {
 				w.publish(g, g.truth.Moved(0))
+				w.stats.Changes++
 			}
 		})
 	}

@@ -63,7 +63,8 @@ type node struct {
 
 func newNode(w *world, i int) *node {
 	n := &node{w: w, index: i, id: core.NodeID(i + 1), rng: stream(w.options.Seed, "node", i)}
-	n.disk = store.NewMemory(store.MemoryOptions{SegmentBytes: w.options.Faults.SegmentBytes, MemTableBytes: w.options.Faults.MemTableBytes})
+	n.disk = store.NewMemory(store.MemoryOptions{SegmentBytes: w.options.Faults.SegmentBytes, MemTableBytes: w.options.Faults.MemTableBytes,
+		OneReleases: w.options.oneReleases})
 	n.known = make([]int, w.options.Nodes)
 	n.heard, n.forgets = map[core.GroupID]*keyspace.Descriptor{}, map[core.GroupID]*keyspace.Descriptor{}
 	n.clock = clock{mono: core.Time(n.rng.Int64N(int64(1000 * Second))), rate: w.options.Faults.drawRate(n.rng),

@@ -143,6 +143,8 @@ type Options struct {
 	only []string
 	// laxViews lets views name whom they like, as a catalog would whose records were not changed under conditions: a planted bug.
 	laxViews bool
+	// oneReleases lets the log of a node drop a segment that one group needs no more: a planted bug.
+	oneReleases bool
 	// HealMax bounds the time from the heal until every node takes writes again, and again until all replicas are
 	// equal. Default 10 s.
 	HealMax core.Time

@@ -87,7 +87,7 @@ func TestTransactionCanaries(t *testing.T) {
 		}
 	}
 	wrong := []Kind{Linearizability, Durability, Invariant}
-	waiting := map[machine.Mutation][]Kind{machine.StarveScans: {Liveness}}
+	waiting := map[machine.Mutation][]Kind{machine.StarveScans: {Liveness}, machine.KeepOldLocks: {Divergence, Liveness}}
 	inGroups := map[machine.Mutation]txnSwarm{
 		machine.RefuseOverYes:      pausing("bank"),
 		machine.ForgetWithoutMark:  crashing("bank"),
@@ -95,6 +95,8 @@ func TestTransactionCanaries(t *testing.T) {
 		machine.ReadersIgnoreLocks: calm("bank"),
 		machine.StarveScans:        scanning,
 		machine.VoteUnderSeal:      pausing("drops"),
+		machine.OvertakeWaits:      calm("pipelines"),
+		machine.KeepOldLocks:       movingTxns,
 	}
 	for _, m := range machine.Mutations() {
 		if m == machine.VoteAfterRefusal || m == machine.WaitForAll {
@@ -105,6 +107,9 @@ func TestTransactionCanaries(t *testing.T) {
 		t.Run(m.String(), func(t *testing.T) {
 			mustCatchTxn(t, inGroups[m], func(o *TxnOptions) {
 				p := quick
+				if m == machine.KeepOldLocks {
+					p = forgetful
+				}
 				p.Transactions = m
 				o.Protocol = Transactions(p, 50*Millisecond)
 				if m == machine.ForgetWithoutMark {
@@ -130,6 +135,13 @@ func TestTransactionCanaries(t *testing.T) {
 	}
 	t.Run("drop unsealed", func(t *testing.T) {
 		mustCatchTxn(t, pausing("drops"), func(o *TxnOptions) { o.DropUnsealed = true }, wrong...)
+	})
+	t.Run(HeldLeavesEarly.String(), func(t *testing.T) {
+		powerless := busyTxns("bank", 300*Millisecond, func(f *Faults) { f.CrashAll, f.SyncMax = Second, 30*Millisecond })
+		mustCatchTxn(t, powerless, func(o *TxnOptions) { o.Mutate = HeldLeavesEarly.Plant }, append(wrong, Divergence)...)
+	})
+	t.Run(PermitNeverEnds.String(), func(t *testing.T) {
+		mustCatchTxn(t, cutOff("bank"), func(o *TxnOptions) { o.Mutate = PermitNeverEnds.Plant }, wrong...)
 	})
 	t.Run("same ids", func(t *testing.T) {
 		mustCatchTxn(t, crashing("lists"), func(o *TxnOptions) { o.SameIDs = true }, wrong...)

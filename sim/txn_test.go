@@ -53,14 +53,19 @@ func TestTransactionRunsAreFunctionsOfTheirSeeds(t *testing.T) {
 	}
 }
 
+// movingTxns have groups whose replicas are sent snapshots and whose members change.
+func movingTxns(seed uint64) TxnOptions {
+	f := Calm()
+	f.Crash, f.Change, f.Cut, f.SegmentBytes = 900*Millisecond, 700*Millisecond, Second, 4<<10
+	return TxnOptions{Options: Options{Seed: seed, Nodes: 5, Groups: 3, Clients: 6, Faults: f, Protocol: Transactions(forgetful, 50*Millisecond)}}
+}
+
 // TestTransactionsMoveWithTheirGroups: while replicas are sent snapshots and members change, locks and votes come along. States at
 // equal positions are compared all the time, tables and locks included.
 func TestTransactionsMoveWithTheirGroups(t *testing.T) {
 	snapshots := 0
 	for seed := uint64(1); seed <= 8; seed++ {
-		f := Calm()
-		f.Crash, f.Change, f.Cut, f.SegmentBytes = 900*Millisecond, 700*Millisecond, Second, 4<<10
-		o := TxnOptions{Options: Options{Seed: seed, Nodes: 5, Groups: 3, Clients: 6, Faults: f, Protocol: Transactions(forgetful, 50*Millisecond)}}
+		o := movingTxns(seed)
 		o.Trace, o.TraceLines = true, 400_000
 		r := RunTxn(o)
 		if r.Failure != "" {

@@ -41,6 +41,8 @@ type MemoryOptions struct {
 	// MemTableBytes is how much may be applied before it becomes durable by itself, as when Pebble's memtable is full;
 	// default 1 MiB.
 	MemTableBytes int64
+	// OneReleases plants a bug for the simulator's canaries: a segment goes as soon as one group needs nothing of it (trap T5.11).
+	OneReleases bool
 }
 
 type memorySegment struct {
@@ -244,13 +246,23 @@ func (m *Memory) Flush() error {
 	m.mark = m.seq
 	m.settle()
 	durable := func(g core.GroupID) uint64 { return m.Group(g).DurableApplied() }
-	for m.rolled && len(m.segments) > 1 && m.segments[0].reached(durable) {
+	for m.rolled && len(m.segments) > 1 && (m.segments[0].reached(durable) || m.opts.OneReleases && m.segments[0].reachedByOne(durable)) {
 		m.segments = m.segments[1:]
 		if first := m.segments[0].firstSeq; first != 0 {
 			m.oldest = first
 		}
 	}
 	return nil
+}
+
+// reachedByOne is what a careless log takes for reached.
+func (s *memorySegment) reachedByOne(durable func(core.GroupID) uint64) bool {
+	for g, pos := range s.maxPos { // the order does not matter: any one will do
+		if durable(g) >= pos {
+			return true
+		}
+	}
+	return false
 }
 
 // settle makes the state durable.
