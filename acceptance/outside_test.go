@@ -204,7 +204,7 @@ func testOutsideStores(t *testing.T, kind string) {
 	c.awaitReady(3)
 	readOutside(c, 3, count)
 	for _, consistency := range everyConsistency {
-		if code, out := c.gamut("verify", "--keyspace", consistency); code != 0 || strings.Contains(out, "not checked") {
+		if code, out := c.gamut("verify", "--keyspace", consistency); code != 0 || strings.Contains(out, "not checked") || !strings.Contains(out, "values read from stores") {
 			t.Errorf("verify of %s exits with %d:\n%s", consistency, code, out)
 		}
 	}
@@ -335,6 +335,9 @@ func allGone(c *cluster, stores map[int]*outsideStore) {
 	}
 	if v := c.valueStatus(1); v.Lost == 0 {
 		c.t.Errorf("nothing is told as lost: %+v", v)
+	}
+	if code, out := c.gamut("verify", "--keyspace", "linearizable"); code != 6 || !strings.Contains(out, "values are lost on all replicas") || !strings.Contains(out, "missing") {
+		c.t.Errorf("verify of lost values exits with %d:\n%s", code, out)
 	}
 }
 

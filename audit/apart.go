@@ -127,6 +127,8 @@ type ApartReport struct {
 	Example string `json:"example,omitempty"`
 	// Finding is a key for which two replicas hold different records of one stamp: nothing would ever make them equal.
 	Finding *Finding `json:"finding,omitempty"`
+	// Values are those that the replicas keep in stores; nil: there are none, or nobody asked for them.
+	Values *ValuesReport `json:"values,omitempty"`
 }
 
 // apartWait is how long a key is looked at again that differs: it may have been on its way.

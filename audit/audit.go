@@ -4,6 +4,8 @@
 // and committed blocks at one index must be the same everywhere. State compares what the replicas' states hold as of one
 // position of the log: digests first, and only if they differ pair by pair.
 //
+// Values reads what replicas keep in stores beside the nodes, and tells what these lack and what is lost.
+//
 // SideBySide tells what replicas hold for their keys at this moment, and Apart which of them differ, for groups whose replicas
 // have no log in common.
 //
@@ -27,6 +29,7 @@ type Reader interface {
 	StateDigest(ctx context.Context, group, index uint64) (kv.StateDigest, error)
 	Inspect(ctx context.Context, group uint64, from []byte, one bool, limit int) (kv.InspectPage, error)
 	Blocks(ctx context.Context, group, from uint64, limit int, payload bool) ([]kv.BlockInfo, error)
+	StoredValues(ctx context.Context, group uint64, from []byte, limit int) (kv.StoredPage, error)
 }
 
 // Replica is one replica of the group.
@@ -48,6 +51,8 @@ type Group struct {
 	Shard    int    `json:"shard"`
 	// Consistency is that of the keyspace; empty: not known.
 	Consistency kv.Consistency `json:"consistency,omitempty"`
+	// Store is where its long values are kept; empty: beside all else.
+	Store string `json:"store,omitempty"`
 }
 
 // Unchecked is a replica that was left out.

@@ -13,6 +13,8 @@ import (
 
 // fake is a node's replica as lists.
 type fake struct {
+	stored   []kv.StoredValue // without a fault: it is there
+	mended   bool             // what is missing is there when it is asked for alone
 	held     []kv.InspectItem
 	follower bool
 	blocks   []kv.BlockInfo
@@ -51,6 +53,23 @@ func (f *fake) StateDigest(context.Context, uint64, uint64) (kv.StateDigest, err
 		return kv.StateDigest{}, errors.New("not yet")
 	}
 	return kv.StateDigest{Index: 50, Keys: int64(len(f.items)), Digest: f.digest, Rest: f.rest}, nil
+}
+
+func (f *fake) StoredValues(_ context.Context, _ uint64, from []byte, limit int) (page kv.StoredPage, err error) {
+	for _, v := range f.stored {
+		switch {
+		case string(v.Key) < string(from):
+			continue
+		case page.Values == min(limit, 2):
+			page.Next = v.Key
+			return page, nil
+		case v.Fault != "" && !(limit == 1 && f.mended):
+			page.Bad = append(page.Bad, v)
+		}
+		page.Values++
+		page.Bytes += 100
+	}
+	return page, nil
 }
 
 func (f *fake) Inspect(context.Context, uint64, []byte, bool, int) (kv.InspectPage, error) {
@@ -217,5 +236,48 @@ func TestApartTellsWhatIsOnItsWayFromWhatIsTorn(t *testing.T) {
 				t.Errorf("%+v %v", r, err)
 			}
 		})
+	}
+}
+
+func TestValuesAreLostWhenAllReplicasLackThem(t *testing.T) {
+	value := func(key, sum string, fault kv.StoreFault) kv.StoredValue {
+		return kv.StoredValue{Key: []byte(key), Sum: sum, Fault: fault}
+	}
+	const missing, damaged, unasked = kv.ValueMissing, kv.ValueDamaged, kv.ValueNotAsked
+	one := []kv.StoredValue{value("a", "1", missing), value("b", "1", ""), value("c", "1", damaged), value("d", "1", missing), value("e", "2", missing)}
+	two := []kv.StoredValue{value("a", "1", missing), value("b", "1", missing), value("c", "1", missing), value("d", "1", unasked), value("e", "1", missing)}
+	for name, c := range map[string]struct {
+		replicas []Replica
+		stores   string
+		lost     string
+	}{
+		"both": {[]Replica{{Node: 1, Reader: &fake{stored: one}}, {Node: 2, Reader: &fake{stored: two}}},
+			"node 1: 3 missing, 1 damaged; node 2: 4 missing, 1 not asked, since the store does not answer", `"a","c"`},
+		"one has come back": {[]Replica{{Node: 1, Reader: &fake{stored: one}}, {Node: 2, Reader: &fake{stored: two, mended: true}}},
+			"node 1: 3 missing, 1 damaged; node 2: 4 missing, 1 not asked, since the store does not answer", ""},
+		"one is down": {[]Replica{{Node: 1, Reader: &fake{stored: one}}, {Node: 2, Why: "it is down"}}, "node 1: 3 missing, 1 damaged", ""},
+		"all there":   {[]Replica{{Node: 1, Reader: &fake{stored: one[1:2]}}}, "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, err := Values(t.Context(), Group{Group: 7}, c.replicas, &Pace{Rate: 1 << 20})
+			var stores []string
+			for i := range r.Stores {
+				stores = append(stores, r.Stores[i].String())
+			}
+			if err != nil || strings.Join(stores, "; ") != c.stores || strings.Join(r.Lost, ",") != c.lost || r.LostCount != len(r.Lost) || r.Bytes != 100*r.Values {
+				t.Errorf("%+v, %v", r, err)
+			}
+		})
+	}
+}
+
+func TestPaceWaitsAndGivesUp(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	if err := new(Pace).after(ctx, 1<<40); err != nil {
+		t.Error(err)
+	}
+	cancel()
+	if err := (&Pace{Rate: 1}).after(ctx, 1<<40); err == nil {
+		t.Error("a terabyte at a byte a second is not waited for")
 	}
 }

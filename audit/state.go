@@ -22,6 +22,8 @@ type StateReport struct {
 	// Unchecked are replicas that were not compared.
 	Unchecked []Unchecked `json:"unchecked,omitempty"`
 	Finding   *Finding    `json:"finding,omitempty"`
+	// Values are those that the replicas keep in stores; nil: there are none, or nobody asked for them.
+	Values *ValuesReport `json:"values,omitempty"`
 }
 
 // Compared is how many replicas were held against each other.

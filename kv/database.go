@@ -160,6 +160,9 @@ type Admin interface {
 	Inspect(ctx context.Context, group uint64, from []byte, one bool, limit int) (InspectPage, error)
 	// Blocks are the headers of the blocks that this node's replica still holds, from an index on.
 	Blocks(ctx context.Context, group, from uint64, limit int, payload bool) ([]BlockInfo, error)
+	// StoredValues reads values that this node's replica of a group keeps in a store, from a key on, and tells which are not as they
+	// should be.
+	StoredValues(ctx context.Context, group uint64, from []byte, limit int) (StoredPage, error)
 }
 
 // Move is a replica that should live elsewhere, and why.
@@ -491,6 +494,36 @@ type InspectItem struct {
 	ExpireAt int64  `json:"expireAt,omitempty"`
 	Flags    uint32 `json:"flags,omitempty"`
 	Value    []byte `json:"value"`
+}
+
+// StoreFault is what is wrong with a value that a store should have.
+type StoreFault string
+
+// Store faults.
+const (
+	// ValueMissing: the store answers, and does not have it. ValueDamaged: it gives something else. ValueNotAsked: it does not answer.
+	ValueMissing  StoreFault = "missing"
+	ValueDamaged  StoreFault = "damaged"
+	ValueNotAsked StoreFault = "not asked"
+)
+
+// StoredPage is what a store has of some of a replica's values.
+type StoredPage struct {
+	Node uint32 `json:"node"`
+	// Values and Bytes are how much was read.
+	Values int   `json:"values"`
+	Bytes  int64 `json:"bytes"`
+	// Bad are those that are not as they should be. Next is where to go on; nil: at the end.
+	Bad  []StoredValue `json:"bad,omitempty"`
+	Next []byte        `json:"next,omitempty"`
+}
+
+// StoredValue is a value that is not as it should be: its key, the SHA-256 that the replica's state has of it, its length, and why.
+type StoredValue struct {
+	Key   []byte     `json:"key"`
+	Sum   string     `json:"sum"`
+	Size  uint64     `json:"size"`
+	Fault StoreFault `json:"fault"`
 }
 
 // Counters are totals since the start of the node.

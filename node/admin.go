@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/hex"
 	"errors"
 	"slices"
 	"time"
@@ -12,6 +13,8 @@ import (
 	"github.com/gamutdb/gamut/host"
 	"github.com/gamutdb/gamut/keyspace"
 	"github.com/gamutdb/gamut/kv"
+	"github.com/gamutdb/gamut/machine"
+	"github.com/gamutdb/gamut/values"
 )
 
 // retryPause is how long to wait before something is tried again that the cluster could not do yet.
@@ -420,6 +423,38 @@ func (n *Node) Inspect(ctx context.Context, group uint64, from []byte, one bool,
 	})
 	p.Node, p.Replica = uint32(n.config.Node), uint32(s.self)
 	return p, cmp.Or(err, failed)
+}
+
+// storedPageBytes is how many bytes of values one answer of StoredValues reads.
+const storedPageBytes = 4 << 20
+
+// StoredValues reads values that this node's replica of a group keeps in a store. It does so beside the loop.
+func (n *Node) StoredValues(ctx context.Context, group uint64, from []byte, limit int) (page kv.StoredPage, err error) {
+	s, err := n.hosted(group)
+	if err != nil {
+		return page, err
+	}
+	page.Node = uint32(n.config.Node)
+	k := n.values.of(s.space.descriptor)
+	if k == nil {
+		return page, kv.Errorf(kv.Unsupported, "the values of keyspace %s are kept beside all else; there is no store to ask", s.space.keyspace.Name)
+	}
+	if len(from) > 0 {
+		from = append([]byte{machine.DataKind}, from...)
+	}
+	var v values.Verified
+	if err := guarded(func() { v = k.Verify(s.state.(*values.Group), from, min(max(limit, 1), inspectMax), storedPageBytes) }); err != nil {
+		return page, err
+	}
+	page.Values, page.Bytes = v.Values, v.Bytes
+	if v.Next != nil {
+		page.Next = v.Next[1:]
+	}
+	names := map[values.Fault]kv.StoreFault{values.Missing: kv.ValueMissing, values.Damaged: kv.ValueDamaged, values.NotAsked: kv.ValueNotAsked}
+	for _, bad := range v.Bad {
+		page.Bad = append(page.Bad, kv.StoredValue{Key: []byte(bad.Key[1:]), Sum: hex.EncodeToString(bad.Ref.Sum[:]), Size: bad.Ref.Size, Fault: names[bad.Fault]})
+	}
+	return page, ctx.Err()
 }
 
 // StatePage reads this node's replica of a group as kept at a checkpoint.

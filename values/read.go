@@ -50,26 +50,32 @@ func (k *Keeper) Read(p Place) ([]byte, Finding) {
 
 // get asks the store: Found, Absent or Unasked.
 func (k *Keeper) get(p *Place) ([]byte, Finding) {
+	v, finding, _ := k.ask(p)
+	return v, finding
+}
+
+// ask is get; damaged says that what is absent is there, and is something else.
+func (k *Keeper) ask(p *Place) (v []byte, finding Finding, damaged bool) {
 	k.mu.Lock()
 	away := k.options.Now() < k.awayUntil
 	k.mu.Unlock()
 	if away {
-		return nil, Unasked
+		return nil, Unasked, false
 	}
 	v, err := k.options.Store.Get(k.name(p))
 	switch {
 	case errors.Is(err, ErrMissing):
 		k.count(func(s *Stats) { s.Misses++ })
-		return nil, Absent
+		return nil, Absent, false
 	case err != nil:
 		k.away(err)
-		return nil, Unasked
+		return nil, Unasked, false
 	case !p.Ref.Names(v) && k.options.Mutation != TrustStore:
 		k.count(func(s *Stats) { s.Wrong++ })
-		return nil, Absent
+		return nil, Absent, true
 	}
 	k.count(func(s *Stats) { s.Hits++ })
-	return v, Found
+	return v, Found, false
 }
 
 // Restore takes a value that another replica had. It waits for the store like one that was written.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -197,6 +198,39 @@ func TestWrongBytesAreMissing(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.reads("k", one, Found)
+}
+
+func TestVerifyTellsMissingFromDamaged(t *testing.T) {
+	b := newBench(t)
+	var long []string
+	for _, key := range []string{"a", "b", "c", "d"} {
+		long = append(long, strings.Repeat(key+" is long ", 20))
+		b.apply(put(key, long[len(long)-1]))
+	}
+	b.pass(0)
+	b.pass(3 * second)
+	b.apply(put("e", strings.Repeat("not yet there ", 20)), put("short", "x"))
+	name := func(i int) string { p := place(string('a'+rune(i)), long[i]); return b.keeper.name(&p) }
+	delete(b.shelf.values, name(1))
+	b.shelf.values[name(2)][3] ^= 1
+	var found []Bad
+	pages, count := 0, 0
+	for from, more := []byte(nil), true; more; pages++ {
+		v := b.keeper.Verify(b.group, from, 2, 1<<20)
+		found, count = append(found, v.Bad...), count+v.Values
+		from, more = v.Next, v.Next != nil
+	}
+	want := []Bad{{place("b", long[1]), Missing}, {place("c", long[2]), Damaged}}
+	if !slices.Equal(found, want) || count != 5 || pages != 3 {
+		t.Errorf("%d values in %d pages, %v", count, pages, found)
+	}
+	if v := b.keeper.Verify(b.group, nil, 100, 1); v.Values != 1 || v.Next == nil {
+		t.Errorf("one byte is %+v", v)
+	}
+	b.shelf.err = errors.New("no route")
+	if v := b.keeper.Verify(b.group, nil, 1, 1<<20); len(v.Bad) != 1 || v.Bad[0].Fault != NotAsked {
+		t.Errorf("a store that does not answer: %+v", v)
+	}
 }
 
 func TestWhatIsReplacedStaysForAGrace(t *testing.T) {

@@ -256,6 +256,10 @@ func (f *fake) StateDigest(_ context.Context, _, index uint64) (kv.StateDigest, 
 
 func (f *fake) Repair(context.Context, uint64) error { return nil }
 
+func (f *fake) StoredValues(_ context.Context, group uint64, from []byte, limit int) (kv.StoredPage, error) {
+	return kv.StoredPage{Node: 1, Values: limit, Bad: []kv.StoredValue{{Key: from, Sum: fmt.Sprint(group), Fault: kv.ValueMissing}}}, nil
+}
+
 func (f *fake) Inspect(_ context.Context, _ uint64, from []byte, one bool, limit int) (kv.InspectPage, error) {
 	return kv.InspectPage{Node: 1, Items: []kv.InspectItem{{Key: from, Value: []byte(fmt.Sprint(one, limit))}}}, nil
 }

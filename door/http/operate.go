@@ -151,6 +151,16 @@ func (s *Server) inspect(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
+func (s *Server) storedValues(w http.ResponseWriter, r *http.Request) {
+	s.group(w, r, []string{"from", "limit"}, func(ctx context.Context, group uint64, q url.Values) (any, error) {
+		limit, err := number(q, "limit", 256, 4096)
+		if err != nil {
+			return nil, err
+		}
+		return s.admin.StoredValues(ctx, group, []byte(q.Get("from")), int(limit))
+	})
+}
+
 func (s *Server) state(w http.ResponseWriter, r *http.Request) {
 	s.group(w, r, []string{"index", "from", "limit"}, func(ctx context.Context, group uint64, q url.Values) (any, error) {
 		index, err := number(q, "index", 0, 1<<64-1)

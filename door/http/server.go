@@ -174,6 +174,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("POST /v1/groups/{group}/checkpoint", s.checkpoint)
 	mux.HandleFunc("POST /v1/groups/{group}/repair", s.repair)
 	mux.HandleFunc("GET /v1/groups/{group}/inspect", s.inspect)
+	mux.HandleFunc("GET /v1/groups/{group}/values", s.storedValues)
 	mux.HandleFunc("GET /v1/groups/{group}/state", s.state)
 	mux.HandleFunc("GET /v1/groups/{group}/digest", s.digest)
 	mux.HandleFunc("GET /v1/groups/{group}/blocks", s.blocks)

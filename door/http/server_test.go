@@ -490,6 +490,7 @@ func TestOperatorsTree(t *testing.T) {
 		{"GET", "/livez", "", "ok", 200},
 		{"GET", "/readyz", "", "ready", 200},
 		{"POST", "/v1/groups/7/handoff?to=3", "", `"to":3`, 200},
+		{"GET", "/v1/groups/7/values?from=k&limit=3", "", `"values":3,"bytes":0,"bad":[{"key":"aw==","sum":"7","size":0,"fault":"missing"}]`, 200},
 		{"POST", "/v1/groups/7/checkpoint", "", `"index":99`, 200},
 		{"GET", "/v1/groups/7/state?index=99&from=%ff&limit=5", "", `"key":"/w==","record":"N0A5OS81"`, 200},
 		{"GET", "/v1/groups/7/digest?index=99", "", `"digest":"abc"`, 200},

@@ -325,6 +325,13 @@ func (n *Node) Inspect(ctx context.Context, group uint64, from []byte, one bool,
 	return page, err
 }
 
+// StoredValues is kv.Admin's.
+func (n *Node) StoredValues(ctx context.Context, group uint64, from []byte, limit int) (page kv.StoredPage, err error) {
+	query := url.Values{"from": {string(from)}, "limit": decimal(uint64(limit))}
+	err = n.group(ctx, "GET", group, "values", query, &page)
+	return page, err
+}
+
 // Blocks is kv.Admin's.
 func (n *Node) Blocks(ctx context.Context, group, from uint64, limit int, payload bool) (blocks []kv.BlockInfo, err error) {
 	query := url.Values{"from": decimal(from), "limit": decimal(uint64(limit)), "payload": {strconv.FormatBool(payload)}}
