@@ -38,7 +38,7 @@ func (r *reader) order() Order { return Order{Known: r.Uint(), Cuts: r.cuts()} }
 func (m Order) String() string {
 	text := fmt.Sprintf("cuts known up to %d", m.Known)
 	for _, c := range m.Cuts {
-		text += fmt.Sprintf("; %d is %v", c.number, c.vector)
+		text += fmt.Sprintf("; %d goes on to %v", c.number, c.beyond)
 	}
 	return text
 }
@@ -174,8 +174,7 @@ func (r *Replica) propose() {
 	if r.in.Now < r.due() {
 		return
 	}
-	next.Merge(known)
-	o.asked, o.asking = max(r.in.Now, 1), cut{o.known() + 1, next}
+	o.asked, o.asking = max(r.in.Now, 1), cut{o.known() + 1, next.beyond(known)}
 	command := r.decree(o.asking)
 	r.out.Consult = kv.AppendCommand(nil, &command)
 }
@@ -199,7 +198,7 @@ func (r *Replica) decree(next cut) kv.Command {
 		return kv.Command{Ops: []kv.Op{{Kind: kv.OpGet, Key: name}, floor}}
 	}
 	c := kv.Command{Conds: []kv.Cond{{Kind: kv.CondPresent, Key: cutName(next.number - 1)}},
-		Ops: []kv.Op{{Kind: kv.OpSet, Key: name, Value: next.vector.AppendTo(nil), When: kv.IfAbsent, Old: true}, floor}}
+		Ops: []kv.Op{{Kind: kv.OpSet, Key: name, Value: next.beyond.AppendTo(nil), When: kv.IfAbsent, Old: true}, floor}}
 	if next.number == 1 {
 		c.Conds = []kv.Cond{{Kind: kv.CondAbsent, Key: floorName}}
 	}
@@ -232,7 +231,7 @@ func (r *Replica) consulted(res kv.Result) {
 	decided, first := o.asking, &res.Items[0]
 	if first.Code == kv.ConditionFailed || looked && first.Code == kv.OK {
 		in := reader{wire.Reader{B: first.Value}}
-		if decided.vector = in.vector(); in.Bad || len(in.B) > 0 {
+		if decided.beyond = in.vector(); in.Bad || len(in.B) > 0 {
 			return
 		}
 	} else if first.Code != kv.OK {

@@ -9,10 +9,18 @@ import (
 
 // What is merged instead of replaced: members of sets, and siblings.
 
-// looksAt has a write say what its writer had seen, if there are parts that it may take away.
+// looksAt has a write say what its writer had seen of the parts that it may take away. Only replicas are named that have put one of
+// them there: what others had put there, and the writer had seen, is gone here by a write that precedes this one, and so it is gone
+// wherever this one is applied. So a write does not name all replicas that there ever were.
 func (r *Replica) looksAt(q *request, rec *record, w *Write) {
-	if len(rec.parts) > 0 && w.Seen == nil {
-		w.Seen = r.seenBy(q)
+	if len(rec.parts) == 0 {
+		return
+	}
+	seen := r.seenBy(q)
+	for i := range rec.parts {
+		if stamp := seen.At(rec.parts[i].Replica); stamp > 0 {
+			w.Seen.Raise(rec.parts[i].Replica, stamp)
+		}
 	}
 }
 

@@ -20,10 +20,11 @@ import (
 // a write's place is known to whoever holds the cuts and the writes, whatever came first here, and no place is ever taken
 // back. What no cut describes is tentative: it is shown behind all that is committed, in the order of writes (rules B4, B6).
 
-// cut is one decision of the companion. Cuts are numbered from 1 without a hole.
+// cut is one decision of the companion. Cuts are numbered from 1 without a hole. beyond says how far it goes on from the one before:
+// replicas that have written nothing since, or are no members any more, are not named.
 type cut struct {
 	number uint64
-	vector Vector
+	beyond Vector
 }
 
 // ordering is how far a replica is with the commit order.
@@ -143,11 +144,18 @@ func (o *ordering) load(view core.View) {
 			return false
 		}
 		r := reader{wire.Reader{B: slices.Clone(raw)}}
-		o.ahead = append(o.ahead, r.vector())
+		o.foresee(r.vector())
 		return true
 	})
 	o.logged = o.known()
 	o.floor = max(o.floor, 1)
+}
+
+// foresee takes the next cut, of which it is told what goes beyond the one before.
+func (o *ordering) foresee(beyond Vector) {
+	v := slices.Clone(o.knownCut())
+	v.Merge(beyond)
+	o.ahead = append(o.ahead, v)
 }
 
 // known is the last cut that is durable here.
@@ -202,7 +210,7 @@ func (r *Replica) flyCuts(list []cut) {
 func appendCuts(b []byte, list []cut) []byte {
 	b = binary.AppendUvarint(b, uint64(len(list)))
 	for _, c := range list {
-		b = c.vector.AppendTo(binary.AppendUvarint(b, c.number))
+		b = c.beyond.AppendTo(binary.AppendUvarint(b, c.number))
 	}
 	return b
 }
@@ -222,11 +230,11 @@ func (r *Replica) enterCut(c cut) {
 	if c.number != o.known()+1 {
 		return
 	}
-	o.ahead = append(o.ahead, c.vector)
+	o.foresee(c.beyond)
 	o.logged = max(o.logged, c.number)
 	o.since, o.changed = 0, true
-	r.cells.put(cutKey(c.number), c.vector.AppendTo(nil))
-	r.out.Note(CutNote{c.number, c.vector})
+	r.cells.put(cutKey(c.number), c.beyond.AppendTo(nil))
+	r.out.Note(CutNote{c.number, o.knownCut()})
 }
 
 // holds says that all writes of a cut are here, but for those that are lost with their replicas.

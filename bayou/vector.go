@@ -86,6 +86,16 @@ func (v *Vector) Merge(w Vector) {
 	}
 }
 
+// beyond are the entries that are higher than in another vector.
+func (v Vector) beyond(w Vector) (more Vector) {
+	for _, e := range v {
+		if e.Stamp > w.At(e.Replica) {
+			more = append(more, e)
+		}
+	}
+	return more
+}
+
 func (v Vector) without(id core.ReplicaID) Vector {
 	return slices.DeleteFunc(slices.Clone(v), func(e Entry) bool { return e.Replica == id })
 }
