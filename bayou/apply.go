@@ -1,7 +1,6 @@
 package bayou
 
 import (
-	"bytes"
 	"encoding/binary"
 	"strconv"
 
@@ -87,6 +86,7 @@ func (r *Replica) localInFlight() bool {
 func (f *flight) local() bool { return f.own || len(f.calls)+len(f.reads) > 0 }
 
 func (r *Replica) applyFlight(f *flight) {
+	r.applied = f.pos
 	if r.ordering.on {
 		r.applyOrdered(f)
 	} else if len(f.calls)+len(f.reads) == 0 {
@@ -110,7 +110,6 @@ func (r *Replica) applyFlight(f *flight) {
 		r.under -= len(f.calls)
 		r.load.Executed(len(f.calls), r.under > 0)
 	}
-	r.applied = f.pos
 	r.metaChanged = r.metaChanged || len(f.writes)+len(f.cuts) > 0
 }
 
@@ -153,16 +152,14 @@ func (r *Replica) applyOp(w *Write, o *Op) {
 
 // enter puts a write into the write log and into the vector.
 func (r *Replica) enter(w *Write) {
-	key := dotKey(logKind, w.Dot, nil)
-	if bytes.Compare(key, r.chores.logFrom) < 0 {
-		r.chores.logFrom = key
+	if r.ordering.on {
+		r.logInState(w.Dot, w.raw)
+	} else {
+		r.log.add(w, r.applied, r.in.Now)
 	}
-	r.cells.put(key, w.raw)
 	r.meta.vector.Raise(w.Replica, w.Stamp)
 	r.held.Raise(w.Replica, w.Stamp)
 	r.last = max(r.last, w.Stamp)
-	r.meta.logCount++
-	r.meta.logBytes += uint64(len(w.raw))
 	r.metaChanged = true
 	r.entered(w.Dot)
 	r.out.Note(AppliedNote{w})
@@ -242,6 +239,12 @@ func (r *Replica) finish() {
 		r.out.State = append(r.out.State, core.Change{Kind: core.Put, Key: orderKey, Value: r.ordering.state.appendTo(nil)})
 	}
 	r.out.State = append(r.out.State,
-		core.Change{Kind: core.Put, Key: core.AppliedKey, Value: binary.BigEndian.AppendUint64(nil, r.applied)},
+		core.Change{Kind: core.Put, Key: core.AppliedKey, Value: r.position()},
 		core.Change{Kind: core.Put, Key: metaKey, Value: r.meta.appendTo(nil)})
+}
+
+// position is the value at core.AppliedKey: the position up to which the node's log is not needed any more, then the one up to which
+// the state is a fold of it. They differ by what is in the write log and in memory only.
+func (r *Replica) position() []byte {
+	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, r.log.covered(r.applied)), r.applied)
 }

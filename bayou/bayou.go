@@ -35,6 +35,10 @@ type Options struct {
 	// LogBytes is the size of the write log beyond which writes are dropped although a peer may lack them; who does is sent
 	// the state instead. Default 1 GiB.
 	LogBytes uint64
+	// MemoryTime is how long writes of the log are in memory alone while some member may lack them, and MemoryBytes how many bytes
+	// there may be of them: then they are written to the state, too. Defaults 2 s and 16 MiB.
+	MemoryTime  core.Time
+	MemoryBytes uint64
 	// KeepWrites is how many writes stay in the log for people to look at, although all have them. Default 256.
 	KeepWrites uint64
 	// ChunkBytes bounds one message of writes or of state. Default 512 KiB.
@@ -60,6 +64,12 @@ func (o Options) withDefaults() Options {
 	}
 	if o.LogBytes == 0 {
 		o.LogBytes = 1 << 30
+	}
+	if o.MemoryTime == 0 {
+		o.MemoryTime = 2000 * millisecond
+	}
+	if o.MemoryBytes == 0 {
+		o.MemoryBytes = 16 << 20
 	}
 	if o.KeepWrites == 0 {
 		o.KeepWrites = 256
@@ -111,6 +121,7 @@ type Replica struct {
 	flight []*flight
 	cells  cells
 	recent recent
+	log    writeLog
 	// judged are the records as they will be when all that is in the log is applied.
 	judged cells
 	// adds says that additions were ever made, or are on their way: where there are none, a set need not look what it takes away.
@@ -378,9 +389,9 @@ type PeerStatus struct {
 
 // Status reports on the replica.
 func (r *Replica) Status() Status {
-	s := Status{Vector: r.meta.brief(r.meta.vector), Held: slices.Clone(r.meta.vector), Dropped: lowest(r.meta.brief(r.meta.vector), r.meta.dropped), Stable: lowest(r.meta.brief(r.meta.vector), r.stable()), LogCount: r.meta.logCount,
-		LogBytes: r.meta.logBytes, Applied: r.applied - r.firstPos(), Durable: r.durable - r.firstPos(), Waiting: len(r.behind), Suspect: r.suspect,
-		Joining: !r.joined(), Leaving: r.leaving()}
+	s := Status{Vector: r.meta.brief(r.meta.vector), Held: slices.Clone(r.meta.vector), Dropped: lowest(r.meta.brief(r.meta.vector), r.meta.dropped), Stable: lowest(r.meta.brief(r.meta.vector), r.stable()),
+		Applied: r.applied - r.firstPos(), Durable: r.durable - r.firstPos(), Waiting: len(r.behind), Suspect: r.suspect, Joining: !r.joined(), Leaving: r.leaving()}
+	s.LogCount, s.LogBytes = r.logSize()
 	for _, m := range r.meta.members {
 		s.Members = append(s.Members, m.id)
 	}

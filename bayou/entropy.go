@@ -147,8 +147,8 @@ func (r *Replica) sendWrites(p *peer, m Pull) {
 		}
 	}
 	size := 0
-	r.in.View.Scan(dotKey(logKind, from, nil), []byte{logKind + 1}, func(key, raw []byte) bool {
-		if m.Vector.Has(dotOfKey(key)) {
+	r.eachLogged(from, func(d Dot, raw []byte) bool {
+		if m.Vector.Has(d) {
 			return true
 		}
 		if size >= r.options.ChunkBytes {
