@@ -172,6 +172,14 @@ type peer struct {
 	heard                    core.Time // when it last said what it holds
 	recency                  recency
 	pulled, nextPull         core.Time
+	// claim is what it said that it holds, at claimedAt, of which something had not arrived here; nil: nothing was missing.
+	claim     Vector
+	claimedAt core.Time
+	// met says that it has spoken since it was last connected; toldAt is when it was last told what is here, toldEpoch which
+	// configuration this replica went by when it last asked.
+	met       bool
+	toldAt    core.Time
+	toldEpoch uint64
 	// more: its last answer did not hold all that this replica lacks.
 	more bool
 	// surveyed: it has told this run what it holds.
@@ -294,6 +302,9 @@ func (r *Replica) Deadline() (core.Time, bool) {
 	for _, p := range r.peers {
 		if p.up && !p.gone {
 			at = min(at, p.nextPull)
+			if p.claim != nil {
+				at = min(at, p.claimedAt+r.patience())
+			}
 		}
 	}
 	for _, q := range r.behind {
@@ -313,8 +324,8 @@ func (r *Replica) tick() {
 		r.gatherUntil = 0
 	}
 	for _, p := range r.peers {
-		if p.up && !p.gone && r.in.Now >= p.nextPull {
-			r.pull(p)
+		if p.up && !p.gone {
+			r.ask(p)
 		}
 	}
 	if r.in.Now >= r.nextChore {
