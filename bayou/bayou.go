@@ -119,6 +119,10 @@ type Replica struct {
 	pos, applied, durable uint64
 	// flight are the records that are not applied yet, in order.
 	flight []*flight
+	// arrived are writes of peers that wait for the next record: held knows of them.
+	arrived *flight
+	// untold says that the replica has yet to ask when the end of its log is durable.
+	untold bool
 	cells  cells
 	recent recent
 	log    writeLog
@@ -284,6 +288,7 @@ func (r *Replica) proceed() {
 	r.serveBehind()
 	r.lookAfterMembers()
 	r.accept()
+	r.flyAlone()
 	r.serveWaiting()
 	r.propose()
 }

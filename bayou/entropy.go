@@ -172,7 +172,7 @@ func (r *Replica) onPull(p *peer, m Pull) {
 	r.hear(p, m.Vector)
 	r.hearTime(p, m.Life, m.Clocks, m.Vector.At(p.id))
 	switch lacks := !m.Vector.Covers(r.meta.vector); {
-	case m.Suspect && (len(r.flight) > 0 || r.transfer.running()):
+	case m.Suspect && (r.underWay() || r.transfer.running()):
 		// What it has lost may be on its way to the disk here: it will ask again.
 	case len(m.Page) > 0:
 		r.sendPage(p, m)
@@ -235,9 +235,10 @@ func (r *Replica) onWrites(p *peer, m Writes) {
 	}
 }
 
-// takeWrites writes to the log what is new.
+// takeWrites writes to the log what is new. An offer waits for the record that is on its way: then there is one for all that came
+// meanwhile, of all peers, and what is accepted here goes with it.
 func (r *Replica) takeWrites(m Writes) {
-	f := &flight{}
+	var list []*Write
 	for _, w := range m.List {
 		if r.has(w.Dot) {
 			continue
@@ -248,16 +249,25 @@ func (r *Replica) takeWrites(m Writes) {
 			}
 			return
 		}
-		f.writes = append(f.writes, w)
+		list = append(list, w)
 	}
-	if len(f.writes) == 0 {
+	if len(list) == 0 {
 		return
 	}
+	if r.arrived == nil {
+		r.arrived = &flight{}
+	}
+	for _, w := range list {
+		r.arrived.add(w)
+		r.hold(w)
+	}
 	if r.options.Mutation == CopyVector {
-		f.copied = m.Vector
+		r.arrived.copied.Merge(m.Vector)
 		r.held.Merge(m.Vector)
 	}
-	r.fly(f)
+	if m.Answer != 0 || !r.company() || len(r.arrived.writes) >= flightCommands || r.arrived.size >= flightBytes {
+		r.flyArrived()
+	}
 }
 
 // has says that a write is here already, or will never be: its replica has retired, and all that counts of it is here.
@@ -303,7 +313,7 @@ func (r *Replica) offer() {
 		r.base = slices.Clone(r.meta.vector)
 	}
 	for _, p := range r.peers {
-		if p.more && len(r.flight) == 0 && !p.gone {
+		if p.more && !r.underWay() && !p.gone {
 			p.more = false
 			r.pull(p)
 		}

@@ -294,6 +294,7 @@ func decodeRecordWrites(b []byte) (list []*Write, ok bool) {
 
 // becomeSuspect stops this replica from giving stamps: its disk has lost writes that others have.
 func (r *Replica) becomeSuspect() {
+	r.flyArrived()
 	r.suspect = true
 	r.life = max(r.life+1, uint64(r.in.Stamp))
 	r.out.Note(SuspectNote{true})
@@ -321,7 +322,7 @@ func (r *Replica) refuseAll(why string) {
 // cure lets a suspect replica work again once it holds all that any other member has of it, and everything else that they
 // said they hold. Its next stamp is later than any that it can have given, and says what is lost in between (rule B8).
 func (r *Replica) cure() {
-	if !r.suspect || !r.joined() && !r.config.Settled || len(r.flight) > 0 || r.cells.changed() || len(r.out.State) > 0 {
+	if !r.suspect || !r.joined() && !r.config.Settled || r.underWay() || r.cells.changed() || len(r.out.State) > 0 {
 		return
 	}
 	for _, p := range r.peers {
@@ -344,7 +345,9 @@ func (r *Replica) cure() {
 	}
 	w.seal()
 	r.base = slices.Clone(r.meta.vector)
-	r.fly(&flight{writes: []*Write{w}})
+	f := &flight{}
+	f.add(w)
+	r.fly(f)
 	r.writeMark()
 	r.out.Note(SuspectNote{false})
 }

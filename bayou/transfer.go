@@ -127,7 +127,7 @@ func (r *Replica) onPage(p *peer, m Page) {
 		return
 	}
 	if first := len(m.From) == 1 && m.From[0] == dataKind; first && (t.phase == idle || t.phase == receiving && t.from == p && !t.same(theirs.vector, &order)) {
-		if len(r.flight) > 0 || !r.gains(theirs.vector, &order) {
+		if r.underWay() || !r.gains(theirs.vector, &order) {
 			return
 		}
 		r.spillAll()
