@@ -41,7 +41,9 @@ type request struct {
 type flight struct {
 	pos    uint64
 	writes []*Write
-	calls  []call
+	// size bounds the bytes of the record.
+	size  int
+	calls []call
 	reads  []*request
 	// done says that the writes are applied and only the reads are left.
 	done bool
@@ -227,6 +229,7 @@ func (r *Replica) accept() {
 	if r.gathers() {
 		return
 	}
+	r.flyArrived()
 	r.base = slices.Clone(r.held)
 	judged := r.foresee()
 	f := &flight{}
@@ -243,7 +246,7 @@ func (r *Replica) accept() {
 		}
 		c := r.stampCommand(q, judged)
 		if c.write != nil {
-			f.writes = append(f.writes, c.write)
+			f.add(c.write)
 			bytes += len(c.write.raw)
 		}
 		f.calls = append(f.calls, c)

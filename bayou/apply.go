@@ -1,7 +1,6 @@
 package bayou
 
 import (
-	"bytes"
 	"encoding/binary"
 	"strconv"
 
@@ -10,22 +9,18 @@ import (
 	"github.com/gamutdb/gamut/kv"
 )
 
-// fly writes the writes of a flight to the log, and asks to be told when they are durable.
+// fly writes the writes of a flight to the log, behind those that have arrived.
 func (r *Replica) fly(f *flight) {
+	r.flyArrived()
 	if len(f.writes) > 0 {
 		r.pos++
-		size := 0
-		for _, w := range f.writes {
-			size += len(w.raw) + binary.MaxVarintLen32
-		}
-		body := make([]byte, 0, size)
+		body := make([]byte, 0, f.size)
 		for _, w := range f.writes {
 			body = wire.AppendBytes(body, w.raw)
-			r.held.Raise(w.Replica, w.Stamp)
-			r.last = max(r.last, w.Stamp)
+			r.hold(w)
 		}
+		r.untold = true
 		r.out.Write(core.Record{Kind: recordWrites, Pos: r.pos, Body: body})
-		r.out.Send(r.self, stored{r.pos})
 	}
 	if len(f.cuts) > 0 {
 		r.flyCuts(f.cuts)
@@ -33,6 +28,40 @@ func (r *Replica) fly(f *flight) {
 	f.pos = r.pos
 	r.flight = append(r.flight, f)
 	r.out.Again = r.out.Again || f.pos <= r.durable
+}
+
+// add puts a write into the flight.
+func (f *flight) add(w *Write) {
+	f.writes = append(f.writes, w)
+	f.size += len(w.raw) + binary.MaxVarintLen32
+}
+
+// hold takes note of a write that is on its way into the log.
+func (r *Replica) hold(w *Write) {
+	r.held.Raise(w.Replica, w.Stamp)
+	r.last = max(r.last, w.Stamp)
+}
+
+// underWay says that there are writes which are not applied yet.
+func (r *Replica) underWay() bool { return len(r.flight) > 0 || r.arrived != nil }
+
+// company says that a record is on its way to the disk, which all that arrives meanwhile would wait for, or that one is about to be
+// written.
+func (r *Replica) company() bool { return len(r.flight) > 0 || r.gatherUntil != 0 }
+
+// flyArrived writes to the log what has arrived.
+func (r *Replica) flyArrived() {
+	if f := r.arrived; f != nil {
+		r.arrived = nil
+		r.fly(f)
+	}
+}
+
+// flyAlone writes to the log what has arrived and has nothing to wait for.
+func (r *Replica) flyAlone() {
+	if !r.company() && !r.out.Again {
+		r.flyArrived()
+	}
 }
 
 // apply shows what is durable, in the order of the log: nothing is shown, answered or offered before it is (rules D4, B1).
@@ -87,6 +116,7 @@ func (r *Replica) localInFlight() bool {
 func (f *flight) local() bool { return f.own || len(f.calls)+len(f.reads) > 0 }
 
 func (r *Replica) applyFlight(f *flight) {
+	r.applied = f.pos
 	if r.ordering.on {
 		r.applyOrdered(f)
 	} else if len(f.calls)+len(f.reads) == 0 {
@@ -110,7 +140,6 @@ func (r *Replica) applyFlight(f *flight) {
 		r.under -= len(f.calls)
 		r.load.Executed(len(f.calls), r.under > 0)
 	}
-	r.applied = f.pos
 	r.metaChanged = r.metaChanged || len(f.writes)+len(f.cuts) > 0
 }
 
@@ -153,16 +182,14 @@ func (r *Replica) applyOp(w *Write, o *Op) {
 
 // enter puts a write into the write log and into the vector.
 func (r *Replica) enter(w *Write) {
-	key := dotKey(logKind, w.Dot, nil)
-	if bytes.Compare(key, r.chores.logFrom) < 0 {
-		r.chores.logFrom = key
+	if r.ordering.on {
+		r.logInState(w.Dot, w.raw)
+	} else {
+		r.log.add(w, r.applied, r.in.Now)
 	}
-	r.cells.put(key, w.raw)
 	r.meta.vector.Raise(w.Replica, w.Stamp)
 	r.held.Raise(w.Replica, w.Stamp)
 	r.last = max(r.last, w.Stamp)
-	r.meta.logCount++
-	r.meta.logBytes += uint64(len(w.raw))
 	r.metaChanged = true
 	r.entered(w.Dot)
 	r.out.Note(AppliedNote{w})
@@ -232,6 +259,10 @@ func (r *Replica) changedResult(o *kv.Op, w *Write) kv.Result {
 
 // finish hands out what this Step changed, with the meta record and the position of the log that belong to it.
 func (r *Replica) finish() {
+	if r.untold {
+		r.untold = false
+		r.out.Send(r.self, stored{r.pos})
+	}
 	if !r.cells.changed() && !r.metaChanged && !r.ordering.changed {
 		return
 	}
@@ -242,6 +273,12 @@ func (r *Replica) finish() {
 		r.out.State = append(r.out.State, core.Change{Kind: core.Put, Key: orderKey, Value: r.ordering.state.appendTo(nil)})
 	}
 	r.out.State = append(r.out.State,
-		core.Change{Kind: core.Put, Key: core.AppliedKey, Value: binary.BigEndian.AppendUint64(nil, r.applied)},
+		core.Change{Kind: core.Put, Key: core.AppliedKey, Value: r.position()},
 		core.Change{Kind: core.Put, Key: metaKey, Value: r.meta.appendTo(nil)})
+}
+
+// position is the value at core.AppliedKey: the position up to which the node's log is not needed any more, then the one up to which
+// the state is a fold of it. They differ by what is in the write log and in memory only.
+func (r *Replica) position() []byte {
+	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, r.log.covered(r.applied)), r.applied)
 }

@@ -35,6 +35,10 @@ type Options struct {
 	// LogBytes is the size of the write log beyond which writes are dropped although a peer may lack them; who does is sent
 	// the state instead. Default 1 GiB.
 	LogBytes uint64
+	// MemoryTime is how long writes of the log are in memory alone while some member may lack them, and MemoryBytes how many bytes
+	// there may be of them: then they are written to the state, too. Defaults 2 s and 16 MiB.
+	MemoryTime  core.Time
+	MemoryBytes uint64
 	// KeepWrites is how many writes stay in the log for people to look at, although all have them. Default 256.
 	KeepWrites uint64
 	// ChunkBytes bounds one message of writes or of state. Default 512 KiB.
@@ -60,6 +64,12 @@ func (o Options) withDefaults() Options {
 	}
 	if o.LogBytes == 0 {
 		o.LogBytes = 1 << 30
+	}
+	if o.MemoryTime == 0 {
+		o.MemoryTime = 2000 * millisecond
+	}
+	if o.MemoryBytes == 0 {
+		o.MemoryBytes = 16 << 20
 	}
 	if o.KeepWrites == 0 {
 		o.KeepWrites = 256
@@ -109,8 +119,13 @@ type Replica struct {
 	pos, applied, durable uint64
 	// flight are the records that are not applied yet, in order.
 	flight []*flight
+	// arrived are writes of peers that wait for the next record: held knows of them.
+	arrived *flight
+	// untold says that the replica has yet to ask when the end of its log is durable.
+	untold bool
 	cells  cells
 	recent recent
+	log    writeLog
 	// judged are the records as they will be when all that is in the log is applied.
 	judged cells
 	// adds says that additions were ever made, or are on their way: where there are none, a set need not look what it takes away.
@@ -161,6 +176,14 @@ type peer struct {
 	heard                    core.Time // when it last said what it holds
 	recency                  recency
 	pulled, nextPull         core.Time
+	// claim is what it said that it holds, at claimedAt, of which something had not arrived here; nil: nothing was missing.
+	claim     Vector
+	claimedAt core.Time
+	// met says that it has spoken since it was last connected; toldAt is when it was last told what is here, toldEpoch which
+	// configuration this replica went by when it last asked.
+	met       bool
+	toldAt    core.Time
+	toldEpoch uint64
 	// more: its last answer did not hold all that this replica lacks.
 	more bool
 	// surveyed: it has told this run what it holds.
@@ -265,6 +288,7 @@ func (r *Replica) proceed() {
 	r.serveBehind()
 	r.lookAfterMembers()
 	r.accept()
+	r.flyAlone()
 	r.serveWaiting()
 	r.propose()
 }
@@ -283,6 +307,9 @@ func (r *Replica) Deadline() (core.Time, bool) {
 	for _, p := range r.peers {
 		if p.up && !p.gone {
 			at = min(at, p.nextPull)
+			if p.claim != nil {
+				at = min(at, p.claimedAt+r.patience())
+			}
 		}
 	}
 	for _, q := range r.behind {
@@ -302,8 +329,8 @@ func (r *Replica) tick() {
 		r.gatherUntil = 0
 	}
 	for _, p := range r.peers {
-		if p.up && !p.gone && r.in.Now >= p.nextPull {
-			r.pull(p)
+		if p.up && !p.gone {
+			r.ask(p)
 		}
 	}
 	if r.in.Now >= r.nextChore {
@@ -378,9 +405,9 @@ type PeerStatus struct {
 
 // Status reports on the replica.
 func (r *Replica) Status() Status {
-	s := Status{Vector: r.meta.brief(r.meta.vector), Held: slices.Clone(r.meta.vector), Dropped: lowest(r.meta.brief(r.meta.vector), r.meta.dropped), Stable: lowest(r.meta.brief(r.meta.vector), r.stable()), LogCount: r.meta.logCount,
-		LogBytes: r.meta.logBytes, Applied: r.applied - r.firstPos(), Durable: r.durable - r.firstPos(), Waiting: len(r.behind), Suspect: r.suspect,
-		Joining: !r.joined(), Leaving: r.leaving()}
+	s := Status{Vector: r.meta.brief(r.meta.vector), Held: slices.Clone(r.meta.vector), Dropped: lowest(r.meta.brief(r.meta.vector), r.meta.dropped), Stable: lowest(r.meta.brief(r.meta.vector), r.stable()),
+		Applied: r.applied - r.firstPos(), Durable: r.durable - r.firstPos(), Waiting: len(r.behind), Suspect: r.suspect, Joining: !r.joined(), Leaving: r.leaving()}
+	s.LogCount, s.LogBytes = r.logSize()
 	for _, m := range r.meta.members {
 		s.Members = append(s.Members, m.id)
 	}

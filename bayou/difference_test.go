@@ -170,12 +170,11 @@ func antiEntropy(t testing.TB, keys int) (difference, moved int) {
 	c.set(0, 0, half, 1)
 	c.set(1, half, 2*half, 1)
 	for i := range c.replicas {
-		c.states[i].Scan([]byte{logKind}, []byte{logKind + 1}, func(key, raw []byte) bool {
-			if dotOfKey(key).Stamp > c.replicas[1-i].meta.vector.At(core.ReplicaID(i+1)) && dotOfKey(key).Replica == core.ReplicaID(i+1) {
-				difference += len(raw)
+		for _, w := range c.replicas[i].Newest(2 * keys)(&c.states[i]) {
+			if self := core.ReplicaID(i + 1); w.Replica == self && w.Stamp > c.replicas[1-i].meta.vector.At(self) {
+				difference += w.Size()
 			}
-			return true
-		})
+		}
 	}
 	c.moved = 0
 	c.link(true)

@@ -44,22 +44,6 @@ func Digest(view core.View) (sum uint64) {
 	return sum
 }
 
-// Newest are the last writes in a state's log, at most limit, in the order of writes.
-func Newest(view core.View, limit int) (list []*Write) {
-	s := view.Snapshot()
-	defer s.Close()
-	s.Scan([]byte{logKind}, []byte{logKind + 1}, func(_, raw []byte) bool {
-		if w, err := decodeWrite(slices.Clone(raw)); err == nil {
-			list = append(list, w)
-		}
-		if len(list) == 2*limit {
-			list = append(list[:0], list[limit:]...)
-		}
-		return true
-	})
-	return list[max(0, len(list)-limit):]
-}
-
 // Record is what a replica holds for a key, for people to look at.
 type Record struct {
 	Dot

@@ -22,7 +22,7 @@ func (r *Replica) peerUp(id core.ReplicaID) {
 		r.up = append(r.up, id)
 	}
 	if p := r.peer(id); p != nil && !p.gone {
-		p.up = true
+		p.up, p.met, p.claim = true, false, nil
 		r.pull(p)
 	}
 }
@@ -36,17 +36,64 @@ func (r *Replica) peerDown(id core.ReplicaID) {
 	}
 }
 
+// ask is the round with a peer (rule B3). While writes are offered to it and by it as they are made, what it was heard to hold and is
+// not here is on its way, and to ask for it would only bring it twice: so it is asked when something does not come, and
+// told what is here meanwhile.
+func (r *Replica) ask(p *peer) {
+	if p.claim != nil && r.in.Now >= p.claimedAt+r.patience() {
+		missing := !r.held.Covers(p.claim)
+		p.claim = nil
+		if missing {
+			r.pull(p)
+			return
+		}
+	}
+	switch {
+	case r.in.Now < p.nextPull:
+	case !p.met, r.suspect, !r.joined(), r.ordering.on, p.toldEpoch != r.obeyed, p.known.Equal(r.meta.vector):
+		r.pull(p)
+	default:
+		p.nextPull = r.later(r.options.Interval)
+		r.claims(p, p.known)
+		if r.in.Now >= p.toldAt+r.options.Interval/2 {
+			r.report(p)
+		}
+	}
+}
+
+// patience is how long what a peer holds may be on its way here before this replica asks for it.
+func (r *Replica) patience() core.Time { return r.options.Interval / 5 }
+
+// claims takes note of what a peer holds, if something of it is not here.
+func (r *Replica) claims(p *peer, v Vector) {
+	if p.claim == nil && !r.held.Covers(v) {
+		p.claim, p.claimedAt = slices.Clone(v), r.in.Now
+	}
+}
+
+// later is a time around so much later, so that replicas do not all ask at once.
+func (r *Replica) later(every core.Time) core.Time {
+	return r.in.Now + every*3/4 + core.Time(r.in.Rand.Int64N(int64(every/2)))
+}
+
+// report tells a peer what this replica holds, and asks for nothing.
+func (r *Replica) report(p *peer) {
+	p.toldAt = r.in.Now
+	// Early: the vector tells only what is durable here.
+	r.out.SendEarly(p.id, Writes{Vector: r.meta.briefFor(r.meta.vector, p.known), Life: r.life, Clocks: r.clocks(p)})
+}
+
 // pull tells a peer what this replica holds, and asks for the rest (rule B3).
 func (r *Replica) pull(p *peer) {
 	every := r.options.Interval
 	if p.known.Equal(r.meta.vector) {
 		every *= 4
 	}
-	p.nextPull = r.in.Now + every*3/4 + core.Time(r.in.Rand.Int64N(int64(every/2)))
+	p.nextPull = r.later(every)
 	if r.transfer.running() {
 		return // it asks for its own parts; another beginning would end it
 	}
-	p.pulled = r.in.Now
+	p.pulled, p.toldAt, p.toldEpoch = r.in.Now, r.in.Now, r.obeyed
 	if r.ordering.on {
 		r.tellCuts(p, math.MaxUint64)
 	}
@@ -65,8 +112,9 @@ func (r *Replica) pullSoon(p *peer) {
 
 // hear takes a peer's report of what it holds.
 func (r *Replica) hear(p *peer, v Vector) {
-	p.heard = r.in.Now
+	p.heard, p.met = r.in.Now, true
 	p.known.Merge(v)
+	r.claims(p, v)
 	if p.reported == nil {
 		p.reported = v
 	}
@@ -123,11 +171,8 @@ func (r *Replica) onPull(p *peer, m Pull) {
 	}
 	r.hear(p, m.Vector)
 	r.hearTime(p, m.Life, m.Clocks, m.Vector.At(p.id))
-	if !r.meta.vector.Covers(m.Vector) {
-		r.pullSoon(p)
-	}
 	switch lacks := !m.Vector.Covers(r.meta.vector); {
-	case m.Suspect && (len(r.flight) > 0 || r.transfer.running()):
+	case m.Suspect && (r.underWay() || r.transfer.running()):
 		// What it has lost may be on its way to the disk here: it will ask again.
 	case len(m.Page) > 0:
 		r.sendPage(p, m)
@@ -147,8 +192,8 @@ func (r *Replica) sendWrites(p *peer, m Pull) {
 		}
 	}
 	size := 0
-	r.in.View.Scan(dotKey(logKind, from, nil), []byte{logKind + 1}, func(key, raw []byte) bool {
-		if m.Vector.Has(dotOfKey(key)) {
+	r.eachLogged(from, func(d Dot, raw []byte) bool {
+		if m.Vector.Has(d) {
 			return true
 		}
 		if size >= r.options.ChunkBytes {
@@ -187,13 +232,13 @@ func (r *Replica) onWrites(p *peer, m Writes) {
 			r.early = slices.Delete(r.early, 0, 1)
 		}
 		r.early = append(r.early, earlyWrites{p, m})
-		r.pullSoon(p)
 	}
 }
 
-// takeWrites writes to the log what is new.
+// takeWrites writes to the log what is new. An offer waits for the record that is on its way: then there is one for all that came
+// meanwhile, of all peers, and what is accepted here goes with it.
 func (r *Replica) takeWrites(m Writes) {
-	f := &flight{}
+	var list []*Write
 	for _, w := range m.List {
 		if r.has(w.Dot) {
 			continue
@@ -204,16 +249,25 @@ func (r *Replica) takeWrites(m Writes) {
 			}
 			return
 		}
-		f.writes = append(f.writes, w)
+		list = append(list, w)
 	}
-	if len(f.writes) == 0 {
+	if len(list) == 0 {
 		return
 	}
+	if r.arrived == nil {
+		r.arrived = &flight{}
+	}
+	for _, w := range list {
+		r.arrived.add(w)
+		r.hold(w)
+	}
 	if r.options.Mutation == CopyVector {
-		f.copied = m.Vector
+		r.arrived.copied.Merge(m.Vector)
 		r.held.Merge(m.Vector)
 	}
-	r.fly(f)
+	if m.Answer != 0 || !r.company() || len(r.arrived.writes) >= flightCommands || r.arrived.size >= flightBytes {
+		r.flyArrived()
+	}
 }
 
 // has says that a write is here already, or will never be: its replica has retired, and all that counts of it is here.
@@ -250,6 +304,7 @@ func (r *Replica) offer() {
 		for _, p := range r.peers {
 			m := Writes{Base: r.meta.briefFor(r.base, p.known), Vector: r.meta.briefFor(r.meta.vector, p.known), Life: r.life, List: r.fresh, Clocks: r.clocks(p)}
 			if p.up && !p.gone && r.options.Mutation != OfferUnsynced {
+				p.toldAt = r.in.Now
 				// Early: the writes are durable here.
 				r.out.SendEarly(p.id, m)
 			}
@@ -258,7 +313,7 @@ func (r *Replica) offer() {
 		r.base = slices.Clone(r.meta.vector)
 	}
 	for _, p := range r.peers {
-		if p.more && len(r.flight) == 0 && !p.gone {
+		if p.more && !r.underWay() && !p.gone {
 			p.more = false
 			r.pull(p)
 		}

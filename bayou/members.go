@@ -135,6 +135,7 @@ func (r *Replica) learn(config []byte) {
 	if c.Epoch <= r.config.Epoch {
 		return
 	}
+	r.flyArrived()
 	r.config, r.configPos = c, r.pos
 	r.writeMark()
 	r.out.Send(r.self, configured{c.Epoch})
@@ -227,6 +228,7 @@ func (r *Replica) seal() {
 		}
 	}
 	r.refuseAll("this replica is leaving the group; use another one")
+	r.flyArrived()
 	r.sealed, r.told, r.configPos = true, 0, r.pos
 	r.writeMark()
 	r.out.Send(r.self, configured{r.config.Epoch})
@@ -254,7 +256,9 @@ func (r *Replica) lookAfterMembers() {
 	r.last, r.ownLast = max(r.last, w.Stamp), w.Stamp
 	w.seal()
 	r.accepting = true
-	r.fly(&flight{writes: []*Write{w}, own: true})
+	f := &flight{own: true}
+	f.add(w)
+	r.fly(f)
 }
 
 // retires says that a peer will never write again, and that all it ever wrote is here: it has said so itself; or if it is gone,

@@ -204,7 +204,7 @@ func (r *Replica) learnCut(c cut) {
 func (r *Replica) flyCuts(list []cut) {
 	r.pos++
 	r.out.Write(core.Record{Kind: recordCuts, Pos: r.pos, Body: appendCuts(nil, list)})
-	r.out.Send(r.self, stored{r.pos})
+	r.untold = true
 }
 
 func appendCuts(b []byte, list []cut) []byte {

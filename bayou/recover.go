@@ -115,14 +115,17 @@ func (r *Replica) recover(e core.Recover) {
 	if b, ok := r.in.View.Get(metaKey); ok {
 		r.meta = decodeMeta(b)
 	}
+	covered := r.firstPos()
+	r.applied = covered
 	if b, ok := r.in.View.Get(core.AppliedKey); ok {
-		r.applied = binary.BigEndian.Uint64(b)
+		covered = max(covered, binary.BigEndian.Uint64(b))
+		r.applied = max(covered, binary.BigEndian.Uint64(b[len(b)-8:]))
 	}
-	r.applied = max(r.applied, r.firstPos())
 	r.held, r.last = slices.Clone(r.meta.vector), r.meta.vector.Last()
 	r.recent.reset(r.last)
 	r.pos, r.durable = r.applied, r.applied
 	records, end := r.ownRecords(e.Records)
+	r.relog(records, covered)
 	whole := r.replay(records)
 	r.pos = max(r.pos, end)
 	for _, v := range r.voids {
@@ -130,7 +133,7 @@ func (r *Replica) recover(e core.Recover) {
 	}
 	if lost := e.Suspect || !whole; lost && r.options.Mutation != ReuseStamps {
 		// What lies beyond the hole may follow what was lost, so it is not taken; peers that have it will send it.
-		r.voids = append(r.voids, void{r.nextPos(), r.pos + 1})
+		r.voids = append(r.voids, void{r.nextPos(r.applied), r.pos + 1})
 		r.voids = r.voids[max(0, len(r.voids)-voidsMax):]
 		r.suspect = true
 		r.out.Note(SuspectNote{true})
@@ -205,30 +208,54 @@ func (r *Replica) replay(records []core.Record) (whole bool) {
 			continue
 		}
 		if rec.Kind == recordCuts {
-			if rec.Pos != r.nextPos() || !r.replayCuts(rec.Body) {
+			if rec.Pos != r.nextPos(r.applied) || !r.replayCuts(rec.Body) {
 				return false
 			}
 			r.applied, r.pos = rec.Pos, rec.Pos
 			continue
 		}
 		list, ok := decodeRecordWrites(rec.Body)
-		if !ok || rec.Pos != r.nextPos() {
+		if !ok || rec.Pos != r.nextPos(r.applied) {
 			return false
 		}
+		r.applied, r.pos = rec.Pos, rec.Pos
 		r.ordering.state.stale = r.ordering.on
 		for _, w := range list {
 			if !r.meta.vector.Has(w.Dot) {
 				r.applyWrite(w)
 			}
 		}
-		r.applied, r.pos = rec.Pos, rec.Pos
 	}
 	return true
 }
 
-// nextPos is the position that follows what is applied: the next that was not made void.
-func (r *Replica) nextPos() uint64 {
-	next := r.applied + 1
+// relog puts into memory what was in the write log and there alone: the writes of records that the state holds, behind those that are
+// covered. If one of these is damaged, who lacks any of it is sent the state.
+func (r *Replica) relog(records []core.Record, covered uint64) {
+	for _, rec := range records {
+		if rec.Pos <= covered || rec.Pos > r.applied {
+			continue
+		}
+		list, ok := decodeRecordWrites(rec.Body)
+		if !ok || rec.Pos != r.nextPos(covered) {
+			break
+		}
+		covered = rec.Pos
+		for _, w := range list {
+			if r.meta.vector.Has(w.Dot) && !r.meta.dropped.Has(w.Dot) {
+				r.log.add(w, rec.Pos, r.in.Now)
+			}
+		}
+	}
+	if r.nextPos(covered) <= r.applied {
+		r.log = writeLog{}
+		r.meta.dropped.Merge(r.meta.vector)
+	}
+}
+
+// nextPos is the position that follows another one: the next that was not made void.
+func (r *Replica) nextPos(pos uint64) uint64 {
+	next := pos + 1
 	for again := true; again; {
 		again = false
 		for _, v := range r.voids {
@@ -267,6 +294,7 @@ func decodeRecordWrites(b []byte) (list []*Write, ok bool) {
 
 // becomeSuspect stops this replica from giving stamps: its disk has lost writes that others have.
 func (r *Replica) becomeSuspect() {
+	r.flyArrived()
 	r.suspect = true
 	r.life = max(r.life+1, uint64(r.in.Stamp))
 	r.out.Note(SuspectNote{true})
@@ -294,7 +322,7 @@ func (r *Replica) refuseAll(why string) {
 // cure lets a suspect replica work again once it holds all that any other member has of it, and everything else that they
 // said they hold. Its next stamp is later than any that it can have given, and says what is lost in between (rule B8).
 func (r *Replica) cure() {
-	if !r.suspect || !r.joined() && !r.config.Settled || len(r.flight) > 0 || r.cells.changed() || len(r.out.State) > 0 {
+	if !r.suspect || !r.joined() && !r.config.Settled || r.underWay() || r.cells.changed() || len(r.out.State) > 0 {
 		return
 	}
 	for _, p := range r.peers {
@@ -317,7 +345,9 @@ func (r *Replica) cure() {
 	}
 	w.seal()
 	r.base = slices.Clone(r.meta.vector)
-	r.fly(&flight{writes: []*Write{w}})
+	f := &flight{}
+	f.add(w)
+	r.fly(f)
 	r.writeMark()
 	r.out.Note(SuspectNote{false})
 }

@@ -60,10 +60,19 @@ func (r *Replica) settled() Vector {
 // doChores forgets what nobody needs. These changes of the state are no fold of the log; should a crash take them back, they
 // are made again.
 func (r *Replica) doChores() {
-	if r.transfer.running() || r.suspect || r.cells.changed() || len(r.out.State) > 0 {
+	if r.transfer.running() || r.cells.changed() || len(r.out.State) > 0 {
 		return
 	}
-	r.truncate()
+	r.chores.behind = false
+	if !r.suspect {
+		r.truncate()
+	}
+	if !r.spill() {
+		r.chores.behind = true
+	}
+	if r.suspect {
+		return
+	}
 	settled := r.settled()
 	r.forgetRemoved(settled)
 	r.forgetExpired(settled)
@@ -73,20 +82,32 @@ func (r *Replica) doChores() {
 // truncate drops writes that every member holds, beyond some for people to look at, and the oldest ones if there are too many.
 func (r *Replica) truncate() {
 	stable := r.stable()
-	full := r.meta.logBytes > r.options.LogBytes
-	if !full && stable.Equal(r.chores.truncated) || r.meta.logCount <= r.options.KeepWrites {
+	if !r.logFull() && stable.Equal(r.chores.truncated) || !r.longLog() {
 		return
+	}
+	if r.dropFromState(stable) {
+		r.chores.behind = true
+		return
+	}
+	// What is in the state is older, replica by replica.
+	r.dropFromMemory(stable)
+	r.chores.truncated = stable
+}
+
+// dropFromState is truncate for what is in the state; it reports whether there may be more.
+func (r *Replica) dropFromState(stable Vector) (more bool) {
+	if r.meta.logCount == 0 {
+		return false
 	}
 	looked := 0
 	var run, end []byte // from the beginning of the log to a write that stays
 	unbroken := true
 	r.in.View.Scan(r.logFrom(), []byte{logKind + 1}, func(key, raw []byte) bool {
 		d := dotOfKey(key)
-		full = r.meta.logBytes > r.options.LogBytes
-		if looked++; looked > truncateMax || r.meta.logCount <= r.options.KeepWrites {
+		if looked++; looked > truncateMax || !r.longLog() {
 			return false
 		}
-		if !full && !stable.Has(d) || r.ordering.on && !r.ordering.state.base.Has(d) {
+		if !r.logFull() && !stable.Has(d) || r.ordering.on && !r.ordering.state.base.Has(d) {
 			unbroken = false
 			return true
 		}
@@ -108,9 +129,7 @@ func (r *Replica) truncate() {
 		r.cells.deleteRange(run, end)
 		r.chores.logFrom = end
 	}
-	if r.chores.behind = looked > truncateMax; !r.chores.behind {
-		r.chores.truncated = stable
-	}
+	return looked > truncateMax
 }
 
 // logFrom is where the write log begins.

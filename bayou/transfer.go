@@ -2,7 +2,6 @@ package bayou
 
 import (
 	"bytes"
-	"encoding/binary"
 	"slices"
 
 	"github.com/gamutdb/gamut/core"
@@ -128,9 +127,10 @@ func (r *Replica) onPage(p *peer, m Page) {
 		return
 	}
 	if first := len(m.From) == 1 && m.From[0] == dataKind; first && (t.phase == idle || t.phase == receiving && t.from == p && !t.same(theirs.vector, &order)) {
-		if len(r.flight) > 0 || !r.gains(theirs.vector, &order) {
+		if r.underWay() || !r.gains(theirs.vector, &order) {
 			return
 		}
+		r.spillAll()
 		*t = transfer{from: p, phase: receiving, meta: theirs, order: order, next: m.From}
 		r.out.State = append(r.out.State, core.Change{Kind: core.Unstage})
 	}
@@ -288,7 +288,7 @@ func (r *Replica) stageMeta() {
 	stage := func(key, value []byte) {
 		r.out.State = append(r.out.State, core.Change{Kind: core.Stage, Key: key, Value: value})
 	}
-	stage(core.AppliedKey, binary.BigEndian.AppendUint64(nil, r.applied))
+	stage(core.AppliedKey, r.position())
 	if r.ordering.on {
 		o := r.transfer.order
 		o.stale = true

@@ -206,18 +206,22 @@ func HeldBlocks(replica core.Replica, from uint64, limit int) func(payload bool)
 	}
 }
 
-// HeldWrites describes the newest writes that a replica without a leader has in its write log, in the order of writes; ok is
-// false for other replicas. It reads the state, from any goroutine.
-func HeldWrites(replica core.Replica, view core.View, limit int) (infos []kv.BlockInfo, ok bool) {
-	if _, ok := replica.(*bayou.Replica); !ok {
-		return nil, false
+// HeldWrites takes hold of the newest writes that a replica without a leader has in its write log; nil for other replicas. The
+// function that it returns may be called later and elsewhere, with the replica's state: it describes them in the order of writes.
+func HeldWrites(replica core.Replica, limit int) func(core.View) []kv.BlockInfo {
+	r, ok := replica.(*bayou.Replica)
+	if !ok {
+		return nil
 	}
-	standing := bayou.Standing(view)
-	for _, w := range bayou.Newest(view, limit) {
-		infos = append(infos, kv.BlockInfo{Ballot: w.Dot.String(), Time: w.Stamp.Time(), Kind: cmp.Or(standing(w.Dot), "write"), Bytes: w.Size(), Intact: true,
-			Summary: []string{w.Changes()}})
+	newest := r.Newest(limit)
+	return func(view core.View) (infos []kv.BlockInfo) {
+		standing := bayou.Standing(view)
+		for _, w := range newest(view) {
+			infos = append(infos, kv.BlockInfo{Ballot: w.Dot.String(), Time: w.Stamp.Time(), Kind: cmp.Or(standing(w.Dot), "write"), Bytes: w.Size(), Intact: true,
+				Summary: []string{w.Changes()}})
+		}
+		return infos
 	}
-	return infos, true
 }
 
 // summaryMax bounds the commands of a block that are put into words.

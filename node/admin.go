@@ -490,19 +490,19 @@ func (n *Node) Blocks(ctx context.Context, group, from uint64, limit int, payloa
 	if limit <= 0 || limit > blocksMax {
 		limit = blocksMax
 	}
-	var replica core.Replica
-	if err = n.onLoop(ctx, func(host.Now) { replica = n.host.Replica(s.group) }); err != nil {
-		return nil, err
-	}
-	var writes []kv.BlockInfo
-	causal := false
-	if err = guarded(func() { writes, causal = keyspace.HeldWrites(replica, s.state, limit) }); causal || err != nil {
-		return writes, err
-	}
+	var writes func(core.View) []kv.BlockInfo
 	var held func(bool) []kv.BlockInfo
-	err = n.onLoop(ctx, func(host.Now) { held = keyspace.HeldBlocks(n.host.Replica(s.group), from, limit) })
+	err = n.onLoop(ctx, func(host.Now) {
+		replica := n.host.Replica(s.group)
+		writes, held = keyspace.HeldWrites(replica, limit), keyspace.HeldBlocks(replica, from, limit)
+	})
 	if err != nil {
 		return nil, err
+	}
+	if writes != nil {
+		var list []kv.BlockInfo
+		err = guarded(func() { list = writes(s.state) })
+		return list, err
 	}
 	return held(payload), nil
 }

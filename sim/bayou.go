@@ -27,6 +27,7 @@ func drawBayou(seed uint64, mutation bayou.Mutation) (o bayou.Options, damage, m
 	rng = stream(seed, "bayou", 0)
 	o = bayou.Options{Mutation: mutation, Interval: core.Time(20+rng.Int64N(400)) * Millisecond, LogBytes: 300 << rng.IntN(14),
 		KeepWrites: 1 << rng.IntN(9), ChunkBytes: 100 << rng.IntN(12)}
+	o.MemoryTime, o.MemoryBytes = core.Time(1+rng.Int64N(3000))*Millisecond, 100<<rng.IntN(12)
 	return o, rng.IntN(4) == 0, rng.IntN(2) == 0, rng
 }
 
@@ -58,8 +59,8 @@ func Eventual(options bayou.Options, damage, moves bool) Protocol {
 func Bayou(options bayou.Options, damage, moves bool) Protocol {
 	past, parts := map[bayou.Dot]written{}, newPartsOracle()
 	p := Protocol{
-		Name: fmt.Sprintf("bayou (asked every %s, logs of %d bytes and %d writes, messages of %d, damage %v, moves %v)", clockText(options.Interval),
-			options.LogBytes, options.KeepWrites, options.ChunkBytes, damage, moves),
+		Name: fmt.Sprintf("bayou (asked every %s, logs of %d bytes and %d writes, in memory for %s and up to %d bytes, messages of %d, damage %v, moves %v)", clockText(options.Interval),
+			options.LogBytes, options.KeepWrites, clockText(options.MemoryTime), options.MemoryBytes, options.ChunkBytes, damage, moves),
 		New: func(self core.ReplicaID) core.Replica {
 			return &causal{Replica: bayou.New(self, options), self: self, past: past, parts: parts}
 		},
