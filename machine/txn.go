@@ -72,6 +72,12 @@ func (m *Machine) applyTx(c *kv.Command, encoded []byte) kv.Result {
 		res = m.resolve(c.Tx)
 	case kv.TxForget:
 		res = m.forgetTx(c.Tx.ID)
+	case kv.TxForgetMany:
+		// The answer is that for the first one: those of a command are known to have ended, and nobody needs to be told.
+		res = m.forgetTx(c.Tx.ID)
+		for _, id := range c.Tx.Others {
+			m.forgetTx(id)
+		}
 	case kv.TxSeal:
 		res = m.seal(c.Tx)
 	}
