@@ -273,6 +273,8 @@ type Change struct {
 	Key   []byte
 	Value []byte
 	End   []byte
+	// Fresh says of a Put that the state has nothing at the key, so that a store need not remember its end if it is deleted soon.
+	Fresh bool
 }
 
 // AppliedKey is where every protocol keeps, in its state, the log position up to which the state is a fold of the log:

@@ -6,10 +6,13 @@ import "github.com/gamutdb/gamut/core"
 // know come with a level of their own, and are used only once the catalog has reached it: so nodes of two releases never make
 // different things of one log entry (trap T1.15). The catalog reaches a level when every node has said that it knows it, and never
 // goes back; a program that does not know the level of the catalog does not run.
-const Level = 1
+const Level = 2
 
 // LevelKey is where the catalog holds its level, once that is more than 1.
 const LevelKey = "level"
+
+// LevelForgetMany is from where on one command lets a group forget many transactions.
+const LevelForgetMany = 2
 
 // EncodeLevel is the value at LevelKey.
 func EncodeLevel(level int) []byte { return mustJSON(level) }

@@ -326,6 +326,21 @@ func DecodeHead(b []byte) (c Command, err error) {
 // HasTx reports whether an encoded command is a step of a transaction; of what is no command it says nothing.
 func HasTx(b []byte) bool { return len(b) > 1 && b[1]&commandTx != 0 }
 
+// TxStepOf is the step of a transaction that an encoded command is; 0: it is none.
+func TxStepOf(b []byte) TxStep {
+	if !HasTx(b) {
+		return 0
+	}
+	if b[1]&(commandSession|commandLevel|commandToken|commandContext) == 0 && len(b) > 2 {
+		return TxStep(b[2]) // as nodes make them
+	}
+	c, err := DecodeHead(b)
+	if err != nil {
+		return 0
+	}
+	return c.Tx.Step
+}
+
 // head reads what comes before a command's conditions and operations.
 func (r *reader) head(c *Command) (flags byte) {
 	r.bad = r.byte() != codecVersion || r.bad

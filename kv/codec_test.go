@@ -28,6 +28,7 @@ var commands = map[string]Command{
 		Ops: []Op{{Kind: OpDelete, Key: []byte("a")}}},
 	"prepare": {Tx: &Tx{Step: TxPrepare, ID: TxID{Age: 1, Anchor: 2, Nonce: 3, Attempt: 4}, Participants: []uint64{2, 300}},
 		Conds: []Cond{{Key: []byte("a"), Kind: CondOtherValue, Value: []byte("x")}}, Ops: []Op{{Kind: OpIncr, Key: []byte("n"), Delta: 1}}},
+	"forget many":         {Tx: &Tx{Step: TxForgetMany, ID: TxID{Nonce: 1}, Others: []TxID{{Age: 2, Nonce: 3}, {Anchor: 4, Attempt: 5}}}},
 	"resolve":             {Tx: &Tx{Step: TxResolve, ID: TxID{Nonce: math.MaxUint64}, Commit: true}},
 	"session":             {Session: Session{Client: [16]byte{1, 15: 2}, Seq: 300, Acked: 299}, Ops: []Op{{Kind: OpIncr, Key: []byte("n"), Delta: math.MaxInt64}}},
 	"bounded levels":      {Level: BoundedAge(BoundedAgeMax), Ops: []Op{{Kind: OpGet, Key: []byte("k")}}},

@@ -71,6 +71,8 @@ const (
 	// TxSeal lets the group vote yes no more, or with Commit false again: its keyspace is going to be dropped. The id is that of
 	// the drop, the answer's Int how many transactions are open here.
 	TxSeal TxStep = 5
+	// TxForgetMany is TxForget of ID and of Others.
+	TxForgetMany TxStep = 6
 )
 
 // Tx makes a Command a step of a transaction. Doors never send one: nodes do, among themselves.
@@ -81,6 +83,8 @@ type Tx struct {
 	Participants []uint64
 	// Commit is the outcome, in TxResolve; in TxSeal, whether the seal is put on.
 	Commit bool
+	// Others are further transactions, in TxForgetMany.
+	Others []TxID
 }
 
 // Ends reports whether the step can but end what is under way, so that it needs no room beside it.
@@ -146,7 +150,14 @@ func appendTx(b []byte, t *Tx) []byte {
 		commit = 1
 	}
 	b = append(b, commit)
-	return AppendGroups(b, t.Participants)
+	if b = AppendGroups(b, t.Participants); t.Step != TxForgetMany {
+		return b
+	}
+	b = binary.AppendUvarint(b, uint64(len(t.Others)))
+	for _, id := range t.Others {
+		b = id.AppendTo(b)
+	}
+	return b
 }
 
 // AppendGroups encodes a list of groups.
@@ -175,9 +186,13 @@ func (r *reader) tx() *Tx {
 	}
 	t.ID, r.b = TxIDOf(r.b), r.b[TxIDSize:]
 	commit := r.byte()
-	r.bad = r.bad || commit > 1 || t.Step < TxPrepare || t.Step > TxSeal
+	r.bad = r.bad || commit > 1 || t.Step < TxPrepare || t.Step > TxForgetMany
 	t.Commit = commit == 1
-	t.Participants = r.groups()
+	if t.Participants = r.groups(); t.Step == TxForgetMany {
+		for n := r.count(TxIDSize); n > 0 && !r.bad; n-- {
+			t.Others, r.b = append(t.Others, TxIDOf(r.b)), r.b[TxIDSize:]
+		}
+	}
 	return t
 }
 

@@ -1,6 +1,8 @@
 package machine
 
 import (
+	"encoding/binary"
+
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/kv"
 )
@@ -13,6 +15,9 @@ type known struct {
 	// open are the transactions with a vote of yes, and whether they are known to be committed; nil: not read yet, nor seals.
 	open  map[kv.TxID]bool
 	seals []kv.TxID
+	// marked is an age that no mark is above: a transaction that begins is younger than all that have ended, nearly always, and need
+	// not look for a mark that is not there.
+	marked kv.HLC
 }
 
 // StateReplaced says that the state is not the one any more that the last entry left.
@@ -46,6 +51,11 @@ func (m *Machine) openTable() map[kv.TxID]bool {
 	m.view.Scan([]byte{openKind}, []byte{openKind + 1}, func(key, b []byte) bool {
 		o := mustDecodeOpen(b)
 		k.open[kv.TxIDOf(key[1:])] = o.committed
+		return true
+	})
+	k.marked = m.now
+	m.view.Scan(binary.BigEndian.AppendUint64([]byte{closedKind}, uint64(m.now)), []byte{closedKind + 1}, func(key, _ []byte) bool {
+		k.marked = max(k.marked, kv.TxIDOf(key[1:]).Age)
 		return true
 	})
 	b, _ := m.view.Get(sealKey)

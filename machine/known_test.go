@@ -30,6 +30,9 @@ func TestCopyOfLocksIsTheState(t *testing.T) {
 					w.tx(steps[rng.IntN(len(steps))], ids[rng.IntN(len(ids))], rng.IntN(2) == 0)
 				}
 			}
+			if rng.IntN(20) == 0 { // one that some other node's clock says is of a time to come
+				w.tx(kv.TxRefuse, kv.TxID{Age: w.stamp() + kv.HLC(rng.IntN(1<<20)), Nonce: uint64(i)}, false)
+			}
 			if rng.IntN(20) == 0 {
 				w.machine.StateReplaced() // by the same one
 			}
@@ -41,6 +44,12 @@ func TestCopyOfLocksIsTheState(t *testing.T) {
 					t.Fatalf("seed %d, step %d: the machine knows %v, the state holds %v", seed, i, pair[0], pair[1])
 				}
 			}
+			w.Scan([]byte{closedKind}, []byte{closedKind + 1}, func(k, _ []byte) bool {
+				if age := kv.TxIDOf(k[1:]).Age; age > w.machine.known.marked || age > fresh.known.marked {
+					t.Fatalf("seed %d, step %d: a mark of %d is above %d, or %d", seed, i, age, w.machine.known.marked, fresh.known.marked)
+				}
+				return true
+			})
 		}
 	}
 }

@@ -218,7 +218,7 @@ func (m *Machine) takeLocks(id kv.TxID, wanted []access) {
 		l, ok := table[string(a.key)]
 		m.locks.counted = m.locks.counted || !ok
 		l.exclusive, l.holders = a.write, append(l.holders, id)
-		m.putLock(a.key, &l)
+		m.putLock(a.key, &l, !ok)
 	}
 }
 
@@ -232,7 +232,7 @@ func (m *Machine) dropLocks(id kv.TxID, wanted []access) {
 		}
 		l.holders = slices.DeleteFunc(l.holders, func(h kv.TxID) bool { return h == id })
 		if len(l.holders) > 0 {
-			m.putLock(a.key, &l)
+			m.putLock(a.key, &l, false)
 			continue
 		}
 		m.delete(m.stateKey(lockKind, a.key))
@@ -241,11 +241,11 @@ func (m *Machine) dropLocks(id kv.TxID, wanted []access) {
 	}
 }
 
-func (m *Machine) putLock(key []byte, l *lock) {
+func (m *Machine) putLock(key []byte, l *lock, fresh bool) {
 	at := m.stateKey(lockKind, key)
 	from := len(m.arena)
 	m.arena = appendLock(m.arena, l)
-	m.put(at, m.arena[from:len(m.arena):len(m.arena)])
+	m.changes = append(m.changes, core.Change{Kind: core.Put, Key: at, Value: m.arena[from:len(m.arena):len(m.arena)], Fresh: fresh})
 	m.lockTable()[string(key)] = *l
 }
 

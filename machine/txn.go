@@ -72,6 +72,12 @@ func (m *Machine) applyTx(c *kv.Command, encoded []byte) kv.Result {
 		res = m.resolve(c.Tx)
 	case kv.TxForget:
 		res = m.forgetTx(c.Tx.ID)
+	case kv.TxForgetMany:
+		// The answer is that for the first one: those of a command are known to have ended, and nobody needs to be told.
+		res = m.forgetTx(c.Tx.ID)
+		for _, id := range c.Tx.Others {
+			m.forgetTx(id)
+		}
 	case kv.TxSeal:
 		res = m.seal(c.Tx)
 	}
@@ -243,7 +249,8 @@ func (m *Machine) putOpen(id kv.TxID, o *open) {
 	at := m.stateKey(openKind, id.AppendTo(nil))
 	from := len(m.arena)
 	m.arena = appendOpen(m.arena, o)
-	m.put(at, m.arena[from:len(m.arena):len(m.arena)])
+	_, known := m.openTable()[id]
+	m.changes = append(m.changes, core.Change{Kind: core.Put, Key: at, Value: m.arena[from:len(m.arena):len(m.arena)], Fresh: !known})
 	m.openTable()[id] = o.committed
 }
 
@@ -253,6 +260,9 @@ func (m *Machine) dropOpen(id kv.TxID) {
 }
 
 func (m *Machine) closedTx(id kv.TxID) (*kv.TxAnswer, bool) {
+	if m.openTable(); id.Age > m.known.marked {
+		return nil, false
+	}
 	b, ok := m.get(m.stateKey(closedKind, id.AppendTo(nil)))
 	if !ok {
 		return nil, false
@@ -265,6 +275,8 @@ func (m *Machine) closedTx(id kv.TxID) (*kv.TxAnswer, bool) {
 
 // close leaves a mark.
 func (m *Machine) close(id kv.TxID, a kv.TxAnswer) kv.Result {
+	m.openTable()
+	m.known.marked = max(m.known.marked, id.Age)
 	b := binary.BigEndian.AppendUint32([]byte{recordVersion, byte(a.State), byte(a.Reason)}, a.Cond)
 	m.put(m.stateKey(closedKind, id.AppendTo(nil)), b)
 	return kv.Result{Tx: &a}

@@ -5,16 +5,17 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gamutdb/gamut/keyspace"
 	"github.com/gamutdb/gamut/kv"
 	"github.com/gamutdb/gamut/txn"
 )
 
 const (
 	// forgetAfter is how long it may take until participants are told to forget. Nobody waits for that, and those of many
-	// transactions share a block of each group, which every replica has to log, sync and apply.
-	forgetAfter = 50 * time.Millisecond
+	// transactions share a command to each group. It is a fraction of what the sweeps wait.
+	forgetAfter = 200 * time.Millisecond
 	// forgetMax bounds how many wait: what is left out is found by the sweeps. forgetBatch is how many are submitted together.
-	forgetMax, forgetBatch = 1 << 14, 256
+	forgetMax, forgetBatch = 1 << 14, 4096
 )
 
 // forgets are commands to forget transactions of which all participants know the outcome (rule V4).
@@ -69,6 +70,9 @@ func (n *Node) forget(ctx context.Context) {
 		case <-time.After(forgetAfter):
 		}
 		for list := n.forgets.take(); len(list) > 0; list = n.forgets.take() {
+			if n.table.Load().catalog.Level >= keyspace.LevelForgetMany {
+				list = txn.Together(list)
+			}
 			n.ask(list, time.Now().Add(n.config.Timing.Request), func(*txn.Send, *kv.Result) {})
 		}
 	}

@@ -189,7 +189,8 @@ func (n *Node) publish() {
 		}
 		if r.fresh != nil {
 			if f := r.fresh.Freshness(); f != *r.shard.fresh.Load() {
-				r.shard.fresh.Store(&f)
+				kept := f // or f were on the heap in every pass
+				r.shard.fresh.Store(&kept)
 			}
 		}
 	}

@@ -82,6 +82,7 @@ type Node struct {
 	// transactions are those over several shards that are under way here.
 	transactions atomic.Int64
 	forgets      forgets
+	asked        sync.Pool // of batches in which commands of transactions are submitted
 	leases       leases
 	leaseWanted  chan struct{}
 	wishes       wishes
@@ -116,8 +117,8 @@ func Start(config Config) (*Node, error) {
 	}
 	n := &Node{config: config, log: config.Logger.With("node", config.Node), started: time.Now(), batches: make(chan host.Batch, 1),
 		hadState: map[core.GroupID]bool{}, dropping: map[core.GroupID]bool{}, needsRoll: true, loopEnded: make(chan struct{}), leaseWanted: make(chan struct{}, 1),
-		forgets: forgets{wake: make(chan struct{}, 1)},
-		wishes:  wishes{list: map[core.GroupID]wish{}, wake: make(chan struct{}, 1), seen: map[core.GroupID]seenLease{}}}
+		forgets: forgets{wake: make(chan struct{}, 1)}, asked: sync.Pool{New: func() any { return new(kv.Batch) }},
+		wishes: wishes{list: map[core.GroupID]wish{}, wake: make(chan struct{}, 1), seen: map[core.GroupID]seenLease{}}}
 	mono, wall := monotonic, config.wall
 	if config.Faults != nil {
 		mono, wall = config.Faults.Clocks(mono, wall)

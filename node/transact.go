@@ -225,7 +225,8 @@ func (n *Node) round(c *txn.Coordinator, sends []txn.Send, deadline time.Time) (
 // ask sends commands to groups together and calls answered with each answer, in order.
 func (n *Node) ask(sends []txn.Send, deadline time.Time, answered func(s *txn.Send, r *kv.Result)) {
 	t := n.table.Load()
-	var b kv.Batch
+	b := n.asked.Get().(*kv.Batch)
+	defer n.asked.Put(b)
 	b.Reset(deadline)
 	calls := make([]*kv.Call, len(sends))
 	for i := range sends {
@@ -234,14 +235,17 @@ func (n *Node) ask(sends []txn.Send, deadline time.Time, answered func(s *txn.Se
 			calls[i].Keyspace, calls[i].Group, calls[i].Fixed, calls[i].Command = sh.space.keyspace, sends[i].Group, true, sends[i].Command
 		}
 	}
-	n.Submit(&b)
+	n.Submit(b)
 	b.Wait()
 	for i := range sends {
-		s := &sends[i]
-		r := absent(t, s)
-		if calls[i] != nil {
-			r = calls[i].Result
+		s, call := &sends[i], calls[i]
+		if call == nil {
+			r := absent(t, s)
+			answered(s, &r)
+			continue
 		}
+		r := call.Result
+		call.Command, call.Result = kv.Command{}, kv.Result{} // the batch must not keep what is the caller's
 		answered(s, &r)
 	}
 }

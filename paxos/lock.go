@@ -65,6 +65,9 @@ func (r *Replica) waits(q core.Request, at lockWait) bool {
 	if r.locks == 0 && len(l.lockers) == 0 && len(l.waits) == 0 && !r.holdsVotes() {
 		return false
 	}
+	if step := kv.TxStepOf(q.Command); step != 0 && step != kv.TxPrepare {
+		return false // it can but end what others wait for
+	}
 	var c kv.Command
 	if err := kv.DecodeCommand(q.Command, &c); err != nil {
 		return false // it is answered at apply
@@ -73,12 +76,12 @@ func (r *Replica) waits(q core.Request, at lockWait) bool {
 	blocked := false
 	switch {
 	case c.Tx != nil:
-		if c.Tx.Step == kv.TxPrepare && r.yields(&c) {
+		if r.yields(&c) {
 			// Early: nothing was recorded of the request.
 			r.out.ReplyEarly(q.ID, kv.Result{Code: kv.Locked, Detail: "a scan waits for older transactions in its range; nothing was executed"})
 			return true
 		}
-		blocked = c.Tx.Step == kv.TxPrepare && r.awaits(&c, &at)
+		blocked = r.awaits(&c, &at)
 	case at.claims && r.options.Transactions != machine.OvertakeWaits && l.claims.Before(&c):
 		blocked = true
 	case len(c.Ops) == 1 && c.Ops[0].Kind == kv.OpScan:
@@ -94,11 +97,11 @@ func (r *Replica) waits(q core.Request, at lockWait) bool {
 
 // noteLocker takes note of a command that is going to lock its keys.
 func (r *Replica) noteLocker(id core.RequestID, index uint64, command []byte) {
-	if !kv.HasTx(command) {
+	if kv.TxStepOf(command) != kv.TxPrepare {
 		return
 	}
 	l := locker{id: id, index: index}
-	if err := kv.DecodeCommand(command, &l.command); err == nil && l.command.Tx.Step == kv.TxPrepare {
+	if err := kv.DecodeCommand(command, &l.command); err == nil {
 		r.lead.lockers = append(r.lead.lockers, l)
 		r.lead.claims.Add(&l.command)
 	}

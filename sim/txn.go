@@ -61,6 +61,16 @@ type txnWorld struct {
 	workload txnWorkload
 	draining bool
 	dropping
+	// forgets are the commands to forget that each node has collected in its present life.
+	forgets map[*node]*collected
+}
+
+// collected are commands to forget, which a node sends together, as package node does.
+type collected struct {
+	life  int
+	sends []txn.Send
+	// last is who has collected the last of them.
+	last *txnRun
 }
 
 // RunTxn runs one seed of transactions over three groups or more.
@@ -79,7 +89,7 @@ func runTxnOf(o TxnOptions, workload txnWorkload) Result {
 	if clients == 0 {
 		o.Clients = 4 + int(o.Seed%4)
 	}
-	w := &txnWorld{world: bareWorld(o.Options), options: o}
+	w := &txnWorld{world: bareWorld(o.Options), options: o, forgets: map[*node]*collected{}}
 	w.keyspace = &kv.Keyspace{Name: "t", ID: 1, Consistency: kv.Linearizable, Shards: o.Groups}
 	w.spare = &kv.Keyspace{Name: "spare", ID: 2, Consistency: kv.Linearizable, Shards: 1}
 	for g := range o.Groups {
@@ -295,10 +305,11 @@ type txnRun struct {
 func (r *txnRun) send(sends []txn.Send) {
 	for i := range sends {
 		s := &sends[i]
-		if r.w.options.step != nil {
-			r.w.options.step(r)
+		if s.Command.Tx.Step == kv.TxForget {
+			r.forgetLater(*s)
+			continue
 		}
-		if r.node.life != r.life || !r.node.up {
+		if !r.steps() {
 			return
 		}
 		c, step := r.c, s.Command.Tx.Step
@@ -312,17 +323,56 @@ func (r *txnRun) send(sends []txn.Send) {
 	}
 }
 
+// forgetAfter is how long a node collects commands to forget.
+const forgetAfter = 200 * Millisecond
+
+// steps tells who watches that a coordinator is about to do something, and whether it still lives then.
+func (r *txnRun) steps() bool {
+	if r.w.options.step != nil {
+		r.w.options.step(r)
+	}
+	return r.node.life == r.life && r.node.up
+}
+
+// forgetLater collects a command to forget. What a node has collected when it dies is for the sweeps to find.
+func (r *txnRun) forgetLater(s txn.Send) {
+	n := r.node
+	f := r.w.forgets[n]
+	if f == nil || f.life != n.life {
+		f = &collected{life: n.life}
+		r.w.forgets[n] = f
+	}
+	f.sends, f.last = append(f.sends, s), r
+	if len(f.sends) == 1 {
+		r.w.after(forgetAfter, func() {
+			list := txn.Together(f.sends)
+			f.sends = nil
+			f.last.forget(list)
+		})
+	}
+}
+
+func (r *txnRun) forget(list []txn.Send) {
+	for i := range list {
+		if !r.steps() {
+			return
+		}
+		tx := list[i].Command.Tx
+		r.w.trace.tellf("n%d txn %s and %d more: step %d to g%d", r.node.id, tx.ID, len(tx.Others), tx.Step, list[i].Group)
+		r.node.submit(r.w.byID[core.GroupID(list[i].Group)], kv.AppendCommand(nil, &list[i].Command), false, true, r.timeout, func(kv.Result) {
+			r.steps()
+		})
+	}
+}
+
 func (r *txnRun) answer(c *txn.Coordinator, s *txn.Send, res kv.Result) {
 	if r.node.life != r.life || !r.node.up {
 		return
 	}
 	r.w.trace.mix('T', s.Group, uint64(s.Command.Tx.Step)<<8|uint64(res.Code), nil)
 	next := c.Answer(s, &res)
-	if r.w.options.step != nil {
-		r.w.options.step(r)
-		if r.node.life != r.life || !r.node.up {
-			return
-		}
+	if !r.steps() {
+		return
 	}
 	if decided := r.decided; c == r.c && decided != nil && (c.Outcome() != txn.Open || c.Done() && len(next) == 0) {
 		r.decided = nil

@@ -294,7 +294,10 @@ func (d *Disk) Flush() error {
 }
 
 func (d *Disk) flush(m logMark) error {
-	err := d.state.setMark(m)
+	err := d.state.settle()
+	if err == nil {
+		err = d.state.setMark(m)
+	}
 	if err == nil {
 		err = d.state.db.Flush()
 	}

@@ -60,6 +60,9 @@ func changeTree(t *memoryTree, changes []core.Change) {
 	for _, c := range changes {
 		switch c.Kind {
 		case core.Put:
+			if _, had := t.pairs.Get(memoryPair{key: c.Key}); had && c.Fresh {
+				panic(fmt.Sprintf("store: %q is not fresh", c.Key))
+			}
 			t.set(memoryPair{c.Key, c.Value})
 		case core.Delete:
 			t.remove(c.Key)
@@ -143,7 +146,7 @@ func (g *memoryGroup) Apply(changes []core.Change) error {
 			g.m.replace(g.id, g.m.staged[g.id])
 			delete(g.m.staged, g.id)
 		default:
-			kept = append(kept, core.Change{Kind: c.Kind, Key: clonePresent(c.Key), Value: clonePresent(c.Value), End: bytes.Clone(c.End)})
+			kept = append(kept, core.Change{Kind: c.Kind, Key: clonePresent(c.Key), Value: clonePresent(c.Value), End: bytes.Clone(c.End), Fresh: c.Fresh})
 			size += int64(len(c.Key) + len(c.Value) + 16)
 		}
 	}

@@ -37,6 +37,8 @@ type state struct {
 	// found is told of errors of reading, before whoever reads is.
 	found func(error)
 
+	recent recent
+
 	mu     sync.Mutex
 	staged map[core.GroupID]*stage
 }
@@ -84,8 +86,9 @@ func openState(o Options, dir, staging string, wal bool, found func(error)) (*st
 		return nil, fmt.Errorf("open the state in %s: %w", dir, err)
 	}
 	s := &state{db: db, fs: o.FS, staging: staging, write: pebble.NoSync, found: found, staged: map[core.GroupID]*stage{}}
+	s.recent.max = int(min(recentMax, o.MemTableBytes/8))
 	if wal {
-		s.write = pebble.Sync
+		s.write, s.recent.max = pebble.Sync, 0 // each change is durable when Apply returns
 	}
 	if err := resetStaging(o.FS, staging); err != nil {
 		return nil, errors.Join(fmt.Errorf("empty %s: %w", staging, err), db.Close())
@@ -110,6 +113,9 @@ func (s *state) span(g core.GroupID) pebble.KeyRange {
 
 // groups lists the groups that hold a key.
 func (s *state) groups() (list []core.GroupID, err error) {
+	if err := s.settle(); err != nil {
+		return nil, fmt.Errorf("list the groups: %w", err)
+	}
 	it, err := s.db.NewIter(nil)
 	if err != nil {
 		return nil, fmt.Errorf("list the groups: %w", err)
@@ -140,6 +146,9 @@ func (s *state) durableOrNone(g core.GroupID) uint64 {
 // drop removes a group's keys, durably.
 func (s *state) drop(g core.GroupID) error {
 	s.unstage(g)
+	if err := s.settle(); err != nil {
+		return err
+	}
 	return s.db.Excise(context.Background(), s.span(g))
 }
 
@@ -182,6 +191,10 @@ type diskGroup struct {
 var keys = sync.Pool{New: func() any { b := make([]byte, 0, 256); return &b }}
 
 func (g *diskGroup) GetInto(buf, key []byte) (value []byte, ok bool, err error) {
+	// Behind this look the key may come to be held back, and be in Pebble: then what is read is what came later.
+	if e, ok := g.s.recent.get(g.id, key); ok {
+		return append(buf, e.value...), !e.gone, nil
+	}
 	k := keys.Get().(*[]byte)
 	defer keys.Put(k)
 	*k = append(append((*k)[:0], g.prefix...), key...)
@@ -229,15 +242,20 @@ func (g *diskGroup) bounds(from, to []byte) (lower, upper []byte) {
 
 func (g *diskGroup) ScanErr(from, to []byte, f func(key, value []byte) bool) error {
 	lower, upper := g.bounds(from, to)
+	r := &g.s.recent
+	// Together: what is held back and Pebble are of one moment.
+	r.mu.Lock()
+	cursors := r.cursors(g.id, from, to)
 	it, err := g.s.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
+	r.mu.Unlock()
 	if err != nil {
 		return g.damaged(err)
 	}
-	return g.walk(it, f)
+	return g.walk(it, cursors, f)
 }
 
-// walk calls f with each pair of it, and closes it.
-func (g *diskGroup) walk(it *pebble.Iterator, f func(key, value []byte) bool) error {
+// walk calls f with each pair of it and of what is held back, and closes it.
+func (g *diskGroup) walk(it *pebble.Iterator, cursors []*cursor, f func(key, value []byte) bool) error {
 	// Closing again after the close below would panic; a panic of f must not leave the iterator open.
 	done := false
 	defer func() {
@@ -245,13 +263,7 @@ func (g *diskGroup) walk(it *pebble.Iterator, f func(key, value []byte) bool) er
 			it.Close()
 		}
 	}()
-	var err error
-	for ok := it.First(); ok; ok = it.Next() {
-		var v []byte
-		if v, err = it.ValueAndErr(); err != nil || !f(it.Key()[prefixSize:], v) {
-			break
-		}
-	}
+	err := merge(it, cursors, f)
 	err = firstError(err, it.Error())
 	done = true
 	if err = firstError(err, it.Close()); err != nil {
@@ -293,43 +305,51 @@ func (g *diskGroup) durableApplied() (pos uint64, err error) {
 	if err != nil {
 		return 0, g.damaged(err)
 	}
-	return pos, g.walk(it, func(_, v []byte) bool { pos = appliedOf(v); return false })
+	return pos, g.walk(it, nil, func(_, v []byte) bool { pos = appliedOf(v); return false })
 }
 
 func (g *diskGroup) Apply(changes []core.Change) error {
 	if len(changes) == 0 {
 		return nil
 	}
-	batch := g.s.db.NewBatch()
-	defer batch.Close()
-	for i := range changes {
-		if err := g.change(batch, &changes[i], len(changes)); err != nil {
-			if isDamage(err) {
-				err = g.damaged(err)
-			}
-			return fmt.Errorf("apply to the state of group %d: %w", g.id, err)
+	if err := g.apply(changes); err != nil {
+		if isDamage(err) {
+			err = g.damaged(err)
 		}
-	}
-	if batch.Empty() {
-		return nil
-	}
-	if err := batch.Commit(g.s.write); err != nil {
 		return fmt.Errorf("apply to the state of group %d: %w", g.id, err)
 	}
 	return nil
 }
 
+func (g *diskGroup) apply(changes []core.Change) error {
+	if plain(changes) {
+		if g.s.recent.add(g.id, changes) {
+			return g.s.settle()
+		}
+		return nil
+	}
+	// In order: what was held back is older than these.
+	if err := g.s.settle(); err != nil {
+		return err
+	}
+	batch := g.s.db.NewBatch()
+	defer batch.Close()
+	for i := range changes {
+		if err := g.change(batch, &changes[i], len(changes)); err != nil {
+			return err
+		}
+	}
+	if batch.Empty() {
+		return nil
+	}
+	return batch.Commit(g.s.write)
+}
+
 func (g *diskGroup) change(batch *pebble.Batch, c *core.Change, count int) error {
 	switch c.Kind {
-	case core.Put:
-		op := batch.SetDeferred(prefixSize+len(c.Key), len(c.Value))
-		copy(op.Key[copy(op.Key, g.prefix):], c.Key)
-		copy(op.Value, c.Value)
-		return op.Finish()
-	case core.Delete:
-		op := batch.DeleteDeferred(prefixSize + len(c.Key))
-		copy(op.Key[copy(op.Key, g.prefix):], c.Key)
-		return op.Finish()
+	case core.Put, core.Delete:
+		e := entry{key: c.Key, value: c.Value, gone: c.Kind == core.Delete}
+		return e.write(batch, g.prefix)
 	case core.DeleteRange:
 		lower, upper := g.bounds(c.Key, c.End)
 		if bytes.Compare(lower, upper) >= 0 {
@@ -351,6 +371,9 @@ func (g *diskGroup) change(batch *pebble.Batch, c *core.Change, count int) error
 }
 
 func (g *diskGroup) Snapshot() core.Snapshot {
+	if err := g.s.settle(); err != nil {
+		panic(g.damaged(err))
+	}
 	// An iterator, not pebble.Snapshot: an excise takes the keys away under a Snapshot, never under an open iterator.
 	it, err := g.s.db.NewIter(&pebble.IterOptions{LowerBound: g.prefix, UpperBound: groupPrefix(g.id + 1)})
 	if err != nil {
@@ -378,7 +401,7 @@ func (s *diskSnapshot) Scan(from, to []byte, f func(key, value []byte) bool) {
 	lower, upper := s.g.bounds(from, to)
 	it, err := s.it.Clone(pebble.CloneOptions{IterOptions: &pebble.IterOptions{LowerBound: lower, UpperBound: upper}})
 	if err == nil {
-		err = s.g.walk(it, f)
+		err = s.g.walk(it, nil, f)
 	} else {
 		err = s.g.damaged(err)
 	}
