@@ -44,7 +44,7 @@ type flight struct {
 	// size bounds the bytes of the record.
 	size  int
 	calls []call
-	reads  []*request
+	reads []*request
 	// done says that the writes are applied and only the reads are left.
 	done bool
 	// own says that the write is one of this replica, of which no client asked for.
