@@ -280,5 +280,9 @@ func (r *Replica) finish() {
 // position is the value at core.AppliedKey: the position up to which the node's log is not needed any more, then the one up to which
 // the state is a fold of it. They differ by what is in the write log and in memory only.
 func (r *Replica) position() []byte {
-	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, r.log.covered(r.applied)), r.applied)
+	covered := r.log.covered(r.applied)
+	if r.options.Mutation == CoverMemory {
+		covered = r.applied
+	}
+	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, covered), r.applied)
 }

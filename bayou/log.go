@@ -3,6 +3,7 @@ package bayou
 import (
 	"bytes"
 	"cmp"
+	"maps"
 	"slices"
 
 	"github.com/gamutdb/gamut/core"
@@ -263,11 +264,7 @@ func newest(view core.View, held []tail, limit int) (list []*Write) {
 		}
 		return true
 	})
-	dots = dots[:0]
-	for d := range raws {
-		dots = append(dots, d)
-	}
-	slices.SortFunc(dots, Dot.Compare)
+	dots = slices.SortedFunc(maps.Keys(raws), Dot.Compare)
 	for _, d := range dots[max(0, len(dots)-limit):] {
 		if w, err := decodeWrite(raws[d]); err == nil {
 			list = append(list, w)

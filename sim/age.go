@@ -40,6 +40,14 @@ func (c *checks) lost(n *node, g *group) {
 	}
 }
 
+// wiped forgets all that was known, whoever wrote it: the disk that is gone may have been the only one left to hold it.
+func (c *checks) wiped(g *group) {
+	delete(c.known, g.id)
+	for _, o := range c.w.nodes {
+		delete(c.aged, seat{o.id, g.id})
+	}
+}
+
 // age: a replica that says until when its state lacks nothing lacks nothing that was known by then (rule B13). The moments are those of
 // its own clock, so the age that its reads are counted with is never less than the true one.
 func (c *checks) age(n *node, g *group) {

@@ -79,6 +79,7 @@ var bayouMutations = map[bayou.Mutation]struct {
 	bayou.WidenContext: {[]Kind{Invariant}, func(seed uint64, planted bayou.Mutation) Options {
 		return Options{Seed: seed, Protocol: DrawSiblings(seed, planted)}
 	}},
+	bayou.CoverMemory:  {[]Kind{Invariant, Liveness}, anyBayou},
 	bayou.IgnoreFormer: {[]Kind{Invariant}, movingBayou(true, func(f *Faults) { f.Wipe, f.Cut = 500*Millisecond, 300*Millisecond })},
 }
 

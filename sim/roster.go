@@ -264,6 +264,7 @@ func (s *strikes) lose(n *node) {
 	n.disk.Wipe()
 	s.w.event("disk", "gone", n)
 	for _, g := range s.w.served {
+		s.w.checks.wiped(g)
 		next := g.roster.latest().next()
 		if id := next.on(n.id); id != 0 {
 			delete(next.where, id)
