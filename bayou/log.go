@@ -264,7 +264,7 @@ func newest(view core.View, held []tail, limit int) (list []*Write) {
 		return true
 	})
 	dots = dots[:0]
-	for d := range raws {
+	for d := range raws { // order does not matter: they are sorted
 		dots = append(dots, d)
 	}
 	slices.SortFunc(dots, Dot.Compare)
