@@ -184,7 +184,11 @@ func (r *Replica) onPull(p *peer, m Pull) {
 }
 
 func (r *Replica) sendWrites(p *peer, m Pull) {
-	answer := Writes{Base: r.meta.briefFor(m.Vector, p.known), Vector: r.meta.briefFor(r.meta.vector, p.known), Life: r.life, Answer: m.Life, Clocks: r.clocks(p)}
+	vector := r.meta.vector
+	if r.options.Mutation == LateVector {
+		vector = r.held
+	}
+	answer := Writes{Base: r.meta.briefFor(m.Vector, p.known), Vector: r.meta.briefFor(vector, p.known), Life: r.life, Answer: m.Life, Clocks: r.clocks(p)}
 	from := Dot{Stamp: ^kv.HLC(0)}
 	for _, e := range r.meta.vector {
 		if has := m.Vector.At(e.Replica); has < e.Stamp {

@@ -36,6 +36,7 @@ const (
 	ExecuteLast              // B4: a write that comes late is executed behind those that it precedes
 	MergeDiffers             // T4.12: a merge procedure does on some replicas what it does not on others
 	ReplyTentative           // B6: a write is called committed when it is not
+	LateVector               // T4.1: the vector of a message is read after the writes that it should describe
 	TrustReports             // B13: what a peer reports counts before the writes that it reports are here
 	CoverMemory              // B7: the node's log is called covered although the write log has some of it in memory only
 	mutations
@@ -54,7 +55,7 @@ var mutationNames = [...]string{"none", "offer unsynced", "copy vector", "forget
 	"truncate early", "replace state", "ignore base", "arrival order", "drop tombstones", "drop unsettled", "ignore lost", "lose additions",
 	"drop entry", "retire early", "serve unjoined", "ignore former", "take unseen", "revive parts",
 	"widen context", "stamp sealed", "commit alone", "commit by arrival", "commit twice",
-	"skip redo", "execute last", "merge differs", "reply tentative", "trust reports", "cover memory"}
+	"skip redo", "execute last", "merge differs", "reply tentative", "late vector", "trust reports", "cover memory"}
 
 // String names the mutation.
 func (m Mutation) String() string { return mutationNames[m] }

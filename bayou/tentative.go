@@ -25,7 +25,7 @@ func OffersOrdered(c *kv.Command) error {
 		return unsupported("a condition on a command that changes nothing would need a place in the order")
 	}
 	if len(c.Context) > 0 {
-		return unsupported("a context is of no use where writes have an order")
+		return kv.Errorf(kv.Unsupported, "a context is of no use where writes have an order: a condition on what was read says the same; a causal keyspace with --conflict siblings takes contexts")
 	}
 	plain := len(c.Conds) == 0
 	ops := c.Ops
@@ -42,7 +42,7 @@ func OffersOrdered(c *kv.Command) error {
 		plain = plain && ops[i].When == kv.Always && (k.ReadOnly() || k == kv.OpSet || k == kv.OpDelete)
 	}
 	if !plain && !c.Session.IsZero() {
-		return unsupported("a write that is sent again to another replica would be executed twice, so one that depends on what it finds must not carry a session")
+		return kv.Errorf(kv.Unsupported, "a write that is sent again to another replica would be executed twice, so one that depends on what it finds must not carry a request id; leave it out, give the write a condition that holds once, or use a linearizable keyspace")
 	}
 	return nil
 }
@@ -50,11 +50,11 @@ func OffersOrdered(c *kv.Command) error {
 func offersOrdered(o *kv.Op) error {
 	switch {
 	case o.Kind.Merges():
-		return kv.Errorf(kv.Unsupported, "a keyspace with a commit order has no sets and no siblings, since its writes have an order; a causal one without has them")
+		return kv.Errorf(kv.Unsupported, "a keyspace with a commit order has no sets and no siblings, since its writes have an order: a value that is appended to, or a merge procedure, keeps what several have written; a causal keyspace without a commit order has sets and siblings")
 	case o.Kind == kv.OpClear:
-		return unsupported("clearing a keyspace touches all keys, and so would hold up the order of all writes")
+		return unsupported("clearing a keyspace touches all keys, and so would hold up the order of all writes; drop it and make it anew, or delete key by key")
 	case o.Kind == kv.OpExpire, o.Kind == kv.OpRecache, o.Kind == kv.OpInvalidate, o.Expiry == kv.ExpireAt, o.Expiry == kv.ExpireIn:
-		return unsupported("a time to live would have ended for some writes and not for others, whose order is not known yet")
+		return kv.Errorf(kv.Unsupported, "a time to live would have ended for some writes and not for others, whose order is not known yet; delete the key, or use a linearizable keyspace, or a causal one without a commit order")
 	case o.NewVersion != 0:
 		return unsupported("versions are stamps here and cannot be chosen")
 	}

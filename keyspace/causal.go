@@ -110,7 +110,9 @@ func reportCausal(r *bayou.Replica, now core.Time) kv.GroupStatus {
 		peer := kv.CausalPeer{Replica: uint32(p.Replica), Up: p.Up, Known: vectorText(p.Known), HeardMillis: -1}
 		if p.Heard != 0 {
 			peer.HeardMillis = int64(now-p.Heard) / 1e6
-			peer.LagMillis = max(0, newest-p.Known.Last().UnixMilli())
+			if peer.LagMillis = -1; len(p.Known) > 0 || len(st.Vector) == 0 {
+				peer.LagMillis = max(0, newest-p.Known.Last().UnixMilli())
+			}
 		}
 		c.Peers = append(c.Peers, peer)
 	}

@@ -126,13 +126,20 @@ func TestOffersOfACommitOrder(t *testing.T) {
 		"merge procedure":         {kv.Command{Conds: absent, Ops: []kv.Op{{Kind: kv.OpSet, Key: key}}, Merge: &kv.Merge{Kind: kv.MergeMax}}, false},
 		"linearizable":            {kv.Command{Level: kv.LevelLinearizable, Ops: []kv.Op{{Kind: kv.OpGet, Key: key}}}, true},
 		"time to live":            {kv.Command{Ops: []kv.Op{{Kind: kv.OpSet, Key: key, Expiry: kv.ExpireIn, Expire: 5}}}, true},
+		"a set":                   {kv.Command{Ops: []kv.Op{{Kind: kv.OpInclude, Key: key}}}, true},
+		"siblings":                {kv.Command{Ops: []kv.Op{{Kind: kv.OpSiblings, Key: key}}}, true},
+		"a context":               {kv.Command{Context: []byte("seen"), Ops: []kv.Op{{Kind: kv.OpSet, Key: key}}}, true},
 		"clear":                   {kv.Command{Ops: []kv.Op{{Kind: kv.OpClear}}}, true},
 		"condition on a get":      {kv.Command{Conds: absent, Ops: []kv.Op{{Kind: kv.OpGet, Key: key}}}, true},
 		"append with a session":   {kv.Command{Session: kv.Session{Seq: 1}, Ops: []kv.Op{{Kind: kv.OpAppend, Key: key}}}, true},
 		"time to live, elsewhere": {kv.Command{Conds: absent, Ops: []kv.Op{{Kind: kv.OpSet, Key: key}}, Merge: &kv.Merge{Kind: kv.MergeAlternatives, Alternatives: []kv.Alternative{{Ops: []kv.Op{{Kind: kv.OpExpire, Key: key}}}}}}, true},
 	} {
-		if err := Offers(ks, &c.command); (err != nil) != c.refused {
+		err := Offers(ks, &c.command)
+		if (err != nil) != c.refused {
 			t.Errorf("%s: %v", name, err)
+		}
+		if err != nil && c.command.Level == kv.LevelDefault && !strings.Contains(err.Error(), "keyspace") {
+			t.Errorf("%s: it does not say what to use: %v", name, err)
 		}
 	}
 	merge := kv.Command{Conds: absent, Ops: []kv.Op{{Kind: kv.OpSet, Key: key}}, Merge: &kv.Merge{Kind: kv.MergeMax}}

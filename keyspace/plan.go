@@ -60,7 +60,7 @@ func checkSpec(spec *kv.CreateKeyspace, nodes int) error {
 	case spec.CommitOrder && spec.Consistency != kv.Causal:
 		return kv.Errorf(kv.Invalid, "a commit order is a term of a causal keyspace, not of a %s one", spec.Consistency)
 	case spec.CommitOrder && spec.Conflict == siblings:
-		return kv.Errorf(kv.Invalid, "a keyspace with a commit order keeps no siblings: its writes have an order; leave out one of the two")
+		return kv.Errorf(kv.Invalid, "a keyspace with a commit order keeps no siblings: its writes have an order, and a merge procedure such as copy keeps what competes; leave out one of the two")
 	case spec.Atomic && spec.ClientStamps:
 		return kv.Errorf(kv.Invalid, "an atomic keyspace must give its stamps itself; leave out atomic or client stamps")
 	}

@@ -430,7 +430,7 @@ type CausalPeer struct {
 	Up      bool              `json:"up"`
 	Known   map[string]string `json:"known"`
 	// HeardMillis is how long ago it last said what it holds; -1: it has not. LagMillis is how much older the newest write is
-	// that it is known to hold than the newest one here.
+	// that it is known to hold than the newest one here; -1: it is not known to hold any.
 	HeardMillis int64 `json:"heardMillis"`
 	LagMillis   int64 `json:"lagMillis"`
 }

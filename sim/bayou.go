@@ -174,7 +174,10 @@ func (c *causal) Step(in *core.Input, out *core.Effects) {
 		}
 	}
 	for i := range out.Early {
-		if o := &out.Early[i]; o.To == 0 && o.Result.Code < kv.Unavailable {
+		switch o := &out.Early[i]; {
+		case o.To != 0:
+			c.told(o.Message)
+		case o.Result.Code < kv.Unavailable:
 			c.answered(c.asked[o.ID])
 		}
 	}
@@ -182,6 +185,20 @@ func (c *causal) Step(in *core.Input, out *core.Effects) {
 		if s := c.Status(); !s.Held.Equal(c.shown) {
 			panic(fmt.Sprintf("the vector is %v, but %v was applied", s.Held, c.shown))
 		}
+	}
+}
+
+// told: a message says of no write that it is held which the state does not show.
+func (c *causal) told(m core.Message) {
+	var v bayou.Vector
+	switch m := m.(type) {
+	case bayou.Pull:
+		v = m.Vector
+	case bayou.Writes:
+		v = m.Vector
+	}
+	if !c.shown.Covers(v) {
+		panic(fmt.Sprintf("a message tells of %v, but %v was applied", v, c.shown))
 	}
 }
 

@@ -75,6 +75,7 @@ var bayouMutations = map[bayou.Mutation]struct {
 	bayou.RetireEarly:   {[]Kind{Invariant, Liveness, Durability}, movingBayou(false, func(f *Faults) { f.Cut = 300 * Millisecond })},
 	bayou.ServeUnjoined: {[]Kind{Invariant}, movingBayou(false, func(f *Faults) { f.Cut = 300 * Millisecond })},
 	bayou.TakeUnseen:    {[]Kind{Invariant}, anyBayou},
+	bayou.LateVector:    {[]Kind{Invariant}, anyBayou},
 	bayou.ReviveParts:   {[]Kind{Invariant}, anyBayou},
 	bayou.WidenContext: {[]Kind{Invariant}, func(seed uint64, planted bayou.Mutation) Options {
 		return Options{Seed: seed, Protocol: DrawSiblings(seed, planted)}

@@ -124,13 +124,14 @@ func vectorText(v map[string]string) string {
 func peersText(peers []kv.CausalPeer) string {
 	var parts []string
 	for _, p := range peers {
+		state := map[bool]string{true: "up", false: "down"}[p.Up]
 		switch {
 		case p.HeardMillis < 0:
 			parts = append(parts, fmt.Sprintf("%d not heard", p.Replica))
-		case !p.Up:
-			parts = append(parts, fmt.Sprintf("%d down, lag %d ms", p.Replica, p.LagMillis))
+		case p.LagMillis < 0:
+			parts = append(parts, fmt.Sprintf("%d %s, lacks all", p.Replica, state))
 		default:
-			parts = append(parts, fmt.Sprintf("%d up, lag %d ms", p.Replica, p.LagMillis))
+			parts = append(parts, fmt.Sprintf("%d %s, lag %d ms", p.Replica, state, p.LagMillis))
 		}
 	}
 	return strings.Join(parts, ", ")
