@@ -50,7 +50,7 @@ func checkEvictable(spec *kv.CreateKeyspace) error {
 	case spec.Store == StorePebble:
 		return kv.Errorf(kv.Invalid, "values that lie in Pebble are never evicted; give store memory or node with evictable")
 	case !Led(spec.Consistency):
-		return kv.Errorf(kv.Unsupported, "an eviction deletes a key unless it was written meanwhile, which a %s keyspace has no order of writes to tell by; give consistency linearizable, sequential or atomic with evictable", spec.Consistency)
+		return kv.Errorf(kv.Unsupported, "an eviction deletes a key unless it was written meanwhile, and keyspaces of consistency %s have no order of writes to tell that by; give consistency linearizable, sequential or atomic with evictable", spec.Consistency)
 	}
 	return nil
 }
