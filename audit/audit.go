@@ -53,6 +53,8 @@ type Group struct {
 	Consistency kv.Consistency `json:"consistency,omitempty"`
 	// Store is where its long values are kept; empty: beside all else.
 	Store string `json:"store,omitempty"`
+	// Evictable: a value that is lost is a miss.
+	Evictable bool `json:"evictable,omitempty"`
 }
 
 // Unchecked is a replica that was left out.

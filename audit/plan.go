@@ -40,7 +40,7 @@ func Plan(keyspaces []kv.KeyspaceInfo, nodes []Asked, keep func(keyspace string)
 	for _, ks := range keyspaces {
 		for _, g := range ks.Groups {
 			for _, node := range g.Replicas {
-				add(Group{g.Group, ks.Name, g.Shard, ks.Consistency, ks.Store}, node)
+				add(Group{g.Group, ks.Name, g.Shard, ks.Consistency, ks.Store, ks.Evictable}, node)
 			}
 		}
 	}
@@ -54,7 +54,7 @@ func Plan(keyspaces []kv.KeyspaceInfo, nodes []Asked, keep func(keyspace string)
 		byNode[n.Node] = n
 		for _, g := range n.Status.Groups {
 			known := groups[g.Group]
-			add(Group{g.Group, g.Keyspace, g.Shard, known.Consistency, known.Store}, n.Node)
+			add(Group{g.Group, g.Keyspace, g.Shard, known.Consistency, known.Store, known.Evictable}, n.Node)
 			seen[place{n.Node, g.Group}] = g
 		}
 	}

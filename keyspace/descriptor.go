@@ -68,6 +68,8 @@ type Terms struct {
 	CommitOrder bool `json:"commitOrder,omitempty"`
 	// Store is where long values are kept (StorePebble and the others).
 	Store string `json:"store,omitempty"`
+	// Evictable is that of kv.CreateKeyspace.
+	Evictable bool `json:"evictable,omitempty"`
 }
 
 // Shard is one part of the keys and the group that holds it.
@@ -225,7 +227,7 @@ func (d *Descriptor) Keyspace() *kv.Keyspace {
 func (d *Descriptor) Spec() kv.CreateKeyspace {
 	spec := kv.CreateKeyspace{Name: d.Name, Consistency: d.Consistency, Shards: len(d.Shards),
 		Replicas: len(d.Shards[0].Ends()), Partitioner: d.Terms.Partitioner, Atomic: d.Terms.Atomic, ClientStamps: d.Terms.ClientStamps,
-		CommitOrder: d.Terms.CommitOrder, Store: d.Terms.Store}
+		CommitOrder: d.Terms.CommitOrder, Store: d.Terms.Store, Evictable: d.Terms.Evictable}
 	switch {
 	case Atomic(d.Consistency):
 		spec.MinMembers, spec.Conflict = d.Terms.MinMembers, "wait"

@@ -109,7 +109,7 @@ func Sharding(spec kv.CreateKeyspace) (shards int, shardOf func(key []byte) int,
 }
 
 func termsOf(spec *kv.CreateKeyspace) Terms {
-	t := Terms{LeaseOff: spec.Lease == "off", Partitioner: spec.Partitioner, Atomic: spec.Atomic, ClientStamps: spec.ClientStamps, Store: spec.Store,
+	t := Terms{LeaseOff: spec.Lease == "off", Partitioner: spec.Partitioner, Atomic: spec.Atomic, ClientStamps: spec.ClientStamps, Store: spec.Store, Evictable: spec.Evictable,
 		MinMembers: spec.MinMembers, Refuse: spec.Conflict == "refuse", Siblings: spec.Conflict == siblings,
 		SplitBytes: spec.SplitBytes, SplitWrites: spec.SplitWrites, CommitOrder: spec.CommitOrder}
 	for _, split := range spec.Splits {

@@ -39,6 +39,19 @@ func checkStore(spec *kv.CreateKeyspace) error {
 		}
 		return kv.Errorf(kv.Invalid, "there is no store %q for the values of a keyspace; give pebble (beside all else), memory, or node (the store that each node was started with)", spec.Store)
 	}
+	return checkEvictable(spec)
+}
+
+// checkEvictable: an eviction is a deletion under the condition that the key was not written since. Without one order of writes
+// nobody can hold to that, and a write that was acknowledged could go for the sake of a value before it.
+func checkEvictable(spec *kv.CreateKeyspace) error {
+	switch {
+	case !spec.Evictable:
+	case spec.Store == StorePebble:
+		return kv.Errorf(kv.Invalid, "values that lie in Pebble are never evicted; give store memory or node with evictable")
+	case !Led(spec.Consistency):
+		return kv.Errorf(kv.Unsupported, "an eviction deletes a key unless it was written meanwhile, and keyspaces of consistency %s have no order of writes to tell that by; give consistency linearizable, sequential or atomic with evictable", spec.Consistency)
+	}
 	return nil
 }
 
@@ -80,12 +93,23 @@ func (d *Descriptor) explainStore() []string {
 	case StoreMemory:
 		where, lost = "in the memory of each node's process", "A node that is killed, but not one that is stopped,"
 	}
-	return []string{
+	return append([]string{
 		fmt.Sprintf("Values of more than %d bytes are kept %s; keys, versions, expiry, counters and the SHA-256 of each value stay in the replicas, and decide.", kv.InsideMax, where),
 		judged("A value is checked against its hash whenever it is read: a wrong one is never served, and a missing one is fetched from another replica and put back.", "linearizable", "durability"),
-		fmt.Sprintf("What that can lose, whatever is said above of disks and power cuts: %s loses its own copies of values. When all replicas have lost theirs, a read of the key is answered \"value lost\", and never by another value, until the key is written again.", lost),
 		"A node that was killed puts back what its log holds beyond its last checkpoint, which is a minute of writes or 64 MiB.",
 		"Until the store has taken a value it lies on the node's disk; so does one that is too long for it, or for which it has no room.",
 		"Appending, writing a range, renaming and copying read such a value first and write it under the condition that its version has not changed; within a transaction, MULTI or a session they are refused.",
+	}, d.explainLoss(lost)...)
+}
+
+// explainLoss says what becomes of values that who is named loses.
+func (d *Descriptor) explainLoss(who string) []string {
+	loses := fmt.Sprintf("What that can lose, whatever is said above of disks and power cuts: %s loses its own copies of values.", who)
+	if d.Terms.Evictable {
+		return []string{
+			loses + " When all replicas have lost theirs, the key is evicted: the next read deletes it, unless it was written meanwhile, and is answered as a miss; its receipt says evicted, and gamut status --stores counts it.",
+			"For the checkers such a miss is a loss: they judge this keyspace where no value is lost on all replicas.",
+		}
 	}
+	return []string{loses + " When all replicas have lost theirs, a read of the key is answered \"value lost\", and never by another value, until the key is written again."}
 }

@@ -21,6 +21,10 @@ func TestValuesOfAKeyspace(t *testing.T) {
 		{"memory", "", kv.CreateKeyspace{Store: "memory", Consistency: kv.Causal}, "A node that is killed"},
 		{"upstairs", `there is no store "upstairs"`, kv.CreateKeyspace{Store: "upstairs"}, ""},
 		{"an address", "each node has a store of its own", kv.CreateKeyspace{Store: "redis://127.0.0.1:6379"}, ""},
+		{"evictable", "", kv.CreateKeyspace{Store: "node", Evictable: true, Consistency: kv.Atomic}, "the next read deletes it"},
+		{"evictable in Pebble", "never evicted", kv.CreateKeyspace{Evictable: true}, ""},
+		{"evictable without an order", "of consistency causal have no order", kv.CreateKeyspace{Store: "memory", Evictable: true, Consistency: kv.Causal}, ""},
+		{"evictable quorum", "of consistency quorum have no order", kv.CreateKeyspace{Store: "memory", Evictable: true, Consistency: kv.Quorum}, ""},
 		{"commit order", "of a commit order are kept in Pebble", kv.CreateKeyspace{Store: "memory", Consistency: kv.Causal, CommitOrder: true}, ""},
 		{"siblings", "siblings are kept in Pebble", kv.CreateKeyspace{Store: "memory", Consistency: kv.Causal, Conflict: "siblings"}, ""},
 	} {

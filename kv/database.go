@@ -115,6 +115,8 @@ type CreateKeyspace struct {
 	// Store is where long values are kept: in each node's "pebble", beside all else (the default), in its "memory", or in the store
 	// that the "node" was started with.
 	Store string `json:"store,omitempty"`
+	// Evictable makes the keyspace a cache: a value that all stores have lost is answered as a miss, and its key deleted.
+	Evictable bool `json:"evictable,omitempty"`
 }
 
 // Admin is what the doors and the command line ask of a node beside commands. All results are plain data for JSON.
@@ -270,6 +272,8 @@ type StoreStatus struct {
 	// Refetched counts values had from other replicas; Lost, searches that found a value nowhere.
 	Refetched uint64 `json:"refetched"`
 	Lost      uint64 `json:"lost"`
+	// Evicted counts keys of evictable keyspaces that a read deleted because their values were lost.
+	Evicted uint64 `json:"evicted"`
 	// Waiting values lie inside until the store takes them, Settling ones until it has given them back once. Refilling says that the store is being looked through for what
 	// is missing.
 	Waiting   int  `json:"waiting"`

@@ -18,6 +18,8 @@ type Receipt struct {
 	// Weak says that the replicas of reads and writes need not overlap: with writes, or reads, at the keyspace's default level
 	// such a read may miss what was acknowledged, and such a write may be missed (R + W <= N).
 	Weak bool `json:"weak,omitempty"`
+	// Evicted says that this read found values that the stores had lost, and deleted their keys: the keyspace is a cache.
+	Evicted bool `json:"evicted,omitempty"`
 	// Group is the replica group that answered.
 	Group uint64 `json:"group,omitempty"`
 	// Groups are those of a transaction over several shards, and Txn is its id.
@@ -38,7 +40,7 @@ type Receipt struct {
 
 // NewReceipt is the receipt of an answer. Its position is there if the command asked for one.
 func NewReceipt(ks *Keyspace, c *Call, r *Result) Receipt {
-	receipt := Receipt{Keyspace: ks.Name, Asked: c.Command.Level.String(), Met: r.Met(ks), Weak: ks.Weak(r.Level), Group: c.Group,
+	receipt := Receipt{Keyspace: ks.Name, Asked: c.Command.Level.String(), Met: r.Met(ks), Weak: ks.Weak(r.Level), Evicted: r.Marks&MarkEvicted != 0, Group: c.Group,
 		Version: r.Version, Position: r.Position, Stamp: r.Stamp(), Siblings: r.Siblings}
 	if r.AsOf != 0 {
 		receipt.AsOf = time.UnixMilli(r.AsOf).UTC()
@@ -141,6 +143,7 @@ func (r *Receipt) Fields() []ReceiptField {
 		}
 	}
 	add("weak", "true", r.Weak)
+	add("evicted", "true", r.Evicted)
 	add("group", strconv.FormatUint(r.Group, 10), r.Group != 0)
 	add("groups", FormatGroups(r.Groups), len(r.Groups) > 0)
 	add("txn", r.Txn, r.Txn != "")

@@ -98,6 +98,9 @@ const (
 	MarkStale Mark = 1 << 2 // the value is marked stale
 	// MarkSet says that the key holds a set, in what asks for no value and in scans, whose Items are its members.
 	MarkSet Mark = 1 << 3
+	// MarkEvicted says that a key is missing from the answer because the stores had lost its value, for which it was deleted: its
+	// keyspace is evictable.
+	MarkEvicted Mark = 1 << 4
 )
 
 // Result answers a command. For a command of one operation it is that operation's result; for several, Items has one each.

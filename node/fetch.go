@@ -161,7 +161,7 @@ func (n *Node) answer(sh *shard, c *kv.Call, r kv.Result, deadline core.Time) {
 		if again {
 			r = n.rewrite(ctx, c, r)
 		} else {
-			n.resolve(ctx, sh, &c.Command, &r)
+			r = n.resolved(ctx, sh, c, r)
 		}
 		c.Done(r)
 	})
@@ -173,8 +173,8 @@ func refers(r *kv.Result) bool {
 	return is || slices.ContainsFunc(r.Items, func(item kv.Result) bool { return refers(&item) })
 }
 
-// resolve puts the values in the place of the references in an answer.
-func (n *Node) resolve(ctx context.Context, sh *shard, c *kv.Command, r *kv.Result) {
+// resolve puts the values in the place of the references in an answer, and lists those that are lost.
+func (n *Node) resolve(ctx context.Context, sh *shard, c *kv.Command, r *kv.Result, lost *lostValues) {
 	var group sync.WaitGroup
 	scan := len(c.Ops) == 1 && c.Ops[0].Kind == kv.OpScan
 	if scan {
@@ -191,9 +191,13 @@ func (n *Node) resolve(ctx context.Context, sh *shard, c *kv.Command, r *kv.Resu
 			defer func() { <-slots }()
 			p := values.Place{Group: sh.group, Key: string(append([]byte{machine.DataKind}, key...)), Ref: ref}
 			v, err := n.value(ctx, sh, p)
-			if at.Value = v; err != nil {
-				*at = unresolved(c, key, err)
+			if at.Value = v; err == nil {
+				return
 			}
+			if isLost(err) {
+				lost.add(key, at.Version)
+			}
+			*at = unresolved(c, key, err)
 		})
 	}
 	switch {

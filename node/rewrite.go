@@ -40,6 +40,7 @@ func (n *Node) rewrite(ctx context.Context, c *kv.Call, r kv.Result) kv.Result {
 			return *done
 		}
 		r = n.do(ctx, c.Keyspace, c.Shard, next)
+		r.Marks |= old.Marks & kv.MarkEvicted
 		if answer, over := rewritten(&o, &next, &r); over {
 			return answer
 		}

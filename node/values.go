@@ -343,9 +343,13 @@ func (n *Node) refill(ctx context.Context, k *keeper, g core.GroupID) bool {
 	}
 }
 
-func isUnavailable(err error) bool {
+func isUnavailable(err error) bool { return isCode(err, kv.Unavailable) }
+
+func isLost(err error) bool { return isCode(err, kv.ValueLost) }
+
+func isCode(err error, code kv.Code) bool {
 	var e *kv.Error
-	return errors.As(err, &e) && e.Code == kv.Unavailable
+	return errors.As(err, &e) && e.Code == code
 }
 
 // seek finds a value for this node's own sake.
@@ -369,7 +373,7 @@ func (v *keepers) status() (list []kv.StoreStatus) {
 		s := k.Stats()
 		one := kv.StoreStatus{Store: k.store.Address(), Trouble: s.Trouble, Hits: s.Hits, Misses: s.Misses, Wrong: s.Wrong,
 			Errors: s.Errors, Inside: s.Inside, Stored: s.Stored, Removed: s.Removed, TooLong: s.TooLong, Refetched: s.Refetched,
-			Lost: s.Lost, Waiting: s.Waiting, Settling: s.Settling, Refilling: k.refilling.Load()}
+			Lost: s.Lost, Evicted: s.Evicted, Waiting: s.Waiting, Settling: s.Settling, Refilling: k.refilling.Load()}
 		if note := k.note.Load(); note != nil {
 			one.Note = *note
 		}

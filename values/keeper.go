@@ -98,6 +98,8 @@ type Stats struct {
 	Stored, Removed, TooLong uint64
 	// Refetched counts values that came from other replicas; Lost, searches that found a value nowhere.
 	Refetched, Lost uint64
+	// Evicted counts values that a read found nowhere, and whose keys were deleted for that.
+	Evicted uint64
 	// Waiting are the values that the store has still to take; Settling, those that it took, and that lie inside for a while yet.
 	Waiting, Settling int
 	// Trouble is why the store is left alone; empty: it works.

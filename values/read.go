@@ -102,6 +102,9 @@ func (k *Keeper) Restore(p Place, value []byte) error {
 // NoteLost counts a value that no replica has.
 func (k *Keeper) NoteLost() { k.count(func(s *Stats) { s.Lost++ }) }
 
+// NoteEvicted counts a key that was deleted because no replica has its value.
+func (k *Keeper) NoteEvicted() { k.count(func(s *Stats) { s.Evicted++ }) }
+
 // Wanted takes a value that the state came to refer to by a message, so that it may be missing here. Sought must follow.
 func (k *Keeper) Wanted() (p Place, ok bool) {
 	k.mu.Lock()

@@ -51,6 +51,7 @@ func keyspaceCreate(g *global) *cobra.Command {
 	cmd.Flags().BoolVar(&spec.ClientStamps, "client-stamps", false, "quorum: a write may bring a stamp of its own")
 	cmd.Flags().IntVar(&spec.MinMembers, "min-members", 0, "atomic: with fewer members left, writes wait for those that are silent (default 1)")
 	cmd.Flags().StringVar(&spec.Store, "store", "", "where long values are kept: pebble (beside all else), memory, or node (the store that each node was started with) (default pebble)")
+	cmd.Flags().BoolVar(&spec.Evictable, "evictable", false, "with --store: a cache, in which a value that all stores have lost is a miss, and its key deleted")
 	cmd.Flags().StringVar(&spec.Conflict, "conflict", "", "atomic: what a write to a key that is being written does: wait or refuse (default wait); causal: which of concurrent writes stay: newest or siblings (default newest)")
 	cmd.Flags().StringVar(&bytes, "split-bytes", "", "ordered: at how many bytes a shard is split by itself, such as 64MiB, or off (default 256MiB)")
 	cmd.Flags().StringVar(&writes, "split-writes", "", "ordered: at how many writes a second a shard is split by itself, or off (default 10000)")

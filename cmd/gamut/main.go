@@ -14,6 +14,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"strings"
@@ -101,6 +102,7 @@ type global struct {
 	// sessionFile keeps session, what the session has seen.
 	sessionFile, session string
 	level                string
+	stderr               io.Writer
 	// receipt asks how answers were given; got is what the last one said.
 	receipt bool
 	got     *kv.Receipt
@@ -146,7 +148,10 @@ func root() *cobra.Command {
 	flags.StringSliceVar(&g.addresses, "addr", []string{address}, "HTTP addresses of nodes, tried in turn (GAMUT_ADDR)")
 	flags.StringVar(&g.keyspace, "keyspace", "default", "keyspace")
 	flags.StringVar(&g.sessionFile, "session", "", "file that keeps what the session has seen, for causal keyspaces; made if there is none")
-	c.PersistentPreRunE = func(*cobra.Command, []string) error { return g.loadSession() }
+	c.PersistentPreRunE = func(c *cobra.Command, _ []string) error {
+		g.stderr = c.ErrOrStderr()
+		return g.loadSession()
+	}
 	flags.StringVarP(&g.output, "output", "o", "", "table, json, jsonl or raw (default: table on a terminal, otherwise raw)")
 	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
 	c.AddCommand(
@@ -216,6 +221,7 @@ func (g *global) ask(ctx context.Context, key string, q remote.Request) (*http.R
 		return nil, noKeyspace(g.keyspace)
 	}
 	if err != nil {
+		g.tellMiss(resp)
 		return nil, fmt.Errorf("key %q in keyspace %q: %w", key, g.keyspace, err)
 	}
 	if err := g.takeReceipt(g.keyspace, resp); err != nil {
@@ -251,12 +257,24 @@ func (g *global) takeReceipt(keyspace string, resp *http.Response) error {
 
 // tellReceipt prints the receipt that was asked for beside a result, where it is no part of it.
 func (g *global) tellReceipt(c *cobra.Command) {
+	g.printReceipt(c.ErrOrStderr())
+}
+
+func (g *global) printReceipt(w io.Writer) {
 	if g.got == nil {
 		return
 	}
 	for _, f := range g.got.Fields() {
-		fmt.Fprintf(c.ErrOrStderr(), "%s: %s\n", f.Name, f.Text)
+		fmt.Fprintf(w, "%s: %s\n", f.Name, f.Text)
 	}
+}
+
+// tellMiss prints the receipt of an answer that is no success, if it has one: that a key is missing, or a condition does not hold.
+func (g *global) tellMiss(resp *http.Response) {
+	if resp == nil || resp.Header.Get(doorhttp.HeaderAsked) == "" || g.takeReceipt(g.keyspace, resp) != nil {
+		return
+	}
+	g.printReceipt(g.stderr)
 }
 
 // withReceipt is a result, an object in JSON, with the receipt as one more field.

@@ -11,7 +11,7 @@ import (
 
 // storeStatus shows the stores of long values.
 func (g *global) storeStatus(c *cobra.Command, members []remote.Member) error {
-	p, err := g.printer(c, "NODE", "STORE", "STATE", "HITS", "MISSES", "WRONG", "REFETCHED", "LOST", "STORED", "REMOVED", "INSIDE", "WAITING", "SETTLING", "TOO LONG", "NOTE")
+	p, err := g.printer(c, "NODE", "STORE", "STATE", "HITS", "MISSES", "WRONG", "REFETCHED", "LOST", "EVICTED", "STORED", "REMOVED", "INSIDE", "WAITING", "SETTLING", "TOO LONG", "NOTE")
 	if err != nil {
 		return err
 	}
@@ -29,7 +29,7 @@ func (g *global) storeStatus(c *cobra.Command, members []remote.Member) error {
 				state = "is being refilled"
 			}
 			if err := p.Row(map[string]any{"node": m.ID, "store": v}, fmt.Sprint(m.ID), v.Store, state, number(v.Hits), number(v.Misses),
-				number(v.Wrong), number(v.Refetched), number(v.Lost), number(v.Stored), number(v.Removed), number(v.Inside), strconv.Itoa(v.Waiting), strconv.Itoa(v.Settling),
+				number(v.Wrong), number(v.Refetched), number(v.Lost), number(v.Evicted), number(v.Stored), number(v.Removed), number(v.Inside), strconv.Itoa(v.Waiting), strconv.Itoa(v.Settling),
 				number(v.TooLong), v.Note); err != nil {
 				return err
 			}

@@ -95,6 +95,9 @@ func (v *verdict) judgeValues(task audit.Task, r *audit.ValuesReport) string {
 	for i := range r.Stores {
 		text += ", " + r.Stores[i].String()
 	}
+	if r.LostCount > 0 && task.Evictable {
+		return text + fmt.Sprintf("; %d of them are lost on all replicas, and are misses, such as %s", r.LostCount, strings.Join(r.Lost, ", "))
+	}
 	if r.LostCount > 0 {
 		lost := fmt.Sprintf("%d values are lost on all replicas, of keys such as %s", r.LostCount, strings.Join(r.Lost, ", "))
 		text += "; BROKEN: " + lost

@@ -30,6 +30,7 @@ const (
 	HeaderReceipt   = "Gamut-Receipt"
 	HeaderAsked     = "Gamut-Asked"
 	HeaderWeak      = "Gamut-Weak"
+	HeaderEvicted   = "Gamut-Evicted"
 	HeaderGroup     = "Gamut-Group"
 	HeaderGroups    = "Gamut-Groups"
 	HeaderKeyspaces = "Gamut-Keyspaces"

@@ -99,7 +99,7 @@ func parseSwitch(h http.Header, name string) (on bool, err error) {
 }
 
 // receiptHeaders are those of a receipt's fields; what is not here has another header, which every answer has.
-var receiptHeaders = map[string]string{"asked": HeaderAsked, "weak": HeaderWeak, "group": HeaderGroup, "groups": HeaderGroups, "txn": HeaderTxn, "stamp": HeaderStamp,
+var receiptHeaders = map[string]string{"asked": HeaderAsked, "weak": HeaderWeak, "evicted": HeaderEvicted, "group": HeaderGroup, "groups": HeaderGroups, "txn": HeaderTxn, "stamp": HeaderStamp,
 	"position": HeaderPosition, "as_of": HeaderAsOf}
 
 // ReceiptOf reads what the headers of an answer about a keyspace say of how it was given.
@@ -112,7 +112,7 @@ func ReceiptOf(keyspace string, h http.Header) (r kv.Receipt, err error) {
 		}
 		return n
 	}
-	r = kv.Receipt{Keyspace: keyspace, Asked: h.Get(HeaderAsked), Met: h.Get(HeaderLevel), Weak: h.Get(HeaderWeak) == "true",
+	r = kv.Receipt{Keyspace: keyspace, Asked: h.Get(HeaderAsked), Met: h.Get(HeaderLevel), Weak: h.Get(HeaderWeak) == "true", Evicted: h.Get(HeaderEvicted) == "true",
 		Group: number(HeaderGroup), Version: number(HeaderVersion), Stamp: h.Get(HeaderStamp), Position: number(HeaderPosition),
 		Token: h.Get(HeaderSession), Txn: h.Get(HeaderTxn)}
 	if names := h.Get(HeaderKeyspaces); names != "" {

@@ -151,7 +151,7 @@ func (c statusCollector) Collect(out chan<- prometheus.Metric) {
 
 func collectValues(out chan<- prometheus.Metric, v *kv.StoreStatus) {
 	events := map[string]uint64{"hit": v.Hits, "miss": v.Misses, "wrong": v.Wrong, "error": v.Errors, "inside": v.Inside, "stored": v.Stored,
-		"removed": v.Removed, "too_long": v.TooLong, "refetched": v.Refetched, "lost": v.Lost}
+		"removed": v.Removed, "too_long": v.TooLong, "refetched": v.Refetched, "lost": v.Lost, "evicted": v.Evicted}
 	for event, n := range events {
 		out <- prometheus.MustNewConstMetric(descValues, prometheus.CounterValue, float64(n), v.Store, event)
 	}

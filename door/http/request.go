@@ -60,11 +60,15 @@ func (s *Server) noKeyspace(name string) error {
 	return kv.Errorf(kv.NoKeyspace, "there is no keyspace %q; GET /v1/keyspaces lists them", name)
 }
 
-// setLevel says which level was met, and whether it is so weak that what was acknowledged may be missed.
+// setLevel says which level was met, whether it is so weak that what was acknowledged may be missed, and whether something is missing that a
+// store has evicted.
 func setLevel(h http.Header, ks *kv.Keyspace, r *kv.Result) {
 	h.Set(HeaderLevel, r.Met(ks))
 	if ks.Weak(r.Level) {
 		h.Set(HeaderWeak, "true")
+	}
+	if r.Marks&kv.MarkEvicted != 0 {
+		h.Set(HeaderEvicted, "true")
 	}
 }
 

@@ -43,7 +43,12 @@ func (s *Server) scan(w http.ResponseWriter, r *http.Request) {
 	}
 	h.Set("Content-Type", "application/x-ndjson")
 	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Trailer", HeaderNext)
+	h.Set("Trailer", HeaderNext+", "+HeaderEvicted)
+	defer func() {
+		if m.evicted {
+			h.Set(HeaderEvicted, "true")
+		}
+	}()
 	lines := json.NewEncoder(w)
 	deadline := http.NewResponseController(w)
 	var key []byte
@@ -152,6 +157,8 @@ type merge struct {
 	shards   []cursor
 	// held are the bytes of items, taken from the node's allowance.
 	held int64
+	// evicted tells that a store had lost values of some keys, which are left out for that.
+	evicted bool
 	// asked tells that pages were fetched since it was last cleared.
 	asked bool
 }
@@ -191,6 +198,7 @@ func (m *merge) fill() error {
 		if err := call.Result.Err(); err != nil {
 			return err
 		}
+		m.evicted = m.evicted || call.Result.Marks&kv.MarkEvicted != 0
 		size := int64(0)
 		for j := range call.Result.Items {
 			size += itemSize(&call.Result.Items[j])
