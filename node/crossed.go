@@ -1,7 +1,6 @@
 package node
 
 import (
-	"context"
 	"time"
 
 	"github.com/gamutdb/gamut/host"
@@ -71,9 +70,6 @@ func (n *Node) again(c *kv.Call, deadline time.Time) kv.Result {
 		b.Wait()
 		return call.Result
 	}
-	if !n.awaitParted(c, deadline) {
-		return kv.Result{Code: kv.Unavailable, Detail: "a shard is being split, and where its keys are was not known in time; nothing was executed"}
-	}
 	s := n.table.Load().byID[c.Keyspace.ID]
 	if s == nil {
 		return kv.Result{Code: kv.NoKeyspace, Detail: "keyspace " + c.Keyspace.Name + " was dropped"}
@@ -90,7 +86,7 @@ func (n *Node) again(c *kv.Call, deadline time.Time) kv.Result {
 	if len(t.Then) == 0 {
 		t.Then = []kv.TxnOp{{Keyspace: s.keyspace, Op: kv.Op{Kind: kv.OpGet, Key: t.Conds[0].Key, Quiet: true}}}
 	}
-	res := n.Transact(t, deadline)
+	res := n.transact(t, deadline, n.routesBehind(c))
 	if res.Code != kv.OK {
 		return kv.Result{Code: res.Code, Detail: res.Detail, Int: int64(res.Cond)}
 	}
@@ -110,19 +106,4 @@ func inPlaces(ops []kv.Op, results []kv.Result) []kv.Result {
 		}
 	}
 	return items
-}
-
-// awaitParted waits until the catalog says of a command's keys, which the log has parted, that they lie in several shards: until then
-// every try would end as this one did.
-func (n *Node) awaitParted(c *kv.Call, deadline time.Time) bool {
-	ctx, cancel := context.WithDeadline(n.ctx, deadline)
-	defer cancel()
-	return n.waitTable(ctx, func(t *table) bool {
-		sh, _ := t.find(c)
-		if sh == nil {
-			return true
-		}
-		placed, _ := t.place(c)
-		return placed != nil
-	}) == nil
 }

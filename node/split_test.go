@@ -10,10 +10,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/keyspace"
 	"github.com/gamutdb/gamut/kv"
 	"github.com/gamutdb/gamut/machine"
+	"github.com/gamutdb/gamut/txn"
 )
 
 func (c *cluster) split(at core.NodeID, name, key string) {
@@ -388,4 +391,121 @@ func TestShardMovesAfterItsSplit(t *testing.T) {
 			t.Fatalf("k%03d is %+v", i, r)
 		}
 	}
+}
+
+// wall is a link that can be cut between nodes of two sides, at once.
+type wall struct {
+	up   *atomic.Bool
+	self core.NodeID
+	few  func(core.NodeID) bool
+}
+
+func (w *wall) FS(disk vfs.FS) vfs.FS { return disk }
+
+func (w *wall) Clocks(mono func() core.Time, wall func() time.Time) (func() core.Time, func() time.Time) {
+	return mono, wall
+}
+
+func (w *wall) Cut(peer core.NodeID, _ bool) bool { return w.up.Load() && w.few(peer) != w.few(w.self) }
+
+func (w *wall) Arrive(from core.NodeID, _ bool, deliver func()) {
+	if !w.Cut(from, false) {
+		deliver()
+	}
+}
+
+func (w *wall) String() string { return "" }
+
+// TestTransactionsWithAChildWithoutTheCatalog: the catalog loses its majority after it has named a child, and before it can say that the
+// child is a shard. Both groups serve, so transactions over both of them are executed, those of a caller who sees one shard included, and
+// locks that a coordinator leaves in them go.
+func TestTransactionsWithAChildWithoutTheCatalog(t *testing.T) {
+	c := newCluster(t, 5)
+	var up atomic.Bool
+	var few [6]atomic.Bool
+	for id, config := range c.configs {
+		config.Faults = &wall{&up, id, func(n core.NodeID) bool { return few[n].Load() }}
+		c.configs[id] = config
+	}
+	c.start(1, 2, 3, 4, 5)
+	c.ready()
+	c.create(1, kv.CreateKeyspace{Name: "o", Partitioner: "ordered"})
+	c.hasKeyspace("o")
+	ks := c.nodes[1].Keyspace("o")
+	members := c.nodes[1].table.Load().byName["o"].shards[0].nodes
+	for _, id := range members[:2] {
+		few[id].Store(true)
+	}
+	n := c.nodes[members[0]]
+	submit(n, "o", set("a0", "1"))
+	key := c.childWithoutCatalog(&up, n, c.nodes[members[1]])
+	eventually(t, "the parent has given the keys away", func() error {
+		if n.table.Load().byName["o"].shards[0].bounds.Load().Holds([]byte(key)) {
+			return errors.New("it has not")
+		}
+		return nil
+	})
+	both := &kv.Txn{Then: []kv.TxnOp{addTo(ks, "a", 1), addTo(ks, key+"x", 1)}}
+	eventually(t, "a transaction over the parent and the child", func() error {
+		r := n.Transact(both, time.Now().Add(patience))
+		return r.Err()
+	})
+	if s := n.table.Load().byName["o"]; len(s.children) == 0 {
+		t.Fatal("the child is a shard: nothing was shown")
+	}
+	var b kv.Batch
+	b.Reset(time.Now().Add(patience))
+	call := b.Add()
+	call.Keyspace, call.Command = ks, kv.Command{Ops: []kv.Op{addTo(ks, "a", 1).Op, addTo(ks, key+"x", 1).Op}}
+	n.Submit(&b)
+	b.Wait()
+	if r := call.Result; r.Code != kv.OK || r.Items[0].Int != 2 || r.Items[1].Int != 2 {
+		t.Errorf("as one command: %+v", r)
+	}
+	reads := &kv.Txn{Then: []kv.TxnOp{{Keyspace: ks, Op: get("a").Ops[0]}, {Keyspace: ks, Op: get(key + "x").Ops[0]}}}
+	if r := n.Transact(reads, time.Now().Add(patience)); r.Code != kv.OK || string(r.Items[0].Value)+string(r.Items[1].Value) != "22" {
+		t.Errorf("reads: %+v", r)
+	}
+	by := &routes{node: n}
+	by.given(uint64(n.table.Load().byName["o"].shards[0].group))
+	a, err := txn.NewAttempts(both, n.newTxID(), by.groupOf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, sends := txn.Begin(a.ID(), a.Parts(), txn.NoMutation)
+	n.ask(sends[1:], time.Now().Add(patience), func(*txn.Send, *kv.Result) {})
+	if r := n.Transact(both, time.Now().Add(300*time.Millisecond)); len(r.Items) > 0 && r.Code != kv.OK {
+		t.Errorf("a transaction that a lock is in the way of: %+v", r) // whatever comes of it, the node must bear it
+	}
+	eventually(t, "the lock in the child goes", func() error {
+		r := n.Transact(both, time.Now().Add(patience))
+		return r.Err()
+	})
+}
+
+// childWithoutCatalog splits until the catalog loses its majority in time, and returns the key.
+func (c *cluster) childWithoutCatalog(up *atomic.Bool, few ...*Node) (key string) {
+	c.t.Helper()
+	for i := range 20 {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		key = fmt.Sprintf("k%02d", 20-i)
+		group, err := few[0].beginSplit(ctx, "o", []byte(key))
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		for _, n := range few {
+			if err := n.waitTable(ctx, func(t *table) bool { return t.groups[group] != nil }); err != nil {
+				c.t.Fatal(err)
+			}
+		}
+		up.Store(true)
+		if children := few[0].table.Load().byName["o"].children; len(children) > 0 {
+			return key
+		}
+		up.Store(false)
+		c.ready()
+	}
+	c.t.Fatal("each split was over at once")
+	return ""
 }

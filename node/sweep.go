@@ -63,7 +63,7 @@ func (n *Node) eachOpen(f func(*shard, *machine.OpenTx)) {
 		if s.keyspace.Consistency != kv.Linearizable {
 			continue
 		}
-		for _, sh := range s.shards {
+		for _, sh := range s.withChildren() {
 			if sh.self == 0 || sh.leader.Load() != uint32(n.config.Node) {
 				continue
 			}

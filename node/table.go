@@ -134,6 +134,20 @@ func (n *Node) newSpace(d *keyspace.Descriptor) *space {
 	return s
 }
 
+// withChildren are the shards, and those that splits under way make.
+func (s *space) withChildren() []*shard {
+	if len(s.children) == 0 {
+		return s.shards
+	}
+	list := slices.Clone(s.shards)
+	for _, sh := range s.shards {
+		if child := s.children[sh.group]; child != nil {
+			list = append(list, child)
+		}
+	}
+	return list
+}
+
 func (n *Node) newShard(s *space, index int, at *keyspace.Shard) *shard {
 	sh := &shard{space: s, index: index, group: at.Group, self: at.On(n.config.Node), where: at.Nodes(), state: n.stateOf(s.descriptor, at.Group),
 		parent: at.Parent, bounds: new(atomic.Pointer[machine.Bounds])}

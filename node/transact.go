@@ -21,15 +21,19 @@ const (
 
 // Transact executes a transaction: in one shard as one command, else by the votes of all its groups.
 func (n *Node) Transact(t *kv.Txn, deadline time.Time) kv.TxnResult {
+	return n.transact(t, deadline, &routes{node: n})
+}
+
+func (n *Node) transact(t *kv.Txn, deadline time.Time, by *routes) kv.TxnResult {
 	limit := time.Now().Add(kv.TxnTimeMax)
 	if deadline.IsZero() || deadline.After(limit) {
 		deadline = limit
 	}
-	if alone, err := n.oneShard(t); err != nil {
+	if alone, err := by.oneShard(t); err != nil {
 		return failedTxn(err)
 	} else if alone {
 		res := n.transactAlone(t, deadline)
-		if alone, err = n.oneShard(t); res.Code != kv.CrossShard || err != nil || alone {
+		if alone, err = by.oneShard(t); res.Code != kv.CrossShard || err != nil || alone {
 			return res
 		}
 		// Its shard was split meanwhile.
@@ -45,18 +49,18 @@ func (n *Node) Transact(t *kv.Txn, deadline time.Time) kv.TxnResult {
 		return kv.TxnResult{Code: kv.Busy, Detail: "too many transactions under way on this node; retry after a pause"}
 	}
 	defer n.transactions.Add(-1)
-	a, err := txn.NewAttempts(t, n.newTxID(), n.groupOf)
+	a, err := txn.NewAttempts(t, n.newTxID(), by.groupOf)
 	if err != nil {
 		return failedTxn(err)
 	}
 	if t.ReadOnly() {
-		if r, ok := n.snapshot(t, deadline); ok && r.Code != kv.Moved {
+		if r, ok := n.snapshot(t, deadline, by); ok && r.Code != kv.Moved {
 			return r
 		} else if r.Code == kv.Moved && a.Divide() != nil {
 			return r
 		}
 	}
-	return n.attempt(a, deadline)
+	return n.attempt(a, deadline, by)
 }
 
 func failedTxn(err error) kv.TxnResult {
@@ -69,40 +73,6 @@ func (n *Node) newTxID() kv.TxID {
 	var nonce [8]byte
 	rand.Read(nonce[:]) // it never fails
 	return kv.TxID{Age: n.clocks.stamp(n.clocks.mono()), Nonce: binary.BigEndian.Uint64(nonce[:])}
-}
-
-// groupOf is the group of a key; 0: its keyspace was dropped.
-func (n *Node) groupOf(ks *kv.Keyspace, key []byte) uint64 {
-	if s := n.table.Load().byID[ks.ID]; s != nil {
-		return uint64(s.shards[s.keyspace.ShardOf(key)].group)
-	}
-	return 0
-}
-
-// oneShard reports whether all keys of a transaction lie in one shard.
-func (n *Node) oneShard(t *kv.Txn) (bool, error) {
-	first, several := uint64(0), false
-	var err error
-	see := func(ks *kv.Keyspace, key []byte) {
-		g := n.groupOf(ks, key)
-		if g == 0 && err == nil {
-			err = kv.Errorf(kv.NoKeyspace, "keyspace %s was dropped", ks.Name)
-		}
-		several = several || first != 0 && g != first
-		first = g
-	}
-	for i := range t.Conds {
-		see(t.Conds[i].Keyspace, t.Conds[i].Key)
-	}
-	for _, branch := range [][]kv.TxnOp{t.Then, t.Else} {
-		for i := range branch {
-			see(branch[i].Keyspace, branch[i].Key)
-			if len(branch[i].Key2) > 0 {
-				see(branch[i].Keyspace, branch[i].Key2)
-			}
-		}
-	}
-	return !several && first != 0, err
 }
 
 // transactAlone executes a transaction in one shard: a command there is atomic by itself. Else is a second command, under the
@@ -120,7 +90,7 @@ func (n *Node) transactAlone(t *kv.Txn, deadline time.Time) kv.TxnResult {
 			conds, ops = []kv.TxnCond{{Keyspace: c.Keyspace, Cond: c.Negation()}}, t.Else
 		case r.Code == kv.ConditionFailed && len(conds) > 0:
 			return kv.TxnResult{Code: r.Code, Cond: int(r.Int), Detail: "a condition does not hold; nothing was executed"}
-		case r.Code.Refused() || r.Code == kv.Unknown:
+		case r.Code.Refused() || r.Code == kv.Unknown || r.Code == kv.Aborted: // the last if a split has parted the keys
 			return kv.TxnResult{Code: r.Code, Detail: r.Detail}
 		case alone:
 			return kv.TxnResult{Items: []kv.Result{r}, Else: failed >= 0, Cond: max(0, failed), Groups: []uint64{group}}
@@ -156,7 +126,7 @@ func (n *Node) command(ks *kv.Keyspace, conds []kv.TxnCond, ops []kv.TxnOp, dead
 }
 
 // attempt makes attempts of a transaction until one is committed, or there is no more sense in it.
-func (n *Node) attempt(a *txn.Attempts, deadline time.Time) kv.TxnResult {
+func (n *Node) attempt(a *txn.Attempts, deadline time.Time, by *routes) kv.TxnResult {
 	for pause := againMin; ; pause = min(2*pause, againMax) {
 		c, sends := txn.Begin(a.ID(), a.Parts(), txn.NoMutation)
 		// What is left when the votes do not come must do for the recovery.
@@ -173,7 +143,11 @@ func (n *Node) attempt(a *txn.Attempts, deadline time.Time) kv.TxnResult {
 		case txn.Committed:
 			return a.Succeeded(c)
 		}
-		res, again := a.Next(c.Refusal())
+		why := c.Refusal()
+		if why.Result.Code == kv.Moved {
+			by.given(why.Group)
+		}
+		res, again := a.Next(why)
 		if left := time.Until(deadline); !again || left < 2*pause {
 			return res
 		}
@@ -182,8 +156,8 @@ func (n *Node) attempt(a *txn.Attempts, deadline time.Time) kv.TxnResult {
 }
 
 // snapshot reads without locks, if that will do.
-func (n *Node) snapshot(t *kv.Txn, deadline time.Time) (res kv.TxnResult, ok bool) {
-	s, err := txn.NewSnapshot(t, n.groupOf, txn.NoMutation)
+func (n *Node) snapshot(t *kv.Txn, deadline time.Time, by *routes) (res kv.TxnResult, ok bool) {
+	s, err := txn.NewSnapshot(t, by.groupOf, txn.NoMutation)
 	if err != nil {
 		return failedTxn(err), true
 	}

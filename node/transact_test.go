@@ -99,7 +99,7 @@ func TestLocksOfACoordinatorThatIsGone(t *testing.T) {
 	c, ks := newBank(t)
 	n := c.nodes[1]
 	for name, votes := range map[string]int{"committed": 2, "aborted": 1} {
-		a, err := txn.NewAttempts(&kv.Txn{Then: []kv.TxnOp{addTo(ks, name+"1", 7), addTo(ks, name+"3", 7)}}, n.newTxID(), n.groupOf)
+		a, err := txn.NewAttempts(&kv.Txn{Then: []kv.TxnOp{addTo(ks, name+"1", 7), addTo(ks, name+"3", 7)}}, n.newTxID(), (&routes{node: n}).groupOf)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -132,7 +132,7 @@ func TestLocksOfACoordinatorThatIsGone(t *testing.T) {
 func TestOutcomeOfATransactionThatNeverBegan(t *testing.T) {
 	c, ks := newBank(t)
 	n := c.nodes[1]
-	a, err := txn.NewAttempts(&kv.Txn{Then: []kv.TxnOp{addTo(ks, "x", 1), addTo(ks, "y", 1)}}, n.newTxID(), n.groupOf)
+	a, err := txn.NewAttempts(&kv.Txn{Then: []kv.TxnOp{addTo(ks, "x", 1), addTo(ks, "y", 1)}}, n.newTxID(), (&routes{node: n}).groupOf)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,7 +173,7 @@ func TestDropWaitsForTransactions(t *testing.T) {
 	c.hasKeyspace("side")
 	side := n.Keyspace("side")
 	both := &kv.Txn{Then: []kv.TxnOp{addTo(ks, "a", 7), addTo(side, "b", 7)}}
-	a, err := txn.NewAttempts(both, n.newTxID(), n.groupOf)
+	a, err := txn.NewAttempts(both, n.newTxID(), (&routes{node: n}).groupOf)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -208,7 +208,7 @@ func TestDropThatCannotWait(t *testing.T) {
 	id := n.newTxID()
 	shard := ks.ShardOf([]byte("x"))
 	// A participant that nobody ever heard of keeps the transaction open.
-	id.Anchor = n.groupOf(ks, []byte("x"))
+	id.Anchor = (&routes{node: n}).groupOf(ks, []byte("x"))
 	prepare := kv.Command{Tx: &kv.Tx{Step: kv.TxPrepare, ID: id, Participants: []uint64{id.Anchor, 1 << 40}}, Ops: []kv.Op{addTo(ks, "x", 1).Op}}
 	if r := n.do(context.Background(), ks, shard, prepare); r.Tx == nil || r.Tx.State != kv.TxYes {
 		t.Fatalf("vote %+v", r)
