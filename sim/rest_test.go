@@ -33,7 +33,7 @@ func TestRestingSeedsOfEachKind(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			runAll(t, func(seed uint64) Options {
-				return Options{Seed: seed, Protocol: draw(seed), Clients: 1, Groups: 2, Think: 6 * Second, Faulty: 15 * Second, HealMax: 120 * Second}
+				return Options{Seed: seed, Protocol: draw(seed), Clients: 2, Groups: 2, Think: 4 * Second, Faulty: 12 * Second, HealMax: 3600 * Second}
 			})
 		})
 	}
