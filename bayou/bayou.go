@@ -152,6 +152,9 @@ type Replica struct {
 
 	nextChore core.Time
 	chores    chores
+	// asked is when commands came last, or something else that needs the clock.
+	asked core.Time
+	rests bool
 	// met: the peers are those of the log.
 	met bool
 	// metaChanged: the meta record has to be written with this Step.
@@ -201,7 +204,7 @@ type peer struct {
 
 // New makes a replica; its first event must be core.Start or core.Recover.
 func New(self core.ReplicaID, options Options) *Replica {
-	return &Replica{self: self, options: options.withDefaults()}
+	return &Replica{self: self, options: options.withDefaults(), asked: -core.RestAfter}
 }
 
 // Step takes one event.
@@ -211,6 +214,7 @@ func (r *Replica) Step(in *core.Input, out *core.Effects) {
 	r.handle(in.Event)
 	r.proceed()
 	r.finish()
+	r.rest()
 	r.in, r.out = nil, nil
 }
 
@@ -221,6 +225,7 @@ func (r *Replica) handle(event any) {
 	case core.Recover:
 		r.recover(e)
 	case core.Requests:
+		r.asked = r.in.Now
 		r.take(e.List)
 	case core.Flush:
 		r.accept()

@@ -156,17 +156,22 @@ func (r *Replica) forgetRemoved(settled Vector) {
 	})
 }
 
-// forgetExpired drops what has ended by this node's clock, under the same condition.
+// forgetExpired drops what has ended by this node's clock, under the same condition. While the replica rests the clock may stand
+// still: then it is wanted again.
 func (r *Replica) forgetExpired(settled Vector) {
 	now := r.in.Stamp.UnixMilli()
 	looked := 0
-	r.in.View.Scan([]byte{expiryKind}, expiryKey(now+1, nil), func(key, _ []byte) bool {
+	r.in.View.Scan([]byte{expiryKind}, expiryKey(max(now, r.in.Wall)+1, nil), func(key, _ []byte) bool {
 		if looked++; looked > choreMax {
 			return false
 		}
 		at, name := int64(binary.BigEndian.Uint64(key[1:])), slices.Clone(key[9:])
 		rec := r.cells.at(name)
-		if rec.expireAt != at || settled.Has(rec.base) {
+		switch due := rec.expireAt != at || settled.Has(rec.base); {
+		case due && at > now:
+			r.asked = r.in.Now
+			return false
+		case due:
 			r.forget(name, func(rec *record) bool { return rec.expireAt == at })
 			r.cells.delete(slices.Clone(key))
 		}

@@ -118,6 +118,9 @@ type Resting interface {
 	Rests() bool
 }
 
+// RestAfter is for how long after commands the next ones need not wait for the clock, since their replica does not rest yet.
+const RestAfter = Time(5e9)
+
 // Timed is a Replica whose writes have times, in the order of its log.
 type Timed interface {
 	// SafeTime says: whatever the state shows from now on holds every write of the group up to that time, those that are

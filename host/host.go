@@ -126,7 +126,7 @@ type Host struct {
 	now     Now
 	clock   clock
 	unfit   bool
-	// awake counts the replicas that do not rest. asleep says that the clock's bound was due and was not renewed, since none did;
+	// awake counts the replicas that do not rest. asleep says that the clock's bound was due and was not renewed, since all did;
 	// delayed are those whose commands wait until it is.
 	awake   int
 	asleep  bool
@@ -367,11 +367,18 @@ func (h *Host) step(s *slot, event any) {
 func (h *Host) setAwake(s *slot, awake bool) {
 	switch {
 	case awake && !s.awake:
+		h.noteSleep()
 		h.awake++
 	case s.awake && !awake:
 		h.awake--
 	}
 	s.awake = awake
+}
+
+// noteSleep takes note that the clock's bound is due while all replicas rest. Once in each life of the node the bound is renewed all
+// the same: runs are told apart by it.
+func (h *Host) noteSleep() {
+	h.asleep = h.asleep || h.awake == 0 && h.durable > 0 && h.clock.wantsRefresh(h.wall())
 }
 
 // overdue is how long ago the replica wanted a Tick.
@@ -497,11 +504,11 @@ func (h *Host) touch(s *slot) {
 // handOver gives a replica the commands that were collected for it, then the word that these are all for now. After a rest it
 // waits for the clock: the times of what the commands write must not be those at which the rest began.
 func (h *Host) handOver(s *slot) {
-	if len(s.batch) > 0 && h.asleep && h.clock.behind(h.wall()) {
-		h.delayed = append(h.delayed, s)
-		return
-	}
 	if len(s.batch) > 0 {
+		if h.noteSleep(); h.asleep && h.clock.behind(h.wall()) {
+			h.delayed = append(h.delayed, s)
+			return
+		}
 		list := s.batch
 		s.batch = nil
 		h.step(s, core.Requests{List: list})
@@ -605,8 +612,8 @@ func (h *Host) clockDue() bool {
 	if !h.clock.wantsRefresh(h.wall()) {
 		return false
 	}
-	h.asleep = h.awake == 0 && h.clock.upper != 0
-	return !h.asleep || len(h.delayed) > 0
+	h.noteSleep()
+	return h.awake > 0 || h.durable == 0 || len(h.delayed) > 0
 }
 
 // Synced tells that a batch is durable and lets go what waited for it.

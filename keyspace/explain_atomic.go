@@ -31,7 +31,7 @@ func (d *Descriptor) explainAtomic() []string {
 	lines = append(lines, viewLines(n, least)...)
 	return append(lines,
 		"A write costs one round of messages among the members and one sync on each of them, shared by all that are written at that moment; it is as slow as the slowest member.",
-		"A read costs neither messages nor a sync at any node with a member, while that node's lease holds; a key that is being written is read when the outcome is known. The lease trusts that clocks run equally fast within 5 %, and costs each node one small write to the catalog a second.",
+		"A read costs neither messages nor a sync at any node with a member, while that node's lease holds; a key that is being written is read when the outcome is known. The lease trusts that clocks run equally fast within 5 %, and costs each node one small write to the catalog a second while it is read.",
 		"A write asked at another node than the coordinator's costs one more round trip between the two.",
 		"Levels: default and linearizable are the same here; reads may ask for eventual, which is any replica's state as it is; a level that it cannot give is refused, never lowered.",
 		fmt.Sprintf("Level table: read %s, write %s, others %s.", kv.Linearizable, kv.Linearizable, kv.Unsupported))

@@ -36,17 +36,25 @@ import (
 // So when it is committed, 3 s of the asker's clock have passed since s, and the lease of 2.85 s of this node's clock is over
 // unless their rates differ by more than 5 %. No wall clock is trusted, and it does not matter how late a command is committed or
 // heard of.
+//
+// A lease that nobody has read under for a while is not renewed, so that a cluster at rest writes nothing. The next read takes a place
+// among the writes, and calls for the lease again.
 const (
 	leaseLength = 3 * time.Second
 	// leaseUse is the part of it that its holder uses.
 	leaseUseNum, leaseUseDen = 95, 100
 	renewEvery               = time.Second
+	// leaseRest is after how long without reads the lease is not renewed any more.
+	leaseRest = 10 * time.Second
 )
 
 // leases are what this node knows of its own lease and of the others'.
 type leases struct {
 	// wanted says that this node runs a replica that reads under its lease.
 	wanted atomic.Bool
+	// asked is when (core.Time) somebody last had a use for the lease; rests says that it was not renewed since that was long ago.
+	asked atomic.Int64
+	rests atomic.Bool
 	// version is that of this node's record as far as it knows; 0: there is none. It is the renewing goroutine's.
 	version uint64
 
@@ -161,12 +169,32 @@ func (l *leases) lends(v *view, self core.ReplicaID) (until core.Time, ok bool) 
 // good is until when a renewal is good that was sent at some time.
 func good(sent core.Time) core.Time { return sent + core.Time(leaseLength)*leaseUseNum/leaseUseDen }
 
-// holdLease renews this node's lease while it runs a replica that reads under it.
+// callForLease takes note of a read that the lease is of use to.
+func (n *Node) callForLease(now core.Time) {
+	if l := &n.leases; now-core.Time(l.asked.Load()) >= core.Time(renewEvery) {
+		l.asked.Store(int64(now))
+		if l.rests.Swap(false) {
+			n.wakeLease()
+		}
+	}
+}
+
+// wakeLease has the lease renewed now.
+func (n *Node) wakeLease() {
+	select {
+	case n.leaseWanted <- struct{}{}:
+	default: // it was told already
+	}
+}
+
+// holdLease renews this node's lease while it runs a replica that is read under it.
 func (n *Node) holdLease(ctx context.Context) {
 	ticker := time.NewTicker(renewEvery)
 	defer ticker.Stop()
 	for {
-		if n.leases.wanted.Load() {
+		rests := n.clocks.mono()-core.Time(n.leases.asked.Load()) >= core.Time(leaseRest)
+		n.leases.rests.Store(rests)
+		if n.leases.wanted.Load() && !rests {
 			if err := n.renewLease(ctx); err != nil {
 				n.log.Debug("the lease was not renewed", "error", err)
 			}

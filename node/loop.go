@@ -123,6 +123,9 @@ func (n *Node) receive(now host.Now, from core.NodeID, p *parcel) {
 			n.host.Receive(now, p.envelope)
 		}
 	case parcelForward:
+		if p.forward.Read && n.table.Load().views[p.forward.Group] != nil {
+			n.callForLease(now.Mono)
+		}
 		n.host.Forwarded(now, from, p.forward)
 	case parcelReturn:
 		n.host.Returned(now, from, p.id, p.result)

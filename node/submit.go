@@ -157,6 +157,9 @@ func (n *Node) sort(s *submission, calls []*kv.Call, now core.Time) {
 		// What the loop has to do comes first, a read that found no permit included: one that comes after may see no less.
 		if read && !slices.Contains(s.asked, sh) {
 			p := keyspace.Permit{Lease: sh.readUntil.Load() > int64(now), Safe: kv.HLC(sh.safe.Load()), Now: stamp, Fresh: *sh.fresh.Load(), Mono: now, Unlocked: !sh.locked.Load()}
+			if sh.self != 0 && keyspace.Atomic(sh.space.keyspace.Consistency) {
+				n.callForLease(now)
+			}
 			r, ok, needsLog := n.read(sh, c, p)
 			if ok {
 				if sh.space.counts(c.Command.Level) {

@@ -259,43 +259,70 @@ const (
 	searchWithin = 5 * time.Second
 )
 
-// refillValues fetches from other replicas what this node's store lacks.
+// refillValues fetches from other replicas what this node's store lacks. What nobody can give now is looked for again after pauses that
+// grow: a search may go through a whole group.
 func (n *Node) refillValues(ctx context.Context, k *keeper) {
+	var places retries[values.Place]
+	var groups retries[core.GroupID]
 	for range ticks(ctx, refillEvery) {
-		n.fetchWanted(ctx, k)
-		var again []core.GroupID
-		for g, ok := k.Anew(); ok && ctx.Err() == nil; g, ok = k.Anew() {
-			k.refilling.Store(true)
-			if !n.refill(ctx, k, g) {
-				again = append(again, g)
-				continue
+		for p, ok := k.Wanted(); ok; p, ok = k.Wanted() {
+			if !places.add(p) {
+				k.Sought(p.Group)
 			}
-			k.Sought(g)
 		}
-		k.refilling.Store(len(again) > 0)
-		for _, g := range again {
-			k.Doubt(g)
-			k.Sought(g)
+		for g, ok := k.Anew(); ok; g, ok = k.Anew() {
+			if !groups.add(g) {
+				k.Sought(g)
+			}
 		}
+		n.fetchWanted(ctx, k, &places)
+		n.refillGroups(ctx, k, &groups)
 	}
 }
 
-// fetchWanted looks for single values. Those that may be had later are looked for again.
-func (n *Node) fetchWanted(ctx context.Context, k *keeper) {
-	var again []values.Place
-	for p, ok := k.Wanted(); ok && ctx.Err() == nil; p, ok = k.Wanted() {
-		if err := n.seek(ctx, p); err != nil && isUnavailable(err) {
-			again = append(again, p)
-			continue
-		}
-		k.Sought(p.Group)
+// ends takes a note off the disk; one that cannot be written ends the node.
+func (n *Node) ends(forget func() error) {
+	var err error
+	if stopped := guarded(func() { err = forget() }); stopped != nil {
+		err = stopped
 	}
-	for _, p := range again {
-		if err := guarded(func() { k.Want(p) }); err != nil {
+	if err != nil {
+		n.fail(err)
+	}
+}
+
+// fetchWanted looks for single values, as long as the state refers to them.
+func (n *Node) fetchWanted(ctx context.Context, k *keeper, places *retries[values.Place]) {
+	for _, p := range places.due(n.clocks.mono()) {
+		wanted := false
+		if err := guarded(func() { wanted = k.Holds(p) }); err != nil {
 			n.fail(err)
 		}
+		if wanted {
+			if err := n.seek(ctx, p); err != nil && isUnavailable(err) {
+				places.failed(p, n.clocks.mono())
+				continue
+			}
+		}
+		places.done(p)
+		n.ends(func() error { return k.Ended(p) })
 		k.Sought(p.Group)
 	}
+}
+
+// refillGroups looks through groups of which anything may be missing.
+func (n *Node) refillGroups(ctx context.Context, k *keeper, groups *retries[core.GroupID]) {
+	k.refilling.Store(len(groups.of) > 0)
+	for _, g := range groups.due(n.clocks.mono()) {
+		if !n.refill(ctx, k, g) {
+			groups.failed(g, n.clocks.mono())
+			continue
+		}
+		groups.done(g)
+		n.ends(func() error { return k.Filled(g) })
+		k.Sought(g)
+	}
+	k.refilling.Store(len(groups.of) > 0)
 }
 
 // valuesCame says that the replicas which a shard is to have in the end have fetched the values that they came to refer to: whoever

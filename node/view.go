@@ -108,16 +108,14 @@ func (n *Node) followViews(now host.Now) {
 		if !v.holds(r.shard.self) {
 			n.host.SetLease(now, r.shard.group, 0)
 		}
+		n.callForLease(now.Mono)
 		n.log.Info("view", "keyspace", r.shard.space.keyspace.Name, "shard", r.shard.index, "epoch", v.members.Epoch,
 			"coordinator", v.members.Coordinator, "members", v.members.Members, "joiners", v.members.Joiners)
 		n.host.Configure(now, r.shard.group, v.record.Config)
 	}
 	n.lend(now)
 	if wanted := reads && !n.leases.dropped; n.leases.wanted.Swap(wanted) != wanted && wanted {
-		select {
-		case n.leaseWanted <- struct{}{}:
-		default: // it was told already
-		}
+		n.wakeLease()
 	}
 }
 

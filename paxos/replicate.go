@@ -232,6 +232,7 @@ func (r *Replica) onHeartbeat(from core.ReplicaID, m Heartbeat) {
 		return
 	}
 	reply, changed := r.heedHeartbeat(from, m)
+	r.time.kept = false
 	r.answerHeartbeat(from, reply, changed)
 }
 

@@ -7,8 +7,9 @@ import (
 
 // A node has a thousand groups and more, and most of them have nothing to do. The leader of one that rests sends heartbeats only
 // as often as leases and elections need them, looks at the state only when that has changed, and has no use for the clock, so
-// that its node need not renew the clock's durable bound (rules I1, I2). The first command wakes it. A group that keeps a common
-// time does not rest: its time must go on.
+// that its node need not renew the clock's durable bound (rules I1, I2). The first command wakes it. The time of a group that keeps a
+// common one stands still while it rests, and with it what each replica may be read by: a session that has seen more, in another
+// group, is sent to the leader, which wakes, and reads when its heartbeats have found the time of now (rule I3).
 
 // restBeat is the time between the heartbeats of a group that rests: at least two may be lost before a voter misses the leader,
 // or the leader its lease. It is less than four heartbeats, after which a peer that has not answered ends the rest.
@@ -31,7 +32,7 @@ func (r *Replica) wake() {
 // settled says that every member answers and holds all of the log, and that nobody waits for anything.
 func (r *Replica) settled() bool {
 	l := &r.lead
-	if r.options.GroupTime || l.handoffTo != 0 || l.target != nil || r.config.joint() || r.applied.Index < r.log.last().Index ||
+	if r.keepsTime() || l.handoffTo != 0 || l.target != nil || r.config.joint() || r.applied.Index < r.log.last().Index ||
 		len(l.reads)+len(l.waits)+len(r.pending.list) > 0 {
 		return false
 	}
@@ -80,7 +81,16 @@ const (
 	askedFor = 5
 )
 
-// Rests says that the replica has no use for the time of the clock until it is stepped with commands (core.Resting).
+// keepsTime says that the leader goes on finding the group's time.
+func (r *Replica) keepsTime() bool {
+	return r.options.GroupTime && !r.lead.timeless
+}
+
+// Rests says that the replica has no use for the time of the clock until it is stepped with commands (core.Resting). A follower of a
+// leader that keeps the group's time tells it its own.
 func (r *Replica) Rests() bool {
-	return !r.options.GroupTime && (r.role != Leader || r.lead.timeless)
+	if r.role != Leader {
+		return !r.time.kept
+	}
+	return r.lead.timeless
 }

@@ -19,6 +19,8 @@ type groupTime struct {
 	// safe: all blocks up to this time are applied here, those to come included. next becomes so when its index is applied.
 	safe kv.HLC
 	next SafeTime
+	// kept: the leader that was heard last finds the group's time, and asks for this node's.
+	kept bool
 }
 
 // SafeTime is the time up to which the state holds all writes of the group, those to come included. It never decreases
@@ -86,10 +88,10 @@ func (r *Replica) advanceSafe() {
 	r.takeSafe(r.lead.safe)
 }
 
-// heartbeat is what a leader sends to say that it lives: with the group's time, where that is wanted.
+// heartbeat is what a leader sends to say that it lives: with the group's time, where that is wanted and the group does not rest.
 func (r *Replica) heartbeat(to *peer, commit, seq uint64) core.Message {
 	h := Heartbeat{Ballot: r.promised, Commit: commit, Seq: seq, Fresh: to.fresh}
-	if !r.options.GroupTime {
+	if !r.keepsTime() {
 		return h
 	}
 	return TimedHeartbeat{h, r.in.Stamp, r.lead.safe}
@@ -101,6 +103,7 @@ func (r *Replica) onTimedHeartbeat(from core.ReplicaID, m TimedHeartbeat) {
 		return
 	}
 	reply, changed := r.heedHeartbeat(from, m.Heartbeat)
+	r.time.kept = true
 	r.takeSafe(m.Safe)
 	r.answerHeartbeat(from, TimedReply{reply, r.tell(m.Time)}, changed)
 }

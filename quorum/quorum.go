@@ -13,7 +13,7 @@
 // Rule ids (Q5, D4 ...) and trap ids (T3.4 ...) in comments are those of docs/QUORUM.md.
 // Start with Step, then store.go (what a replica keeps), write.go and read.go (what a coordinator does), hint.go, entropy.go
 // (how replicas become equal), repair.go (how tombstones end), members.go (how the members change), recover.go; recent.go saves looks
-// into the state, estimate.go says what other levels would miss.
+// into the state, estimate.go says what other levels would miss, rest.go what costs nothing.
 package quorum
 
 import (
@@ -124,6 +124,9 @@ type Replica struct {
 	command  kv.Command
 	load     load.Meter
 	deadline core.Time
+	// asked is when commands came last.
+	asked core.Time
+	rests bool
 
 	in  *core.Input
 	out *core.Effects
@@ -131,7 +134,7 @@ type Replica struct {
 
 // New makes a replica; its first event must be core.Start or core.Recover.
 func New(self core.ReplicaID, options Options) *Replica {
-	r := &Replica{self: self, options: options.withDefaults(), linked: map[core.ReplicaID]bool{}}
+	r := &Replica{self: self, options: options.withDefaults(), asked: -core.RestAfter, linked: map[core.ReplicaID]bool{}}
 	r.disk.pending = map[string]standing{}
 	r.writes.batches = map[uint64]*batch{}
 	r.reads.rounds = map[uint64]*round{}
@@ -152,6 +155,7 @@ func (r *Replica) Step(in *core.Input, out *core.Effects) {
 		out.Send(r.self, stored{r.disk.pos})
 	}
 	r.deadline = r.nextDeadline()
+	r.rest()
 	r.in, r.out = nil, nil
 }
 
@@ -162,6 +166,7 @@ func (r *Replica) handle(event any) {
 	case core.Recover:
 		r.recover(e)
 	case core.Requests:
+		r.asked = r.in.Now
 		for _, q := range e.List {
 			r.take(q)
 		}

@@ -202,8 +202,12 @@ func (n *node) pumpValues() error {
 		}
 	}
 	for p, ok := k.Wanted(); ok; p, ok = k.Wanted() {
-		n.value(p)
-		n.keeper.Sought(p.Group)
+		if _, code := n.value(p); code != kv.Unavailable {
+			if err := k.Ended(p); err != nil {
+				return err
+			}
+		}
+		k.Sought(p.Group)
 	}
 	var doubted []core.GroupID
 	for id, ok := k.Anew(); ok; id, ok = k.Anew() {
@@ -213,8 +217,10 @@ func (n *node) pumpValues() error {
 		}
 		if !n.fetchAll(list) {
 			doubted = append(doubted, id)
+		} else if err := k.Filled(id); err != nil {
+			return err
 		}
-		n.keeper.Sought(id)
+		k.Sought(id)
 	}
 	for _, id := range doubted {
 		k.Doubt(id)

@@ -25,6 +25,7 @@ type leadership struct {
 	announced uint64
 	// expiring is the batch that ends keys and is not applied yet; 0: none.
 	expiring uint64
+	due      due
 	// heir should coordinate instead; 0: nobody.
 	heir core.ReplicaID
 	// target are the replicas that the group is to have; nil: those that it has.

@@ -46,6 +46,8 @@ type waiter struct {
 
 // take receives commands of clients.
 func (r *Replica) take(list []core.Request) {
+	r.wake()
+	r.taken, r.rests = r.in.Now, false
 	for _, q := range list {
 		if q.Read {
 			r.read(q)
@@ -218,6 +220,7 @@ func (r *Replica) cutBatch() {
 // begin prepares a batch on all who have to have it.
 func (r *Replica) begin(kind batchKind, raw []byte, ids []core.RequestID) *slot {
 	l := r.lead
+	r.wake()
 	l.time = max(l.time+1, r.in.Stamp)
 	s := &slot{n: l.next, batch: newBatch(kind, l.time, raw), need: l.need(), since: r.in.Now}
 	l.next++
@@ -262,7 +265,7 @@ func (r *Replica) expireDue() {
 	if r.applied < r.slots.last() || l.expiring > r.applied || l.heir != 0 || !r.enough() {
 		return
 	}
-	if at, ok := machine.Next(r.in.View); ok && at <= max(l.time+1, r.in.Stamp).UnixMilli() {
+	if at, ok := r.nextDue(); ok && at <= max(l.time+1, r.in.Stamp).UnixMilli() {
 		l.expiring = r.begin(expiry, make([]byte, batchHeader), nil).n
 	}
 }

@@ -10,8 +10,8 @@
 //
 // Rule ids (W1 to W11) and trap ids (T2.1 to T2.18) in comments are those of docs/ATOMIC.md.
 // Start with Step, then work.go (what every member does), open.go (a new epoch, and what it finds), lead.go (prepare, decide,
-// abort), propose.go (what clients ask), apply.go, read.go, view.go (who is left out), join.go (who is filled), move.go (who comes
-// and goes for good), recover.go.
+// abort), propose.go (what clients ask), apply.go, read.go, rest.go (a group that nobody asks for anything), view.go (who is left
+// out), join.go (who is filled), move.go (who comes and goes for good), recover.go.
 package twophase
 
 import (
@@ -100,6 +100,9 @@ type Replica struct {
 	staging transfer.Staging[origin]
 
 	deadline core.Time
+	// busy is when there was last something to do, taken when commands came last, rests what the latest beat found (see Rests).
+	busy, taken core.Time
+	rests       bool
 	// now and lease are as the latest Step had them.
 	now, lease core.Time
 
@@ -223,11 +226,12 @@ func (r *Replica) Leader() core.ReplicaID {
 func (r *Replica) tick() {
 	if r.in.Now >= r.deadline {
 		r.excuse(r.in.Overdue)
-		r.deadline = r.in.Now + r.options.Heartbeat
 		r.forgetReads()
 		r.leadTick()
 		r.workTick()
 		r.ask()
+		r.deadline = r.nextBeat()
+		r.noteRest()
 	}
 	r.propose()
 }

@@ -12,6 +12,6 @@
 //
 // Nothing here has a goroutine or a clock of its own: who runs a Keeper calls Next with Upload, Stored with Settle, Due with Remove, and Check.
 //
-// Start with Group.Apply (group.go), then Keeper.Read and Keeper.Upload (keeper.go); store.go has the Store and the one in
-// memory.
+// Start with Group.Apply (group.go), then Keeper.Read and Keeper.Upload (keeper.go); note.go has what a crash must not forget, store.go
+// the Store and the one in memory.
 package values

@@ -37,6 +37,7 @@ type Group struct {
 
 // translation is what one Apply becomes.
 type translation struct {
+	// spills are the values that go into the anteroom, and notes of what is to be done.
 	changes, spills []core.Change
 	// latest is the reference that the changes so far leave at a key, if they touch it.
 	latest map[string]kv.Reference
@@ -69,7 +70,7 @@ func (g *Group) Apply(changes []core.Change) error {
 	if swept {
 		g.keeper.sweepLater(g)
 	}
-	if len(t.spills) > 0 {
+	if t.spills = append(t.spills, t.notes(anew)...); len(t.spills) > 0 {
 		if err := g.spill(&t); err != nil {
 			return err
 		}
@@ -148,7 +149,7 @@ func spillKey(p *Place) []byte { return append([]byte(p.Key), p.Ref.Sum[:]...) }
 // spilled is a value that waits.
 func (g *Group) spilled(p *Place) ([]byte, bool) { return g.anteroom.Get(spillKey(p)) }
 
-// spill puts values onto the disk that the state is about to refer to. Until arrived is called none of them counts as what nothing
+// spill puts values onto the disk that the state is about to refer to, and notes. Until arrived is called none of them counts as what nothing
 // refers to: else whoever removes such a value could take away what was written again.
 func (g *Group) spill(t *translation) error {
 	g.keeper.anterooms.Lock()

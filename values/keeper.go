@@ -132,20 +132,16 @@ func (k *Keeper) Group(id core.GroupID, state, anteroom store.Group, valueAt fun
 	return &Group{Group: state, id: id, keeper: k, anteroom: anteroom, valueAt: valueAt}
 }
 
-// Open begins to look after a group, and takes up what waited in its anteroom when the node ended.
+// Open begins to look after a group, and takes up what waited in its anteroom, and what was noted there, when the node ended.
 func (k *Keeper) Open(g *Group) {
-	var places []Place
-	g.anteroom.Scan(nil, nil, func(key, value []byte) bool {
-		if cut := len(key) - sha256.Size; cut > 0 {
-			ref := kv.Reference{Size: uint64(len(value)), Sum: [sha256.Size]byte(key[cut:])}
-			places = append(places, Place{g.id, string(key[:cut]), ref})
-		}
-		return true
-	})
+	l := g.recall()
 	k.mu.Lock()
 	k.groups[g.id] = g
-	k.waiting = append(k.waiting, places...)
+	k.waiting, k.wanted, k.doomed = append(k.waiting, l.waiting...), append(k.wanted, l.wanted...), append(k.doomed, l.doomed...)
 	k.mu.Unlock()
+	if l.anew {
+		k.Doubt(g.id)
+	}
 	k.signal()
 }
 
@@ -321,9 +317,12 @@ func (k *Keeper) Settle(p Place) error {
 // Remove takes a value out of the store, unless the state refers to it after all.
 func (k *Keeper) Remove(p Place) error {
 	defer k.lock(&p).Unlock()
-	if g := k.group(p.Group); g != nil {
-		if discarded, err := g.discard(&p); err != nil || !discarded {
+	g := k.group(p.Group)
+	if g != nil {
+		if discarded, err := g.discard(&p); err != nil {
 			return err
+		} else if !discarded {
+			return g.forgetNote(noteKey(doomedNote, &p))
 		}
 	}
 	if err := k.options.Store.Delete(k.name(&p)); err != nil {
@@ -332,7 +331,10 @@ func (k *Keeper) Remove(p Place) error {
 		return nil
 	}
 	k.count(func(s *Stats) { s.Removed++ })
-	return nil
+	if g == nil {
+		return nil
+	}
+	return g.forgetNote(noteKey(doomedNote, &p))
 }
 
 // Sweep removes what states of before referred to; it reports whether there was one to look at.

@@ -129,6 +129,22 @@ func (k *Keeper) Anew() (id core.GroupID, ok bool) {
 	return id, true
 }
 
+// Ended forgets a value that Wanted gave: it is here, or the state does not refer to it, or nobody has it. Sought must follow.
+func (k *Keeper) Ended(p Place) error {
+	if g := k.group(p.Group); g != nil {
+		return g.forgetNote(noteKey(wantedNote, &p))
+	}
+	return nil
+}
+
+// Filled forgets a group that Anew gave: no value is missing there that somebody has. Sought must follow.
+func (k *Keeper) Filled(id core.GroupID) error {
+	if g := k.group(id); g != nil {
+		return g.forgetNote(anewKey)
+	}
+	return nil
+}
+
 // Sought ends the search for what Wanted or Anew gave.
 func (k *Keeper) Sought(id core.GroupID) {
 	k.mu.Lock()
@@ -138,13 +154,10 @@ func (k *Keeper) Sought(id core.GroupID) {
 	}
 }
 
-// Want says that a value is still to be looked for, if the state still refers to it.
-func (k *Keeper) Want(p Place) {
-	if g := k.group(p.Group); g != nil && g.holds(&p) {
-		k.mu.Lock()
-		defer k.mu.Unlock()
-		k.wanted = append(k.wanted, p)
-	}
+// Holds reports whether the state refers to a value.
+func (k *Keeper) Holds(p Place) bool {
+	g := k.group(p.Group)
+	return g != nil && g.holds(&p)
 }
 
 // Whole reports whether nothing is looked for that a group came to refer to by messages.

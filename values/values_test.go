@@ -103,7 +103,7 @@ func (b *bench) reads(key, value string, want Finding) {
 
 // inside says how many values lie on the disk, and outside how many in the store.
 func (b *bench) inside() (n int) {
-	b.disk.Group(Anteroom(7)).Scan(nil, nil, func(_, _ []byte) bool { n++; return true })
+	b.disk.Group(Anteroom(7)).Scan([]byte{dataKind}, []byte{dataKind + 1}, func(_, _ []byte) bool { n++; return true })
 	return n
 }
 
@@ -458,12 +458,13 @@ func TestGroupIsWholeWhenNothingIsLookedFor(t *testing.T) {
 	whole(false)
 	p, _ := b.keeper.Wanted()
 	whole(false)
-	b.keeper.Want(p)
-	b.keeper.Sought(7)
-	whole(false)
-	b.keeper.Wanted()
+	if !b.keeper.Holds(p) {
+		t.Error("the state refers to nothing")
+	}
 	b.apply(put("k", "short"))
-	b.keeper.Want(p) // the state does not refer to it any more
+	if b.keeper.Holds(p) {
+		t.Error("the state refers to what was overwritten")
+	}
 	b.keeper.Sought(7)
 	whole(true)
 	b.keeper.Doubt(7)
@@ -472,4 +473,56 @@ func TestGroupIsWholeWhenNothingIsLookedFor(t *testing.T) {
 	whole(false)
 	b.keeper.Sought(7)
 	whole(true)
+}
+
+// TestNothingThatIsToBeDoneIsForgotten ends the node at each step of what is to be done about a value: it is done by the next life. A note
+// that is done is taken back.
+func TestNothingThatIsToBeDoneIsForgotten(t *testing.T) {
+	b := newBench(t)
+	notes := func() (n int) {
+		b.disk.Group(Anteroom(7)).Scan(nil, []byte{dataKind}, func(_, _ []byte) bool { n++; return true })
+		return n
+	}
+	b.apply(put("k", one), put("l", one))
+	b.pass(0)
+	b.pass(3 * second)
+	b.apply(put("k", two), core.Change{Kind: core.Delete, Key: []byte("dl")})
+	b.pass(0)
+	b.boot()
+	b.pass(0)
+	if b.outside() != 3 || notes() != 2 {
+		t.Errorf("%d values outside and %d notes before the time of grace is over", b.outside(), notes())
+	}
+	b.pass(15 * second)
+	if b.outside() != 1 || notes() != 0 {
+		t.Errorf("%d values outside and %d notes when it is", b.outside(), notes())
+	}
+
+	b.apply(put("m", string(kv.Kept([]byte(one), kv.InsideMax))))
+	b.boot()
+	p, ok := b.keeper.Wanted()
+	if !ok || p != place("m", one) {
+		t.Errorf("after a crash %+v is looked for", p)
+	}
+	if err := b.keeper.Restore(p, []byte(one)); err != nil || b.keeper.Ended(p) != nil {
+		t.Error(err)
+	}
+	b.boot()
+	if _, ok := b.keeper.Wanted(); ok || notes() != 0 {
+		t.Errorf("what was found is looked for again; %d notes", notes())
+	}
+
+	b.apply(core.Change{Kind: core.Stage, Key: []byte("dn"), Value: kv.Kept([]byte(two), kv.InsideMax)})
+	b.apply(core.Change{Kind: core.Install})
+	b.boot()
+	if id, ok := b.keeper.Anew(); !ok || id != 7 {
+		t.Error("what an installed state refers to is not looked for after a crash")
+	}
+	if err := b.keeper.Filled(7); err != nil {
+		t.Error(err)
+	}
+	b.boot()
+	if _, ok := b.keeper.Anew(); ok {
+		t.Error("a group that was filled is looked through again")
+	}
 }
