@@ -236,7 +236,7 @@ func (r *Replica) applyCall(c *call) {
 	}
 	res.Level, res.AsOf = met(c.request.command.Level), r.in.Stamp.UnixMilli()
 	if !res.Code.Refused() && !r.config.Eventual {
-		res.Token = seen.AppendTo(nil)
+		res.Token = seen.AppendTo(make([]byte, 0, 32+10*len(seen.Read)))
 	}
 	// Early: the write is on this disk, which is all that is promised; what came later is no concern of this client.
 	r.out.ReplyEarly(c.request.id, res)

@@ -11,7 +11,7 @@
 // read and written, or is told at once that it does not.
 //
 // Rule ids (B1, B3 ...) and trap ids (T4.2 ...) in comments are those of docs/BAYOU.md.
-// Start with Step, then accept.go (what clients ask), apply.go (what is shown), entropy.go (how replicas agree), record.go (who
+// Start with Step, then accept.go (what clients ask), apply.go (what is shown), entropy.go (how replicas agree), log.go (what they may lack), record.go (who
 // wins), part.go (sets and siblings), stable.go (what may be forgotten), transfer.go, recover.go. A group with a commit order executes
 // its writes in one order besides: cut.go (which come next), order.go (who decides), tentative.go (what is undone), execute.go.
 package bayou

@@ -239,20 +239,20 @@ func (r *Replica) lookAfterMembers() {
 	if r.accepting || r.suspect || r.transfer.running() || r.leaving() || !r.joined() || r.cells.changed() || len(r.out.State) > 0 {
 		return
 	}
-	w := &Write{}
+	var ops []Op
 	for _, p := range r.peers {
 		switch _, is := r.meta.member(p.id); {
 		case !is && p.asks && r.config.stays(p.id):
-			w.Ops = append(w.Ops, Op{Kind: Join, Member: p.id})
+			ops = append(ops, Op{Kind: Join, Member: p.id})
 		case r.retires(p):
-			w.Ops = append(w.Ops, Op{Kind: Retire, Member: p.id, Since: r.meta.vector.At(p.id)})
+			ops = append(ops, Op{Kind: Retire, Member: p.id, Since: r.meta.vector.At(p.id)})
 		}
 	}
-	if len(w.Ops) == 0 {
+	if len(ops) == 0 {
 		return
 	}
 	r.base = slices.Clone(r.held)
-	w.Dot = Dot{r.nextStamp(&Token{}), r.self}
+	w := &Write{Dot: Dot{r.nextStamp(&Token{}), r.self}, Ops: ops}
 	r.last, r.ownLast = max(r.last, w.Stamp), w.Stamp
 	w.seal()
 	r.accepting = true
