@@ -1,6 +1,8 @@
 package keyspace
 
 import (
+	"slices"
+
 	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/kv"
 	"github.com/gamutdb/gamut/twophase"
@@ -9,16 +11,19 @@ import (
 // offersAtomic is Offers for keyspaces that write to all members of a view.
 func offersAtomic(ks *kv.Keyspace, c *kv.Command) error {
 	switch l := c.Level; {
-	case l <= kv.LevelLinearizable, l == kv.LevelEventual && c.ReadOnly():
+	case l <= kv.LevelLinearizable, slices.Contains(sessionLevels, l), (l == kv.LevelEventual || l.Kind() == kv.LevelBounded) && c.ReadOnly():
 		return nil
-	case l == kv.LevelEventual:
+	case l == kv.LevelEventual || l.Kind() == kv.LevelBounded:
 		return kv.Errorf(kv.Unsupported, "level %s is for reads: keyspace %s writes to all members of its view alike; leave the level out", l, ks.Name)
 	case l == kv.LevelPrefix:
-		return kv.Errorf(kv.Unsupported, "keyspace %s is atomic and cannot give level %s: a replica may hear of outcomes in another order than they came; it gives default and linearizable, and to reads eventual", ks.Name, l)
+		return kv.Errorf(kv.Unsupported, "keyspace %s is atomic and cannot give level %s: a replica may hear of outcomes in another order than they came; it gives %s", ks.Name, l, givenAtomic)
 	default:
-		return kv.Errorf(kv.Unsupported, "keyspace %s is atomic and cannot give level %s; it gives default and linearizable, and to reads eventual", ks.Name, l)
+		return kv.Errorf(kv.Unsupported, "keyspace %s is atomic and cannot give level %s; it gives %s", ks.Name, l, givenAtomic)
 	}
 }
+
+// givenAtomic are the levels of such a keyspace. All but eventual are answered with its own promise.
+const givenAtomic = "default, sequential, session, each guarantee of a session, and linearizable, and to reads bounded and eventual"
 
 // readAtomic is Read for such keyspaces: a member is read while its node's lease holds and nothing is being written there.
 func readAtomic(view core.View, command *kv.Command, p Permit) (r kv.Result, ok, needsLog bool) {

@@ -11,7 +11,8 @@ import (
 // onPaxos says that the shards of such a keyspace are paxos groups.
 func onPaxos(c kv.Consistency) bool { return c == kv.Linearizable || c == kv.Sequential }
 
-// sessionLevels are those for which replicas need a common time: a sequential keyspace gives all of them by giving the first.
+// sessionLevels are those that a sequential keyspace gives by giving the first. What is linearizable is sequential and keeps what sessions
+// have seen, so linearizable and atomic keyspaces answer them with their own promise, which is more, and say so.
 var sessionLevels = []kv.Level{kv.LevelSequential, kv.LevelSession, kv.LevelReadYourWrites, kv.LevelMonotonicReads,
 	kv.LevelMonotonicWrites, kv.LevelWritesFollowReads}
 
@@ -23,12 +24,9 @@ func offersOrdered(ks *kv.Keyspace, c *kv.Command) error {
 	case (paxos.Weak(l) || l.Kind() == kv.LevelBounded) && c.ReadOnly():
 	case paxos.Weak(l) || l.Kind() == kv.LevelBounded:
 		return kv.Errorf(kv.Unsupported, "level %s is for reads: keyspace %s orders all its writes alike; leave the level out", l, ks.Name)
-	case timed && slices.Contains(sessionLevels, l):
 	case slices.Contains(sessionLevels, l):
-		return kv.Errorf(kv.Unsupported, "keyspace %s is %s and cannot give level %s: its replicas know no common time to read at; it gives %s; a sequential keyspace gives that level",
-			ks.Name, ks.Consistency, l, given(timed))
 	default:
-		return kv.Errorf(kv.Unsupported, "keyspace %s is %s and cannot give level %s; it gives %s", ks.Name, ks.Consistency, l, given(timed))
+		return kv.Errorf(kv.Unsupported, "keyspace %s is %s and cannot give level %s; it gives %s", ks.Name, ks.Consistency, l, givenOrdered)
 	}
 	if !timed {
 		return nil
@@ -36,13 +34,8 @@ func offersOrdered(ks *kv.Keyspace, c *kv.Command) error {
 	return paxos.CheckToken(ks.Binding, c.Token)
 }
 
-// given are the levels of a keyspace on paxos groups.
-func given(timed bool) string {
-	if timed {
-		return "default, sequential, session, each guarantee of a session, and linearizable, and to reads bounded, prefix and eventual"
-	}
-	return "default and linearizable, and to reads bounded, prefix and eventual"
-}
+// givenOrdered are the levels of a keyspace on paxos groups.
+const givenOrdered = "default, sequential, session, each guarantee of a session, and linearizable, and to reads bounded, prefix and eventual"
 
 // readOrdered is Read for keyspaces on paxos groups.
 func readOrdered(ks *kv.Keyspace, view core.View, command *kv.Command, p Permit) (r kv.Result, ok, needsLog bool) {

@@ -134,7 +134,7 @@ func TestAtomicOffers(t *testing.T) {
 		read, write bool
 	}{
 		{kv.LevelDefault, true, true}, {kv.LevelLinearizable, true, true}, {kv.LevelEventual, true, false}, {kv.LevelPrefix, false, false},
-		{kv.LevelSequential, false, false}, {kv.LevelSession, false, false}, {kv.LevelOne, false, false}, {kv.LevelQuorum, false, false},
+		{kv.LevelSequential, true, true}, {kv.LevelSession, true, true}, {kv.BoundedAge(5e9), true, false}, {kv.LevelOne, false, false}, {kv.LevelQuorum, false, false},
 	} {
 		for ops, want := range map[*[]kv.Op]bool{&read: c.read, &write: c.write} {
 			err := Offers(ks, &kv.Command{Level: c.level, Ops: *ops})

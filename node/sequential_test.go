@@ -135,8 +135,8 @@ func TestLevelsAndTokensThatCannotBeMetAreRefused(t *testing.T) {
 		command   kv.Command
 		want      kv.Code
 	}{
-		{"no common time", "l", at(kv.LevelSequential, get("k")), kv.Unsupported},
-		{"no common time", "l", at(kv.LevelSession, set("k", "v")), kv.Unsupported},
+		{"more than sequential", "l", at(kv.LevelSequential, get("k")), kv.NotFound},
+		{"more than a session", "l", at(kv.LevelSession, set("other", "v")), kv.OK},
 		{"as it is", "l", at(kv.LevelPrefix, get("k")), kv.NotFound},
 		{"a weak write", "l", at(kv.LevelEventual, set("k", "v")), kv.Unsupported},
 		{"a weak write", "s", at(kv.LevelPrefix, set("k", "v")), kv.Unsupported},

@@ -1,7 +1,9 @@
 package tidy
 
 import (
+	"io/fs"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -108,5 +110,39 @@ func TestEachRuleCanFail(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestDocsNameTestsThatExist: whoever reads where a promise is judged can run it.
+func TestDocsNameTestsThatExist(t *testing.T) {
+	root := os.DirFS("../..")
+	m, err := Load(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	docs, err := fs.Glob(root, "docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tests strings.Builder
+	for _, f := range m.files {
+		if f.Test {
+			tests.WriteString(f.Text)
+		}
+	}
+	named := 0
+	for _, path := range append(docs, "README.md") {
+		text, err := fs.ReadFile(root, path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range regexp.MustCompile("`(Test[A-Za-z]+)").FindAllStringSubmatch(string(text), -1) {
+			if named++; !strings.Contains(tests.String(), "func "+name[1]+"(") {
+				t.Errorf("%s names %s, and there is no such test", path, name[1])
+			}
+		}
+	}
+	if named < 20 {
+		t.Errorf("only %d tests are named", named)
 	}
 }
