@@ -334,6 +334,9 @@ func (m *Machine) seal(t *kv.Tx) kv.Result {
 	if m.delete(sealKey); len(b) > 0 {
 		m.put(sealKey, b)
 	}
+	if t.Commit && m.belowFloor(t.ID) {
+		return kv.Result{Code: kv.ClockSkew, Detail: "the clock of the node that drops the keyspace is minutes behind; ask another node"}
+	}
 	return kv.Result{Int: int64(len(m.openTable()))}
 }
 

@@ -179,3 +179,22 @@ func TestOutcomesThatContradictTheVoteAreRefused(t *testing.T) {
 		t.Errorf("%+v, %d locks", r, Locks(w))
 	}
 }
+
+// TestSealOfAWrongClockIsNoSeal: one whose age says that it has come to nothing seals nothing, and whoever puts it on must hear that.
+func TestSealOfAWrongClockIsNoSeal(t *testing.T) {
+	w := newWorld()
+	w.now += 2 * floorMillis
+	old := kv.TxID{Age: w.stamp() - kv.HLCOf(floorMillis+60_000), Nonce: 1}
+	if r := w.tx(kv.TxSeal, old, true); r.Code != kv.ClockSkew {
+		t.Errorf("%+v", r)
+	}
+	if _, vote, _ := w.prepare(2, nil, setOp("k", "1")); vote.State != kv.TxYes {
+		t.Errorf("vote %+v", vote)
+	}
+	if r := w.tx(kv.TxSeal, kv.TxID{Age: w.stamp(), Nonce: 3}, true); r.Code != kv.OK || r.Int != 1 {
+		t.Errorf("%+v", r)
+	}
+	if _, vote, _ := w.prepare(4, nil, setOp("j", "1")); vote.State != kv.TxRefused || vote.Reason != kv.TxDropped {
+		t.Errorf("vote under a seal: %+v", vote)
+	}
+}

@@ -15,7 +15,8 @@ type network struct {
 	rng *rand.Rand
 	// links[from][to] is one direction between two nodes.
 	links [][]link
-	// streams says that nothing overtakes anything on a connection, as it is in truth. Runs that do not ask for it are more cruel.
+	// streams says that nothing overtakes anything on a connection, and nothing arrives behind what is lost, as it is in truth. Runs
+	// that do not ask for it are more cruel.
 	streams bool
 }
 
@@ -23,8 +24,9 @@ type link struct {
 	cut  int // how many faults cut it now
 	slow core.Time
 	last core.Time // when the latest message will have arrived
-	// streamed is when the latest frame of the connection will have arrived.
+	// streamed is when the latest frame of the connection will have arrived; broken counts connections.
 	streamed core.Time
+	broken   int
 	// breaking is the life of the sender that will be told that its connection broke.
 	breaking int
 	// set is what was asked for this link alone; flaps counts its settings, so that an old one flaps no more.
@@ -127,20 +129,34 @@ func (n *network) connected(from, to *node, do func(now host.Now)) {
 		return
 	}
 	n.connect(from, to)
-	life, fromLife := from.known[to.index], from.life
+	l := &n.links[from.index][to.index]
+	life, fromLife, broken := from.known[to.index], from.life, l.broken
 	d, ok := n.travel(from, to)
-	if !ok {
+	if !ok || n.streams && l.breaking == from.life {
+		n.lose(from, to)
 		return
 	}
-	if l := &n.links[from.index][to.index]; n.streams {
+	if n.streams {
 		d = max(d, l.streamed+1-n.w.now)
 		l.streamed = n.w.now + d
 	}
 	n.w.after(d, func() {
-		if to.up && to.life == life && from.life == fromLife && n.links[from.index][to.index].cut == 0 {
+		switch {
+		case !to.up || to.life != life || from.life != fromLife || l.broken != broken:
+		case l.cut > 0:
+			n.lose(from, to)
+		default:
 			to.arrive(do)
 		}
 	})
+}
+
+// lose takes note that something on a connection is lost: then all is that is on its way behind it, and the connection.
+func (n *network) lose(from, to *node) {
+	if n.streams {
+		n.links[from.index][to.index].broken++
+		n.breakLater(from, to)
+	}
 }
 
 // connect makes a connection if there is none.

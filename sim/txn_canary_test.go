@@ -123,11 +123,12 @@ func TestTransactionCanaries(t *testing.T) {
 		txn.CommitOnlyWhatIsCommitted: told("bank"),
 		txn.CommitWithoutAll:          calm("bank"),
 		txn.ReadOnce:                  calm("bank"),
-		txn.GoneMeansNo:               cutOff("drops"),
 	}
 	for _, m := range txn.Mutations() {
-		if m == txn.ForgetEarly {
-			continue // with ForgetWithoutMark: the mark would have to be 10 minutes old to be missed
+		if m == txn.ForgetEarly || m == txn.GoneMeansNo {
+			// The one comes with ForgetWithoutMark: the mark would have to be 10 minutes old to be missed. The other takes a keyspace
+			// that goes just between a lost answer and the question for it; its script in package txn has that.
+			continue
 		}
 		t.Run(m.String(), func(t *testing.T) {
 			mustCatchTxn(t, inCoordinators[m], func(o *TxnOptions) { o.Coordinator = m }, wrong...)
@@ -151,7 +152,7 @@ func TestTransactionCanaries(t *testing.T) {
 // TestTransactionsUnharmed: the swarms of the canaries find nothing without a bug.
 func TestTransactionsUnharmed(t *testing.T) {
 	for _, workload := range []string{"bank", "lists", "skew", "scans", "mortal", "pipelines", "drops"} {
-		for seed := uint64(1); seed <= 10; seed++ {
+		for seed := uint64(1); seed <= 5; seed++ {
 			if r := RunTxn(busyTxns(workload, 150*Millisecond, nil)(seed)); r.Failure != "" {
 				t.Errorf("%s, seed %d: %s", workload, seed, r.Failure)
 			}
