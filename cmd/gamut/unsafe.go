@@ -175,6 +175,11 @@ func (r *recovery) judge(k kv.KeyspaceInfo, group kv.GroupInfo) lostGroup {
 	slices.Sort(l.Left)
 	slices.Sort(l.Lost)
 	led := k.Consistency == kv.Linearizable || k.Consistency == kv.Sequential
+	defer func() {
+		if l.force && keyspace.IsCompanion(k.Name) {
+			l.Then += "; if its last decision is lost with them, THE KEYSPACE WHOSE COMMIT ORDER IT DECIDES COMMITS NOTHING ANY MORE, and an alarm says so"
+		}
+	}()
 	switch {
 	case len(l.Left) == 0:
 		l.Then = "ALL ITS DATA IS LOST; drop the keyspace, or restore a backup"
