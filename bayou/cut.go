@@ -229,6 +229,9 @@ func (r *Replica) consulted(res kv.Result) {
 		o.floor = max(o.floor, floor)
 	}
 	decided, first := o.asking, &res.Items[0]
+	if looked && first.Code == kv.NotFound {
+		r.missCut()
+	}
 	if first.Code == kv.ConditionFailed || looked && first.Code == kv.OK {
 		in := reader{wire.Reader{B: first.Value}}
 		if decided.beyond = in.vector(); in.Bad || len(in.B) > 0 {
@@ -245,8 +248,19 @@ func (r *Replica) consulted(res kv.Result) {
 	r.out.Again = true
 }
 
+// missCut takes notice when the companion has neither the next cut nor the one before, which it did not drop: an operator has given up
+// a majority of it that alone held what was decided. Nothing more is committed here, for what came of the cut elsewhere is not known.
+func (r *Replica) missCut() {
+	if o := &r.ordering; o.floor <= o.known() && !o.lost {
+		o.lost = true
+		r.out.Note(LostCutNote{o.known()})
+	}
+}
+
 // Note lines of a trace.
 type (
+	// LostCutNote tells that the companion has lost a cut that it had decided: nothing more is committed.
+	LostCutNote struct{ Number uint64 }
 	// CutNote tells of a cut that is durable here.
 	CutNote struct {
 		Number uint64
@@ -260,6 +274,11 @@ type (
 	// UndoneNote tells that tentative writes were executed again, because something came before them.
 	UndoneNote struct{ Writes int }
 )
+
+// String is a line of a trace.
+func (n LostCutNote) String() string {
+	return fmt.Sprintf("cut %d was decided, and the companion has lost it", n.Number)
+}
 
 // String is a line of a trace.
 func (n CutNote) String() string { return fmt.Sprintf("learns cut %d, %v", n.Number, n.Vector) }

@@ -44,6 +44,8 @@ type ordering struct {
 	looking bool
 	// paused is when a part of a cut was committed and the rest left for the next moment, so that nobody waits for all of it; 0: none is.
 	paused core.Time
+	// lost: the companion has lost a cut, and this run has said so.
+	lost bool
 	// told are cuts that this replica had decided: the peers are told of them when they are durable.
 	told uint64
 	// floor is the first cut that the companion may hold.

@@ -30,6 +30,11 @@ func (c *companion) execute(command []byte, now kv.HLC) kv.Result {
 	return res
 }
 
+// lose takes a cut away.
+func (c *companion) lose(number uint64) {
+	c.state.Apply([]core.Change{{Kind: core.Delete, Key: append([]byte{machine.DataKind}, cutName(number)...)}})
+}
+
 // decide lets the companion execute what a replica has asked it.
 func (c *cluster) decide(m *member, lost bool) {
 	if m.Consult == nil {

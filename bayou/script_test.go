@@ -29,6 +29,7 @@ import (
 //	book R S NAME ROOM...  put NAME at the first room that is free
 //	merge R S HOW K V      put V at K if that is missing, else merge
 //	decide R [lost]      the companion executes what R has asked; the answer is lost
+//	lose N               the companion loses cut N, as when an operator gives up the majority that held it
 //	order                how far each replica is
 func TestScripts(t *testing.T) {
 	coretest.Scripts(t, Mutations(), start)
@@ -96,6 +97,8 @@ func (c *cluster) Run(statement string, args []string) {
 		c.runMerge(statement, args)
 	case "decide":
 		c.decide(c.At(args[0]), len(args) > 1 && args[1] == "lost")
+	case "lose":
+		c.companion.lose(uint64(coretest.Number(args[0])))
 	case "order":
 		c.reportOrder()
 	case "status", "state":

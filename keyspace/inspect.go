@@ -279,6 +279,15 @@ func IsInstalled(note core.Note) bool {
 	return ok
 }
 
+// LostCut says what a note means by which a replica tells that its keyspace's companion has lost what it had decided; "": it tells
+// something else.
+func LostCut(note core.Note) string {
+	if n, ok := note.(bayou.LostCutNote); ok {
+		return n.String() + ", so nothing more is committed; what was committed stays. Carry its records to a new keyspace (gamut dump lists them)"
+	}
+	return ""
+}
+
 // IsApplied reports whether a note tells of an applied block and no more.
 func IsApplied(note core.Note) bool {
 	switch note.(type) {

@@ -44,12 +44,18 @@ func (n *Node) tellMembers(now host.Now, sh *shard) {
 	}
 }
 
-// moveEvery is how often a leader looks whether the members of its groups are what the catalog wants.
-const moveEvery = 200 * time.Millisecond
+const (
+	// moveEvery is how often a leader looks whether the members of its groups are what the catalog wants.
+	moveEvery = 200 * time.Millisecond
+	// finishMax is how many moves are brought to their ends at once: one that waits for values or for the catalog holds up no other.
+	finishMax = 8
+)
 
 // moveShards brings changes of members to their end, in those groups that are led here. All that it goes by is in the
 // catalog and in the groups' logs, so whoever leads next goes on where this node stopped.
 func (n *Node) moveShards(ctx context.Context) {
+	ends := newSingles[core.GroupID](finishMax)
+	defer ends.wait()
 	for range ticks(ctx, moveEvery) {
 		if !n.table.Load().moving {
 			continue
@@ -65,13 +71,17 @@ func (n *Node) moveShards(ctx context.Context) {
 			}
 		}
 		for _, sh := range over {
-			if !n.valuesCame(ctx, sh) {
-				continue
-			}
-			if err := n.finishMove(ctx, sh); err != nil {
-				n.log.Debug("a move is not over yet", "keyspace", sh.space.keyspace.Name, "shard", sh.index, "error", err)
-			}
+			ends.start(sh.group, func() { n.endMove(ctx, sh) })
 		}
+	}
+}
+
+func (n *Node) endMove(ctx context.Context, sh *shard) {
+	if !n.valuesCame(ctx, sh) {
+		return
+	}
+	if err := n.finishMove(ctx, sh); err != nil {
+		n.log.Debug("a move is not over yet", "keyspace", sh.space.keyspace.Name, "shard", sh.index, "error", err)
 	}
 }
 

@@ -202,6 +202,9 @@ func (n *Node) noteDamage(g core.GroupID, note core.DamageNote) {
 }
 
 func (n *Node) noteLogged(g core.GroupID, note core.Note) {
+	if text := keyspace.LostCut(note); text != "" {
+		n.judgeAlarm(fmt.Sprint("commit order of group ", g), true, fmt.Sprintf("group %d: %s", g, text))
+	}
 	if keyspace.IsApplied(note) {
 		n.counters.blocks.Add(1)
 		return

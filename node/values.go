@@ -297,9 +297,11 @@ func (n *Node) fetchWanted(ctx context.Context, k *keeper, places *retries[value
 		wanted := false
 		if err := guarded(func() { wanted = k.Holds(p) }); err != nil {
 			n.fail(err)
+			return
 		}
 		if wanted {
-			if err := n.seek(ctx, p); err != nil && isUnavailable(err) {
+			// A search that ends with the node says nothing.
+			if err := n.seek(ctx, p); err != nil && isUnavailable(err) || ctx.Err() != nil {
 				places.failed(p, n.clocks.mono())
 				continue
 			}
@@ -352,7 +354,7 @@ func (n *Node) refill(ctx context.Context, k *keeper, g core.GroupID) bool {
 		var list []values.Place
 		if err := guarded(func() { list, from = k.Missing(g, from) }); err != nil {
 			n.fail(err)
-			return true
+			return false
 		}
 		var group sync.WaitGroup
 		for _, p := range list {
@@ -365,7 +367,7 @@ func (n *Node) refill(ctx context.Context, k *keeper, g core.GroupID) bool {
 		}
 		group.Wait()
 		if from == nil || ctx.Err() != nil {
-			return whole
+			return whole && ctx.Err() == nil
 		}
 	}
 }

@@ -21,6 +21,7 @@ type stage struct {
 	paths  []string
 	writer *sstable.Writer
 	last   []byte
+	name   []byte // of the pair that is being written
 }
 
 // resetStaging removes what a crash left half received.
@@ -48,7 +49,8 @@ func (s *state) stage(g core.GroupID, key, value []byte) error {
 		}
 	}
 	st.last = append(st.last[:0], key...)
-	if err := st.writer.Set(append(groupPrefix(g), key...), value); err != nil {
+	st.name = append(append(st.name[:0], groupPrefix(g)...), key...)
+	if err := st.writer.Set(st.name, value); err != nil {
 		return fmt.Errorf("stage: %w", err)
 	}
 	if st.writer.Raw().EstimatedSize() < stageFileBytes {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/gamutdb/gamut/cmd/gamut/internal/settings"
 	"github.com/gamutdb/gamut/door/http/remote"
+	"github.com/gamutdb/gamut/keyspace"
 	"github.com/gamutdb/gamut/kv"
 )
 
@@ -190,6 +191,9 @@ func (r *recovery) judge(k kv.KeyspaceInfo, group kv.GroupInfo) lostGroup {
 		l.Then = "goes on at the levels for which enough are left; writes of level one that only the lost nodes held are lost"
 	default:
 		l.Then = "goes on; writes that only the lost nodes held are lost"
+	}
+	if l.force && keyspace.IsCompanion(k.Name) {
+		l.Then += "; if its last decision is among them, THE KEYSPACE WHOSE COMMIT ORDER IT DECIDES COMMITS NOTHING ANY MORE, and an alarm says so"
 	}
 	return l
 }

@@ -77,8 +77,20 @@ func (s *Sending) Next(n uint32) (made, lost bool) {
 	return true, false
 }
 
+// fill makes a part. Its pairs lie in one piece of memory, and are about as many as those of the part before: what is sent is copied
+// while the replica has others to serve.
 func (s *Sending) fill(n uint32) {
+	pairs := make([]Pair, 0, len(s.Part.Pairs)+len(s.Part.Pairs)/8)
 	s.Part = Part{N: n, Done: true}
+	var room []byte
+	keep := func(b []byte) []byte {
+		if cap(room)-len(room) < len(b) {
+			room = make([]byte, 0, max(len(b), roomBytes))
+		}
+		from := len(room)
+		room = append(room, b...)
+		return room[from:len(room):len(room)]
+	}
 	size := 0
 	s.snapshot.Scan(s.from, nil, func(key, value []byte) bool {
 		if size >= partBytes {
@@ -86,11 +98,15 @@ func (s *Sending) fill(n uint32) {
 			s.from = bytes.Clone(key)
 			return false
 		}
-		s.Part.Pairs = append(s.Part.Pairs, Pair{bytes.Clone(key), bytes.Clone(value)})
+		pairs = append(pairs, Pair{keep(key), keep(value)})
 		size += len(key) + len(value)
 		return true
 	})
+	s.Part.Pairs = pairs
 }
+
+// roomBytes is the memory that is taken at a time for the pairs of a part.
+const roomBytes = 64 << 10
 
 // Close ends it.
 func (s *Sending) Close() { s.snapshot.Close() }
