@@ -78,23 +78,21 @@ func (r *recent) add(g core.GroupID, changes []core.Change) (full bool) {
 
 // change makes one change and returns how many bytes more are held.
 func change(t *btree.BTreeG[entry], c *core.Change) int {
-	var e entry
-	if c.Kind == core.Put {
-		kept := make([]byte, len(c.Key)+len(c.Value))
-		n := copy(kept, c.Key)
-		copy(kept[n:], c.Value)
-		e = entry{key: kept[:n:n], value: kept[n:], fresh: c.Fresh}
-	} else {
-		e = entry{key: bytes.Clone(c.Key), gone: true}
+	if c.Kind == core.Delete {
+		if old, had := t.Get(entry{key: c.Key}); had && old.fresh {
+			t.Delete(old)
+			return -old.bytes()
+		}
 	}
+	kept := make([]byte, len(c.Key)+len(c.Value))
+	n := copy(kept, c.Key)
+	copy(kept[n:], c.Value)
+	e := entry{key: kept[:n:n], value: kept[n:], gone: c.Kind == core.Delete, fresh: c.Fresh}
 	old, had := t.Set(e)
-	switch {
-	case !had:
+	if !had {
 		return e.bytes()
-	case old.fresh && e.gone:
-		t.Delete(e)
-		return -old.bytes()
-	case old.fresh != e.fresh:
+	}
+	if old.fresh != e.fresh {
 		e.fresh = old.fresh // what Pebble has did not change
 		t.Set(e)
 	}
