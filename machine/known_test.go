@@ -30,6 +30,10 @@ func TestCopyOfLocksIsTheState(t *testing.T) {
 					w.tx(steps[rng.IntN(len(steps))], ids[rng.IntN(len(ids))], rng.IntN(2) == 0)
 				}
 			}
+			if rng.IntN(40) == 0 {
+				w.now += floorMillis * int64(rng.IntN(3)) / 2
+				w.expire()
+			}
 			if rng.IntN(20) == 0 { // one that some other node's clock says is of a time to come
 				w.tx(kv.TxRefuse, kv.TxID{Age: w.stamp() + kv.HLC(rng.IntN(1<<20)), Nonce: uint64(i)}, false)
 			}
@@ -44,8 +48,18 @@ func TestCopyOfLocksIsTheState(t *testing.T) {
 					t.Fatalf("seed %d, step %d: the machine knows %v, the state holds %v", seed, i, pair[0], pair[1])
 				}
 			}
+			for _, soon := range []int64{0, w.now + floorMillis, w.now + 2*floorMillis} {
+				exact, has := Next(w)
+				if at, ok := w.machine.Next(w, soon); has && (!ok || at > exact) || ok && at <= soon && (!has || at != exact) {
+					t.Fatalf("seed %d, step %d: something ends at %d, %v, or exactly at %d, %v", seed, i, at, ok, exact, has)
+				}
+			}
 			w.Scan([]byte{closedKind}, []byte{closedKind + 1}, func(k, _ []byte) bool {
-				if age := kv.TxIDOf(k[1:]).Age; age > w.machine.known.marked || age > fresh.known.marked {
+				age := kv.TxIDOf(k[1:]).Age
+				if known := w.machine.known.unmarked; age < known {
+					t.Fatalf("seed %d, step %d: a mark of %d is below %d", seed, i, age, known)
+				}
+				if age > w.machine.known.marked || age > fresh.known.marked {
 					t.Fatalf("seed %d, step %d: a mark of %d is above %d, or %d", seed, i, age, w.machine.known.marked, fresh.known.marked)
 				}
 				return true

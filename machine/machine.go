@@ -333,7 +333,24 @@ func dueAt(entry, value []byte) int64 {
 
 // Next is the earliest time at which Expire may have something to do, in Unix milliseconds.
 func Next(view core.View) (unixMilli int64, ok bool) {
-	unixMilli, ok = nextMark(view)
+	at, ok := firstMark(view)
+	return sooner(view, markEnd(at), ok)
+}
+
+// Next is Next for a state as the last entry has left it. If the time is later than soon, it may be too early: that spares the look for
+// the first of many marks.
+func (m *Machine) Next(view core.View, soon int64) (unixMilli int64, ok bool) {
+	k := &m.known
+	if k.unmarked == 0 || markEnd(k.unmarked) <= soon {
+		if k.unmarked, ok = firstMark(view); !ok {
+			k.unmarked = 0
+		}
+	}
+	return sooner(view, markEnd(k.unmarked), k.unmarked != 0)
+}
+
+// sooner is a time, if there is one, or that of the first record or session that ends earlier.
+func sooner(view core.View, unixMilli int64, ok bool) (int64, bool) {
 	for _, kind := range []byte{expiryKind, idleKind} {
 		view.Scan([]byte{kind}, []byte{kind + 1}, func(k, _ []byte) bool {
 			at := int64(binary.BigEndian.Uint64(k[1:]))

@@ -276,7 +276,7 @@ func (m *Machine) closedTx(id kv.TxID) (*kv.TxAnswer, bool) {
 // close leaves a mark.
 func (m *Machine) close(id kv.TxID, a kv.TxAnswer) kv.Result {
 	m.openTable()
-	m.known.marked = max(m.known.marked, id.Age)
+	m.known.marked, m.known.unmarked = max(m.known.marked, id.Age), min(m.known.unmarked, id.Age)
 	b := binary.BigEndian.AppendUint32([]byte{recordVersion, byte(a.State), byte(a.Reason)}, a.Cond)
 	m.put(m.stateKey(closedKind, id.AppendTo(nil)), b)
 	return kv.Result{Tx: &a}
@@ -296,14 +296,17 @@ func (m *Machine) expireMarks() {
 	})
 }
 
-// nextMark is when expireMarks has something to do, in Unix milliseconds.
-func nextMark(view core.View) (unixMilli int64, ok bool) {
+// firstMark is the age of the oldest mark.
+func firstMark(view core.View) (age kv.HLC, ok bool) {
 	view.Scan([]byte{closedKind}, []byte{closedKind + 1}, func(k, _ []byte) bool {
-		unixMilli, ok = kv.HLC(binary.BigEndian.Uint64(k[1:])).UnixMilli()+floorMillis+1, true
+		age, ok = kv.HLC(binary.BigEndian.Uint64(k[1:])), true
 		return false
 	})
-	return unixMilli, ok
+	return age, ok
 }
+
+// markEnd is when expireMarks drops a mark, in Unix milliseconds.
+func markEnd(age kv.HLC) int64 { return age.UnixMilli() + floorMillis + 1 }
 
 // seals are the drops that are under way, by their ids. One of which nothing was heard for so long that it would be refused as a
 // transaction has come to nothing.

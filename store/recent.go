@@ -85,13 +85,19 @@ func change(t *entries, c *core.Change) int {
 	n := copy(kept, c.Key)
 	copy(kept[n:], c.Value)
 	e := &entry{key: kept[:n:n], value: kept[n:], gone: c.Kind == core.Delete, fresh: c.Fresh}
+	freed := 0
+	if e.gone {
+		old, had := t.Delete(e)
+		if had {
+			freed = old.bytes()
+		}
+		if had && old.fresh {
+			return -freed
+		}
+	}
 	old, had := t.Set(e)
-	switch {
-	case !had:
-		return e.bytes()
-	case old.fresh && e.gone:
-		t.Delete(e)
-		return -old.bytes()
+	if !had {
+		return e.bytes() - freed
 	}
 	e.fresh = old.fresh // what Pebble has did not change; mu is held, so nobody has seen e
 	return e.bytes() - old.bytes()
