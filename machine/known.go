@@ -19,8 +19,8 @@ type known struct {
 	// marked is an age that no mark is above: a transaction that begins is younger than all that have ended, nearly always, and need
 	// not look for a mark that is not there.
 	marked kv.HLC
-	// unmarked is an age that no mark is below, once Next has looked; 0: it has not, or there was none.
-	unmarked kv.HLC
+	// ends is a time before which nothing ends, in Unix milliseconds; 0: Next has not looked.
+	ends int64
 }
 
 // StateReplaced says that the state is not the one any more that the last entry left.

@@ -276,7 +276,7 @@ func (m *Machine) closedTx(id kv.TxID) (*kv.TxAnswer, bool) {
 // close leaves a mark.
 func (m *Machine) close(id kv.TxID, a kv.TxAnswer) kv.Result {
 	m.openTable()
-	m.known.marked, m.known.unmarked = max(m.known.marked, id.Age), min(m.known.unmarked, id.Age)
+	m.known.marked = max(m.known.marked, id.Age)
 	b := binary.BigEndian.AppendUint32([]byte{recordVersion, byte(a.State), byte(a.Reason)}, a.Cond)
 	m.put(m.stateKey(closedKind, id.AppendTo(nil)), b)
 	return kv.Result{Tx: &a}
@@ -294,15 +294,6 @@ func (m *Machine) expireMarks() {
 		left--
 		return left > 0
 	})
-}
-
-// firstMark is the age of the oldest mark.
-func firstMark(view core.View) (age kv.HLC, ok bool) {
-	view.Scan([]byte{closedKind}, []byte{closedKind + 1}, func(k, _ []byte) bool {
-		age, ok = kv.HLC(binary.BigEndian.Uint64(k[1:])), true
-		return false
-	})
-	return age, ok
 }
 
 // markEnd is when expireMarks drops a mark, in Unix milliseconds.
