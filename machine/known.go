@@ -1,6 +1,7 @@
 package machine
 
 import (
+	"bytes"
 	"encoding/binary"
 
 	"github.com/gamutdb/gamut/core"
@@ -12,12 +13,14 @@ import (
 type known struct {
 	// locks are those of all keys; nil: not read yet.
 	locks map[string]lock
-	// open are the transactions with a vote of yes, and whether they are known to be committed; nil: not read yet, nor seals.
-	open  map[kv.TxID]bool
+	// open are the transactions with a vote of yes; nil: not read yet, nor seals. The commands of long ones are left to the state.
+	open  map[kv.TxID]open
 	seals []kv.TxID
 	// marked is an age that no mark is above: a transaction that begins is younger than all that have ended, nearly always, and need
 	// not look for a mark that is not there.
 	marked kv.HLC
+	// ends is a time before which nothing ends, in Unix milliseconds; 0: Next has not looked.
+	ends int64
 }
 
 // StateReplaced says that the state is not the one any more that the last entry left.
@@ -41,16 +44,31 @@ func (m *Machine) locksOf(view core.View) map[string]lock {
 	return k.locks
 }
 
+// keptCommand is the longest command that is kept beside the state.
+const keptCommand = 1 << 10
+
+// keep is what is kept of an open transaction. The bytes are its own.
+func (o *open) keep() open {
+	kept := *o
+	if kept.command = nil; 0 < len(o.command) && len(o.command) <= keptCommand {
+		kept.command = bytes.Clone(o.command)
+	}
+	return kept
+}
+
+// whole reports whether nothing is left to the state. A vote has a command until its outcome is known.
+func (o *open) whole() bool { return o.committed || len(o.command) > 0 }
+
 // openTable is a copy of which transactions are open as the running entry has left them.
-func (m *Machine) openTable() map[kv.TxID]bool {
+func (m *Machine) openTable() map[kv.TxID]open {
 	k := &m.known
 	if k.open != nil {
 		return k.open
 	}
-	k.open = map[kv.TxID]bool{}
+	k.open = map[kv.TxID]open{}
 	m.view.Scan([]byte{openKind}, []byte{openKind + 1}, func(key, b []byte) bool {
 		o := mustDecodeOpen(b)
-		k.open[kv.TxIDOf(key[1:])] = o.committed
+		k.open[kv.TxIDOf(key[1:])] = o.keep()
 		return true
 	})
 	k.marked = m.now

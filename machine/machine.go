@@ -15,6 +15,7 @@ package machine
 import (
 	"bytes"
 	"encoding/binary"
+	"math"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -238,6 +239,9 @@ func (m *Machine) stateKey(kind byte, parts ...[]byte) []byte {
 }
 
 func (m *Machine) put(key, value []byte) {
+	if k := key[0]; k == expiryKind || k == idleKind || k == closedKind {
+		m.known.ends = min(m.known.ends, endOf(key))
+	}
 	m.changes = append(m.changes, core.Change{Kind: core.Put, Key: key, Value: value})
 }
 
@@ -333,15 +337,36 @@ func dueAt(entry, value []byte) int64 {
 
 // Next is the earliest time at which Expire may have something to do, in Unix milliseconds.
 func Next(view core.View) (unixMilli int64, ok bool) {
-	unixMilli, ok = nextMark(view)
-	for _, kind := range []byte{expiryKind, idleKind} {
+	for _, kind := range []byte{expiryKind, idleKind, closedKind} {
 		view.Scan([]byte{kind}, []byte{kind + 1}, func(k, _ []byte) bool {
-			at := int64(binary.BigEndian.Uint64(k[1:]))
-			if !ok || at < unixMilli {
+			if at := endOf(k); !ok || at < unixMilli {
 				unixMilli, ok = at, true
 			}
 			return false
 		})
 	}
 	return unixMilli, ok
+}
+
+// endOf is when an entry of an index, or a mark, asks for Expire.
+func endOf(key []byte) int64 {
+	if key[0] == closedKind {
+		return markEnd(kv.TxIDOf(key[1:]).Age)
+	}
+	return int64(binary.BigEndian.Uint64(key[1:]))
+}
+
+// never is a time that does not come.
+const never = int64(math.MaxInt64)
+
+// Next is Next for a state as the last entry has left it. If the time is later than soon, it may be too early, and there may be none:
+// that spares nearly all looks into the state.
+func (m *Machine) Next(view core.View, soon int64) (unixMilli int64, ok bool) {
+	k := &m.known
+	if k.ends <= soon {
+		if k.ends, ok = Next(view); !ok {
+			k.ends = never
+		}
+	}
+	return k.ends, k.ends != never
 }

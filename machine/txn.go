@@ -215,11 +215,11 @@ func (m *Machine) release(id kv.TxID, c *kv.Command) { m.dropLocks(id, accesses(
 
 // forgetTx leaves no more than a mark of a transaction of which every participant knows the outcome (rule V4).
 func (m *Machine) forgetTx(id kv.TxID) kv.Result {
-	committed, ok := m.openTable()[id]
+	o, ok := m.openTable()[id]
 	switch {
 	case !ok:
 		return m.refuseTx(id, kv.TxRecovered)
-	case !committed:
+	case !o.committed:
 		return kv.Result{Code: kv.Invalid, Detail: "transaction " + id.String() + " cannot be forgotten: this group does not know its outcome"}
 	}
 	m.dropOpen(id)
@@ -235,8 +235,8 @@ func (m *Machine) belowFloor(id kv.TxID) bool {
 }
 
 func (m *Machine) openTx(id kv.TxID) (open, bool) {
-	if _, ok := m.openTable()[id]; !ok {
-		return open{}, false
+	if o, ok := m.openTable()[id]; !ok || o.whole() {
+		return o, ok
 	}
 	b, ok := m.get(m.stateKey(openKind, id.AppendTo(nil)))
 	if !ok {
@@ -251,7 +251,7 @@ func (m *Machine) putOpen(id kv.TxID, o *open) {
 	m.arena = appendOpen(m.arena, o)
 	_, known := m.openTable()[id]
 	m.changes = append(m.changes, core.Change{Kind: core.Put, Key: at, Value: m.arena[from:len(m.arena):len(m.arena)], Fresh: !known})
-	m.openTable()[id] = o.committed
+	m.openTable()[id] = o.keep()
 }
 
 func (m *Machine) dropOpen(id kv.TxID) {
@@ -296,14 +296,8 @@ func (m *Machine) expireMarks() {
 	})
 }
 
-// nextMark is when expireMarks has something to do, in Unix milliseconds.
-func nextMark(view core.View) (unixMilli int64, ok bool) {
-	view.Scan([]byte{closedKind}, []byte{closedKind + 1}, func(k, _ []byte) bool {
-		unixMilli, ok = kv.HLC(binary.BigEndian.Uint64(k[1:])).UnixMilli()+floorMillis+1, true
-		return false
-	})
-	return unixMilli, ok
-}
+// markEnd is when expireMarks drops a mark, in Unix milliseconds.
+func markEnd(age kv.HLC) int64 { return age.UnixMilli() + floorMillis + 1 }
 
 // seals are the drops that are under way, by their ids. One of which nothing was heard for so long that it would be refused as a
 // transaction has come to nothing.

@@ -1,9 +1,6 @@
 package paxos
 
-import (
-	"github.com/gamutdb/gamut/core"
-	"github.com/gamutdb/gamut/machine"
-)
+import "github.com/gamutdb/gamut/core"
 
 // A node has a thousand groups and more, and most of them have nothing to do. The leader of one that rests sends heartbeats only
 // as often as leases and elections need them, looks at the state only when that has changed, and has no use for the clock, so
@@ -62,14 +59,17 @@ type dueMark struct {
 	index     uint64
 	unixMilli int64
 	ok        bool
+	// soon is up to when it was asked for exactly.
+	soon int64
 }
 
-// nextDue looks at the state once for each state that there is.
+// nextDue looks at the state once for each state that there is, and once more if what was far away may be near.
 func (r *Replica) nextDue() (unixMilli int64, ok bool) {
 	d := &r.lead.due
-	if d.index != r.applied.Index {
-		d.index = r.applied.Index
-		d.unixMilli, d.ok = machine.Next(r.in.View)
+	soon := max(r.in.Wall, r.stamp().UnixMilli()) + dueSoon
+	if d.index != r.applied.Index || d.ok && d.soon < d.unixMilli && d.unixMilli <= soon {
+		d.index, d.soon = r.applied.Index, soon
+		d.unixMilli, d.ok = r.machine.Next(r.in.View, soon)
 	}
 	return d.unixMilli, d.ok
 }

@@ -28,13 +28,16 @@ type recent struct {
 	settling sync.Mutex
 	mu       sync.RWMutex
 	// now is changed by Apply. before is on its way to Pebble, not changed any more, and nil if there is none.
-	now, before map[core.GroupID]*btree.BTreeG[entry]
+	now, before map[core.GroupID]*entries
 	bytes, max  int
 	// failed is why before could not be written; the node ends.
 	failed error
 }
 
-// entry is the latest change of a key.
+// entries are in the order of their keys.
+type entries = btree.BTreeG[*entry]
+
+// entry is the latest change of a key. Once in a tree it does not change: copies of the tree share it.
 type entry struct {
 	key, value []byte
 	gone       bool
@@ -44,8 +47,8 @@ type entry struct {
 
 func (e *entry) bytes() int { return len(e.key) + len(e.value) + entryBytes }
 
-func newEntries() *btree.BTreeG[entry] {
-	return btree.NewBTreeGOptions(func(a, b entry) bool { return bytes.Compare(a.key, b.key) < 0 }, btree.Options{NoLocks: true, Degree: 16})
+func newEntries() *entries {
+	return btree.NewBTreeGOptions(func(a, b *entry) bool { return bytes.Compare(a.key, b.key) < 0 }, btree.Options{NoLocks: true, Degree: 16})
 }
 
 // plain reports whether changes only put and delete single keys.
@@ -65,7 +68,7 @@ func (r *recent) add(g core.GroupID, changes []core.Change) (full bool) {
 	t := r.now[g]
 	if t == nil {
 		if r.now == nil {
-			r.now = map[core.GroupID]*btree.BTreeG[entry]{}
+			r.now = map[core.GroupID]*entries{}
 		}
 		t = newEntries()
 		r.now[g] = t
@@ -77,42 +80,65 @@ func (r *recent) add(g core.GroupID, changes []core.Change) (full bool) {
 }
 
 // change makes one change and returns how many bytes more are held.
-func change(t *btree.BTreeG[entry], c *core.Change) int {
-	var e entry
-	if c.Kind == core.Put {
-		kept := make([]byte, len(c.Key)+len(c.Value))
-		n := copy(kept, c.Key)
-		copy(kept[n:], c.Value)
-		e = entry{key: kept[:n:n], value: kept[n:], fresh: c.Fresh}
-	} else {
-		e = entry{key: bytes.Clone(c.Key), gone: true}
+func change(t *entries, c *core.Change) int {
+	kept := make([]byte, len(c.Key)+len(c.Value))
+	n := copy(kept, c.Key)
+	copy(kept[n:], c.Value)
+	e := &entry{key: kept[:n:n], value: kept[n:], gone: c.Kind == core.Delete, fresh: c.Fresh}
+	freed := 0
+	if e.gone {
+		old, had := t.Delete(e)
+		if had {
+			freed = old.bytes()
+		}
+		if had && old.fresh {
+			return -freed
+		}
 	}
 	old, had := t.Set(e)
-	switch {
-	case !had:
-		return e.bytes()
-	case old.fresh && e.gone:
-		t.Delete(e)
-		return -old.bytes()
-	case old.fresh != e.fresh:
-		e.fresh = old.fresh // what Pebble has did not change
-		t.Set(e)
+	if !had {
+		return e.bytes() - freed
 	}
+	e.fresh = old.fresh // what Pebble has did not change; mu is held, so nobody has seen e
 	return e.bytes() - old.bytes()
 }
 
 // get finds the latest change of a key; ok is false if Pebble has to be asked.
-func (r *recent) get(g core.GroupID, key []byte) (e entry, ok bool) {
+func (r *recent) get(g core.GroupID, key []byte) (e *entry, ok bool) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	for _, layer := range []map[core.GroupID]*btree.BTreeG[entry]{r.now, r.before} {
-		if t := layer[g]; t != nil {
-			if e, ok = t.Get(entry{key: key}); ok {
-				return e, true
+	return find(key, r.now[g], r.before[g])
+}
+
+// probes are lent to look for a key: one on the stack would escape into the tree.
+var probes = sync.Pool{New: func() any { return new(entry) }}
+
+// find looks for a key in layers of what is held back, the newest first; a layer may be nil.
+func find(key []byte, layers ...*entries) (e *entry, ok bool) {
+	probe := probes.Get().(*entry)
+	defer probes.Put(probe)
+	probe.key = key
+	for _, t := range layers {
+		if t != nil {
+			if e, ok = t.Get(probe); ok {
+				break
 			}
 		}
 	}
-	return entry{}, false
+	probe.key = nil
+	return e, ok
+}
+
+// layers are what is held back of a group, the newest first, as it is now for ever. r.mu is held for writing: a copy marks the tree
+// that it is taken of.
+func (r *recent) layers(g core.GroupID) (list []*entries) {
+	if t := r.now[g]; t != nil {
+		list = append(list, t.Copy())
+	}
+	if t := r.before[g]; t != nil {
+		list = append(list, t)
+	}
+	return list
 }
 
 // settle writes all that is held back to Pebble, in one batch.
@@ -136,13 +162,13 @@ func (s *state) settle() error {
 }
 
 // commit writes in the order of the keys, which spares Pebble most of its searching.
-func (s *state) commit(held map[core.GroupID]*btree.BTreeG[entry]) error {
+func (s *state) commit(held map[core.GroupID]*entries) error {
 	batch := s.db.NewBatch()
 	defer batch.Close()
 	for _, g := range slices.Sorted(maps.Keys(held)) {
 		prefix := groupPrefix(g)
 		var err error
-		held[g].Scan(func(e entry) bool {
+		held[g].Scan(func(e *entry) bool {
 			err = e.write(batch, prefix)
 			return err == nil
 		})
@@ -173,25 +199,32 @@ const gathered = 64
 
 // cursor walks the entries of a range in one layer of what is held back, as they were when it was made.
 type cursor struct {
-	list []entry
-	// rest has more behind last; nil: there is no more.
-	rest *btree.BTreeG[entry]
-	last []byte
+	list []*entry
+	// rest has more behind list; nil: there is no more.
+	rest *entries
 	to   []byte
 }
 
-// cursors begin at from, the newest layer first. r.mu is held for writing: a copy marks the tree that it is taken of.
-func (r *recent) cursors(g core.GroupID, from, to []byte) (list []*cursor) {
-	for i, layer := range []map[core.GroupID]*btree.BTreeG[entry]{r.now, r.before} {
-		t := layer[g]
+// cursors begin at from, the newest layer first. r.mu is held for writing. A tree that is changed is copied only if the range has more
+// than is gathered at once.
+func (r *recent) cursors(g core.GroupID, from, to []byte) []*cursor {
+	list := cursorsIn([]*entries{r.now[g], r.before[g]}, from, to)
+	for _, c := range list {
+		if c.rest != nil && c.rest == r.now[g] {
+			c.rest = c.rest.Copy()
+		}
+	}
+	return list
+}
+
+// cursorsIn begin at from in layers of which each may be nil.
+func cursorsIn(layers []*entries, from, to []byte) (list []*cursor) {
+	for _, t := range layers {
 		if t == nil {
 			continue
 		}
 		c := &cursor{to: to, rest: t}
-		if c.gather(from, false); c.rest != nil && i == 0 {
-			c.rest = t.Copy()
-		}
-		if len(c.list) > 0 {
+		if c.gather(from, false); len(c.list) > 0 {
 			list = append(list, c)
 		}
 	}
@@ -200,9 +233,9 @@ func (r *recent) cursors(g core.GroupID, from, to []byte) (list []*cursor) {
 
 // gather takes the next entries, from a key on or behind it.
 func (c *cursor) gather(from []byte, behind bool) {
-	c.list = c.list[:0]
+	c.list = nil
 	more := false
-	c.rest.Ascend(entry{key: from}, func(e entry) bool {
+	c.rest.Ascend(&entry{key: from}, func(e *entry) bool {
 		switch {
 		case behind && bytes.Equal(e.key, from):
 			return true
@@ -225,13 +258,12 @@ func (c *cursor) peek() *entry {
 	if len(c.list) == 0 {
 		return nil
 	}
-	return &c.list[0]
+	return c.list[0]
 }
 
 func (c *cursor) next() {
 	last := c.list[0].key
 	if c.list = c.list[1:]; len(c.list) == 0 && c.rest != nil {
-		c.list = make([]entry, 0, gathered)
 		c.gather(last, true)
 	}
 }
@@ -263,7 +295,7 @@ func merge(it *pebble.Iterator, cursors []*cursor, f func(key, value []byte) boo
 			ok = it.Next()
 			continue
 		}
-		e := *first
+		e := first
 		for _, c := range cursors {
 			if p := c.peek(); p != nil && bytes.Equal(p.key, e.key) {
 				c.next()

@@ -371,25 +371,30 @@ func (g *diskGroup) change(batch *pebble.Batch, c *core.Change, count int) error
 }
 
 func (g *diskGroup) Snapshot() core.Snapshot {
-	if err := g.s.settle(); err != nil {
-		panic(g.damaged(err))
-	}
+	r := &g.s.recent
+	r.mu.Lock()
+	layers := r.layers(g.id)
 	// An iterator, not pebble.Snapshot: an excise takes the keys away under a Snapshot, never under an open iterator.
 	it, err := g.s.db.NewIter(&pebble.IterOptions{LowerBound: g.prefix, UpperBound: groupPrefix(g.id + 1)})
+	r.mu.Unlock()
 	if err != nil {
 		panic(g.damaged(err))
 	}
-	return &diskSnapshot{g: g, it: it, owned: true}
+	return &diskSnapshot{g: g, it: it, layers: layers, owned: true}
 }
 
-// diskSnapshot is an iterator that pins one moment; each read walks a clone of it.
+// diskSnapshot is an iterator that pins one moment, with what was held back then; each read walks a clone of it.
 type diskSnapshot struct {
-	g     *diskGroup
-	it    *pebble.Iterator
-	owned bool
+	g      *diskGroup
+	it     *pebble.Iterator
+	layers []*entries
+	owned  bool
 }
 
 func (s *diskSnapshot) Get(key []byte) (value []byte, ok bool) {
+	if e, ok := find(key, s.layers...); ok {
+		return present(bytes.Clone(e.value), !e.gone)
+	}
 	s.Scan(key, append(slices.Clone(key), 0), func(_, v []byte) bool {
 		value, ok = bytes.Clone(v), true
 		return false
@@ -401,7 +406,7 @@ func (s *diskSnapshot) Scan(from, to []byte, f func(key, value []byte) bool) {
 	lower, upper := s.g.bounds(from, to)
 	it, err := s.it.Clone(pebble.CloneOptions{IterOptions: &pebble.IterOptions{LowerBound: lower, UpperBound: upper}})
 	if err == nil {
-		err = s.g.walk(it, nil, f)
+		err = s.g.walk(it, cursorsIn(s.layers, from, to), f)
 	} else {
 		err = s.g.damaged(err)
 	}
@@ -411,7 +416,9 @@ func (s *diskSnapshot) Scan(from, to []byte, f func(key, value []byte) bool) {
 }
 
 // Snapshot of a snapshot is the same moment; the first one must stay open as long.
-func (s *diskSnapshot) Snapshot() core.Snapshot { return &diskSnapshot{g: s.g, it: s.it} }
+func (s *diskSnapshot) Snapshot() core.Snapshot {
+	return &diskSnapshot{g: s.g, it: s.it, layers: s.layers}
+}
 
 func (s *diskSnapshot) Close() {
 	if s.owned {
