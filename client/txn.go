@@ -145,7 +145,12 @@ func (t *Txn) Do(ctx context.Context) (Done, error) {
 	if t.reads() && errors.As(err, &e) && e.Code == kv.Unknown {
 		err = &kv.Error{Code: kv.Unavailable, Detail: e.Detail}
 	}
-	return done, outcome("transaction", err, r.try.maybe)
+	err = r.try.named(outcome("transaction", err, r.try.maybe))
+	var u *UnknownError
+	if errors.As(err, &u) && u.ID == "" {
+		u.ID = r.id
+	}
+	return done, err
 }
 
 // reads reports whether it changes nothing.
@@ -169,6 +174,8 @@ type txnRun struct {
 	try   try
 	// across says that the cluster took it for one over several shards, which carry no numbers.
 	across bool
+	// id is that of one over several shards that was left open.
+	id string
 }
 
 func (r *txnRun) run(ctx context.Context) (done Done, err error) {
@@ -185,7 +192,7 @@ func (r *txnRun) run(ctx context.Context) (done Done, err error) {
 			route := c.route(r.try.place, []byte(r.first.Key), true)
 			done, id, err = r.once(ctx, route[r.try.tries%len(route)])
 		}
-		if r.try.maybe && id != "" {
+		if r.id = id; r.try.maybe && id != "" {
 			done, err = r.settle(ctx, id, err)
 		}
 		if err == nil || !r.again(err) || !r.try.pause(ctx) {

@@ -104,8 +104,8 @@ var results = map[string]Result{
 func TestFullResultSetsEveryField(t *testing.T) {
 	v := reflect.ValueOf(results["full"])
 	for i := range v.NumField() {
-		if v.Field(i).IsZero() {
-			t.Errorf("the field %s is not tried", v.Type().Field(i).Name)
+		if name := v.Type().Field(i).Name; v.Field(i).IsZero() && name != "Request" { // which stays on its node
+			t.Errorf("the field %s is not tried", name)
 		}
 	}
 }

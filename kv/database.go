@@ -22,6 +22,7 @@ type Database interface {
 	Transact(t *Txn, deadline time.Time) TxnResult
 	// Outcome tells what became of a transaction. One that is not decided yet is decided by asking: a participant that has not
 	// voted must refuse then (rule V3). The error is Unavailable if a participant cannot be reached, and TooOld if nobody remembers.
+	// AskOutcome is for what became of other writes as well.
 	Outcome(id TxID, deadline time.Time) (TxnOutcome, error)
 }
 

@@ -50,6 +50,8 @@ type TxnResult struct {
 	Detail string
 	// ID names a transaction over several shards, for Outcome; zero: it took place in one, as one command.
 	ID TxID
+	// Request is the id for AskOutcome of one in a single shard whose outcome is Unknown; empty: it has none.
+	Request string
 	// Else says that the operations of Else were executed. Cond is the place of a condition that did not hold then, or with ConditionFailed.
 	Else bool
 	Cond int

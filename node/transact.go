@@ -80,7 +80,7 @@ func (n *Node) newTxID() kv.TxID {
 func (n *Node) transactAlone(t *kv.Txn, deadline time.Time) kv.TxnResult {
 	ks, conds, ops, failed := keyspaceOf(t), t.Conds, t.Then, -1
 	for time.Now().Before(deadline) {
-		r, group, alone := n.command(ks, conds, ops, deadline)
+		r, group, alone, request := n.command(ks, conds, ops, deadline)
 		switch {
 		case r.Code == kv.ConditionFailed && len(conds) > 0 && failed >= 0:
 			conds, ops, failed = t.Conds, t.Then, -1 // it holds by now
@@ -91,7 +91,7 @@ func (n *Node) transactAlone(t *kv.Txn, deadline time.Time) kv.TxnResult {
 		case r.Code == kv.ConditionFailed && len(conds) > 0:
 			return kv.TxnResult{Code: r.Code, Cond: int(r.Int), Detail: "a condition does not hold; nothing was executed"}
 		case r.Code.Refused() || r.Code == kv.Unknown || r.Code == kv.Aborted: // the last if a split has parted the keys
-			return kv.TxnResult{Code: r.Code, Detail: r.Detail}
+			return kv.TxnResult{Code: r.Code, Detail: r.Detail, Request: request}
 		case alone:
 			return kv.TxnResult{Items: []kv.Result{r}, Else: failed >= 0, Cond: max(0, failed), Groups: []uint64{group}}
 		default:
@@ -103,8 +103,9 @@ func (n *Node) transactAlone(t *kv.Txn, deadline time.Time) kv.TxnResult {
 
 func keyspaceOf(t *kv.Txn) *kv.Keyspace { return t.Then[0].Keyspace }
 
-// command executes conditions and operations of one shard, by its group. alone says that the result is that of the only operation.
-func (n *Node) command(ks *kv.Keyspace, conds []kv.TxnCond, ops []kv.TxnOp, deadline time.Time) (r kv.Result, group uint64, alone bool) {
+// command executes conditions and operations of one shard, by its group. alone says that the result is that of the only operation,
+// request is the id of one of unknown outcome.
+func (n *Node) command(ks *kv.Keyspace, conds []kv.TxnCond, ops []kv.TxnOp, deadline time.Time) (r kv.Result, group uint64, alone bool, request string) {
 	var c kv.Command
 	for i := range conds {
 		c.Conds = append(c.Conds, conds[i].Cond)
@@ -122,7 +123,10 @@ func (n *Node) command(ks *kv.Keyspace, conds []kv.TxnCond, ops []kv.TxnOp, dead
 	call.Keyspace, call.Command = ks, c
 	n.Submit(&b)
 	b.Wait()
-	return call.Result, call.Group, alone
+	if id, ok := call.RequestID(); ok {
+		request = id.String()
+	}
+	return call.Result, call.Group, alone, request
 }
 
 // attempt makes attempts of a transaction until one is committed, or there is no more sense in it.

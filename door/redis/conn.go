@@ -57,6 +57,8 @@ type conn struct {
 	keyspaceName string
 	keyspace     *kv.Keyspace
 	level        kv.Level
+	// number is that of the next write.
+	number   kv.Session
 	sessions     kv.Sessions
 	receipt      bool // replies say how they were given
 	transaction  *transaction
