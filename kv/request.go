@@ -23,7 +23,9 @@ func (id RequestID) String() string {
 }
 
 // Number is a client and the number of one of its requests in words: 32 hexadecimal digits, a dash, a decimal number.
-func (s Session) Number() string { return hex.EncodeToString(s.Client[:]) + "-" + strconv.FormatUint(s.Seq, 10) }
+func (s Session) Number() string {
+	return hex.EncodeToString(s.Client[:]) + "-" + strconv.FormatUint(s.Seq, 10)
+}
 
 // ParseNumber reads what Number wrote.
 func ParseNumber(text string) (Session, error) {
@@ -144,18 +146,25 @@ func (k *Keyspace) Untracked() error {
 // is decided by asking. The error is Unavailable while that cannot be, TooOld if nobody remembers, and Unsupported where
 // nobody could know.
 func AskOutcome(db Database, text string, deadline time.Time) (any, error) {
-	if IsTxID(text) {
-		id, err := ParseTxID(text)
-		if err != nil {
-			return nil, err
-		}
-		return db.Outcome(id, deadline)
-	}
-	id, err := ParseRequestID(text)
-	if err != nil {
+	if err := CheckOutcomeID(text); err != nil {
 		return nil, err
 	}
+	if IsTxID(text) {
+		id, _ := ParseTxID(text)
+		return db.Outcome(id, deadline)
+	}
+	id, _ := ParseRequestID(text)
 	return askRequest(db, id, deadline)
+}
+
+// CheckOutcomeID says what is wrong with an id for AskOutcome.
+func CheckOutcomeID(text string) (err error) {
+	if !IsTxID(text) {
+		_, err = ParseRequestID(text)
+	} else if _, err = ParseTxID(text); err != nil {
+		err = Errorf(Invalid, "%q is neither the id of a transaction, which has %d hexadecimal digits, nor that of another write, which is KEYSPACE.KEY.NUMBER; the error that left the outcome open has it", text, 2*TxIDSize)
+	}
+	return err
 }
 
 func askRequest(db Database, id RequestID, deadline time.Time) (any, error) {

@@ -74,7 +74,7 @@ var codeNames = map[Code]string{
 	Unsupported: "unsupported", BehindSession: "behind session", BadToken: "bad token", Invalid: "invalid request",
 	NoKeyspace: "no such keyspace", CrossShard: "keys in several shards", DiskFull: "disk full", Exists: "already exists",
 	SessionLost: "session lost", Locked: "locked by a transaction", Moved: "moved to another shard", ValueLost: "value lost",
-	Fenced: "fenced",
+	Fenced:  "fenced",
 	Unknown: "unknown outcome",
 }
 

@@ -50,8 +50,8 @@ type Machine struct {
 	Forgetful bool
 	// Unfenced plants another one: what was not executed is told to be not done, and may be executed later (trap T1.19).
 	Unfenced bool
-	locks     lockChanges
-	known     known
+	locks    lockChanges
+	known    known
 	// trial evaluates the operations of a vote.
 	trial *Machine
 	// Bounds are the keys that the group still has, as of the last entry; nil: it was never split.

@@ -19,7 +19,7 @@ const (
 
 // session is a client's row in the table of sessions.
 type session struct {
-	client [16]byte
+	client  [16]byte
 	known   bool // it is in the table
 	dirty   bool
 	active  int64 // log time of its last command, Unix milliseconds

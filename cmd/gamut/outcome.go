@@ -26,13 +26,7 @@ shards, committed or aborted. It is final: what is told to be not done is kept f
 last request of the node or client that sent the write, those of transactions for 10.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			var err error
-			if kv.IsTxID(args[0]) {
-				_, err = kv.ParseTxID(args[0])
-			} else {
-				_, err = kv.ParseRequestID(args[0])
-			}
-			if err != nil {
+			if err := kv.CheckOutcomeID(args[0]); err != nil {
 				return usage(err)
 			}
 			ctx, cancel := bounded(c)

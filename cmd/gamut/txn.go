@@ -135,4 +135,3 @@ func resultText(r *doorhttp.TxnResult) string {
 	}
 	return r.Result
 }
-

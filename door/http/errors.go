@@ -21,8 +21,8 @@ const (
 	HeaderOutcome = "Gamut-Outcome"
 	// HeaderOutcomeID is, of an answer of unknown outcome, the id under which GET /v1/outcome/ID tells it.
 	HeaderOutcomeID = "Gamut-Outcome-ID"
-	HeaderNext    = "Gamut-Next"
-	HeaderTxn     = "Gamut-Txn"
+	HeaderNext      = "Gamut-Next"
+	HeaderTxn       = "Gamut-Txn"
 	// HeaderContext is, of a read where siblings are kept, what a write of the same header replaces; HeaderSiblings is how many values
 	// the key has beside the one that is answered.
 	HeaderContext  = "Gamut-Context"
