@@ -140,7 +140,7 @@ type Result struct {
 	Detail string
 	// Tx answers a step of a transaction; nil elsewhere.
 	Tx *TxAnswer
-	// Request is the number under which a command of unknown outcome was sent, if it had one. It stays on its node.
+	// Request is the number under which a command of unknown outcome was sent, if it had one.
 	Request *Session
 }
 
