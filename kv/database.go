@@ -74,6 +74,9 @@ type Call struct {
 	Group uint64
 	// Fixed says that the command is for Group and no other, whatever its keys: the caller fills it in.
 	Fixed bool
+	// Groups are those of a command that became a transaction, for a split has parted its keys, and Txn is its id; the node fills them in.
+	Groups []uint64
+	Txn    TxID
 
 	Result Result
 	batch  *Batch

@@ -15,6 +15,9 @@ const (
 // Txn is a transaction over any number of shards and linearizable keyspaces: if all conditions hold, all of Then happens
 // at one instant, else all of Else does. Nobody sees a part of it.
 type Txn struct {
+	// ID is one that its client made up, so that the client can ask for the outcome although no answer came: its age is the present, its
+	// anchor the lowest of its groups. Then there is no Else, and one attempt only. Zero: the node makes it up.
+	ID    TxID
 	Conds []TxnCond
 	Then  []TxnOp
 	Else  []TxnOp

@@ -33,6 +33,11 @@ func (s *Server) transactAcross(w http.ResponseWriter, r *http.Request, ks *kv.K
 	if err != nil {
 		return err
 	}
+	if text := r.Header.Get(HeaderTxn); text != "" {
+		if across.ID, err = kv.ParseTxID(text); err != nil {
+			return err
+		}
+	}
 	asked, err := parseSwitch(r.Header, HeaderReceipt)
 	if err != nil {
 		return err

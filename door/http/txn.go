@@ -120,7 +120,7 @@ func (s *Server) runTxn(w http.ResponseWriter, r *http.Request, txn *Txn) error 
 	} else if len(txn.Alternatives) > 0 || txn.Merge != "" {
 		return kv.Errorf(kv.Unsupported, "keyspace %s has no commit order, and so neither alternatives nor merge procedures", ks.Name)
 	}
-	if !txn.alone(ks, &cmd) {
+	if !txn.alone(ks, &cmd) || r.Header.Get(HeaderTxn) != "" {
 		return s.transactAcross(w, r, ks, txn, level)
 	}
 	if cmd.Token, err = kv.ParseToken(ks, r.Header.Get(HeaderSession)); err != nil {
