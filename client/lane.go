@@ -91,6 +91,13 @@ func (l *lanes) give(t ticket, known bool) {
 	t.lane.open = slices.DeleteFunc(t.lane.open, func(seq uint64) bool { return seq == t.seq })
 }
 
+// now is the time by the cluster's clock.
+func (l *lanes) now() time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return time.Now().Add(l.ahead)
+}
+
 // learn takes note of the cluster's clock.
 func (l *lanes) learn(date string) {
 	at, err := time.Parse(time.RFC1123, date)

@@ -102,6 +102,13 @@ func (t *topology) askBeside(f func(context.Context) error) {
 	})
 }
 
+// known is where a keyspace is as far as is known without asking; nil: it is not.
+func (t *topology) known(name string) *place {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.places[name]
+}
+
 // forget has the topology asked for again before the next try.
 func (t *topology) forget(address string, dead bool) {
 	t.mu.Lock()

@@ -48,7 +48,7 @@ func (k *Keyspace) send(ctx context.Context, q *request) (answer, error) {
 	if q.reads() && errors.As(err, &e) && e.Code == kv.Unknown {
 		err = &kv.Error{Code: kv.Unavailable, Detail: e.Detail} // a read leaves nothing open
 	}
-	return a, outcome(what, err, t.maybe)
+	return a, t.named(outcome(what, err, t.maybe))
 }
 
 // within bounds an operation whose context has no end.
@@ -184,7 +184,7 @@ func (t *try) end(err error) {
 		return
 	}
 	var e *kv.Error
-	known := err == nil || errors.As(err, &e) && e.Code < kv.Unavailable || !t.maybe && (errors.Is(err, remote.ErrNoAnswer) || e != nil && e.Code.Refused())
+	known := err == nil || errors.As(err, &e) && e.Code < kv.Unavailable || !t.maybe && (errors.Is(err, remote.ErrNoAnswer) || e != nil && e.Code.Refused()) || e != nil && e.Code == kv.Fenced
 	if known {
 		t.maybe = false
 	}

@@ -1,13 +1,16 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 	"unicode/utf8"
@@ -145,7 +148,12 @@ func (t *Txn) Do(ctx context.Context) (Done, error) {
 	if t.reads() && errors.As(err, &e) && e.Code == kv.Unknown {
 		err = &kv.Error{Code: kv.Unavailable, Detail: e.Detail}
 	}
-	return done, outcome("transaction", err, r.try.maybe)
+	err = r.try.named(outcome("transaction", err, r.try.maybe))
+	var u *UnknownError
+	if errors.As(err, &u) && u.ID == "" {
+		u.ID = r.id
+	}
+	return done, err
 }
 
 // reads reports whether it changes nothing.
@@ -169,6 +177,11 @@ type txnRun struct {
 	try   try
 	// across says that the cluster took it for one over several shards, which carry no numbers.
 	across bool
+	// id is that of one over several shards that was left open. unnamed says that the cluster did not take the id that was made up here.
+	id      string
+	unnamed bool
+	age     kv.HLC
+	nonce   uint64
 }
 
 func (r *txnRun) run(ctx context.Context) (done Done, err error) {
@@ -185,7 +198,7 @@ func (r *txnRun) run(ctx context.Context) (done Done, err error) {
 			route := c.route(r.try.place, []byte(r.first.Key), true)
 			done, id, err = r.once(ctx, route[r.try.tries%len(route)])
 		}
-		if r.try.maybe && id != "" {
+		if r.id = id; r.try.maybe && id != "" {
 			done, err = r.settle(ctx, id, err)
 		}
 		if err == nil || !r.again(err) || !r.try.pause(ctx) {
@@ -216,6 +229,40 @@ func (r *txnRun) alone() bool {
 	return true
 }
 
+// name makes up the id of the next try, if there is to be one: so the cluster can be asked for the outcome although no answer came.
+// Tries have one age, as those of a node have, so that the oldest transaction wins at last.
+func (r *txnRun) name() (id kv.TxID, ok bool) {
+	if r.unnamed || r.try.ticket.lane != nil || len(r.txn.Else.ops) > 0 || r.txn.reads() {
+		return id, false
+	}
+	anchor, ok := r.anchor()
+	if !ok {
+		return id, false
+	}
+	if r.age == 0 {
+		r.age, r.nonce = kv.HLCOf(r.txn.client.lanes.now().UnixMilli()), rand.Uint64()
+	}
+	return kv.TxID{Age: r.age, Anchor: anchor, Nonce: r.nonce, Attempt: uint32(r.try.tries)}, true
+}
+
+// anchor is the lowest of the groups that have a part, as far as is known here.
+func (r *txnRun) anchor() (anchor uint64, ok bool) {
+	keys := slices.Clone(r.txn.relied)
+	for i, s := range r.txn.Then.steps {
+		keys = append(keys, Key{r.txn.Then.ops[i].Keyspace, s.Key})
+	}
+	for _, k := range keys {
+		p := r.txn.client.known(k.Keyspace)
+		if p == nil || p.info.Consistency != kv.Linearizable {
+			return 0, false
+		}
+		if g := p.info.Groups[p.shardOf([]byte(k.Key))].Group; anchor == 0 || g < anchor {
+			anchor = g
+		}
+	}
+	return anchor, true
+}
+
 // again says that the transaction may be sent again, and that this could help.
 func (r *txnRun) again(err error) bool {
 	var e *kv.Error
@@ -224,6 +271,10 @@ func (r *txnRun) again(err error) bool {
 		// Its keyspace was split since its place was learned.
 		r.try.end(err)
 		r.across, r.try.ticket = true, ticket{}
+		return true
+	}
+	if named := r.id != ""; isCode && named && !r.try.maybe && (e.Code == kv.Moved || e.Code == kv.ClockSkew || e.Code == kv.Unsupported) {
+		r.unnamed = true // our map or our clock is not the cluster's
 		return true
 	}
 	return r.try.again(err) || isCode && e.Code == kv.Aborted
@@ -239,6 +290,10 @@ func (r *txnRun) once(ctx context.Context, address string) (done Done, id string
 	if r.try.ticket.lane != nil {
 		header.Set(doorhttp.HeaderRequest, c.lanes.header(r.try.ticket))
 	}
+	if own, ok := r.name(); ok {
+		id = own.String()
+		header.Set(doorhttp.HeaderTxn, id)
+	}
 	session := r.try.keyspace.session
 	if token := session.Token(r.first.Keyspace); token != "" {
 		header.Set(doorhttp.HeaderSession, token)
@@ -246,8 +301,9 @@ func (r *txnRun) once(ctx context.Context, address string) (done Done, id string
 	resp, err := c.wire.Node(address).Do(ctx, remote.Request{Method: http.MethodPost, Path: "/v1/txn", Header: header, Body: r.body})
 	if resp != nil {
 		c.answered(address)
+		c.lanes.learn(resp.Header.Get("Date"))
 		session.learn(r.first.Keyspace, r.try.place.info.Consistency, resp.Header.Get(doorhttp.HeaderSession))
-		id = resp.Header.Get(doorhttp.HeaderTxn)
+		id = cmp.Or(id, resp.Header.Get(doorhttp.HeaderTxn))
 	}
 	if err != nil {
 		r.try.failed(address, err)

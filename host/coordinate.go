@@ -33,6 +33,9 @@ type Command struct {
 	Again bool
 	// Once says that a write of unknown fate must not be sent again: it might be executed twice.
 	Once bool
+	// Tracked says that the command changes something in a group with a table of requests: it gets a number, if it has none, so that
+	// it can be asked what became of it.
+	Tracked bool
 	// Fixed says that the command is for this group and no other: that its keys were moved is its answer.
 	Fixed bool
 	// Nodes are the members of the group, for a node that has no replica of it.
@@ -73,9 +76,10 @@ type pending struct {
 	retryAt core.Time
 	// moves is how often it was asked in vain where the command's keys are, since its group said that they are another one's.
 	moves int
-	// lane is the session under which the command was forwarded, if it had none of its own.
+	// lane is the session under which the command is sent, if it had none of its own. plain is how it came.
 	lane    *lane
 	laneSeq uint64
+	plain   []byte
 }
 
 // requests is the table of commands under way: a slab, so that a command costs no allocation and a late answer to an
@@ -237,7 +241,9 @@ func (h *Host) parkAway(id core.RequestID, p *pending) {
 }
 
 func (h *Host) forward(id core.RequestID, p *pending, node core.NodeID) {
-	h.sign(p)
+	if !p.command.Once || p.command.Tracked {
+		h.sign(p)
+	}
 	p.sentTo, p.handed = node, true
 	h.port.Forward(node, Forward{ID: id, Group: p.command.Group, Encoded: p.command.Encoded, Read: p.command.Read,
 		Within: p.command.Deadline - h.now.Mono})
@@ -246,6 +252,9 @@ func (h *Host) forward(id core.RequestID, p *pending, node core.NodeID) {
 // hand collects a command for the replica here; Settle hands them over together.
 func (h *Host) hand(s *slot, id core.RequestID) {
 	p := h.requests.get(id)
+	if p.command.Tracked && !h.unnumbered(p.command.Group) {
+		h.sign(p)
+	}
 	p.sentTo, p.handed = 0, true
 	s.batch = append(s.batch, core.Request{ID: id, Command: p.command.Encoded, Read: p.command.Read, Deadline: p.command.Deadline})
 	h.touch(s)
@@ -283,7 +292,11 @@ func (h *Host) answer(s *slot, id core.RequestID, r *kv.Result) {
 // settleAnswer ends a command, unless the answer is that it was certainly not executed for want of a leader, or that its
 // fate is unknown but it is safe to send again: then it waits for the next leader within its deadline.
 func (h *Host) settleAnswer(id core.RequestID, p *pending, r *kv.Result) {
-	again := r.Code == kv.NotLeader || (r.Code == kv.Unknown && (p.command.Read || p.command.Again || p.lane != nil))
+	again := r.Code == kv.NotLeader || (r.Code == kv.Unknown && (p.command.Read || p.command.Again || p.lane != nil && !p.command.Once))
+	if r.Code == kv.TooOld && p.lane != nil && p.sentTo == 0 && !p.maybe && h.index[p.command.Group] != nil {
+		h.withoutNumber(id, p)
+		return
+	}
 	if r.Code == kv.TooOld && p.lane != nil {
 		// The lane is new by this node's clock, so the clocks are minutes apart. Once they are set right, a new lane will do.
 		p.lane.refused = true
@@ -388,12 +401,15 @@ func (s *slot) waits(now core.Time) bool {
 
 func (h *Host) end(id core.RequestID, r kv.Result) {
 	p := h.requests.get(id)
-	if p.maybe && r.Code.Refused() {
+	if p.maybe && r.Code.Refused() && r.Code != kv.Fenced {
 		// The last try was refused, but an earlier one may have happened, or may happen yet.
 		r = kv.Result{Code: kv.Unknown, Detail: "an earlier try of the write may have happened or may happen yet; the last one was refused: " + r.Code.String()}
 	}
+	if r.Code == kv.Unknown && p.from == 0 {
+		r.Request = p.request()
+	}
 	if p.lane != nil {
-		p.lane.close(p.laneSeq)
+		p.lane.close(p.laneSeq, r.Code != kv.Unknown)
 	}
 	switch {
 	case p.asker != nil:

@@ -36,6 +36,9 @@ func Offers(ks *kv.Keyspace, c *kv.Command) error {
 	if c.Merge != nil && !ks.CommitOrder {
 		return kv.Errorf(kv.Unsupported, "keyspace %s has no commit order, and so no merge procedures; make one with --consistency causal --commit-order", ks.Name)
 	}
+	if c.AsksOutcome() && !ks.Tracked() {
+		return ks.Untracked()
+	}
 	if err := offersMerges(ks, c); err != nil {
 		return err
 	}

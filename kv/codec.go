@@ -412,6 +412,7 @@ const (
 	resultPosition
 	resultTx
 	resultSiblings
+	resultRequest
 	resultBits
 )
 
@@ -442,6 +443,7 @@ func resultMask(r *Result) (mask uint64) {
 	set(resultPosition, r.Position != 0)
 	set(resultTx, r.Tx != nil)
 	set(resultSiblings, r.Siblings != 0)
+	set(resultRequest, r.Request != nil)
 	return mask
 }
 
@@ -485,6 +487,10 @@ func AppendResult(b []byte, r *Result) []byte {
 	}
 	if mask&resultTx != 0 {
 		b = appendTxAnswer(b, r.Tx)
+	}
+	if mask&resultRequest != 0 {
+		b = append(b, r.Request.Client[:]...)
+		b = binary.AppendUvarint(b, r.Request.Seq)
 	}
 	if mask&resultItems != 0 {
 		b = binary.AppendUvarint(b, uint64(len(r.Items)))
@@ -538,6 +544,12 @@ func (r *reader) result(out *Result, depth int) {
 	}
 	if mask&resultTx != 0 {
 		out.Tx = r.txAnswer()
+	}
+	if mask&resultRequest != 0 {
+		out.Request = new(Session)
+		r.bad = r.bad || len(r.b) < len(out.Request.Client)
+		r.b = r.b[copy(out.Request.Client[:], r.b):]
+		out.Request.Seq = r.uvarint()
 	}
 	if mask&resultItems != 0 {
 		n := r.count(2)

@@ -97,7 +97,7 @@ var results = map[string]Result{
 	"unknown": {Code: Unknown, Detail: "no answer within the deadline"},
 	"full": {Code: ConditionFailed, Existed: true, Marks: MarkWon | MarkStale, Flags: 1, Version: 2, ExpireAt: -3, AsOf: 4, Int: -5, Float: 6.5, Origin: 7, Level: BoundedAge(BoundedAgeMin), Position: 8, Siblings: 9, Token: []byte("token"),
 		Value: []byte("value"), Key: []byte("key"), Items: []Result{{Value: []byte("a")}, {Code: NotFound}}, Detail: "detail",
-		Tx: &TxAnswer{State: TxRefused, Reason: TxCondition, Cond: 3, Participants: []uint64{2, 1 << 40}}},
+		Tx: &TxAnswer{State: TxRefused, Reason: TxCondition, Cond: 3, Participants: []uint64{2, 1 << 40}}, Request: &Session{Client: [16]byte{1, 255}, Seq: 1 << 40}},
 	"scan among several": {Items: []Result{{Items: []Result{{Key: []byte("k"), Value: []byte("v")}}, Key: []byte("next")}, {Int: 1}}},
 }
 

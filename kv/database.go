@@ -22,6 +22,7 @@ type Database interface {
 	Transact(t *Txn, deadline time.Time) TxnResult
 	// Outcome tells what became of a transaction. One that is not decided yet is decided by asking: a participant that has not
 	// voted must refuse then (rule V3). The error is Unavailable if a participant cannot be reached, and TooOld if nobody remembers.
+	// AskOutcome is for what became of other writes as well.
 	Outcome(id TxID, deadline time.Time) (TxnOutcome, error)
 }
 
@@ -73,6 +74,9 @@ type Call struct {
 	Group uint64
 	// Fixed says that the command is for Group and no other, whatever its keys: the caller fills it in.
 	Fixed bool
+	// Groups are those of a command that became a transaction, for a split has parted its keys, and Txn is its id; the node fills them in.
+	Groups []uint64
+	Txn    TxID
 
 	Result Result
 	batch  *Batch

@@ -81,8 +81,11 @@ const (
 	OpMember  OpKind = 20
 	// OpSiblings reads all values that a key has into Items, the newest first.
 	OpSiblings OpKind = 21
+	// OpOutcome asks what became of the command whose Session its command carries, and of which Key is a key: Existed says that it was
+	// executed, and Items has its result. If it was not, it never will be from then on: it is answered Fenced whenever it comes.
+	OpOutcome OpKind = 22
 
-	opKinds OpKind = 22
+	opKinds OpKind = 23
 )
 
 // When is a condition on the record that an operation would change.
@@ -178,7 +181,7 @@ func (k OpKind) ReadOnly() bool {
 }
 
 // Merges reports whether only keyspaces that merge what replicas have taken alone know the operation: sets and siblings.
-func (k OpKind) Merges() bool { return k >= OpInclude && k < opKinds }
+func (k OpKind) Merges() bool { return k >= OpInclude && k <= OpSiblings }
 
 // Cond must hold for a command's operations to be executed; otherwise none is, and the answer is ConditionFailed.
 type Cond struct {

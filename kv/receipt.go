@@ -48,6 +48,12 @@ func NewReceipt(ks *Keyspace, c *Call, r *Result) Receipt {
 	if len(r.Token) > 0 {
 		receipt.Token = FormatToken(r.Token)
 	}
+	if len(c.Groups) > 0 {
+		receipt.Group, receipt.Groups = 0, c.Groups
+	}
+	if !c.Txn.IsZero() {
+		receipt.Txn = c.Txn.String()
+	}
 	return receipt
 }
 

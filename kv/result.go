@@ -59,6 +59,9 @@ const (
 	// ValueLost: the key is there, and its value was kept outside of the replicas, where no copy of it is left. Writing the
 	// key anew mends it.
 	ValueLost Code = 49
+	// Fenced: before the request was executed somebody asked for its outcome, and was told that it is not done. So it never is; it
+	// may be sent anew under another number.
+	Fenced Code = 50
 
 	// Unknown: the outcome is not known; the command may have happened, or may happen yet.
 	Unknown Code = 64
@@ -71,6 +74,7 @@ var codeNames = map[Code]string{
 	Unsupported: "unsupported", BehindSession: "behind session", BadToken: "bad token", Invalid: "invalid request",
 	NoKeyspace: "no such keyspace", CrossShard: "keys in several shards", DiskFull: "disk full", Exists: "already exists",
 	SessionLost: "session lost", Locked: "locked by a transaction", Moved: "moved to another shard", ValueLost: "value lost",
+	Fenced:  "fenced",
 	Unknown: "unknown outcome",
 }
 
@@ -136,6 +140,8 @@ type Result struct {
 	Detail string
 	// Tx answers a step of a transaction; nil elsewhere.
 	Tx *TxAnswer
+	// Request is the number under which a command of unknown outcome was sent, if it had one.
+	Request *Session
 }
 
 // Err is the result as an error; nil for the outcomes of an executed command.

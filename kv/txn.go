@@ -15,6 +15,9 @@ const (
 // Txn is a transaction over any number of shards and linearizable keyspaces: if all conditions hold, all of Then happens
 // at one instant, else all of Else does. Nobody sees a part of it.
 type Txn struct {
+	// ID is one that its client made up, so that the client can ask for the outcome although no answer came: its age is the present, its
+	// anchor the lowest of its groups. Then there is no Else, and one attempt only. Zero: the node makes it up.
+	ID    TxID
 	Conds []TxnCond
 	Then  []TxnOp
 	Else  []TxnOp
@@ -50,6 +53,8 @@ type TxnResult struct {
 	Detail string
 	// ID names a transaction over several shards, for Outcome; zero: it took place in one, as one command.
 	ID TxID
+	// Request is the id for AskOutcome of one in a single shard whose outcome is Unknown; empty: it has none.
+	Request string
 	// Else says that the operations of Else were executed. Cond is the place of a condition that did not hold then, or with ConditionFailed.
 	Else bool
 	Cond int

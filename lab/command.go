@@ -22,6 +22,8 @@ type client struct {
 	named bool
 	// seen is what the client's session has seen of each keyspace that has sessions, or of each key, if sessions are per key.
 	seen map[scope][]byte
+	// open is the last write that ended as unknown and can be asked for; nil: there is none.
+	open *openWrite
 }
 
 // scope is what a token is about: a keyspace, and in it a key or all of them.
@@ -199,6 +201,7 @@ func (r *runner) finish(j *job) {
 		}
 	}
 	j.space.history = append(j.space.history, o)
+	j.client.leaveOpen(j)
 }
 
 // told is an answer with what the node says beside its code.

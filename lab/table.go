@@ -121,6 +121,7 @@ func valueRows() []row {
 		{form: "incr KEY [DELTA]" + commandOptions, doc: "adds to a number, 1 if nothing is said, and prints it", background: true, run: (*runner).incr},
 		{form: "append KEY VALUE" + commandOptions, doc: "puts a text behind the present value, and prints the length", background: true, run: (*runner).append},
 		{form: "scan" + commandOptions, doc: "prints all keys and values of the keyspace as a client reads them", run: (*runner).scan},
+		{form: "outcome {at=NODE} {as=CLIENT} {timeout=DURATION}", doc: "asks what became of the client's last write of unknown outcome, as far as its node gave it a number: done, and what it answered; or not done, and then it never will be", run: (*runner).outcome},
 		{form: "db" + commandOptions, doc: "is scan", from: "S0.6", run: (*runner).scan},
 	}
 }

@@ -49,8 +49,10 @@ type Machine struct {
 	sessionAt map[[16]byte]int
 	// Forgetful plants a bug for the simulator's canaries: commands sent again are executed again (trap T1.11).
 	Forgetful bool
-	locks     lockChanges
-	known     known
+	// Unfenced plants another one: what was not executed is told to be not done, and may be executed later (trap T1.19).
+	Unfenced bool
+	locks    lockChanges
+	known    known
 	// trial evaluates the operations of a vote.
 	trial *Machine
 	// Bounds are the keys that the group still has, as of the last entry; nil: it was never split.
@@ -100,7 +102,7 @@ func (m *Machine) Apply(encoded []byte, want bool) kv.Result {
 	if c.Tx != nil {
 		return m.applyTx(c, encoded)
 	}
-	if c.Session.IsZero() || m.Forgetful {
+	if c.Session.IsZero() || m.Forgetful && !c.AsksOutcome() {
 		if !want && c.ReadOnly() {
 			return kv.Result{}
 		}
@@ -108,6 +110,9 @@ func (m *Machine) Apply(encoded []byte, want bool) kv.Result {
 			return kv.Result{Code: kv.Locked}
 		}
 		return m.execute(c)
+	}
+	if c.AsksOutcome() {
+		return m.outcome(c)
 	}
 	return m.applyOnce(c)
 }

@@ -3,6 +3,7 @@ package machine
 import (
 	"bytes"
 	"encoding/binary"
+	"slices"
 
 	"github.com/gamutdb/gamut/kv"
 )
@@ -24,6 +25,8 @@ type session struct {
 	active  int64 // log time of its last command, Unix milliseconds
 	acked   uint64
 	results []answered
+	// last is the highest number that may be among the results.
+	last uint64
 }
 
 type answered struct {
@@ -51,31 +54,54 @@ func (m *Machine) applyOnce(c *kv.Command) kv.Result {
 		return kv.Result{Code: kv.Busy, Detail: "the session has 64 answers that it did not acknowledge"}
 	}
 	res := m.execute(c)
+	m.remember(s, id.Seq, &res)
+	return res
+}
+
+// remember keeps the answer to a number.
+func (m *Machine) remember(s *session, seq uint64, res *kv.Result) {
 	if !s.known {
-		m.put(m.stateKey(idleKind, timeKey(m.now.UnixMilli()+sessionIdle), id.Client[:]), nil)
+		m.put(m.stateKey(idleKind, timeKey(m.now.UnixMilli()+sessionIdle), s.client[:]), nil)
 	}
 	s.known, s.dirty, s.active = true, true, m.now.UnixMilli()
 	from := len(m.arena)
-	m.arena = kv.AppendResult(m.arena, &res)
-	s.results = append(s.results, answered{id.Seq, m.arena[from:len(m.arena):len(m.arena)]})
-	return res
+	m.arena = kv.AppendResult(m.arena, res)
+	s.results, s.last = append(s.results, answered{seq, m.arena[from:len(m.arena):len(m.arena)]}), max(s.last, seq)
 }
 
 // session opens a client's row for the rest of the entry; Finish writes it back once, however many commands it had.
 func (m *Machine) session(client [16]byte) *session {
+	// Commands of one client come together.
+	if n := len(m.sessions); n > 0 && m.sessions[n-1].client == client {
+		return m.sessions[n-1]
+	}
 	if at, ok := m.sessionAt[client]; ok {
 		return m.sessions[at]
 	}
-	s := &session{client: client}
+	s := m.openSession()
+	s.client = client
 	if b, ok := m.view.Get(m.stateKey(sessionKind, client[:])); ok {
-		*s = mustDecodeSession(b)
-		s.client, s.known = client, true
+		s.mustDecode(b)
+		s.known = true
 	}
 	if m.sessionAt == nil {
 		m.sessionAt = map[[16]byte]int{}
 	}
 	m.sessionAt[client] = len(m.sessions)
 	m.sessions = append(m.sessions, s)
+	return s
+}
+
+// openSession is an empty row, in memory of an earlier entry if there is some.
+func (m *Machine) openSession() *session {
+	s := new(session)
+	if at := len(m.sessions); at < cap(m.sessions) {
+		if old := m.sessions[:at+1][at]; old != nil {
+			clear(old.results)
+			*old = session{results: old.results[:0]}
+			s = old
+		}
+	}
 	return s
 }
 
@@ -89,7 +115,6 @@ func (m *Machine) writeSessions() {
 			m.put(m.stateKey(sessionKind, s.client[:]), row)
 		}
 	}
-	clear(m.sessions)
 	m.sessions = m.sessions[:0]
 	clear(m.sessionAt)
 }
@@ -124,6 +149,9 @@ func (s *session) find(seq uint64) (kv.Result, bool) {
 	if seq <= s.acked {
 		return kv.Result{Code: kv.TooOld, Detail: "this request was answered and acknowledged before"}, true
 	}
+	if seq > s.last {
+		return kv.Result{}, false
+	}
 	for i := range s.results {
 		if s.results[i].seq == seq {
 			var r kv.Result
@@ -138,7 +166,10 @@ func (s *session) find(seq uint64) (kv.Result, bool) {
 }
 
 func (s *session) forget(acked uint64) {
-	s.acked = max(s.acked, acked)
+	if acked <= s.acked {
+		return
+	}
+	s.acked = acked
 	kept := s.results[:0]
 	for _, r := range s.results {
 		if r.seq > s.acked {
@@ -162,6 +193,12 @@ func appendSession(b []byte, s *session) []byte {
 }
 
 func mustDecodeSession(b []byte) (s session) {
+	s.mustDecode(b)
+	return s
+}
+
+// mustDecode reads a row. Its results point into b.
+func (s *session) mustDecode(b []byte) {
 	bad := len(b) == 0 || b[0] != recordVersion
 	next := func() uint64 {
 		v, n := binary.Uvarint(b)
@@ -178,17 +215,16 @@ func mustDecodeSession(b []byte) (s session) {
 	s.active, s.acked = int64(next()), next()
 	n := next()
 	if n <= uint64(len(b)) {
-		s.results = make([]answered, 0, n+1) // and the one that is about to be added
+		s.results = slices.Grow(s.results, int(n)+1) // and the one that is about to be added
 	}
 	for ; n > 0 && !bad; n-- {
 		seq, size := next(), next()
 		if bad = bad || size > uint64(len(b)); !bad {
-			s.results = append(s.results, answered{seq, b[:size:size]})
+			s.results, s.last = append(s.results, answered{seq, b[:size:size]}), max(s.last, seq)
 			b = b[size:]
 		}
 	}
 	if bad || len(b) > 0 {
 		panic("machine: a session's row cannot be decoded")
 	}
-	return s
 }

@@ -90,11 +90,20 @@ func (n *Node) again(c *kv.Call, deadline time.Time) kv.Result {
 	if res.Code != kv.OK {
 		return kv.Result{Code: res.Code, Detail: res.Detail, Int: int64(res.Cond)}
 	}
+	if c.Txn = res.ID; len(res.Groups) == 1 {
+		c.Group = res.Groups[0]
+	} else {
+		c.Groups = res.Groups
+	}
 	items := inPlaces(c.Command.Ops, res.Items)
 	if len(items) == 1 {
 		return items[0]
 	}
-	return kv.Result{Items: items}
+	r := kv.Result{Items: items}
+	for i := range items {
+		r.AsOf = max(r.AsOf, items[i].AsOf)
+	}
+	return r
 }
 
 // inPlaces puts the results of operations where the operations stand among those that do nothing.

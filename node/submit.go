@@ -246,7 +246,8 @@ func (n *Node) admit(now host.Now, s *submission) {
 		}
 		token := n.newToken(waiting{e.call, e.shard, s})
 		n.host.Submit(now, host.Command{Token: token, Group: e.shard.group, Encoded: s.arena[e.from:e.to:e.to], Read: e.read,
-			Again: e.again, Fixed: e.call.Fixed, Once: !e.shard.space.descriptor.Resends(), Nodes: e.shard.nodes, Deadline: s.deadline})
+			Again: e.again, Fixed: e.call.Fixed, Once: !e.shard.space.descriptor.Resends(), Nodes: e.shard.nodes, Deadline: s.deadline,
+			Tracked: e.write && e.shard.space.keyspace.Tracked() && !e.call.Command.ReadOnly()})
 	}
 }
 
@@ -275,6 +276,7 @@ func (n *Node) Reply(token uint64, r kv.Result) {
 		n.counters.refused.Add(1)
 	case r.Code == kv.Unknown:
 		n.counters.unknown.Add(1)
+		w.call.NameRequest(&r)
 	case w.call.Command.ReadOnly():
 		n.noteStepped(w, &r)
 	}

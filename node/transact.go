@@ -29,7 +29,9 @@ func (n *Node) transact(t *kv.Txn, deadline time.Time, by *routes) kv.TxnResult 
 	if deadline.IsZero() || deadline.After(limit) {
 		deadline = limit
 	}
-	if alone, err := by.oneShard(t); err != nil {
+	if alone, err := by.oneShard(t); err == nil && !t.ID.IsZero() {
+		// Under its id it can only be asked for as one that has been voted for, be it in one shard.
+	} else if err != nil {
 		return failedTxn(err)
 	} else if alone {
 		res := n.transactAlone(t, deadline)
@@ -49,18 +51,39 @@ func (n *Node) transact(t *kv.Txn, deadline time.Time, by *routes) kv.TxnResult 
 		return kv.TxnResult{Code: kv.Busy, Detail: "too many transactions under way on this node; retry after a pause"}
 	}
 	defer n.transactions.Add(-1)
-	a, err := txn.NewAttempts(t, n.newTxID(), by.groupOf)
+	id := t.ID
+	if id.IsZero() {
+		id = n.newTxID()
+	}
+	a, err := txn.NewAttempts(t, id, by.groupOf)
+	if err == nil && !t.ID.IsZero() {
+		err = n.checkOwnID(t, a)
+	}
 	if err != nil {
 		return failedTxn(err)
 	}
-	if t.ReadOnly() {
+	if t.ReadOnly() && t.ID.IsZero() {
 		if r, ok := n.snapshot(t, deadline, by); ok && r.Code != kv.Moved {
 			return r
 		} else if r.Code == kv.Moved && a.Divide() != nil {
 			return r
 		}
 	}
-	return n.attempt(a, deadline, by)
+	return n.attempt(a, deadline, by, !t.ID.IsZero())
+}
+
+// checkOwnID judges an id that a client made up.
+func (n *Node) checkOwnID(t *kv.Txn, a *txn.Attempts) error {
+	away := t.ID.Age.UnixMilli() - n.clocks.millis(n.clocks.mono())
+	switch {
+	case len(t.Else) > 0:
+		return kv.Errorf(kv.Unsupported, "a transaction with else may take several attempts, and so no id of its client's")
+	case away > txAheadMillis || -away > txAheadMillis:
+		return kv.Errorf(kv.ClockSkew, "the transaction's id is of a time that is %d s away from this node's; nothing was executed", away/1000)
+	case a.ID() != t.ID:
+		return kv.Errorf(kv.Moved, "the transaction's id names group %d, and the lowest of its groups is %d; nothing was executed", t.ID.Anchor, a.ID().Anchor)
+	}
+	return nil
 }
 
 func failedTxn(err error) kv.TxnResult {
@@ -80,7 +103,7 @@ func (n *Node) newTxID() kv.TxID {
 func (n *Node) transactAlone(t *kv.Txn, deadline time.Time) kv.TxnResult {
 	ks, conds, ops, failed := keyspaceOf(t), t.Conds, t.Then, -1
 	for time.Now().Before(deadline) {
-		r, group, alone := n.command(ks, conds, ops, deadline)
+		r, group, alone, request := n.command(ks, conds, ops, deadline)
 		switch {
 		case r.Code == kv.ConditionFailed && len(conds) > 0 && failed >= 0:
 			conds, ops, failed = t.Conds, t.Then, -1 // it holds by now
@@ -91,7 +114,7 @@ func (n *Node) transactAlone(t *kv.Txn, deadline time.Time) kv.TxnResult {
 		case r.Code == kv.ConditionFailed && len(conds) > 0:
 			return kv.TxnResult{Code: r.Code, Cond: int(r.Int), Detail: "a condition does not hold; nothing was executed"}
 		case r.Code.Refused() || r.Code == kv.Unknown || r.Code == kv.Aborted: // the last if a split has parted the keys
-			return kv.TxnResult{Code: r.Code, Detail: r.Detail}
+			return kv.TxnResult{Code: r.Code, Detail: r.Detail, Request: request}
 		case alone:
 			return kv.TxnResult{Items: []kv.Result{r}, Else: failed >= 0, Cond: max(0, failed), Groups: []uint64{group}}
 		default:
@@ -103,8 +126,9 @@ func (n *Node) transactAlone(t *kv.Txn, deadline time.Time) kv.TxnResult {
 
 func keyspaceOf(t *kv.Txn) *kv.Keyspace { return t.Then[0].Keyspace }
 
-// command executes conditions and operations of one shard, by its group. alone says that the result is that of the only operation.
-func (n *Node) command(ks *kv.Keyspace, conds []kv.TxnCond, ops []kv.TxnOp, deadline time.Time) (r kv.Result, group uint64, alone bool) {
+// command executes conditions and operations of one shard, by its group. alone says that the result is that of the only operation,
+// request is the id of one of unknown outcome.
+func (n *Node) command(ks *kv.Keyspace, conds []kv.TxnCond, ops []kv.TxnOp, deadline time.Time) (r kv.Result, group uint64, alone bool, request string) {
 	var c kv.Command
 	for i := range conds {
 		c.Conds = append(c.Conds, conds[i].Cond)
@@ -122,11 +146,14 @@ func (n *Node) command(ks *kv.Keyspace, conds []kv.TxnCond, ops []kv.TxnOp, dead
 	call.Keyspace, call.Command = ks, c
 	n.Submit(&b)
 	b.Wait()
-	return call.Result, call.Group, alone
+	if id, ok := call.RequestID(); ok {
+		request = id.String()
+	}
+	return call.Result, call.Group, alone, request
 }
 
-// attempt makes attempts of a transaction until one is committed, or there is no more sense in it.
-func (n *Node) attempt(a *txn.Attempts, deadline time.Time, by *routes) kv.TxnResult {
+// attempt makes attempts of a transaction until one is committed, or there is no more sense in it; or one alone.
+func (n *Node) attempt(a *txn.Attempts, deadline time.Time, by *routes, once bool) kv.TxnResult {
 	for pause := againMin; ; pause = min(2*pause, againMax) {
 		c, sends := txn.Begin(a.ID(), a.Parts(), txn.NoMutation)
 		// What is left when the votes do not come must do for the recovery.
@@ -148,7 +175,7 @@ func (n *Node) attempt(a *txn.Attempts, deadline time.Time, by *routes) kv.TxnRe
 			by.given(why.Group)
 		}
 		res, again := a.Next(why)
-		if left := time.Until(deadline); !again || left < 2*pause {
+		if left := time.Until(deadline); !again || once || left < 2*pause {
 			return res
 		}
 		time.Sleep(pause/2 + time.Duration(mathrand.Int64N(int64(pause))))

@@ -4,7 +4,7 @@ import "github.com/gamutdb/gamut/kv"
 
 // Mutation is a bug that can be planted, one at a time: each is a mistake that somebody made, or could, and that the
 // simulator's checkers must find. A running cluster never sets one. Each but the last two shows in a swarm of faults
-// that package sim names for it; each but ApplyTwice and LocalTime, which are about the machine, has a script in testdata
+// that package sim names for it; each but ApplyTwice, LocalTime and OutcomeUnfenced, which are about the machine, has a script in testdata
 // that ends otherwise under it.
 type Mutation uint8
 
@@ -38,6 +38,7 @@ const (
 	IgnoreToken         // R5: a write is not made later than what its session has seen
 	ForgetTime          // R4: a promise does not tell how late it is, and the new leader's blocks may be earlier than what was read by
 	FreshUnconfirmed    // R6: a leader tells how fresh states are before a majority has confirmed that it leads
+	OutcomeUnfenced     // T1.19: what was not executed is told to be not done, and executed later
 	mutations
 )
 
@@ -54,7 +55,7 @@ var mutationNames = [...]string{"none", "count before sync", "commit older ballo
 	"commit beyond match", "lease from receipt", "forget grant", "promise during lease", "read before noop",
 	"count earlier round", "ignore truncation", "keep own log", "install old snapshot", "apply twice", "local time",
 	"ignore outgoing", "reconfigure unsettled", "keep truncated config", "trust old config",
-	"safe by commit", "ignore token", "forget time", "fresh unconfirmed"}
+	"safe by commit", "ignore token", "forget time", "fresh unconfirmed", "outcome unfenced"}
 
 // String names the mutation.
 func (m Mutation) String() string { return mutationNames[m] }

@@ -157,6 +157,7 @@ type placedConfig struct {
 func New(self core.ReplicaID, options Options) *Replica {
 	r := &Replica{self: self, options: options.withDefaults(), meta: make([]byte, 0, metaSize)}
 	r.machine.Forgetful = options.Mutation == ApplyTwice
+	r.machine.Unfenced = options.Mutation == OutcomeUnfenced
 	r.machine.Mutation, r.machine.SplitMutation = options.Transactions, options.Split
 	return r
 }

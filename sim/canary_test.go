@@ -174,6 +174,10 @@ var mutations = map[paxos.Mutation]struct {
 	})},
 	paxos.ApplyTwice: {[]Kind{Durability}, anything},
 	paxos.LocalTime:  {[]Kind{Divergence}, anything},
+	// Nodes stand still while they have writes to pass on, and pass them on when their clients have asked.
+	paxos.OutcomeUnfenced: {[]Kind{Durability, Linearizability}, directed(3, quick, 0, func(f *Faults) {
+		f.Pause, f.Cut = 300*Millisecond, 500*Millisecond
+	})},
 	// While voters change, old and new ones are torn apart.
 	paxos.IgnoreOutgoing: {[]Kind{Divergence, Durability, Invariant}, changing(func(*Faults) {})},
 	paxos.ReconfigureUnsettled: {[]Kind{Divergence, Durability, Invariant}, changing(func(f *Faults) {

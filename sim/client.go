@@ -43,6 +43,9 @@ type client struct {
 	seen    map[string]string // the last value read, for cas
 	history referee.History
 
+	// open are the writes that the client can still ask for.
+	open []openWrite
+
 	wantsProof bool
 	proofs     []proof
 	proven     bool
@@ -74,6 +77,8 @@ type operation struct {
 	answer bool // the current try has ended
 	// hurry says that the client goes on at once.
 	hurry bool
+	// asks says that it is a question for the outcome of another operation.
+	asks bool
 }
 
 // scope is what a token is about: a session, which has no name if it is the client's only one, and a group, or 0 for all groups.
@@ -117,7 +122,7 @@ func (c *client) start() { c.w.after(core.Time(c.rng.Int64N(int64(c.think))), c.
 func (c *client) prove() {
 	c.wantsProof = true
 	c.proofs = slices.DeleteFunc(c.proofs, func(p proof) bool { return c.w.nodes[p.node].gone })
-	c.proven = len(c.proofs) == 0
+	c.proven = len(c.proofs) == 0 && len(c.open) == 0
 }
 
 // finish ends the loop after the current operation.
@@ -139,6 +144,10 @@ func (c *client) describe() string {
 func (c *client) next() {
 	if c.finishing {
 		c.done = true
+		return
+	}
+	if c.asks() {
+		c.ask()
 		return
 	}
 	c.count++
@@ -228,6 +237,10 @@ func (c *client) answered(o *operation, try int, r kv.Result) {
 
 func (c *client) end(o *operation, r kv.Result) {
 	w := c.w
+	if o.asks {
+		c.told(&r)
+		return
+	}
 	if o.maybe && (r.Code.Refused() || (r.Code != kv.Unknown && o.command.Session.IsZero())) {
 		r = kv.Result{Code: kv.Unknown, Detail: "an earlier try may have been executed"}
 	}
@@ -244,6 +257,7 @@ func (c *client) end(o *operation, r kv.Result) {
 	if o.recorded {
 		c.history = append(c.history, o.op)
 	}
+	c.keepOpen(o)
 	if merge := w.options.Protocol.MergeTokens; merge != nil && len(r.Token) > 0 {
 		if w.options.Protocol.Shards && string(merge(o.command.Token, r.Token)) != string(r.Token) {
 			w.fail(Linearizability, "a session stands at %x and is put back to %x by %s", o.command.Token, r.Token, o.op)
@@ -263,7 +277,7 @@ func (c *client) end(o *operation, r kv.Result) {
 	if o.proof && o.op.Outcome == referee.Done {
 		c.proofs = c.proofs[1:]
 	}
-	c.proven = len(c.proofs) == 0
+	c.proven = len(c.proofs) == 0 && len(c.open) == 0
 	if o.op.Outcome == referee.Done && o.op.Version > 0 && o.recorded && w.options.Protocol.SplitEvery == 0 {
 		w.checks.acked(o.group, o.op.Version, &o.op)
 	}

@@ -322,7 +322,7 @@ func protocolOf(d *keyspace.Descriptor, o keyspace.Options) *Protocol {
 	case kv.Quorum:
 		p = Quorum(quorum.Options{}, d.Terms.Atomic)
 	case kv.Causal, kv.Eventual:
-		p.Digest = bayou.Digest
+		p.Digest, p.Sessionless = bayou.Digest, true
 	case kv.Sequential:
 		p = Sequential(paxos.Options{}, 0)
 	}

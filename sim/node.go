@@ -386,6 +386,6 @@ func (n *node) submit(g *group, encoded []byte, read, again bool, timeout core.T
 		}
 		_, _, homes := g.seat(n)
 		n.host.Submit(now, host.Command{Token: n.token, Group: g.id, Encoded: encoded, Read: read, Again: again, Fixed: fixed,
-			Once: g.protocol.Sessionless || g.roster != nil, Nodes: homes, Deadline: now.Mono + timeout})
+			Once: g.protocol.Sessionless || g.roster != nil, Tracked: !read && !fixed && !g.protocol.Sessionless, Nodes: homes, Deadline: now.Mono + timeout})
 	})
 }

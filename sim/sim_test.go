@@ -49,6 +49,8 @@ func (s *Stats) add(o Stats) {
 	s.Acked += o.Acked
 	s.Unknown += o.Unknown
 	s.Refused += o.Refused
+	s.ToldDone += o.ToldDone
+	s.ToldNotDone += o.ToldNotDone
 	s.LeaseReads += o.LeaseReads
 	s.Healed = max(s.Healed, o.Healed)
 	s.Converged = max(s.Converged, o.Converged)
@@ -56,8 +58,8 @@ func (s *Stats) add(o Stats) {
 }
 
 func (s Stats) String() string {
-	return fmt.Sprintf("%s virtual, %d events, %d messages, %d syncs, %d crashes, %d changes of members, %d acknowledged, %d unknown, %d refused, %d reads by permit, healed within %s, equal within %s",
-		clockText(s.End), s.Events, s.Messages, s.Syncs, s.Crashes, s.Changes, s.Acked, s.Unknown, s.Refused, s.LeaseReads, clockText(s.Healed), clockText(s.Converged))
+	return fmt.Sprintf("%s virtual, %d events, %d messages, %d syncs, %d crashes, %d changes of members, %d acknowledged, %d unknown (%d told to be done, %d not), %d refused, %d reads by permit, healed within %s, equal within %s",
+		clockText(s.End), s.Events, s.Messages, s.Syncs, s.Crashes, s.Changes, s.Acked, s.Unknown, s.ToldDone, s.ToldNotDone, s.Refused, s.LeaseReads, clockText(s.Healed), clockText(s.Converged))
 }
 
 // TestSeeds runs the protocol of linearizable keyspaces under every fault.

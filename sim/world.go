@@ -44,6 +44,8 @@ type Result struct {
 // Stats count what a run did, to show that it did anything.
 type Stats struct {
 	Events, Messages, Syncs, Crashes, Acked, Unknown, Refused, LeaseReads int
+	// ToldDone and ToldNotDone count writes of unknown outcome whose clients asked, by what they were told.
+	ToldDone, ToldNotDone int
 	// Strikes are the timed faults that began, crashes among them.
 	Strikes int
 	// Changes are how often the members of a group changed.

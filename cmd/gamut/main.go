@@ -156,7 +156,7 @@ func root() *cobra.Command {
 	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
 	c.AddCommand(
 		getCommand(g), waitCommand(g), putCommand(g), deleteCommand(g), casCommand(g), incrCommand(g), setCommand(g), scanCommand(g), dumpCommand(g), txnCommand(g), shellCommand(g),
-		outcomeCommand(g, "outcome ID", "Tell what became of a transaction; the same as gamut txn outcome"),
+		outcomeCommand(g, "outcome ID", "Tell what became of a write or a transaction whose outcome was unknown; asking decides it"),
 		keyspaceCommand(g), nodeCommand(g), balanceCommand(g), statusCommand(g), inspectCommand(g), repairCommand(g),
 		verifyCommand(g), auditCommand(g), stabilizeCommand(g), logCommand(g), versionCommand(g),
 		startCommand(), devCommand(), labCommand(g),
@@ -215,8 +215,17 @@ func (g *global) saveSession(token string) error {
 func (g *global) ask(ctx context.Context, key string, q remote.Request) (*http.Response, error) {
 	q.Path = remote.KeyPath(g.keyspace, []byte(key))
 	q.Header = g.askReceipt(g.levelHeader(q.Header))
+	id := numbered(&q, g.keyspace, key)
 	resp, err := g.cluster().Do(ctx, q)
 	var e *kv.Error
+	if errors.As(err, &e) && e.Code == kv.TooOld && id != "" {
+		// This machine's clock is far from the cluster's, which takes the number for an old one.
+		q.Header.Del(doorhttp.HeaderRequest)
+		resp, err = g.cluster().Do(ctx, q)
+	}
+	if errors.As(err, &e) && e.Code == kv.Unknown && id != "" && !strings.Contains(e.Detail, id) {
+		err = kv.Errorf(e.Code, "%s; its outcome can be asked for: %s", e.Detail, id)
+	}
 	if errors.As(err, &e) && e.Code == kv.NoKeyspace {
 		return nil, noKeyspace(g.keyspace)
 	}

@@ -14,7 +14,6 @@ import (
 	"github.com/gamutdb/gamut/cmd/gamut/internal/statements"
 	doorhttp "github.com/gamutdb/gamut/door/http"
 	"github.com/gamutdb/gamut/door/http/remote"
-	"github.com/gamutdb/gamut/kv"
 )
 
 func txnCommand(g *global) *cobra.Command {
@@ -135,24 +134,4 @@ func resultText(r *doorhttp.TxnResult) string {
 		return "base64:" + r.Value64
 	}
 	return r.Result
-}
-
-func outcomeCommand(g *global, use, short string) *cobra.Command {
-	return &cobra.Command{
-		Use:   use,
-		Short: short,
-		Args:  cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			if _, err := kv.ParseTxID(args[0]); err != nil {
-				return usage(err)
-			}
-			ctx, cancel := bounded(c)
-			defer cancel()
-			var o kv.TxnOutcome
-			if err := g.cluster().JSON(ctx, remote.Request{Method: "GET", Path: "/v1/txn/" + args[0]}, &o); err != nil {
-				return err
-			}
-			return g.only(c, []string{"OUTCOME"}, o, o.Outcome)
-		},
-	}
 }

@@ -19,8 +19,10 @@ const (
 	HeaderSession = "Gamut-Session"
 	HeaderRequest = "Gamut-Request"
 	HeaderOutcome = "Gamut-Outcome"
-	HeaderNext    = "Gamut-Next"
-	HeaderTxn     = "Gamut-Txn"
+	// HeaderOutcomeID is, of an answer of unknown outcome, the id under which GET /v1/outcome/ID tells it.
+	HeaderOutcomeID = "Gamut-Outcome-ID"
+	HeaderNext      = "Gamut-Next"
+	HeaderTxn       = "Gamut-Txn"
 	// HeaderContext is, of a read where siblings are kept, what a write of the same header replaces; HeaderSiblings is how many values
 	// the key has beside the one that is answered.
 	HeaderContext  = "Gamut-Context"
@@ -81,6 +83,7 @@ var answers = map[kv.Code]answer{
 	kv.Locked:          {"locked", http.StatusServiceUnavailable, 1},
 	kv.Moved:           {"moved", http.StatusServiceUnavailable, 1},
 	kv.ValueLost:       {name: "value_lost", status: http.StatusGone},
+	kv.Fenced:          {"fenced", http.StatusConflict, 0},
 	kv.Exists:          {"exists", http.StatusConflict, 0},
 	kv.Unknown:         {"unknown", http.StatusGatewayTimeout, 0},
 }

@@ -35,7 +35,7 @@ func (s *Server) keyCommand(w http.ResponseWriter, r *http.Request, keyspace, en
 	if err != nil {
 		return err
 	}
-	session, err := parseSession(r.Header.Get(HeaderRequest))
+	session, err := parseSession(ks, r.Header.Get(HeaderRequest))
 	if err != nil {
 		return err
 	}
@@ -77,6 +77,7 @@ func (s *Server) keyCommand(w http.ResponseWriter, r *http.Request, keyspace, en
 		res := &c.Result
 		setSession(w.Header(), ks, token, res)
 		setContext(w.Header(), ks, c)
+		setOutcomeID(w.Header(), c)
 		if res.Err() == nil {
 			setLevel(w.Header(), ks, res)
 			setReceipt(w.Header(), ks, c)

@@ -1,7 +1,6 @@
 package http
 
 import (
-	"encoding/hex"
 	"errors"
 	"io"
 	"math"
@@ -72,27 +71,27 @@ func setLevel(h http.Header, ks *kv.Keyspace, r *kv.Result) {
 	}
 }
 
+// optionalNumber, behind the number of a request, says that it may be left aside where requests have none.
+const optionalNumber = "; optional"
+
 // parseSession reads Gamut-Request: 32 hex digits that name the client, "-", the number of its request counted from 1,
-// and optionally "-" and the number up to which all answers have arrived.
-func parseSession(text string) (kv.Session, error) {
-	var session kv.Session
-	if text == "" {
-		return session, nil
+// optionally "-" and the number up to which all answers have arrived, and "; optional" if a keyspace without a table of requests
+// is to leave it aside.
+func parseSession(ks *kv.Keyspace, text string) (kv.Session, error) {
+	text, optional := strings.CutSuffix(text, optionalNumber)
+	if text == "" || optional && !ks.Tracked() {
+		return kv.Session{}, nil
 	}
 	bad := invalid("%s is not <32 hex digits>-<number from 1>[-<acknowledged up to>]", HeaderRequest)
-	client, rest, ok := strings.Cut(text, "-")
-	if !ok || len(client) != 2*len(session.Client) {
-		return session, bad
+	number, acked := text, ""
+	if at := strings.LastIndexByte(text, '-'); strings.Count(text, "-") == 2 {
+		number, acked = text[:at], text[at+1:]
 	}
-	if _, err := hex.Decode(session.Client[:], []byte(client)); err != nil {
-		return session, bad
-	}
-	seq, acked, hasAcked := strings.Cut(rest, "-")
-	var err error
-	if session.Seq, err = strconv.ParseUint(seq, 10, 64); err != nil || session.Seq == 0 {
+	session, err := kv.ParseNumber(number)
+	if err != nil {
 		return kv.Session{}, bad
 	}
-	if hasAcked {
+	if number != text {
 		if session.Acked, err = strconv.ParseUint(acked, 10, 64); err != nil || session.Acked >= session.Seq {
 			return kv.Session{}, bad
 		}

@@ -158,6 +158,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("POST /v1/keyspaces/{keyspace}/wait", s.awaitCommitted)
 	mux.HandleFunc("POST /v1/txn", s.transact)
 	mux.HandleFunc("GET /v1/txn/{id}", s.outcome)
+	mux.HandleFunc("GET /v1/outcome/{id}", s.outcome)
 	mux.HandleFunc("GET /v1/status", s.status)
 	mux.HandleFunc("POST /v1/keyspaces/{keyspace}/shards/{shard}/move", s.moveShard)
 	mux.HandleFunc("POST /v1/keyspaces/{keyspace}/split", s.splitShard)

@@ -1,7 +1,9 @@
 package http
 
 import (
+	"cmp"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/gamutdb/gamut/kv"
@@ -30,6 +32,11 @@ func (s *Server) transactAcross(w http.ResponseWriter, r *http.Request, ks *kv.K
 	across, err := s.txnOf(ks, t)
 	if err != nil {
 		return err
+	}
+	if text := r.Header.Get(HeaderTxn); text != "" {
+		if across.ID, err = kv.ParseTxID(text); err != nil {
+			return err
+		}
 	}
 	asked, err := parseSwitch(r.Header, HeaderReceipt)
 	if err != nil {
@@ -98,6 +105,9 @@ func (s *Server) answerAcross(w http.ResponseWriter, t *Txn, res *kv.TxnResult) 
 		id = res.ID.String()
 		w.Header().Set(HeaderTxn, id)
 	}
+	if ask := cmp.Or(res.Request, id); ask != "" && res.Code == kv.Unknown {
+		w.Header().Set(HeaderOutcomeID, ask)
+	}
 	switch res.Code {
 	case kv.OK:
 	case kv.ConditionFailed:
@@ -127,17 +137,36 @@ func (s *Server) conditionFailed(w http.ResponseWriter, place int) {
 	writeError(w, answer{name: answers[kv.ConditionFailed].name, status: http.StatusConflict}, err.Detail, true)
 }
 
-// outcome tells what became of a transaction.
+// outcome tells what became of a request or a transaction. A request may be named by its number, as Gamut-Request gave it, and by its
+// keyspace and key beside that.
 func (s *Server) outcome(w http.ResponseWriter, r *http.Request) {
-	id, err := kv.ParseTxID(r.PathValue("id"))
-	if err != nil {
-		s.fail(w, err)
-		return
+	id := r.PathValue("id")
+	query, err := parseQuery(r, "keyspace", "key")
+	if err == nil && query.Has("key") {
+		id, err = numberedID(query, id)
 	}
-	o, err := s.db.Outcome(id, time.Now().Add(s.opts.Deadline))
+	var o any
+	if err == nil {
+		o, err = kv.AskOutcome(s.db, id, time.Now().Add(s.opts.Deadline))
+	}
 	if err != nil {
 		s.fail(w, err)
 		return
 	}
 	writeJSON(w, http.StatusOK, o)
+}
+
+func numberedID(query url.Values, number string) (string, error) {
+	session, err := kv.ParseNumber(number)
+	if err != nil {
+		return "", err
+	}
+	return kv.RequestID{Keyspace: cmp.Or(query.Get("keyspace"), "default"), Key: []byte(query.Get("key")), Session: session}.String(), nil
+}
+
+// setOutcomeID tells under which id the outcome of a call can be asked for that ended as unknown.
+func setOutcomeID(h http.Header, c *kv.Call) {
+	if id, ok := c.RequestID(); ok {
+		h.Set(HeaderOutcomeID, id.String())
+	}
 }

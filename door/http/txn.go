@@ -120,13 +120,13 @@ func (s *Server) runTxn(w http.ResponseWriter, r *http.Request, txn *Txn) error 
 	} else if len(txn.Alternatives) > 0 || txn.Merge != "" {
 		return kv.Errorf(kv.Unsupported, "keyspace %s has no commit order, and so neither alternatives nor merge procedures", ks.Name)
 	}
-	if !txn.alone(ks, &cmd) {
+	if !txn.alone(ks, &cmd) || r.Header.Get(HeaderTxn) != "" {
 		return s.transactAcross(w, r, ks, txn, level)
 	}
 	if cmd.Token, err = kv.ParseToken(ks, r.Header.Get(HeaderSession)); err != nil {
 		return err
 	}
-	if cmd.Session, err = parseSession(r.Header.Get(HeaderRequest)); err != nil {
+	if cmd.Session, err = parseSession(ks, r.Header.Get(HeaderRequest)); err != nil {
 		return err
 	}
 	if cmd.Receipt, err = parseSwitch(r.Header, HeaderReceipt); err != nil {
@@ -137,6 +137,7 @@ func (s *Server) runTxn(w http.ResponseWriter, r *http.Request, txn *Txn) error 
 	}
 	s.do(ks, level, func(c *kv.Call) { c.Command = cmd }, func(c *kv.Call) {
 		setSession(w.Header(), ks, cmd.Token, &c.Result)
+		setOutcomeID(w.Header(), c)
 		if c.Result.Err() == nil {
 			setReceipt(w.Header(), ks, c)
 		}

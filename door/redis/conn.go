@@ -57,14 +57,16 @@ type conn struct {
 	keyspaceName string
 	keyspace     *kv.Keyspace
 	level        kv.Level
-	sessions     kv.Sessions
-	receipt      bool // replies say how they were given
-	transaction  *transaction
-	watched      []watch
-	mute         bool // CLIENT REPLY OFF
-	muteNext     bool // CLIENT REPLY SKIP: the next command's
-	muteThis     bool
-	closing      bool
+	// number is that of the next write.
+	number      kv.Session
+	sessions    kv.Sessions
+	receipt     bool // replies say how they were given
+	transaction *transaction
+	watched     []watch
+	mute        bool // CLIENT REPLY OFF
+	muteNext    bool // CLIENT REPLY SKIP: the next command's
+	muteThis    bool
+	closing     bool
 
 	// batchInput is how many bytes of requests the batch holds; batchReads how many values it may bring.
 	batchInput int

@@ -75,6 +75,8 @@ func (c *conn) dispatch(args [][]byte) {
 		c.fail(fault)
 	case c.transaction != nil && !cmd.controls:
 		c.enqueue(cmd, args)
+	case cmd.name == "gamut.request":
+		c.executeAs(args)
 	case cmd.wraps:
 		c.executeAt(args)
 	case cmd.plan != nil:
@@ -220,6 +222,7 @@ func (c *conn) submit(cmd *command, o *reply) string {
 func (c *conn) ask(call *kv.Call, ks *kv.Keyspace) {
 	call.Keyspace = ks
 	call.Command.Level, call.Command.Token, call.Command.Receipt = c.level, c.sessions.Token(ks), c.receipt
+	call.Command.Session, c.number = c.number, kv.Session{}
 }
 
 // addCall moves the planned command into a new call of the batch, in exchange for the call's empty one.

@@ -35,6 +35,8 @@ func serverCommands() []command {
 	list = append(list, inGroup("gamut", []command{
 		{name: "gamut.level", arity: -1, flags: "fast", local: runLevel, alone: true, summary: "Shows or sets the connection's level."},
 		{name: "gamut.at", arity: -3, flags: "fast", alone: true, wraps: true, summary: "Executes one command at a level, whatever the connection's is."},
+		{name: "gamut.request", arity: -3, flags: "fast", alone: true, wraps: true, summary: "Executes one write of one key under a number, so that it can be asked for and sent again."},
+		{name: "gamut.outcome", arity: 2, local: runOutcome, barrier: true, alone: true, summary: "Tells what became of a write whose outcome was unknown; asking decides it."},
 		{name: "gamut.session", arity: -1, local: runSession, barrier: true, alone: true, summary: "Shows or sets what the connection has seen of its keyspace."},
 		{name: "gamut.wait", arity: 1, local: runCommitted, barrier: true, alone: true, summary: "Waits until all that the connection's session has written is committed."},
 		{name: "gamut.receipt", arity: -1, flags: "fast", local: runReceipt, alone: true, summary: "Has replies say how they were given, as RESP3 attributes."},
