@@ -187,16 +187,12 @@ func (p *places) listed(g *graph, n int32, key, end string) {
 // causes adds what each operation's session had done and seen before.
 func (p *places) causes(g *graph) {
 	of := map[string][]*Op{}
-	var sessions []string
 	for i := range p.history {
 		o := &p.history[i]
 		if _, list := p.ends[o.Key]; !list || !o.strong() || o.Outcome == Refused {
 			continue
 		}
 		s := o.session()
-		if of[s] == nil {
-			sessions = append(sessions, s)
-		}
 		p.follows(g, o, of[s])
 		of[s] = append(of[s], o)
 		if o.Kind == Get {
