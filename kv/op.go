@@ -81,8 +81,12 @@ const (
 	OpMember  OpKind = 20
 	// OpSiblings reads all values that a key has into Items, the newest first.
 	OpSiblings OpKind = 21
+	// OpAbsorb carries Value, a part of what the group's neighbour held when it retired, into the group. Doors never send one: nodes do,
+	// among themselves, alone in a command. The result says in Value where the next part begins that the group lacks, or, with Existed,
+	// in Position behind which place in its log it has all.
+	OpAbsorb OpKind = 22
 
-	opKinds OpKind = 22
+	opKinds OpKind = 23
 )
 
 // When is a condition on the record that an operation would change.
@@ -178,7 +182,7 @@ func (k OpKind) ReadOnly() bool {
 }
 
 // Merges reports whether only keyspaces that merge what replicas have taken alone know the operation: sets and siblings.
-func (k OpKind) Merges() bool { return k >= OpInclude && k < opKinds }
+func (k OpKind) Merges() bool { return k >= OpInclude && k <= OpSiblings }
 
 // Cond must hold for a command's operations to be executed; otherwise none is, and the answer is ConditionFailed.
 type Cond struct {
@@ -252,6 +256,9 @@ func (c *Command) ReadOnly() bool {
 	return len(c.Ops) > 0 && c.Tx == nil
 }
 
+// absorbs reports whether the command is a part of a merge.
+func (c *Command) absorbs() bool { return len(c.Ops) == 1 && c.Ops[0].Kind == OpAbsorb }
+
 // Keys calls f with each key that the command touches, in order, the bounds of scans excepted.
 func (c *Command) Keys(f func(key []byte)) {
 	for i := range c.Conds {
@@ -260,7 +267,7 @@ func (c *Command) Keys(f func(key []byte)) {
 	for i := range c.Ops {
 		op := &c.Ops[i]
 		switch op.Kind {
-		case OpNone, OpScan, OpClear:
+		case OpNone, OpScan, OpClear, OpAbsorb:
 		case OpRename, OpCopy:
 			f(op.Key)
 			f(op.Key2)
