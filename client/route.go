@@ -135,7 +135,7 @@ func (t *topology) refresh(ctx context.Context) error {
 		places[infos[i].Name] = p
 	}
 	for _, g := range status.Groups {
-		if p := places[g.Keyspace]; p != nil && g.Shard < len(p.leaders) {
+		if p := places[g.Keyspace]; p != nil && !g.Retired && g.Shard < len(p.leaders) {
 			p.leaders[g.Shard] = g.Leader
 		}
 	}

@@ -202,6 +202,16 @@ type (
 	// Weaned tells a leader that a majority of the disks of a child has what its parent laid aside for it, so that the parent's
 	// replicas need not keep it. It is answered by nothing but the state.
 	Weaned struct{ Child GroupID }
+	// Retire asks the leader to end the group's time as the one that has the keys From <= key < To (To nil: there is no end), so that
+	// another group can absorb what it holds. It is answered by nothing but the state, when it says so: whoever wants it asks again
+	// until then.
+	Retire struct{ From, To []byte }
+	// Owned tells what the catalog says of the group's keys: From <= key < To, and since which place in its log all of them. It comes
+	// again whenever the catalog says something else; never an older word after a newer one.
+	Owned struct {
+		From, To []byte
+		Since    uint64
+	}
 	// UnsafeRecover tells a replica of a group that has lost a majority for good who is left: these are to be the group, whatever
 	// the others held. Only an operator can know this; what the others alone held is lost. It is answered by nothing but the
 	// group having a leader.
@@ -333,6 +343,9 @@ type SplitNote struct {
 	Key   []byte
 }
 
+// RetiredNote tells that the group has no keys any more, and that the state holds what another one is to absorb.
+type RetiredNote struct{}
+
 // LockNote tells that the state has come to hold locks of transactions, and held none before.
 type LockNote struct{}
 
@@ -375,6 +388,9 @@ func (e *Effects) Reset() {
 
 // String is a line of a trace.
 func (n LockNote) String() string { return "locks are held" }
+
+// String is a line of a trace.
+func (n RetiredNote) String() string { return "the group has retired" }
 
 // String is a line of a trace.
 func (n SplitNote) String() string { return fmt.Sprintf("group %d begins at %q", n.Child, n.Key) }

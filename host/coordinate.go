@@ -235,10 +235,23 @@ func (h *Host) parkAway(id core.RequestID, p *pending) {
 	p.handed, p.sentTo, p.retryAt = false, 0, h.now.Mono
 	p.turn++
 	if members := max(1, len(p.command.Nodes)); p.retries%members == 0 {
+		if p.placeable() && h.elsewhere(p) {
+			h.displace(id, p)
+			return
+		}
 		p.retryAt += min(retryMax, retryMin<<min(p.retries/members-1, 8))
 	}
 	h.away = append(h.away, id)
 }
+
+// elsewhere says that a command is another group's by now: its own may be gone.
+func (h *Host) elsewhere(p *pending) bool {
+	to := h.port.Place(p.command.Token)
+	return to.Refused != nil || to.Group != p.command.Group
+}
+
+// placeable says that this node knows whose a command is whose group is not known any more.
+func (p *pending) placeable() bool { return p.from == 0 && p.asker == nil && !p.command.Fixed }
 
 func (h *Host) forward(id core.RequestID, p *pending, node core.NodeID) {
 	if !p.command.Once || p.command.Tracked {
@@ -302,7 +315,7 @@ func (h *Host) settleAnswer(id core.RequestID, p *pending, r *kv.Result) {
 		p.lane.refused = true
 		*r = kv.Result{Code: kv.ClockSkew, Detail: "this node's clock and the leader's are more than 5 minutes apart; nothing was executed"}
 	}
-	if r.Code == kv.Moved && p.from == 0 && !p.command.Fixed {
+	if r.Code == kv.Moved && p.placeable() {
 		h.displace(id, p)
 		return
 	}
@@ -329,6 +342,33 @@ func (h *Host) settleAnswer(id core.RequestID, p *pending, r *kv.Result) {
 func (h *Host) displace(id core.RequestID, p *pending) {
 	p.handed, p.sentTo, p.retries, p.moves, p.retryAt = false, 0, 0, 0, h.now.Mono
 	h.displaced = append(h.displaced, id)
+}
+
+// Displace takes back what is under way to a group whose keys are another one's now, before its replica here is removed: what is in
+// nobody's hands, and what may be sent again because its session tells whether it was executed. The node that forwarded a command does
+// the same with it. retired says that the replica here has executed all that the group ever will, so that what it has not answered never was.
+func (h *Host) Displace(now Now, g core.GroupID, retired bool) {
+	h.now = now
+	for at := range h.requests.slab {
+		p := &h.requests.slab[at]
+		if !p.used || p.command.Group != g || slices.Contains(h.displaced, h.requests.id(at)) {
+			continue
+		}
+		open := p.handed && !p.command.Read && (p.sentTo != 0 || !retired)
+		switch id := h.requests.id(at); {
+		case open && !p.command.Again && p.lane == nil && p.from == 0:
+		case p.from != 0:
+			h.end(id, kv.Result{Code: kv.Moved})
+		case p.placeable():
+			p.maybe = p.maybe || open
+			h.displace(id, p)
+		}
+	}
+	for _, id := range h.displaced {
+		if p := h.requests.get(id); p != nil && p.command.Group == g {
+			p.command.Group = 0 // so that it does not end with the replica
+		}
+	}
 }
 
 // placeDisplaced sends such commands where their keys are now. While that is not known they stay here, all of a group: to ask it again

@@ -195,6 +195,7 @@ func TestNobodyIsToldWhatHisNodeCannotHear(t *testing.T) {
 
 func TestGroupsThatLiveElsewhereAreAskedInTurn(t *testing.T) {
 	b := newBench(t, Options{})
+	b.place = map[uint64]Placement{1: {Group: 1}}
 	elsewhere := func(c *Command) { c.Nodes = []core.NodeID{2, 3} }
 	b.submit(1, asRead, elsewhere)
 	for try := range 4 {
@@ -224,6 +225,7 @@ func TestGroupsThatLiveElsewhereAreAskedInTurn(t *testing.T) {
 
 func TestNobodyElsewhereLeads(t *testing.T) {
 	b := newBench(t, Options{})
+	b.place = map[uint64]Placement{1: {Group: 1}}
 	b.submit(1, func(c *Command) { c.Nodes = []core.NodeID{2, 3} })
 	for b.answers[1] == nil {
 		for i, f := range b.sent {
@@ -467,4 +469,50 @@ func TestDisplacedCommandsEnd(t *testing.T) {
 	}
 	b.pass(2 * 1000 * ms)
 	b.wantAnswer(1, kv.Unavailable)
+}
+
+// TestCommandsOfAGroupThatIsGoneGoOn: what a group that has retired did not execute goes once to who has its keys.
+func TestCommandsOfAGroupThatIsGoneGoOn(t *testing.T) {
+	for _, retired := range []bool{true, false} {
+		b := newBench(t, Options{})
+		p, other := &puppet{leader: 1}, &puppet{leader: 1, on: answerAll(kv.OK)}
+		b.add(1, p)
+		b.add(2, other)
+		b.place = map[uint64]Placement{1: {Group: 1}, 2: {Group: 1}, 3: {Group: 1}}
+		b.submit(1) // the replica has it
+		b.submit(2, asRead)
+		p.on = answerAll(kv.Moved)
+		b.submit(3) // nobody has it: it waits to be placed
+		b.host.Forwarded(b.now, 2, Forward{ID: 5, Group: 1, Within: 100 * ms})
+		b.host.Displace(b.now, 1, retired)
+		b.host.Remove(b.now, 1)
+		for token := range b.place {
+			b.place[token] = Placement{Group: 2}
+		}
+		b.pass(retryMin)
+		b.pass(retryMax)
+		want := kv.OK
+		if !retired {
+			want = kv.Unknown // the replica may have executed it, and not heard that it has
+		}
+		b.wantAnswer(1, want)
+		b.wantAnswer(2, kv.OK)
+		b.wantAnswer(3, kv.OK)
+		if r := b.returns[5]; len(r) != 1 || r[0].Code != kv.Moved {
+			t.Errorf("to another node: %+v", r)
+		}
+	}
+}
+
+// TestGroupThatIsGoneElsewhereIsNotAskedForEver: a node without a replica of it finds out where the keys are.
+func TestGroupThatIsGoneElsewhereIsNotAskedForEver(t *testing.T) {
+	b := newBench(t, Options{})
+	b.add(2, &puppet{leader: 1, on: answerAll(kv.OK)})
+	b.place = map[uint64]Placement{1: {Group: 2}}
+	b.submit(1, asRead, func(c *Command) { c.Nodes = []core.NodeID{2, 3} })
+	for try := range 2 {
+		b.host.Returned(b.now, b.sentTo[try], b.sent[try].ID, kv.Result{Code: kv.NotLeader})
+		b.pass(0)
+	}
+	b.wantAnswer(1, kv.OK)
 }

@@ -242,13 +242,13 @@ func (b *balance) leadBy(d *Descriptor, shard int, to core.NodeID, why string) {
 			nodes = append(nodes, m.Node)
 		}
 	}
-	b.add(kv.Move{Keyspace: d.Name, Shard: shard, From: uint32(from), To: uint32(to), Why: why}, nodes)
+	b.add(kv.Move{Keyspace: d.Name, Shard: shard, Group: uint64(s.Group), From: uint32(from), To: uint32(to), Why: why}, nodes)
 }
 
 // propose plans that a shard's replicas live on these nodes. Who should lead goes on, if it stays; else it is the one that should
 // lead fewest others.
 func (b *balance) propose(d *Descriptor, shard int, move kv.Move, nodes []core.NodeID) {
-	move.Keyspace, move.Shard = d.Name, shard
+	move.Keyspace, move.Shard, move.Group = d.Name, shard, uint64(d.Shards[shard].Group)
 	old := d.Shards[shard].leads()
 	first := slices.Index(nodes, old)
 	if first < 0 {

@@ -162,6 +162,11 @@ func (c *Catalog) Holds(node core.NodeID) bool {
 				return true
 			}
 		}
+		for i := range d.Retired {
+			if d.Retired[i].On(node) != 0 {
+				return true
+			}
+		}
 	}
 	return false
 }
@@ -178,6 +183,9 @@ func (c *Catalog) Gone(g core.GroupID) bool {
 			if s := &d.Shards[i]; s.Group == g || s.Split != nil && s.Split.Group == g {
 				return false
 			}
+		}
+		if d.retired(g) != nil {
+			return false
 		}
 	}
 	return true

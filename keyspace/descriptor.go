@@ -34,6 +34,8 @@ const (
 	descriptorOrdered = 5
 	// descriptorValues is that of a descriptor whose values are kept elsewhere.
 	descriptorValues = 6
+	// descriptorMerged is that of a descriptor that tells of merges.
+	descriptorMerged = 7
 )
 
 // Descriptor is a keyspace as the catalog holds it.
@@ -44,6 +46,8 @@ type Descriptor struct {
 	Consistency kv.Consistency `json:"consistency"`
 	Terms       Terms          `json:"terms"`
 	Shards      []Shard        `json:"shards"`
+	// Retired are groups whose keys others have absorbed, until nobody can have anything to ask them (rule G4).
+	Retired []Shard `json:"retired,omitempty"`
 }
 
 // Terms are what a keyspace was created with, beside its promise.
@@ -94,6 +98,12 @@ type Shard struct {
 	// Split is the split under way; nil: there is none. Parent is the group that this one's keys were in before it was split.
 	Split  *Split       `json:"split,omitempty"`
 	Parent core.GroupID `json:"parent,omitempty"`
+	// Merge is the merge under way with the next shard; nil: there is none. Since is the place in the group's log from which on it has
+	// all its keys, once it has absorbed some.
+	Merge *Merge `json:"merge,omitempty"`
+	Since uint64 `json:"since,omitempty"`
+	// Grown says that the shard came to be by a split that nobody asked for, so that it may be merged without being asked, too.
+	Grown bool `json:"grown,omitempty"`
 }
 
 // Member is one replica of a shard and where it lives.
@@ -149,7 +159,7 @@ func DecodeDescriptor(b []byte) (*Descriptor, error) {
 		return nil, fmt.Errorf("decode keyspace descriptor: %w", err)
 	}
 	if d.Format != d.format() {
-		return nil, fmt.Errorf("keyspace %q has descriptor format %d, this program knows up to %d; start a newer program", d.Name, d.Format, descriptorValues)
+		return nil, fmt.Errorf("keyspace %q has descriptor format %d, this program knows up to %d; start a newer program", d.Name, d.Format, descriptorMerged)
 	}
 	if err := d.check(); err != nil {
 		return nil, fmt.Errorf("keyspace %q: %w", d.Name, err)
@@ -159,6 +169,9 @@ func DecodeDescriptor(b []byte) (*Descriptor, error) {
 
 // format is the encoding that the descriptor needs.
 func (d *Descriptor) format() int {
+	if d.everMerged() {
+		return descriptorMerged
+	}
 	if d.Terms.Store != StorePebble {
 		return descriptorValues
 	}
@@ -200,6 +213,9 @@ func (d *Descriptor) check() error {
 		}
 		if s.Split != nil && (s.Split.Group == 0 || !slices.Contains(s.Voters(), s.Split.Preferred) || d.shardOf()(s.Split.Key) != i) {
 			return fmt.Errorf("shard %d is to be split at %q, which cannot be", i, s.Split.Key)
+		}
+		if m := s.Merge; m != nil && (i+1 == len(d.Shards) || d.Shards[i+1].Group != m.Group) {
+			return fmt.Errorf("shard %d is to be merged with group %d, which is not the next one", i, m.Group)
 		}
 		for _, id := range slices.Concat(s.Target, s.Joining) {
 			if !slices.Contains(s.Voters(), id) {

@@ -270,7 +270,7 @@ var opNames = map[kv.OpKind]string{kv.OpNone: "nothing", kv.OpGet: "get", kv.OpS
 	kv.OpAppend: "append", kv.OpPrepend: "prepend", kv.OpSetRange: "set range", kv.OpExpire: "expire",
 	kv.OpRename: "rename", kv.OpCopy: "copy", kv.OpClear: "clear", kv.OpRecache: "recache", kv.OpInvalidate: "invalidate",
 	kv.OpInclude: "include", kv.OpExclude: "exclude", kv.OpMembers: "members", kv.OpMember: "member", kv.OpSiblings: "siblings",
-	kv.OpOutcome: "outcome"}
+	kv.OpOutcome: "outcome", kv.OpAbsorb: "absorb"}
 
 func shorten(key []byte) []byte { return key[:min(len(key), 64)] }
 

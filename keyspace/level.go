@@ -8,6 +8,9 @@ import "github.com/gamutdb/gamut/core"
 // goes back; a program that does not know the level of the catalog does not run.
 const Level = 2
 
+// LevelMerges is that from which on shards are merged.
+const LevelMerges = 2
+
 // LevelKey is where the catalog holds its level, once that is more than 1.
 const LevelKey = "level"
 

@@ -28,6 +28,8 @@ func (d *Descriptor) Move(shard int, nodes []core.NodeID, founders []byte) (*Des
 		return nil, kv.Errorf(kv.Busy, "shard %d of %s is being moved already; retry when that is over", shard, d.Name)
 	case s.Split != nil:
 		return nil, kv.Errorf(kv.Busy, "shard %d of %s is being split; retry when that is over", shard, d.Name)
+	case d.retiring(shard):
+		return nil, kv.Errorf(kv.Busy, "shard %d of %s is being merged into the one before it; retry when that is over", shard, d.Name)
 	case len(nodes) < 1 || len(nodes) > ReplicasMax:
 		return nil, kv.Errorf(kv.Invalid, "%d replicas; give 1 to %d", len(nodes), ReplicasMax)
 	case len(nodes) < d.Terms.MinMembers:
@@ -234,7 +236,8 @@ func (c *Catalog) SystemMembers() (voters, learners []core.ReplicaID) {
 
 // SameMembers reports whether nothing changed of a keyspace's shards between two of its descriptors.
 func (d *Descriptor) SameMembers(other *Descriptor) bool {
-	return slices.EqualFunc(d.Shards, other.Shards, func(a, b Shard) bool { return a.Group == b.Group && a.Epoch == b.Epoch })
+	same := func(a, b Shard) bool { return a.Group == b.Group && a.Epoch == b.Epoch }
+	return slices.EqualFunc(d.Shards, other.Shards, same) && slices.EqualFunc(d.Retired, other.Retired, same)
 }
 
 // IndexOf is the place of a group's shard; -1: there is none. Splits change the places of shards.

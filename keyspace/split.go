@@ -22,6 +22,7 @@ type Split struct {
 	// Founders is what the replicas of the child are started with, Preferred the one that should lead.
 	Founders  []byte         `json:"founders"`
 	Preferred core.ReplicaID `json:"preferred"`
+	Grown     bool           `json:"grown,omitempty"`
 }
 
 // Automatic splits: what a keyspace is given unless it says otherwise. A shard that is split at 256 MiB is copied, half of it, within
@@ -33,30 +34,33 @@ const (
 	SplitBytesMin = 1 << 20
 	// SplitHotSeconds is for how long a shard must be too hot before it is split: a burst passes.
 	SplitHotSeconds = 10
+	// MergeColdSeconds is for how long two neighbours must be cold before they are merged.
+	MergeColdSeconds = 60
 )
 
-// Splittable is nil if the shards of a keyspace can be split; else it says why they cannot.
+// Splittable is nil if the shards of a keyspace can be split and merged; else it says why they cannot.
 func Splittable(d *Descriptor) error {
 	switch {
 	case d.Name == SystemName:
 		return kv.Errorf(kv.Unsupported, "the keyspace %s is the catalog, which has one shard", d.Name)
 	case d.Consistency == kv.Quorum && d.Terms.Partitioner != "":
-		return kv.Errorf(kv.Unsupported, "keyspace %s is quorum, and its replicas have no common log that could say from when on keys are another shard's; make it with more --splits", d.Name)
+		return kv.Errorf(kv.Unsupported, "keyspace %s is quorum, and its replicas have no common log that could say from when on keys are another shard's; make it with more --splits, or fewer", d.Name)
 	case !onPaxos(d.Consistency):
-		return kv.Errorf(kv.Unsupported, "keyspace %s is %s; only the shards of linearizable and sequential keyspaces can be split", d.Name, d.Consistency)
+		return kv.Errorf(kv.Unsupported, "keyspace %s is %s; only the shards of linearizable and sequential keyspaces can be split and merged", d.Name, d.Consistency)
 	case d.Terms.Store != StorePebble:
-		return kv.Errorf(kv.Unsupported, "the values of keyspace %s are kept elsewhere, under the names of their shards; only shards whose values lie inside can be split", d.Name)
+		return kv.Errorf(kv.Unsupported, "the values of keyspace %s are kept elsewhere, under the names of their shards; only shards whose values lie inside can be split and merged", d.Name)
 	case d.Terms.Partitioner == byNumeric:
-		return kv.Errorf(kv.Unsupported, "the partitioner of keyspace %s is %s, whose ranges are not ranges of bytes; only %s keyspaces can be split", d.Name, byNumeric, byOrder)
+		return kv.Errorf(kv.Unsupported, "the partitioner of keyspace %s is %s, whose ranges are not ranges of bytes; only %s keyspaces can be split and merged", d.Name, byNumeric, byOrder)
 	case d.Terms.Partitioner != byOrder:
-		return kv.Errorf(kv.Unsupported, "keyspace %s spreads its keys by hash, over as many shards as it was made with; only keyspaces with --partitioner %s can be split", d.Name, byOrder)
+		return kv.Errorf(kv.Unsupported, "keyspace %s spreads its keys by hash, over as many shards as it was made with; only keyspaces with --partitioner %s can be split and merged", d.Name, byOrder)
 	}
 	return nil
 }
 
-// Dividing is the descriptor with a split begun. leaders says how many shards each node should lead: the child's leader is the
+// Dividing is the descriptor with a split begun; grown says that nobody asked for it, so that the shard may be merged again without being
+// asked, too. leaders says how many shards each node should lead: the child's leader is the
 // member's on the node with the fewest, another one than the parent's if it can.
-func (d *Descriptor) Dividing(key []byte, group core.GroupID, cluster [16]byte, o Options, leaders map[core.NodeID]int) (*Descriptor, error) {
+func (d *Descriptor) Dividing(key []byte, grown bool, group core.GroupID, cluster [16]byte, o Options, leaders map[core.NodeID]int) (*Descriptor, error) {
 	if err := Splittable(d); err != nil {
 		return nil, err
 	}
@@ -74,11 +78,13 @@ func (d *Descriptor) Dividing(key []byte, group core.GroupID, cluster [16]byte, 
 		return nil, kv.Errorf(kv.Busy, "shard %d of %s is being split already, at %q; retry when that is over", shard, d.Name, s.Split.Key)
 	case len(s.Target) > 0:
 		return nil, kv.Errorf(kv.Busy, "shard %d of %s is being moved; retry when that is over", shard, d.Name)
+	case d.merging(shard):
+		return nil, kv.Errorf(kv.Busy, "shard %d of %s is being merged; retry when that is over", shard, d.Name)
 	}
 	c := d.withShard(shard)
 	s := &c.Shards[shard]
 	s.Epoch++
-	s.Split = &Split{Key: key, Group: group, Preferred: s.leastLed(leaders)}
+	s.Split = &Split{Key: key, Group: group, Preferred: s.leastLed(leaders), Grown: grown}
 	config := paxos.Config{Voters: s.Voters(), Preferred: s.Split.Preferred, Split: true,
 		Identity: binary.BigEndian.AppendUint64(cluster[:], uint64(group))}
 	if !d.Terms.LeaseOff {
@@ -117,7 +123,7 @@ func (c *Catalog) Leaders() map[core.NodeID]int {
 // Child is the shard that a split under way makes of a part of this one.
 func (s *Shard) Child() Shard {
 	return Shard{Group: s.Split.Group, Replicas: slices.Clone(s.Replicas), Preferred: s.Split.Preferred, Epoch: 1, Last: s.lastReplica(),
-		Founders: s.Split.Founders, Parent: s.Group}
+		Founders: s.Split.Founders, Parent: s.Group, Grown: s.Split.Grown}
 }
 
 // Divided is the descriptor with the split of one shard over: its child is the next one.
@@ -165,6 +171,11 @@ func (d *Descriptor) SplitAt() (bytes, writes int64) {
 	if Splittable(d) != nil || len(d.Shards) >= ShardsMax {
 		return 0, 0
 	}
+	return d.splitLimits()
+}
+
+// splitLimits are those of SplitAt, however many shards there are.
+func (d *Descriptor) splitLimits() (bytes, writes int64) {
 	bytes, writes = d.Terms.SplitBytes, d.Terms.SplitWrites
 	if bytes == 0 {
 		bytes = SplitBytesDefault

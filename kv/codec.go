@@ -341,6 +341,17 @@ func TxStepOf(b []byte) TxStep {
 	return c.Tx.Step
 }
 
+// Absorbs reports whether an encoded command is a part of a merge, and nothing but that; of what is no command it says nothing.
+func Absorbs(b []byte) bool {
+	if len(b) < 2 || b[1]&^commandSession != 0 {
+		return false
+	}
+	r := reader{b: b}
+	var c Command
+	r.head(&c)
+	return r.count(1) == 1 && OpKind(r.byte()) == OpAbsorb && !r.bad
+}
+
 // head reads what comes before a command's conditions and operations.
 func (r *reader) head(c *Command) (flags byte) {
 	r.bad = r.byte() != codecVersion || r.bad

@@ -135,11 +135,14 @@ type Admin interface {
 	Ready() error
 	// Handoff asks the leader of a group to hand its leadership to the replica on another node; only its leader's node accepts.
 	Handoff(ctx context.Context, group uint64, toNode uint32) error
-	// MoveShard begins a change of members: in the end the replicas of a shard live on these nodes.
-	MoveShard(ctx context.Context, keyspace string, shard int, nodes []uint32) error
+	// MoveGroup begins a change of members: in the end the replicas of a shard live on these nodes. The shard is named by its group,
+	// for splits and merges change the places of shards.
+	MoveGroup(ctx context.Context, keyspace string, group uint64, nodes []uint32) error
 	// SplitShard makes the keys from one on, to the end of their shard, a shard of their own, and waits until it serves. Only the
 	// shards of ordered keyspaces that are linearizable or sequential can be split.
 	SplitShard(ctx context.Context, keyspace string, key []byte) error
+	// MergeShards makes the shard that begins at a key one with the shard before it, and waits until that serves.
+	MergeShards(ctx context.Context, keyspace string, key []byte) error
 	// DrainNode lets a node leave: it is given nothing new, and its replicas are moved away.
 	DrainNode(ctx context.Context, node uint32) error
 	// ReplaceNode is DrainNode for a node whose disk is gone: nobody waits for what only that held.
@@ -175,6 +178,7 @@ type Admin interface {
 type Move struct {
 	Keyspace string `json:"keyspace"`
 	Shard    int    `json:"shard"`
+	Group    uint64 `json:"group"`
 	From     uint32 `json:"from"`
 	To       uint32 `json:"to"`
 	// Nodes are where the shard's replicas are in the end; the first should lead. From and To are the same two leaders when
@@ -225,6 +229,8 @@ type GroupInfo struct {
 	To   []byte `json:"to,omitempty"`
 	// SplitAt is where the shard is being split; empty: it is not.
 	SplitAt []byte `json:"splitAt,omitempty"`
+	// Absorbs is the group of the next shard while that is being merged into this one; 0: it is not.
+	Absorbs uint64 `json:"absorbs,omitempty"`
 }
 
 // Status is a node's view of itself and of its peers.
@@ -345,18 +351,20 @@ type GroupStatus struct {
 	Group    uint64 `json:"group"`
 	Keyspace string `json:"keyspace"`
 	Shard    int    `json:"shard"`
-	Replica  uint32 `json:"replica"`
-	Role     string `json:"role"`
-	Ballot   string `json:"ballot"`
-	Leader   uint32 `json:"leader"` // node; 0: none known
-	Commit   uint64 `json:"commit"`
-	Applied  uint64 `json:"applied"`
-	Durable  uint64 `json:"durable"`
-	First    uint64 `json:"first"`
-	Last     uint64 `json:"last"`
-	Hash     string `json:"hash"` // of the block at Applied
-	LeaseMS  int64  `json:"leaseMillis"`
-	Suspect  bool   `json:"suspect,omitempty"`
+	// Retired says that another group has the keys; Shard means nothing then.
+	Retired bool   `json:"retired,omitempty"`
+	Replica uint32 `json:"replica"`
+	Role    string `json:"role"`
+	Ballot  string `json:"ballot"`
+	Leader  uint32 `json:"leader"` // node; 0: none known
+	Commit  uint64 `json:"commit"`
+	Applied uint64 `json:"applied"`
+	Durable uint64 `json:"durable"`
+	First   uint64 `json:"first"`
+	Last    uint64 `json:"last"`
+	Hash    string `json:"hash"` // of the block at Applied
+	LeaseMS int64  `json:"leaseMillis"`
+	Suspect bool   `json:"suspect,omitempty"`
 	// From is the first key that the replica has left after splits, To the first one behind them; empty: there is none.
 	From  []byte            `json:"from,omitempty"`
 	To    []byte            `json:"to,omitempty"`

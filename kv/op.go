@@ -84,8 +84,12 @@ const (
 	// OpOutcome asks what became of the command whose Session its command carries, and of which Key is a key: Existed says that it was
 	// executed, and Items has its result. If it was not, it never will be from then on: it is answered Fenced whenever it comes.
 	OpOutcome OpKind = 22
+	// OpAbsorb carries Value, a part of what the group's neighbour held when it retired, into the group. Doors never send one: nodes do,
+	// among themselves, alone in a command. The result says in Value where the next part begins that the group lacks, or, with Existed,
+	// in Position behind which place in its log it has all.
+	OpAbsorb OpKind = 23
 
-	opKinds OpKind = 23
+	opKinds OpKind = 24
 )
 
 // When is a condition on the record that an operation would change.
@@ -255,6 +259,9 @@ func (c *Command) ReadOnly() bool {
 	return len(c.Ops) > 0 && c.Tx == nil
 }
 
+// absorbs reports whether the command is a part of a merge.
+func (c *Command) absorbs() bool { return len(c.Ops) == 1 && c.Ops[0].Kind == OpAbsorb }
+
 // Keys calls f with each key that the command touches, in order, the bounds of scans excepted.
 func (c *Command) Keys(f func(key []byte)) {
 	for i := range c.Conds {
@@ -263,7 +270,7 @@ func (c *Command) Keys(f func(key []byte)) {
 	for i := range c.Ops {
 		op := &c.Ops[i]
 		switch op.Kind {
-		case OpNone, OpScan, OpClear:
+		case OpNone, OpScan, OpClear, OpAbsorb:
 		case OpRename, OpCopy:
 			f(op.Key)
 			f(op.Key2)

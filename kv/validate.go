@@ -2,8 +2,8 @@ package kv
 
 // Validate checks what a client sent against the limits; the error says which one, and by how much it was missed.
 func (c *Command) Validate() error {
-	if c.Tx != nil {
-		return nil // a node made it of a transaction that was checked as a whole
+	if c.Tx != nil || c.absorbs() {
+		return nil // a node made it, of a transaction that was checked as a whole, or of what a group held
 	}
 	if len(c.Ops) == 0 {
 		return Errorf(Invalid, "a command needs at least one operation")

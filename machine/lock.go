@@ -79,7 +79,7 @@ func accesses(c *kv.Command, unlocked bool) (list []access) {
 	for i := range c.Ops {
 		o := &c.Ops[i]
 		switch o.Kind {
-		case kv.OpNone, kv.OpScan, kv.OpClear, kv.OpOutcome:
+		case kv.OpNone, kv.OpScan, kv.OpClear, kv.OpOutcome, kv.OpAbsorb:
 		case kv.OpRename, kv.OpCopy:
 			add(o.Key, true)
 			add(o.Key2, true)

@@ -26,7 +26,7 @@ import (
 // versionBits is how many changes one log entry can make: kv.OpsMax operations of each of as many commands.
 const versionBits = 24
 
-// Position is the log index at which a version was given.
+// Position is the log index at which a version was given, unless the group has absorbed another one: then versions run ahead (rule G6).
 func Position(version uint64) uint64 { return version >> versionBits }
 
 // Machine applies the commands of one log entry after the other. Between entries it holds memory to reuse, and a copy of the locks
@@ -57,16 +57,20 @@ type Machine struct {
 	trial *Machine
 	// Bounds are the keys that the group still has, as of the last entry; nil: it was never split.
 	Bounds *Bounds
-	// Mutation plants a bug in the part of transactions, SplitMutation one in that of splits. 0: none.
+	// Mutation plants a bug in the part of transactions, the others one in those of splits and merges. 0: none.
 	Mutation      Mutation
 	SplitMutation SplitMutation
+	MergeMutation MergeMutation
+	// Lift is by how much versions run ahead of the log, as of the last entry (rule G6); index is that of the entry under way.
+	Lift  uint64
+	index uint64
 	// stamped is the version of all that a write changes; 0: versions are numbered along the log.
 	stamped uint64
 }
 
 // Begin starts the log entry at an index, with its time, over the state that holds all earlier entries.
 func (m *Machine) Begin(view core.View, index uint64, now kv.HLC) {
-	m.view, m.now, m.version, m.stamped = view, now, index<<versionBits, 0
+	m.view, m.now, m.index, m.version, m.stamped = view, now, index, (index+m.Lift)<<versionBits, 0
 	m.changes, m.arena = m.changes[:0], m.arena[:0]
 	m.indexed, m.cleared, m.wiped = 0, 0, false
 	m.locks = lockChanges{}
@@ -129,7 +133,7 @@ func (m *Machine) blocked(c *kv.Command) bool {
 func (m *Machine) execute(c *kv.Command) kv.Result {
 	r := m.evaluate(c)
 	if c.Receipt {
-		r.Position = Position(m.version)
+		r.Position = m.index
 	}
 	return r
 }
@@ -296,7 +300,7 @@ const expireBatch = 512
 func (m *Machine) Expire() {
 	m.expireMarks()
 	m.expireKind(expiryKind, func(at int64, key []byte) {
-		if !m.Bounds.Holds(key) {
+		if !m.Bounds.Holds(key) && !m.arrives(key) {
 			return // its record is the child's, whether it is here still or not
 		}
 		// The record may have been given a later expiry, or none, since.

@@ -48,6 +48,8 @@ func (m *Machine) do(o *kv.Op) kv.Result {
 		return m.recache(o)
 	case kv.OpInvalidate:
 		return m.invalidate(o)
+	case kv.OpAbsorb:
+		return m.absorb(o.Value)
 	}
 	return kv.Result{Code: kv.Invalid, Detail: "an operation that this version does not know"}
 }

@@ -23,7 +23,7 @@ const (
 	// openKind and closedKind precede a transaction's id, which begins with its age.
 	openKind   = 'o'
 	closedKind = 'x'
-	// 'b' and 'c' are those of splits, see split.go.
+	// 'b' and 'c' are those of splits, see split.go; 'j', 'p' and 'r' those of merges, see merge.go.
 )
 
 const recordVersion = 1

@@ -81,7 +81,8 @@ func (b *Bounds) Within(o kv.Op) (within kv.Op, next []byte) {
 	return o, b.To
 }
 
-func (b *Bounds) appendTo(buf []byte) []byte {
+// AppendTo encodes the bounds.
+func (b *Bounds) AppendTo(buf []byte) []byte {
 	buf = binary.AppendUvarint(append(buf, recordVersion), uint64(len(b.From)))
 	buf = append(buf, b.From...)
 	if b.To == nil {
@@ -135,19 +136,23 @@ func ChangesBounds(c *core.Change) (b *Bounds, ok bool) {
 
 // Split gives the keys from one on to a child group, which will begin with pairs beside what is taken from this state: the
 // records, and the sessions, so that what was executed here is not executed there again (rule P3). It does nothing, and says so, if the
-// key divides nothing, or while transactions hold locks: each of their parts is one group's (rule P4). It comes alone in its entry.
+// key divides nothing, or while transactions hold locks: each of their parts is one group's (rule P4), or if the child is older than what
+// the group has absorbed (rule G7). It comes alone in its entry.
 func (m *Machine) Split(child uint64, key []byte, pairs []core.Change) (done bool) {
-	if !m.Bounds.Divides(key) || m.heldLocks() > 0 && m.SplitMutation != SplitOverLocks {
+	if !m.Bounds.Divides(key) || m.heldLocks() > 0 && m.SplitMutation != SplitOverLocks || m.mergedBefore(child) {
 		return false
 	}
 	mine, theirs := Bounds{To: key}, Bounds{From: key}
 	if m.Bounds != nil {
 		mine.From, theirs.To = m.Bounds.From, m.Bounds.To
 	}
-	m.put(boundsKey, mine.appendTo(nil))
-	m.put(birthKey(child, nil), theirs.appendTo(nil))
+	m.put(boundsKey, mine.AppendTo(nil))
+	m.put(birthKey(child, nil), theirs.AppendTo(nil))
 	for _, p := range pairs {
 		m.put(birthKey(child, p.Key), p.Value)
+	}
+	if m.Lift > 0 {
+		m.put(birthKey(child, liftKey), binary.BigEndian.AppendUint64(nil, m.Lift))
 	}
 	if m.SplitMutation != SplitForgetsSessions {
 		for _, kind := range []byte{sessionKind, idleKind} {
@@ -264,9 +269,9 @@ func EachRecord(view reader, from []byte, f func(key, record []byte) bool) {
 // sampleBytes is how far apart the keys are that Measure remembers.
 const sampleBytes = 64 << 10
 
-// Measure reads all records of a group, counts their bytes, and finds the key that divides them in the middle; nil: none does.
-// stop ends it early.
-func Measure(view reader, stop func() bool) (size int64, middle []byte) {
+// Measure reads all records of a group, counts their bytes, and finds the keys before which half of them lies, and seven eighths; nil: there
+// is none. stop ends it early.
+func Measure(view reader, stop func() bool) (size int64, middle, late []byte) {
 	type mark struct {
 		at  int64
 		key []byte
@@ -285,11 +290,14 @@ func Measure(view reader, stop func() bool) (size int64, middle []byte) {
 		seen++
 		return seen%4096 != 0 || !stop()
 	})
-	i, _ := slices.BinarySearchFunc(marks, size/2, func(m mark, at int64) int { return int(min(1, max(-1, m.at-at))) })
-	if i < len(marks) && bytes.Compare(marks[i].key, first) > 0 {
-		middle = marks[i].key
+	keyAt := func(at int64) []byte {
+		i, _ := slices.BinarySearchFunc(marks, at, func(m mark, at int64) int { return int(min(1, max(-1, m.at-at))) })
+		if i < len(marks) && bytes.Compare(marks[i].key, first) > 0 {
+			return marks[i].key
+		}
+		return nil
 	}
-	return size, middle
+	return size, keyAt(size / 2), keyAt(size / 8 * 7)
 }
 
 // SplitMutation is a bug that can be planted in splits, for the simulator's canaries. A running cluster never sets one.

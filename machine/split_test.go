@@ -239,28 +239,31 @@ func TestMeasureFindsTheMiddle(t *testing.T) {
 	for i := range 1000 {
 		w.one(set(fmt.Sprintf("k%04d", i), "0123456789"))
 	}
-	size, middle := Measure(w, func() bool { return false })
+	size, middle, late := Measure(w, func() bool { return false })
 	if size < 15_000 || string(middle) < "k0450" || string(middle) > "k0550" {
 		t.Errorf("%d bytes, the middle is %q", size, middle)
 	}
+	if string(late) < "k0860" || string(late) > "k0890" {
+		t.Errorf("seven eighths lie before %q", late)
+	}
 	single := newWorld()
 	single.one(set("only", "x"))
-	if _, middle := Measure(single, func() bool { return false }); middle != nil {
+	if _, middle, _ := Measure(single, func() bool { return false }); middle != nil {
 		t.Errorf("one record is divided at %q", middle)
 	}
 }
 
 func FuzzDecodeBounds(f *testing.F) {
-	f.Add((&Bounds{From: key("a"), To: key("b")}).appendTo(nil))
-	f.Add((&Bounds{From: key("a")}).appendTo(nil))
-	f.Add((&Bounds{To: []byte{}}).appendTo(nil))
+	f.Add((&Bounds{From: key("a"), To: key("b")}).AppendTo(nil))
+	f.Add((&Bounds{From: key("a")}).AppendTo(nil))
+	f.Add((&Bounds{To: []byte{}}).AppendTo(nil))
 	f.Add([]byte{1, 200})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		bounds, err := DecodeBounds(b)
 		if err != nil {
 			return
 		}
-		again, err := DecodeBounds(bounds.appendTo(nil))
+		again, err := DecodeBounds(bounds.AppendTo(nil))
 		if err != nil || !slices.Equal(again.From, bounds.From) || !slices.Equal(again.To, bounds.To) || (again.To == nil) != (bounds.To == nil) {
 			t.Errorf("%+v became %+v, %v", bounds, again, err)
 		}

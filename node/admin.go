@@ -38,6 +38,20 @@ func (n *Node) do(ctx context.Context, ks *kv.Keyspace, shard int, c kv.Command)
 	return call.Result
 }
 
+// doIn executes a command in one group, whose place among the shards may change meanwhile.
+func (n *Node) doIn(ctx context.Context, sh *shard, c kv.Command) kv.Result {
+	if err := ctx.Err(); err != nil {
+		return kv.Result{Code: kv.Unavailable, Detail: err.Error()}
+	}
+	var b kv.Batch
+	b.Reset(time.Now().Add(n.config.Timing.Request))
+	call := b.Add()
+	call.Keyspace, call.Group, call.Fixed, call.Command = sh.space.keyspace, uint64(sh.group), true, c
+	n.Submit(&b)
+	b.Wait()
+	return call.Result
+}
+
 // pause waits a little; false: ctx has ended.
 func pause(ctx context.Context) bool {
 	select {

@@ -51,7 +51,7 @@ func (n *Node) reconcile(now host.Now) {
 	n.endLeftovers(t)
 	n.followMembers(now, t)
 	for _, s := range t.ordered {
-		for _, sh := range s.shards {
+		for _, sh := range s.groups() {
 			for _, sh := range []*shard{sh, s.children[sh.group]} {
 				if sh != nil && sh.self != 0 && !n.host.Has(sh.group) && !n.dropping[sh.group] && n.mayBegin(t, sh) {
 					n.startReplica(now, sh)
@@ -145,6 +145,9 @@ func (n *Node) endGone(now host.Now, c *keyspace.Catalog) {
 		if !c.Gone(r.shard.group) {
 			kept = append(kept, r)
 			continue
+		}
+		if merged(c, r.shard) {
+			n.host.Displace(now, r.shard.group, machine.RetiredOf(r.shard.state) != nil)
 		}
 		n.endReplica(now, r)
 	}

@@ -61,6 +61,8 @@ type Config struct {
 	wall func() time.Time
 	// level is the newest feature level that the program knows; tests play other releases.
 	level int
+	// coldLooks is for how many looks in a row shards must be cold before they are merged; tests do not wait so long.
+	coldLooks int
 }
 
 // Timing is the same on all nodes of a cluster; networks of long ways need more.
@@ -109,6 +111,9 @@ func (c *Config) Validate() error {
 	}
 	if c.level == 0 {
 		c.level = keyspace.Level
+	}
+	if c.coldLooks == 0 {
+		c.coldLooks = coldFor
 	}
 	return c.Timing.validate()
 }

@@ -2,8 +2,10 @@ package node
 
 import (
 	"context"
+	"slices"
 	"time"
 
+	"github.com/gamutdb/gamut/core"
 	"github.com/gamutdb/gamut/keyspace"
 	"github.com/gamutdb/gamut/kv"
 )
@@ -43,8 +45,8 @@ func (n *Node) tryDrop(ctx context.Context, name string, id *uint32, force bool)
 	}
 	*id = d.ID
 	s := seal{node: n, keyspace: d.Keyspace(), descriptor: d, id: n.newTxID(), on: d.Consistency == kv.Linearizable && !force}
-	if s.on && d.Splitting() {
-		return true, kv.Errorf(kv.Busy, "keyspace %q is being split; drop it when that is over", name)
+	if s.on && (d.Splitting() || d.Uniting()) {
+		return true, kv.Errorf(kv.Busy, "shards of keyspace %q are being split or merged; drop it when that is over", name)
 	}
 	if s.on {
 		if err := s.putOn(ctx); err != nil {
@@ -96,32 +98,37 @@ func (s *seal) putOn(ctx context.Context) error {
 		until = time.Now().Add(kv.TxnTimeMax)
 	}
 	until = until.Add(-time.Until(until) / 4) // the rest is for what follows
-	shards := make([]int, s.keyspace.Shards)
-	for i := range shards {
-		shards[i] = i
-	}
+	groups := s.groups()
 	for {
-		var left []int
+		var left []core.GroupID
 		var last kv.Result
-		for i, r := range s.command(shards, true, until) {
+		for i, r := range s.command(groups, true, until) {
 			if r.Code != kv.OK || r.Int > 0 {
-				left, last = append(left, shards[i]), r
+				left, last = append(left, groups[i]), r
 			}
 		}
-		switch shards = left; {
-		case len(shards) == 0:
+		switch groups = left; {
+		case len(groups) == 0:
 			return nil
 		case !time.Now().Add(retryPause).Before(until) || !pause(ctx):
-			return s.failed(shards[len(shards)-1], &last)
+			return s.failed(groups[len(groups)-1], &last)
 		}
 	}
 }
 
-func (s *seal) failed(shard int, r *kv.Result) error {
-	if r.Code == kv.OK {
-		return kv.Errorf(kv.Busy, "%d transactions of shard %d of keyspace %q with other keyspaces have not ended; drop it again, or by force, which may leave a part of them", r.Int, shard, s.keyspace.Name)
+// groups are those of the keyspace's shards, and those that others have absorbed: transactions may be open in these as well.
+func (s *seal) groups() (list []core.GroupID) {
+	for _, sh := range slices.Concat(s.descriptor.Shards, s.descriptor.Retired) {
+		list = append(list, sh.Group)
 	}
-	return kv.Errorf(kv.Unavailable, "whether shard %d of keyspace %q has part in transactions with other keyspaces is not known (%v); drop it again, or by force, which may leave a part of them", shard, s.keyspace.Name, r.Err())
+	return list
+}
+
+func (s *seal) failed(group core.GroupID, r *kv.Result) error {
+	if r.Code == kv.OK {
+		return kv.Errorf(kv.Busy, "%d transactions of group %d of keyspace %q with other keyspaces have not ended; drop it again, or by force, which may leave a part of them", r.Int, group, s.keyspace.Name)
+	}
+	return kv.Errorf(kv.Unavailable, "whether group %d of keyspace %q has part in transactions with other keyspaces is not known (%v); drop it again, or by force, which may leave a part of them", group, s.keyspace.Name, r.Err())
 }
 
 // takeOff lets transactions begin again. Where it does not arrive the seal ends by itself after some minutes.
@@ -129,21 +136,17 @@ func (s *seal) takeOff() {
 	if !s.on {
 		return
 	}
-	shards := make([]int, s.keyspace.Shards)
-	for i := range shards {
-		shards[i] = i
-	}
-	s.command(shards, false, time.Now().Add(time.Second))
+	s.command(s.groups(), false, time.Now().Add(time.Second))
 }
 
-// command seals shards, or ends that.
-func (s *seal) command(shards []int, on bool, deadline time.Time) (results []kv.Result) {
+// command seals groups, or ends that.
+func (s *seal) command(groups []core.GroupID, on bool, deadline time.Time) (results []kv.Result) {
 	var b kv.Batch
 	b.Reset(deadline)
-	calls := make([]*kv.Call, len(shards))
-	for i, shard := range shards {
+	calls := make([]*kv.Call, len(groups))
+	for i, g := range groups {
 		calls[i] = b.Add()
-		calls[i].Keyspace, calls[i].Group, calls[i].Fixed = s.keyspace, uint64(s.descriptor.Shards[shard].Group), true
+		calls[i].Keyspace, calls[i].Group, calls[i].Fixed = s.keyspace, uint64(g), true
 		calls[i].Command = kv.Command{Tx: &kv.Tx{Step: kv.TxSeal, ID: s.id, Commit: on}}
 	}
 	s.node.Submit(&b)

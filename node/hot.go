@@ -44,9 +44,11 @@ type watched struct {
 	measured bool
 	size     int64
 	sizedAt  uint64
-	middle   []byte
-	seen     bool
-	bounds   *machine.Bounds
+	// late is the key before which most of the records lie.
+	middle, late []byte
+	seen         bool
+	bounds       *machine.Bounds
+	cold         coldness
 }
 
 // look is one shard as the loop showed it.
@@ -72,6 +74,7 @@ func (n *Node) splitAlone(ctx context.Context) {
 		for _, p := range plans {
 			n.splitPlanned(ctx, p)
 		}
+		n.mergeCold(ctx, looks, known)
 	}
 }
 
@@ -82,10 +85,10 @@ func (n *Node) splitPlanned(ctx context.Context, p kv.Split) {
 		key = []byte(p.Key)
 	}
 	s := n.table.Load().byName[p.Keyspace]
-	if len(key) == 0 || s == nil || len(s.children) > 0 {
+	if len(key) == 0 || s == nil || len(s.children) > 0 || s.descriptor.Uniting() {
 		return
 	}
-	if _, err := n.beginSplit(ctx, p.Keyspace, key); err != nil {
+	if _, err := n.beginSplit(ctx, p.Keyspace, key, true); err != nil {
 		n.log.Debug("a split did not begin", "keyspace", p.Keyspace, "shard", p.Shard, "error", err)
 		return
 	}
@@ -144,9 +147,13 @@ func judgeShard(l *look, w *watched) *kv.Split {
 	}
 	p := &kv.Split{Keyspace: l.shard.space.keyspace.Name, Shard: l.shard.index}
 	var key []byte
+	oneWay := grows(l.samples) // before their order is lost
 	switch {
 	case limit > 0 && w.measured && w.size >= limit:
 		key = w.middle
+		if w.late != nil && oneWay {
+			key = w.late // what lies before it stays as it is: half of a shard would be left for ever
+		}
 		p.Why = fmt.Sprintf("it holds %d MiB, and the limit is %d", w.size>>20, limit>>20)
 		if key == nil {
 			p.Why += "; it is one record, which no split divides"
@@ -154,7 +161,11 @@ func judgeShard(l *look, w *watched) *kv.Split {
 	case w.hot >= hotFor:
 		key = middleOf(l.samples, l.bounds)
 		p.Why = fmt.Sprintf("%d writes a second for %d s, and the limit is %d", writes, w.hot, rate)
-		if key == nil {
+		switch {
+		case oneWay:
+			key = nil
+			p.Why += "; its keys only grow, or only fall, so that all go to one part of whatever is divided"
+		case key == nil:
 			p.Why += "; most are to one key, which no split divides"
 		}
 	default:
@@ -188,13 +199,34 @@ func (n *Node) measure(ctx context.Context, l *look, w *watched, idle bool) (don
 	err := guarded(func() {
 		s := l.shard.state.Snapshot()
 		defer s.Close()
-		w.size, w.middle = machine.Measure(s, func() bool { return ctx.Err() != nil })
+		w.size, w.middle, w.late = machine.Measure(s, func() bool { return ctx.Err() != nil })
 	})
 	if err != nil {
 		n.fail(err)
 	}
 	w.measured, w.sizedAt = true, l.bytes
 	return true
+}
+
+// grows reports whether keys are written in their order, or against it: of the later half of the samples nearly all lie beyond all of the
+// earlier half. A split at any key that was written would leave all that is still to come on one side.
+func grows(samples [][]byte) bool {
+	if len(samples) < 32 {
+		return false
+	}
+	earlier := slices.Clone(samples[:len(samples)/2])
+	later := samples[len(samples)/2:]
+	slices.SortFunc(earlier, bytes.Compare)
+	below, above := 0, 0
+	for _, key := range later {
+		switch {
+		case bytes.Compare(key, earlier[0]) < 0:
+			below++
+		case bytes.Compare(key, earlier[len(earlier)-1]) > 0:
+			above++
+		}
+	}
+	return max(below, above) > len(later)*7/8
 }
 
 // middleOf is the key in the middle of those that were written; nil: one key is most of them, or there are too few to tell.

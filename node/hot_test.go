@@ -47,7 +47,8 @@ func TestJudgeShard(t *testing.T) {
 		t.Fatal(err)
 	}
 	sh := &shard{space: &space{descriptor: d, keyspace: d.Keyspace()}}
-	samples := keysOf(100, func(i int) string { return fmt.Sprintf("k%03d", i) })
+	samples := keysOf(100, func(i int) string { return fmt.Sprintf("k%03d", i*37%100) })
+	rising := keysOf(100, func(i int) string { return fmt.Sprintf("k%03d", i) })
 	for _, c := range []struct {
 		name    string
 		w       watched
@@ -55,15 +56,22 @@ func TestJudgeShard(t *testing.T) {
 		split   bool
 		key     string
 		because string
+		rising  bool
 	}{
-		{"small and cold", watched{measured: true, size: 1 << 20}, 50, false, "", ""},
-		{"large", watched{measured: true, size: 5 << 20, middle: []byte("m")}, 0, true, "m", "it holds 5 MiB, and the limit is 4"},
-		{"one large record", watched{measured: true, size: 5 << 20}, 0, true, "", "it holds 5 MiB, and the limit is 4; it is one record, which no split divides"},
-		{"hot for a moment", watched{hot: 3}, 500, false, "", ""},
-		{"hot", watched{hot: hotFor - 1}, 500, true, "k050", "500 writes a second for 10 s, and the limit is 100"},
-		{"hot, then cold", watched{hot: hotFor - 1}, 50, false, "", ""},
+		{"small and cold", watched{measured: true, size: 1 << 20}, 50, false, "", "", false},
+		{"large", watched{measured: true, size: 5 << 20, middle: []byte("m")}, 0, true, "m", "it holds 5 MiB, and the limit is 4", false},
+		{"one large record", watched{measured: true, size: 5 << 20}, 0, true, "", "it holds 5 MiB, and the limit is 4; it is one record, which no split divides", false},
+		{"hot for a moment", watched{hot: 3}, 500, false, "", "", false},
+		{"hot", watched{hot: hotFor - 1}, 500, true, "k050", "500 writes a second for 10 s, and the limit is 100", false},
+		{"hot, then cold", watched{hot: hotFor - 1}, 50, false, "", "", false},
+		{"large, and its keys rise", watched{measured: true, size: 5 << 20, middle: []byte("m"), late: []byte("t")}, 0, true, "t", "it holds 5 MiB, and the limit is 4", true},
+		{"hot, and its keys rise", watched{hot: hotFor - 1}, 500, true, "", "500 writes a second for 10 s, and the limit is 100; its keys only grow, or only fall, so that all go to one part of whatever is divided", true},
 	} {
-		p := judgeShard(&look{shard: sh, writes: c.writes, samples: samples}, &c.w)
+		l := look{shard: sh, writes: c.writes, samples: samples}
+		if c.rising {
+			l.samples = rising
+		}
+		p := judgeShard(&l, &c.w)
 		if (p != nil) != c.split || p != nil && (p.Key != c.key || p.Why != c.because) {
 			t.Errorf("%s: %+v", c.name, p)
 		}

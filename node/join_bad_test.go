@@ -60,7 +60,7 @@ func TestNodesJoinAtOneMoment(t *testing.T) {
 		}
 		return nil
 	})
-	if err := c.nodes[1].MoveShard(ctx, "default", 0, []uint32{1, 4}); !errors.As(err, &e) || !strings.Contains(e.Detail, "never come up") {
+	if err := c.nodes[1].MoveGroup(ctx, "default", c.groupOf("default", 0), []uint32{1, 4}); !errors.As(err, &e) || !strings.Contains(e.Detail, "never come up") {
 		t.Errorf("a move to a node that never came up: %v", err)
 	}
 }

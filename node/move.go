@@ -37,8 +37,14 @@ func (n *Node) followMembers(now host.Now, t *table) {
 	n.running = kept
 }
 
-// tellMembers tells a replica here what the catalog says of its group's members, if that is the catalog's to say.
+// tellMembers tells a replica here what the catalog says of its group's keys, and of its members, if that is the catalog's to say.
 func (n *Node) tellMembers(now host.Now, sh *shard) {
+	if sh.retired {
+		return
+	}
+	if owned, ok := sh.space.descriptor.Owned(sh.index); ok && sh.at.Group == sh.group {
+		n.host.Event(now, sh.group, owned)
+	}
 	if config := sh.space.descriptor.GroupConfig(n.identity.Cluster, sh.index); config != nil {
 		n.host.Event(now, sh.group, core.Configured{Config: config})
 	}
@@ -190,7 +196,7 @@ func equalSets(a, b []core.ReplicaID) bool {
 }
 
 // described is what the catalog says of the shard.
-func (s *shard) described() *keyspace.Shard { return &s.space.descriptor.Shards[s.index] }
+func (s *shard) described() *keyspace.Shard { return s.at }
 
 // finishMove tells the catalog that a group has the members that it wanted, or has come to the next step. The replica here must
 // have led it after it was found to have them: one that was deposed and has not noticed may speak of members of before.
@@ -201,7 +207,7 @@ func (n *Node) finishMove(ctx context.Context, sh *shard) error {
 	case !keyspace.Led(c):
 		return n.advanceMove(ctx, sh, (*keyspace.Descriptor).Advanced)
 	}
-	r := n.do(ctx, sh.space.keyspace, sh.index, kv.Command{Ops: []kv.Op{{Kind: kv.OpNone}}})
+	r := n.doIn(ctx, sh, kv.Command{Ops: []kv.Op{{Kind: kv.OpNone}}})
 	if err := r.Err(); err != nil {
 		return err
 	}
@@ -253,9 +259,9 @@ func (n *Node) advanceMove(ctx context.Context, sh *shard, step func(*keyspace.D
 	})
 }
 
-// MoveShard begins a change of members: in the end the replicas of a shard live on these nodes. The group's leader brings
+// MoveGroup begins a change of members: in the end the replicas of a shard live on these nodes. The group's leader brings
 // it about; Status and DescribeKeyspaces show how far it is.
-func (n *Node) MoveShard(ctx context.Context, name string, shard int, nodes []uint32) error {
+func (n *Node) MoveGroup(ctx context.Context, name string, group uint64, nodes []uint32) error {
 	ids := make([]core.NodeID, len(nodes))
 	for i, id := range nodes {
 		ids[i] = core.NodeID(id)
@@ -269,8 +275,9 @@ func (n *Node) MoveShard(ctx context.Context, name string, shard int, nodes []ui
 		}
 	}
 	return n.alter(ctx, name, func(d *keyspace.Descriptor) (*keyspace.Descriptor, error) {
-		if shard < 0 || shard >= len(d.Shards) {
-			return nil, kv.Errorf(kv.Invalid, "keyspace %s has shards 0 to %d, not %d", name, len(d.Shards)-1, shard)
+		shard := d.IndexOf(core.GroupID(group))
+		if shard < 0 {
+			return nil, kv.Errorf(kv.Invalid, "keyspace %s has no shard of group %d; `gamut keyspace describe %s` shows those that it has", name, group, name)
 		}
 		for _, id := range ids {
 			if keyspace.Causal(d.Consistency) && d.Shards[shard].Leaves(id) {

@@ -81,13 +81,22 @@ func (c *cluster) count(name string) (stop func(), counted func() (least, most [
 	}
 }
 
+// groupOf is the group of a shard as node 1 knows it; 0: there is none.
+func (c *cluster) groupOf(name string, shard int) uint64 {
+	s := c.nodes[1].table.Load().byName[name]
+	if s == nil || shard >= len(s.shards) {
+		return 0
+	}
+	return uint64(s.shards[shard].group)
+}
+
 // move moves a shard and waits until it lives where it should, and the old replicas are gone.
 func (c *cluster) move(name string, shard int, to []uint32) {
 	c.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	eventually(c.t, fmt.Sprintf("move shard %d to %v", shard, to), func() error {
-		err := c.nodes[1].MoveShard(ctx, name, shard, to)
+		err := c.nodes[1].MoveGroup(ctx, name, c.groupOf(name, shard), to)
 		var e *kv.Error
 		if errors.As(err, &e) && e.Code == kv.Invalid {
 			c.t.Fatal(err)
@@ -133,7 +142,7 @@ func TestMovesThatCannotBeAreRefused(t *testing.T) {
 		code  kv.Code
 	}{{"here", 0, []uint32{1, 9}, kv.Invalid}, {"here", 1, []uint32{1}, kv.Invalid}, {"here", 0, nil, kv.Invalid}, {"nowhere", 0, []uint32{1}, kv.NoKeyspace}} {
 		var e *kv.Error
-		if err := c.nodes[1].MoveShard(ctx, bad.name, bad.shard, bad.nodes); !errors.As(err, &e) || e.Code != bad.code {
+		if err := c.nodes[1].MoveGroup(ctx, bad.name, c.groupOf(bad.name, bad.shard), bad.nodes); !errors.As(err, &e) || e.Code != bad.code {
 			t.Errorf("%+v: %v", bad, err)
 		}
 	}

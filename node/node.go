@@ -212,7 +212,7 @@ func (n *Node) begin() {
 	}()
 	n.workers.Add(1)
 	go n.loop()
-	work := []func(context.Context){n.accept, n.watch, n.tend, n.register, n.moveShards, n.pushSplits, n.splitAlone, n.steward, n.holdLease,
+	work := []func(context.Context){n.accept, n.watch, n.tend, n.register, n.moveShards, n.pushSplits, n.pushMerges, n.splitAlone, n.steward, n.holdLease,
 		n.changeViews, n.sweep, n.forget}
 	work = append(work, n.values.work(n)...)
 	for _, f := range work {
@@ -319,7 +319,7 @@ func (n *Node) handOverGroup(now host.Now, r running) int {
 		return 0
 	}
 	v := n.table.Load().views[r.shard.group]
-	for _, m := range r.shard.space.descriptor.Shards[r.shard.index].Replicas {
+	for _, m := range r.shard.at.Replicas {
 		if v != nil && !v.holds(m.Replica) {
 			continue
 		}

@@ -82,9 +82,9 @@ func TestAMoveToALostNodeIsTurnedElsewhere(t *testing.T) {
 	c.close(4)
 	ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
 	defer cancel()
-	eventually(t, "move", func() error { return c.nodes[1].MoveShard(ctx, "default", 0, []uint32{1, 2, 4}) })
+	eventually(t, "move", func() error { return c.nodes[1].MoveGroup(ctx, "default", c.groupOf("default", 0), []uint32{1, 2, 4}) })
 	var e *kv.Error
-	if err := c.nodes[1].MoveShard(ctx, "default", 0, []uint32{1, 2, 3}); !errors.As(err, &e) || e.Code != kv.Busy {
+	if err := c.nodes[1].MoveGroup(ctx, "default", c.groupOf("default", 0), []uint32{1, 2, 3}); !errors.As(err, &e) || e.Code != kv.Busy {
 		t.Errorf("another move while the node may come back: %v", err)
 	}
 	eventually(t, "the leader of the catalog tells of it", func() error {

@@ -34,6 +34,9 @@ func (s *shard) firstConfig(o keyspace.Options) []byte {
 	if child := s.space.children[s.parent]; child != nil && child.group == s.group {
 		return s.described().Split.Founders
 	}
+	if s.retired {
+		return s.at.Founders
+	}
 	return s.space.descriptor.FirstConfig(o.Cluster, s.index, o)
 }
 
@@ -190,15 +193,8 @@ func (n *Node) askForSplits(now host.Now) (over []*shard) {
 
 // finishSplit makes a child a shard once it has executed something: then a majority of its replicas have what it began with.
 func (n *Node) finishSplit(ctx context.Context, child *shard) error {
-	var b kv.Batch
-	b.Reset(time.Now().Add(n.config.Timing.Request))
-	call := b.Add()
-	call.Keyspace, call.Group, call.Fixed = child.space.keyspace, uint64(child.group), true
-	call.Command.Ops = []kv.Op{{Kind: kv.OpNone}}
-	n.Submit(&b)
-	b.Wait()
-	if err := call.Result.Err(); err != nil {
-		return err
+	if r := n.doIn(ctx, child, kv.Command{Ops: []kv.Op{{Kind: kv.OpNone}}}); r.Err() != nil {
+		return r.Err()
 	}
 	return n.alter(ctx, child.space.keyspace.Name, func(d *keyspace.Descriptor) (*keyspace.Descriptor, error) {
 		for i := range d.Shards {
@@ -213,7 +209,7 @@ func (n *Node) finishSplit(ctx context.Context, child *shard) error {
 // SplitShard makes the keys from one on a shard of their own, and waits until it serves.
 func (n *Node) SplitShard(ctx context.Context, name string, key []byte) error {
 	for {
-		group, err := n.beginSplit(ctx, name, key)
+		group, err := n.beginSplit(ctx, name, key, false)
 		if err == nil {
 			return n.waitSplit(ctx, name, group)
 		}
@@ -223,8 +219,8 @@ func (n *Node) SplitShard(ctx context.Context, name string, key []byte) error {
 	}
 }
 
-// beginSplit names the child in the catalog. A split that is under way there already is as good.
-func (n *Node) beginSplit(ctx context.Context, name string, key []byte) (core.GroupID, error) {
+// beginSplit names the child in the catalog; grown says that nobody asked for it. A split that is under way there already is as good.
+func (n *Node) beginSplit(ctx context.Context, name string, key []byte, grown bool) (core.GroupID, error) {
 	next, _, err := n.readNext(ctx, name)
 	if err != nil {
 		return 0, err
@@ -247,7 +243,7 @@ func (n *Node) beginSplit(ctx context.Context, name string, key []byte) (core.Gr
 		}
 	}
 	group := next.Group
-	dividing, err := d.Dividing(key, group, n.identity.Cluster, n.config.protocolOptions(), n.table.Load().catalog.Leaders())
+	dividing, err := d.Dividing(key, grown && n.table.Load().catalog.Level >= keyspace.LevelMerges, group, n.identity.Cluster, n.config.protocolOptions(), n.table.Load().catalog.Leaders())
 	if err != nil {
 		return 0, err
 	}

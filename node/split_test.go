@@ -261,7 +261,7 @@ func TestSplitGoesOnAfterRestarts(t *testing.T) {
 	}
 	for round, at := range []string{"k100", "k050", "k150"} {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		if _, err := c.nodes[1].beginSplit(ctx, "o", []byte(at)); err != nil {
+		if _, err := c.nodes[1].beginSplit(ctx, "o", []byte(at), false); err != nil {
 			t.Fatal(err)
 		}
 		cancel()
@@ -314,7 +314,7 @@ func TestKeyspaceIsDroppedWhileItIsSplit(t *testing.T) {
 	submit(c.nodes[1], "o", set("a", "1"), set("z", "1"))
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	child, err := c.nodes[1].beginSplit(ctx, "o", []byte("m"))
+	child, err := c.nodes[1].beginSplit(ctx, "o", []byte("m"), false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -490,7 +490,7 @@ func (c *cluster) childWithoutCatalog(up *atomic.Bool, few ...*Node) (key string
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		key = fmt.Sprintf("k%02d", 20-i)
-		group, err := few[0].beginSplit(ctx, "o", []byte(key))
+		group, err := few[0].beginSplit(ctx, "o", []byte(key), false)
 		if err != nil {
 			c.t.Fatal(err)
 		}

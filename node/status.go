@@ -85,6 +85,7 @@ func (n *Node) groupStatus(now core.Time) []kv.GroupStatus {
 		if rng := r.shard.space.keyspace.Range; rng != nil {
 			s.From, s.To = rng(r.shard.index)
 		}
+		s.Retired = r.shard.retired
 		if b := r.shard.bounds.Load(); b != nil && b != nothing {
 			s.From, s.To = b.From, b.To
 		}
@@ -186,6 +187,9 @@ func (n *Node) DescribeKeyspaces() []kv.KeyspaceInfo {
 			}
 			if split := d.Shards[i].Split; split != nil {
 				g.SplitAt = split.Key
+			}
+			if merge := d.Shards[i].Merge; merge != nil {
+				g.Absorbs = uint64(merge.Group)
 			}
 			info.Groups = append(info.Groups, g)
 		}

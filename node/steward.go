@@ -33,7 +33,7 @@ func (n *Node) steward(ctx context.Context) {
 		moves, stuck := t.catalog.Balance(n.nodes(), n.isUp, movesMax)
 		n.judgeAlarm(stuckAlarm, len(stuck) > 0, fmt.Sprintf("%d shards cannot be moved: %s", len(stuck), first(stuck)))
 		for _, m := range moves {
-			if err := n.MoveShard(ctx, m.Keyspace, m.Shard, m.Nodes); err != nil {
+			if err := n.MoveGroup(ctx, m.Keyspace, m.Group, m.Nodes); err != nil {
 				n.log.Debug("a move did not begin", "keyspace", m.Keyspace, "shard", m.Shard, "error", err)
 				continue
 			}
@@ -114,7 +114,7 @@ func (n *Node) Balance(context.Context) (plan kv.BalancePlan, err error) {
 			if len(sh.Target) == 0 {
 				continue
 			}
-			m := kv.Move{Keyspace: s.descriptor.Name, Shard: i, Why: "under way"}
+			m := kv.Move{Keyspace: s.descriptor.Name, Shard: i, Group: uint64(sh.Group), Why: "under way"}
 			for _, r := range sh.Ends() {
 				m.Nodes = append(m.Nodes, uint32(r.Node))
 			}

@@ -25,8 +25,10 @@ type table struct {
 	served  []*kv.Keyspace
 	ordered []*space
 	// moving says that the members of some shard are to change, splitting that some shard is being split.
+	// merging, that shards are being merged, or that something is left of one that was.
 	moving    bool
 	splitting bool
+	merging   bool
 	// replaced is closed when a newer table is published.
 	replaced chan struct{}
 }
@@ -38,6 +40,8 @@ type space struct {
 	shards     []*shard
 	// children are what splits under way make, by the parent's group.
 	children map[core.GroupID]*shard
+	// retired are groups whose keys others have.
+	retired []*shard
 	// These go on when the members of a shard change.
 	ages     *ages
 	rechecks *rechecks
@@ -48,6 +52,10 @@ type shard struct {
 	space *space
 	index int
 	group core.GroupID
+	// at is what the catalog says of the shard; of a child, of its parent.
+	at *keyspace.Shard
+	// retired says that the group's keys are another one's; index is 0 then, and means nothing.
+	retired bool
 	// self is this node's replica; 0: it has none.
 	self  core.ReplicaID
 	nodes []core.NodeID
@@ -119,27 +127,37 @@ func (t *table) add(n *Node, d *keyspace.Descriptor, old *table) {
 			t.groups[child.group], t.splitting = child, true
 		}
 	}
+	for _, sh := range s.retired {
+		t.groups[sh.group] = sh
+	}
+	t.merging = t.merging || d.Merges()
 }
 
 func (n *Node) newSpace(d *keyspace.Descriptor) *space {
 	s := &space{descriptor: d, keyspace: d.Keyspace(), ages: new(ages), rechecks: new(rechecks), children: map[core.GroupID]*shard{}}
 	d.Tokens(n.identity.Cluster, s.keyspace)
 	for i := range d.Shards {
-		s.shards = append(s.shards, n.newShard(s, i, &d.Shards[i]))
-		if d.Shards[i].Split != nil {
-			child := d.Shards[i].Child()
-			s.children[d.Shards[i].Group] = n.newShard(s, i, &child)
+		at := &d.Shards[i]
+		s.shards = append(s.shards, n.newShard(s, i, at))
+		if at.Split != nil {
+			child := at.Child()
+			s.children[at.Group] = n.newShard(s, i, &child)
+			s.children[at.Group].at = at
 		}
+	}
+	for i := range d.Retired {
+		s.retired = append(s.retired, n.newShard(s, 0, &d.Retired[i]))
+		s.retired[i].retired = true
 	}
 	return s
 }
 
-// withChildren are the shards, and those that splits under way make.
+// withChildren are the shards, those that splits under way make, and what is left of those that others have absorbed.
 func (s *space) withChildren() []*shard {
-	if len(s.children) == 0 {
+	if len(s.children)+len(s.retired) == 0 {
 		return s.shards
 	}
-	list := slices.Clone(s.shards)
+	list := slices.Concat(s.shards, s.retired)
 	for _, sh := range s.shards {
 		if child := s.children[sh.group]; child != nil {
 			list = append(list, child)
@@ -148,8 +166,11 @@ func (s *space) withChildren() []*shard {
 	return list
 }
 
+// groups are the shards of a keyspace, and what is left of those that others have absorbed.
+func (s *space) groups() []*shard { return slices.Concat(s.shards, s.retired) }
+
 func (n *Node) newShard(s *space, index int, at *keyspace.Shard) *shard {
-	sh := &shard{space: s, index: index, group: at.Group, self: at.On(n.config.Node), where: at.Nodes(), state: n.stateOf(s.descriptor, at.Group),
+	sh := &shard{space: s, index: index, group: at.Group, at: at, self: at.On(n.config.Node), where: at.Nodes(), state: n.stateOf(s.descriptor, at.Group),
 		parent: at.Parent, bounds: new(atomic.Pointer[machine.Bounds])}
 	sh.fresh.Store(&core.Freshness{})
 	sh.gate.room.Store(unlimited) // until the loop has looked
@@ -161,7 +182,7 @@ func (n *Node) newShard(s *space, index int, at *keyspace.Shard) *shard {
 
 // replicaOn is the shard's replica on a node; 0: none.
 func (s *shard) replicaOn(node core.NodeID) core.ReplicaID {
-	return s.space.descriptor.Shards[s.index].On(node)
+	return s.at.On(node)
 }
 
 // find looks up a shard of a call.

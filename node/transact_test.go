@@ -216,7 +216,7 @@ func TestDropThatCannotWait(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Second) // it waits for most of that
 	defer cancel()
 	err := c.nodes[2].DropKeyspace(ctx, "bank", false)
-	if err == nil || err.(*kv.Error).Code != kv.Busy || !strings.Contains(err.Error(), fmt.Sprintf("1 transactions of shard %d of keyspace", shard)) {
+	if err == nil || err.(*kv.Error).Code != kv.Busy || !strings.Contains(err.Error(), fmt.Sprintf("1 transactions of group %d of keyspace", id.Anchor)) {
 		t.Errorf("%v", err)
 	}
 	eventually(t, "transactions go on", func() error {

@@ -28,7 +28,7 @@ func TestValuesMoveWithTheirShard(t *testing.T) {
 	liars[from].set(func(l *liar) { l.away = true })
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	if err := c.nodes[1].MoveShard(ctx, "pages", 0, []uint32{uint32(to)}); err != nil {
+	if err := c.nodes[1].MoveGroup(ctx, "pages", c.groupOf("pages", 0), []uint32{uint32(to)}); err != nil {
 		t.Fatal(err)
 	}
 	time.AfterFunc(2*time.Second, func() { liars[from].set(func(l *liar) { l.away = false }) })

@@ -44,6 +44,8 @@ func (r *Replica) applyBlock(b *Block) {
 		r.applySplit(b)
 	case Weaned:
 		r.out.State = append(r.out.State, machine.Weaned(r.in.View, binary.BigEndian.Uint64(b.Payload))...)
+	case Retire:
+		r.applyRetire(b)
 	case Mark:
 		r.out.Note(core.CheckpointNote{Index: b.Index})
 		if w != nil {
@@ -61,6 +63,7 @@ func (r *Replica) applyBlock(b *Block) {
 
 func (r *Replica) applyCommands(b *Block, w *waiter) {
 	err := EachCommand(b.Payload, func(i int, command []byte) {
+		r.written.executed++
 		result := r.machine.Apply(command, w != nil)
 		if w == nil {
 			return

@@ -51,10 +51,12 @@ const (
 	Split BlockKind = 6
 	// Weaned frees the state of what a split has laid aside for another group.
 	Weaned BlockKind = 7
+	// Retire gives up all keys, so that another group can absorb them.
+	Retire BlockKind = 8
 )
 
 var blockKindNames = map[BlockKind]string{Noop: "noop", Commands: "commands", Configuration: "config", Expiry: "expiry", Mark: "mark", Split: "split",
-	Weaned: "weaned"}
+	Weaned: "weaned", Retire: "retire"}
 
 // String is the kind's name.
 func (k BlockKind) String() string {

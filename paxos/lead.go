@@ -41,6 +41,8 @@ type leadership struct {
 	fresh    freshRound
 	// split is wanted; nil: none is.
 	split *splitWish
+	// retire is wanted; nil: it is not.
+	retire *retireWish
 	// weaned is the latest Weaned block.
 	weaned uint64
 	// target are the members that were asked for; nil: no change is wanted.

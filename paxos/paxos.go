@@ -11,7 +11,7 @@
 // Rule ids (E2, A3, R2 ...) and trap ids (T1.4 ...) in comments are those of docs/PAXOS.md.
 // Start with Step, then election.go (who leads), replicate.go (what is accepted and committed), propose.go (what clients
 // ask), apply.go (what follows), read.go, time.go (reads at any replica), lock.go (what waits for transactions), split.go (one group
-// becomes two), rest.go (a group that nobody asks for anything), snapshot.go, recover.go.
+// becomes two), merge.go (two become one), rest.go (a group that nobody asks for anything), snapshot.go, recover.go.
 package paxos
 
 import (
@@ -46,8 +46,9 @@ type Options struct {
 	// Mutation plants a bug, to show that the checkers find it, Transactions one in the part of transactions. 0: none.
 	Mutation     Mutation
 	Transactions machine.Mutation
-	// Split plants one in splits.
+	// Split plants one in splits, Merge in merges.
 	Split machine.SplitMutation
+	Merge machine.MergeMutation
 }
 
 func (o Options) withDefaults() Options {
@@ -137,9 +138,13 @@ type Replica struct {
 	gatherUntil core.Time
 	load        load.Meter
 	written     written
-	time        groupTime
-	fresh       freshness
-	staging     transfer.Staging[origin]
+	// owned is what the catalog says of the group's keys; nil: nothing.
+	owned *core.Owned
+	// retired: the group\'s keys are another one\'s.
+	retired bool
+	time    groupTime
+	fresh   freshness
+	staging transfer.Staging[origin]
 	// replayed is, during recovery, the latest run of blocks that the state holds already.
 	replayed []*Block
 
@@ -158,7 +163,7 @@ func New(self core.ReplicaID, options Options) *Replica {
 	r := &Replica{self: self, options: options.withDefaults(), meta: make([]byte, 0, metaSize)}
 	r.machine.Forgetful = options.Mutation == ApplyTwice
 	r.machine.Unfenced = options.Mutation == OutcomeUnfenced
-	r.machine.Mutation, r.machine.SplitMutation = options.Transactions, options.Split
+	r.machine.Mutation, r.machine.SplitMutation, r.machine.MergeMutation = options.Transactions, options.Split, options.Merge
 	return r
 }
 
@@ -196,6 +201,10 @@ func (r *Replica) handle(event any) {
 		r.onSplit(e)
 	case core.Weaned:
 		r.onWeaned(e.Child)
+	case core.Retire:
+		r.onRetire(e)
+	case core.Owned:
+		r.owned = &e
 	case core.UnsafeRecover:
 		r.onUnsafeRecover(e)
 	case core.Checkpoint:
@@ -264,6 +273,7 @@ func (r *Replica) proceed() {
 	r.settleFresh()
 	if r.role == Leader {
 		r.trySplit()
+		r.tryRetire()
 		r.retryWaits()
 		r.proposeIfIdle()
 		r.replicate()

@@ -57,8 +57,16 @@ func (r *Replica) enqueue(q core.Request) {
 		r.out.ReplyEarly(q.ID, kv.Result{Code: kv.Busy, Detail: "the group has more to do than it can; retry after a pause"})
 		return
 	}
+	if r.retired && !kv.HasTx(q.Command) {
+		// Early: a group that has retired never has keys again.
+		r.out.ReplyEarly(q.ID, kv.Result{Code: kv.Moved})
+		return
+	}
 	if r.options.GroupTime && !r.orderAfter(q) {
 		return
+	}
+	if kv.Absorbs(q.Command) {
+		r.absorbAfter(q)
 	}
 	if !r.waits(q, lockWait{}) {
 		r.queue(q)

@@ -24,7 +24,7 @@ const leaseDriftNum, leaseDriftDen = 95, 100
 // ReadUntil is until when the state may be read as it stands: this replica leads, has applied all that it committed, and a
 // majority promised to follow nobody else meanwhile (rules R1, R2).
 func (r *Replica) ReadUntil() core.Time {
-	if r.role != Leader || r.lead.handoffTo != 0 || !r.readable() || r.config.LeaseMillis == 0 {
+	if r.role != Leader || r.lead.handoffTo != 0 || !r.readable() || r.lacks() || r.config.LeaseMillis == 0 {
 		return 0
 	}
 	if len(r.config.electorate()) == 1 && r.config.votes(r.self) {
@@ -130,7 +130,7 @@ func (r *Replica) answerReads() {
 	for _, w := range l.reads {
 		done := w.anyTime || w.seq != 0 && confirmed >= w.seq && r.applied.Index >= w.index && r.readable()
 		switch {
-		case (done || r.in.Now < r.ReadUntil()) && w.seen <= r.SafeTime():
+		case (done || r.in.Now < r.ReadUntil()) && w.seen <= r.holdsUpTo():
 			r.readNow(w.request, false)
 		default:
 			kept = append(kept, w)

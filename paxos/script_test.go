@@ -32,6 +32,9 @@ import (
 //	empty R from I         lose R's state, which alone had the blocks before I; R will be suspect
 //	reconfigure R to V... [teaching L...] [preferring V]   ask R to make these the voters, and those learners
 //	split R at K           ask R to give the keys from K on to group 9
+//	retire R from K        ask R to give up all keys, which begin at K
+//	absorb R K V from K at T   all that a group held from K on which retired at that time, in milliseconds: one record
+//	owned R since I        tell R that the group has all its keys since block I
 //	bounds R...            the keys that R's group has left, and the groups that something is laid aside for
 //	survive R with V...    tell R that only these are left of the group
 //	status, log R..., state R K
@@ -101,6 +104,12 @@ func (c *cluster) Run(statement string, args []string) {
 	case "split":
 		config := Config{Voters: c.voters, Split: true}
 		c.Step(c.At(args[0]), core.Split{Child: 9, Key: []byte(args[2]), Config: config.AppendTo(nil)})
+	case "retire":
+		c.Step(c.At(args[0]), core.Retire{From: []byte(args[2])})
+	case "absorb":
+		c.Ask(c.At(args[0]), held(args[1], args[2], args[4], coretest.Number(args[6])))
+	case "owned":
+		c.Step(c.At(args[0]), core.Owned{Since: uint64(coretest.Number(args[2]))})
 	case "survive":
 		var e core.UnsafeRecover
 		for _, a := range args[2:] {
@@ -112,6 +121,22 @@ func (c *cluster) Run(statement string, args []string) {
 	default:
 		c.Cluster.Run(statement, args)
 	}
+}
+
+// held is the command that carries a record of a group which began at a key and retired at a time: all that it held.
+func held(key, value, from string, at int) *kv.Command {
+	state := coretest.NewState()
+	var m machine.Machine
+	set := kv.Command{Ops: []kv.Op{{Kind: kv.OpSet, Key: []byte(key), Value: []byte(value)}}}
+	m.Begin(state, 900, kv.HLCOf(int64(at-1)))
+	m.Apply(kv.AppendCommand(nil, &set), true)
+	state.Apply(m.Finish())
+	m.Begin(state, 901, kv.HLCOf(int64(at)))
+	m.Retire(machine.Bounds{From: []byte(from)})
+	state.Apply(m.Finish())
+	p := machine.PartOf(state, machine.RetiredOf(state), nil, 1000)
+	p.Merge, p.Group = 1, 9
+	return &kv.Command{Ops: []kv.Op{{Kind: kv.OpAbsorb, Value: p.AppendTo(nil)}}}
 }
 
 // bear starts the replicas of a child: the first of them with what a parent laid aside at its block 7.

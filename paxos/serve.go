@@ -25,6 +25,8 @@ type Permit struct {
 	Beside bool
 	// Bounds are the keys that the state is asked for; what lies outside was moved.
 	Bounds *machine.Bounds
+	// Told are those that the catalog says; what lies within the others alone has its place in the log. nil: it says nothing.
+	Told *machine.Bounds
 	// Fresh is the replica's Freshness, as it was before the state is looked at, and Mono the reader's clock that it goes by.
 	Fresh core.Freshness
 	Mono  core.Time
@@ -51,6 +53,9 @@ func Weak(l kv.Level) bool { return slices.Contains(weakLevels, l) }
 func Serve(view core.View, c *kv.Command, p Permit) (kv.Result, How) {
 	if !p.Bounds.Has(c) {
 		return kv.Result{Code: kv.Moved}, Answered
+	}
+	if !p.Told.Whole(c) {
+		return kv.Result{}, NeedsLog
 	}
 	if len(c.Ops) != 1 || c.Ops[0].Kind != kv.OpScan || p.Bounds.Whole(c) {
 		return serveWhole(view, c, p)
@@ -161,8 +166,11 @@ func stand(r *kv.Result, asked kv.Level, binding uint64, at kv.HLC) {
 func (r *Replica) permit(lease bool) Permit {
 	p := Permit{Lease: lease, Safe: r.SafeTime(), Now: r.stamp(), Fresh: r.Freshness(), Mono: r.in.Now, Bounds: r.machine.Bounds,
 		Unlocked: r.locks == 0 || r.options.Transactions == machine.ReadersIgnoreLocks}
-	if r.options.Split == machine.SplitKeepsReading {
+	if r.options.Split == machine.SplitKeepsReading || r.options.Merge == machine.MergeKeepsReading {
 		p.Bounds = nil
+	}
+	if o := r.owned; o != nil && r.options.Merge != machine.MergeReadsBehind {
+		p.Told = &machine.Bounds{From: o.From, To: o.To}
 	}
 	if r.options.GroupTime {
 		p.Binding = r.options.Binding

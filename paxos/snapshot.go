@@ -103,7 +103,8 @@ func (r *Replica) finishInstall() {
 	r.log.reset(s.Of.at)
 	r.applied, r.commit = s.Of.at, max(r.commit, s.Of.at.Index)
 	r.takeConfigs(s.Of.at.Index)
-	r.locks, r.machine.Bounds = machine.Locks(r.in.View), machine.BoundsOf(r.in.View)
+	r.locks = machine.Locks(r.in.View)
+	r.takeBounds()
 	if r.options.Transactions != machine.KeepOldLocks {
 		r.machine.StateReplaced()
 	}

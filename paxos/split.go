@@ -29,10 +29,15 @@ type splitWish struct {
 // must not slow all others down for as long as it lasts.
 const holdEvery = 10 * prepareWait
 
-// holdsVotes says that no transaction is voted on now, so that the locks go away that a split waits for (rule P4).
+// holdsVotes says that no transaction is voted on now, so that the locks go away that a split or a merge waits for (rules P4, G2).
 func (r *Replica) holdsVotes() bool {
-	w := r.lead.split
-	return w != nil && (r.in.Now-w.since)%holdEvery < prepareWait
+	switch {
+	case r.lead.split != nil:
+		return (r.in.Now-r.lead.split.since)%holdEvery < prepareWait
+	case r.lead.retire != nil:
+		return (r.in.Now-r.lead.retire.since)%holdEvery < prepareWait
+	}
+	return false
 }
 
 // onSplit takes note that the keys from one on are to be another group's. Like a change of members it is forgotten with the
@@ -137,6 +142,8 @@ const sampleEvery, samplesMax = 61, 512
 type written struct {
 	commands, bytes uint64
 	samples         [][]byte
+	// executed counts all, whoever led.
+	executed uint64
 }
 
 // countWrite takes note of a command that somebody waits for.
@@ -165,17 +172,25 @@ func (r *Replica) countWrite(command []byte) {
 	})
 }
 
-// Written is how many commands this replica has executed as a leader in this life, and their bytes; samples are keys of the latest.
+// Written is how many commands this replica has executed as a leader in this life, and their bytes; samples are keys of the latest, the oldest first.
 func (r *Replica) Written() (commands, bytes uint64, samples [][]byte) {
-	return r.written.commands, r.written.bytes, slices.Clone(r.written.samples)
+	w := &r.written
+	if len(w.samples) < samplesMax {
+		return w.commands, w.bytes, slices.Clone(w.samples)
+	}
+	oldest := (w.commands/sampleEvery + 1) % samplesMax
+	return w.commands, w.bytes, slices.Concat(w.samples[oldest:], w.samples[:oldest])
 }
+
+// Executed is how many commands this replica has executed in this life, whoever led.
+func (r *Replica) Executed() uint64 { return r.written.executed }
 
 // Bounds are the keys of the group as of what is applied; nil: it was never split.
 func (r *Replica) Bounds() *machine.Bounds { return r.machine.Bounds }
 
 // Readable reports whether all that a command reads is the group's as of what is applied.
 func (r *Replica) Readable(c *kv.Command) bool {
-	return r.machine.Bounds.Whole(c) || r.options.Split == machine.SplitKeepsReading
+	return r.machine.Bounds.Whole(c) || r.options.Split == machine.SplitKeepsReading || r.options.Merge == machine.MergeKeepsReading
 }
 
 // loadState takes over what the state holds: all but the position of a replica that never ran is there only if a split has made it.
@@ -192,5 +207,11 @@ func (r *Replica) loadState() {
 		}
 		r.config, r.configs = c, []placedConfig{{r.applied.Index, c}}
 	}
-	r.machine.Bounds = machine.BoundsOf(r.in.View)
+	r.takeBounds()
+}
+
+// takeBounds takes over what the state says of the group's keys.
+func (r *Replica) takeBounds() {
+	r.machine.Bounds, r.machine.Lift = machine.BoundsOf(r.in.View), machine.LiftOf(r.in.View)
+	r.retired = machine.RetiredOf(r.in.View) != nil && r.options.Merge != machine.MergeWithoutFreeze
 }

@@ -24,8 +24,16 @@ type groupTime struct {
 }
 
 // SafeTime is the time up to which the state holds all writes of the group, those to come included. It never decreases
-// while the process lives. 0: nothing was applied yet.
-func (r *Replica) SafeTime() kv.HLC { return max(r.applied.Time, r.time.safe) }
+// while the process lives. 0: nothing was applied yet, or not all keys that the catalog gives the group (rule G8).
+func (r *Replica) SafeTime() kv.HLC {
+	if r.lacks() {
+		return 0
+	}
+	return r.holdsUpTo()
+}
+
+// holdsUpTo is the time up to which the state holds all writes of the group, be it of all keys that the catalog gives it or not.
+func (r *Replica) holdsUpTo() kv.HLC { return max(r.applied.Time, r.time.safe) }
 
 // tell is how late a voter lets it be: it answers with the leader's time, or with its own if that is earlier, and every
 // promise that it gives later tells no less. A crash does not undo this: the answer is no later than the node's clock, which
@@ -54,7 +62,7 @@ func (r *Replica) promisedTime() kv.HLC {
 
 // takeSafe takes a pair over when it is of use here.
 func (r *Replica) takeSafe(s SafeTime) {
-	if s.Time > r.SafeTime() {
+	if s.Time > r.holdsUpTo() {
 		r.time.next = s
 	}
 	r.settleTime()
@@ -127,7 +135,7 @@ const aheadMax = 7000
 // reached opens a command's token and refuses one from too far ahead.
 func (r *Replica) reached(token []byte) (kv.HLC, error) {
 	at, err := OpenToken(r.options.Binding, token)
-	if err == nil && at > max(r.in.Stamp+kv.HLCOf(aheadMax), r.SafeTime(), r.log.last().Time) {
+	if err == nil && at > max(r.in.Stamp+kv.HLCOf(aheadMax), r.holdsUpTo(), r.log.last().Time) {
 		err = kv.Errorf(kv.ClockSkew, "the session token is more than %d s ahead of the leader's clock; wait until clocks agree, or begin a new session", aheadMax/1000)
 	}
 	return at, err

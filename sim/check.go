@@ -215,6 +215,9 @@ func (c *checks) inside(n *node, gr *group, in Inside) {
 	if gr.split != nil && in.Applied > 0 && in.Time < gr.split.at {
 		w.fail(Invariant, "node %d group %d stands at time %d, and its keys were its parent's until %d", n.id, g, in.Time, gr.split.at)
 	}
+	for i := range gr.absorbed {
+		gr.absorbed[i].check(w, n, gr, &in)
+	}
 	c.time(n, g, in)
 }
 

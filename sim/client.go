@@ -99,7 +99,7 @@ func newClient(w *world, i int) *client {
 	}
 	at := 0
 	for n := range w.options.Nodes {
-		for _, g := range w.served {
+		for _, g := range w.roots() {
 			if at%w.options.Clients == i {
 				c.proofs = append(c.proofs, proof{n, g})
 			}
@@ -278,7 +278,7 @@ func (c *client) end(o *operation, r kv.Result) {
 		c.proofs = c.proofs[1:]
 	}
 	c.proven = len(c.proofs) == 0 && len(c.open) == 0
-	if o.op.Outcome == referee.Done && o.op.Version > 0 && o.recorded && w.options.Protocol.SplitEvery == 0 {
+	if o.op.Outcome == referee.Done && o.op.Version > 0 && o.recorded && w.options.Protocol.SplitEvery+w.options.Protocol.MergeEvery == 0 {
 		w.checks.acked(o.group, o.op.Version, &o.op)
 	}
 	w.after(c.pause(o.hurry), c.next)
@@ -512,7 +512,7 @@ func (w *world) finalState(g *group, final referee.Final) {
 		if g.protocol.Read == nil {
 			return
 		}
-		at := w.owner(g, []byte(key), func(child *group) bool { return child.split.divided })
+		at := g.owner([]byte(key), g.latest())
 		if r, _ := g.protocol.Read(w.seatedNodes(g)[0].disk.Group(at.id), &c, 0); r.Code == kv.OK {
 			final[key] = w.finalValue(at, key, r)
 		}

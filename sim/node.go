@@ -51,7 +51,10 @@ type node struct {
 	known  []int
 	tokens map[uint64]func(kv.Result)
 	placed map[uint64]placed
-	token  uint64
+	// maps are the numbers of the newest maps that the node has heard of, by their roots. carries are the merges that it carries on.
+	maps    map[core.GroupID]int
+	carries map[*merging]bool
+	token   uint64
 	// heard is what the node knows of the catalog's word on each group, forgets what a crash may leave of that.
 	heard, forgets map[core.GroupID]*keyspace.Descriptor
 	// recovered is what was on the disk when it was opened, of groups that do not run yet.
@@ -65,7 +68,7 @@ func newNode(w *world, i int) *node {
 	n := &node{w: w, index: i, id: core.NodeID(i + 1), rng: stream(w.options.Seed, "node", i)}
 	n.disk = store.NewMemory(store.MemoryOptions{SegmentBytes: w.options.Faults.SegmentBytes, MemTableBytes: w.options.Faults.MemTableBytes,
 		OneReleases: w.options.oneReleases})
-	n.known = make([]int, w.options.Nodes)
+	n.known, n.maps = make([]int, w.options.Nodes), map[core.GroupID]int{}
 	n.heard, n.forgets = map[core.GroupID]*keyspace.Descriptor{}, map[core.GroupID]*keyspace.Descriptor{}
 	n.clock = clock{mono: core.Time(n.rng.Int64N(int64(1000 * Second))), rate: w.options.Faults.drawRate(n.rng),
 		wall: n.rng.Int64N(20) - 10}
@@ -88,6 +91,7 @@ func (n *node) boot() {
 	n.up, n.paused, n.passing, n.writing, n.wakeAt = true, false, false, false, 0
 	n.inbox, n.tokens, n.placed, n.tear = nil, map[uint64]func(kv.Result){}, map[uint64]placed{}, nil
 	clear(n.known)
+	n.carries = map[*merging]bool{}
 	now := n.now()
 	r := n.openDisk()
 	n.bootValues()
@@ -139,6 +143,9 @@ func (n *node) run(now host.Now, g *group, r *store.Recovered) {
 	}
 	w.checks.recovered(n, g)
 	n.tell(now, g)
+	if root := w.root(g); len(root.maps) > 1 || len(root.maps[0]) > 1 {
+		n.tellOwned(now, root)
+	}
 }
 
 // crash ends the process. What was being written is on disk, or is not, or in part; the state falls back.
@@ -380,7 +387,7 @@ func (n *node) submit(g *group, encoded []byte, read, again bool, timeout core.T
 		n.token++
 		n.tokens[n.token] = answer
 		n.placed[n.token] = placed{g, encoded}
-		fixed, g := kv.HasTx(encoded), g
+		fixed, g := kv.HasTx(encoded) || kv.Absorbs(encoded), g
 		if !fixed {
 			g = n.route(g, encoded)
 		}

@@ -65,6 +65,8 @@ type Protocol struct {
 	Shards bool
 	// SplitEvery is how often, about, some group is split; 0: never.
 	SplitEvery core.Time
+	// MergeEvery is how often, about, two neighbours are merged; 0: never.
+	MergeEvery core.Time
 	// Judge is what the referee has to say of a run; nil: that it is linearizable and durable.
 	Judge func(referee.History, referee.Final) []referee.Verdict
 	// Position is the log position at which a version was given; nil: the version itself.

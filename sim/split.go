@@ -27,8 +27,6 @@ type splitting struct {
 	index uint64
 	// shard says that the child has executed something: then a majority of its disks has what it began with.
 	shard bool
-	// heard are the nodes that send commands to the child at once.
-	heard []bool
 }
 
 // Split makes groups of a linearizable or sequential protocol ones that are split now and then, with a bug planted in it.
@@ -47,7 +45,7 @@ func Split(p Protocol, every core.Time) Protocol {
 
 // roots are the groups that the world began with: clients know these, and where their keys are is the nodes' business.
 func (w *world) roots() []*group {
-	return slices.DeleteFunc(slices.Clone(w.served), func(g *group) bool { return g.split != nil })
+	return slices.DeleteFunc(slices.Clone(w.served), func(g *group) bool { return g.root != nil })
 }
 
 // splitLater splits a group now and then.
@@ -64,24 +62,20 @@ func (w *world) splitLater() {
 	})
 }
 
-// beginSplit names a child in the catalog, unless its parent is being split.
+// beginSplit names a child in the catalog, unless its parent is being split or merged.
 func (w *world) beginSplit(parent *group) {
 	letters := "abclmrst"
-	key := []byte(fmt.Sprintf("%c%d", letters[w.rng.IntN(len(letters))], w.root(parent).id))
+	root := w.root(parent)
+	key := []byte(fmt.Sprintf("%c%d", letters[w.rng.IntN(len(letters))], root.id))
 	if w.rng.IntN(2) == 0 {
 		key = append(key, 'x')
 	}
-	for _, g := range w.groups {
-		if s := g.split; s != nil && (s.parent == parent && !s.divided || w.root(g) == w.root(parent) && string(s.key) == string(key)) {
-			return
-		}
-	}
-	if parent.split != nil && !parent.split.divided || w.owner(w.root(parent), key, func(*group) bool { return true }) != parent {
+	if w.changing(parent) || root.owner(key, root.latest()) != parent || root.begins(key) {
 		return
 	}
 	g := len(w.groups)
-	child := &group{id: core.GroupID(g + 1), protocol: parent.protocol, members: parent.members, nodes: parent.nodes,
-		split: &splitting{parent: parent, key: key, heard: make([]bool, len(w.nodes))}}
+	child := &group{id: core.GroupID(g + 1), protocol: parent.protocol, members: parent.members, nodes: parent.nodes, root: root,
+		split: &splitting{parent: parent, key: key}}
 	for _, n := range w.nodes {
 		child.homes = append(child.homes, n.id)
 	}
@@ -98,33 +92,82 @@ func (w *world) beginSplit(parent *group) {
 	w.pushSplit(child)
 }
 
+// changing says that a group is being split or merged, or came to be by a split that is not over.
+func (w *world) changing(g *group) bool {
+	return g.split != nil && !g.split.shard || slices.ContainsFunc(w.groups, func(o *group) bool {
+		return o.split != nil && o.split.parent == g && !o.split.shard || o.merge != nil && !o.merge.done && (o == g || o.merge.left == g) ||
+			o == g && o.merge != nil
+	})
+}
+
 func (w *world) root(g *group) *group {
-	for g.split != nil {
-		g = g.split.parent
+	if g.root != nil {
+		return g.root
 	}
 	return g
 }
 
-// owner is the group of a key, as far as splits are known.
-func (w *world) owner(root *group, key []byte, known func(child *group) bool) *group {
-	for g := root; ; {
-		var best *group
-		for _, c := range w.groups {
-			s := c.split
-			if s != nil && s.parent == g && string(key) >= string(s.key) && known(c) && (best == nil || string(s.key) > string(best.split.key)) {
-				best = c
+// shardMap is what the catalog says at one time of a root's keys, in order; since is that of core.Owned.
+type shardMap []shardAt
+
+type shardAt struct {
+	from  string
+	group *group
+	since uint64
+}
+
+// latest is the number of the newest map of a root.
+func (g *group) latest() int { return len(g.maps) - 1 }
+
+// owner is the group of a key by one of the maps.
+func (g *group) owner(key []byte, version int) *group {
+	m := g.maps[version]
+	i := len(m) - 1
+	for i > 0 && m[i].from > string(key) {
+		i--
+	}
+	return m[i].group
+}
+
+// begins says that a shard begins at a key.
+func (g *group) begins(key []byte) bool {
+	return slices.ContainsFunc(g.maps[g.latest()], func(s shardAt) bool { return s.from == string(key) })
+}
+
+// remap makes a map the newest one. The nodes hear of it, each in its time, and tell their replicas.
+func (w *world) remap(root *group, m shardMap) {
+	root.maps = append(root.maps, m)
+	version := root.latest()
+	for _, n := range w.nodes {
+		w.after(core.Time(w.rng.Int64N(int64(learnMax))), func() {
+			if n.maps[root.id] < version {
+				n.maps[root.id] = version
+				n.arrive(func(now host.Now) { n.tellOwned(now, root) })
 			}
+		})
+	}
+}
+
+// tellOwned tells the replicas here what the node knows of their keys.
+func (n *node) tellOwned(now host.Now, root *group) {
+	m := root.maps[n.maps[root.id]]
+	for i, s := range m {
+		owned := core.Owned{Since: s.since}
+		if i > 0 {
+			owned.From = []byte(s.from)
 		}
-		if best == nil {
-			return g
+		if i+1 < len(m) {
+			owned.To = []byte(m[i+1].from)
 		}
-		g = best
+		if n.host.Has(s.group.id) {
+			n.host.Event(now, s.group.id, owned)
+		}
 	}
 }
 
 // route is where a node sends a command of one key.
 func (n *node) route(root *group, encoded []byte) *group {
-	if n.w.options.Protocol.SplitEvery == 0 {
+	if p := &n.w.options.Protocol; p.SplitEvery+p.MergeEvery == 0 {
 		return root
 	}
 	var c kv.Command
@@ -132,7 +175,8 @@ func (n *node) route(root *group, encoded []byte) *group {
 		n.w.fail(Invariant, "command does not decode: %v", err)
 		return root
 	}
-	return n.w.owner(root, c.Ops[0].Key, func(child *group) bool { return child.split.heard[n.index] })
+	root = n.w.root(root)
+	return root.owner(c.Ops[0].Key, n.maps[root.id])
 }
 
 // pushSplit lets nodes ask the parent's leader until the split is over, and hear of it.
@@ -162,9 +206,10 @@ func (w *world) divided(n *node, child *group) {
 	}
 	s.divided, s.index = true, n.disk.Group(s.parent.id).Applied()
 	w.hit("split-done")
-	for _, n := range w.nodes {
-		w.after(core.Time(w.rng.Int64N(int64(learnMax))), func() { s.heard[n.index] = true })
-	}
+	root := w.root(child)
+	m := slices.Clone(root.maps[root.latest()])
+	i := slices.IndexFunc(m, func(at shardAt) bool { return at.group == s.parent })
+	w.remap(root, slices.Insert(m, i+1, shardAt{from: string(s.key), group: child}))
 }
 
 // begun says that a split is over: every replica of the child has begun with something, and every parent's has let go of it.
@@ -230,7 +275,7 @@ func (n *node) tendChild(now host.Now, g *group) {
 			n.hadState[g.id] = true
 		}
 	default:
-		if b := machine.BoundsOf(parent); b != nil && !b.Holds(g.split.key) {
+		if b := machine.BoundsOf(parent); b != nil && !b.Holds(g.split.key) || g.merge != nil && g.merge.done {
 			n.w.hit("split-blank")
 			n.run(now, g, n.nothing())
 		}

@@ -95,6 +95,7 @@ func runTxnOf(o TxnOptions, workload txnWorkload) Result {
 	for g := range o.Groups {
 		w.addGroup(w.newGroup(g))
 	}
+	w.addWings()
 	if w.workload = workload; workload == nil {
 		w.workload = drawTxnWorkload(o.Workload, w.rng)
 	}
@@ -119,7 +120,8 @@ func (w *txnWorld) groupsOf(n *node) func(ks *kv.Keyspace, key []byte) uint64 {
 		if ks == w.spare && w.knowsDrop(n) {
 			return 0
 		}
-		return uint64(w.owner(w.rootOf(key), key, func(child *group) bool { return child.split.heard[n.index] }).id)
+		root := w.rootOf(key)
+		return uint64(root.owner(key, n.maps[root.id]).id)
 	}
 }
 
@@ -135,6 +137,7 @@ func (w *txnWorld) run() {
 	w.faults.start()
 	w.dropLater()
 	w.splitLater()
+	w.mergeLater()
 	w.runUntil(w.options.Faulty, nil)
 	w.settle()
 	w.stats.End = w.now
@@ -240,7 +243,8 @@ func (w *txnWorld) history() (referee.History, referee.Final) {
 	final := referee.Final{}
 	for _, key := range w.workload.keys(w) {
 		c := kv.Command{Ops: []kv.Op{{Kind: kv.OpGet, Key: []byte(key)}}}
-		at := w.owner(w.rootOf([]byte(key)), []byte(key), func(child *group) bool { return child.split.divided })
+		root := w.rootOf([]byte(key))
+		at := root.owner([]byte(key), root.latest())
 		view := w.living()[0].disk.Group(at.id)
 		if r, _ := machine.Read(view, &c, 0); r.Code == kv.OK {
 			final[key] = string(r.Value)

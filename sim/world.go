@@ -114,6 +114,14 @@ type group struct {
 	roster *roster
 	// split is what it came to be by; nil: the world began with it.
 	split *splitting
+	// root is the group in whose keys this one's lie; nil: it is a root. maps are what the catalog has said of a root's keys.
+	root *group
+	maps []shardMap
+	// merge is the merge by which the group retires; nil: there is none. merges counts those by which it absorbs others.
+	merge  *merging
+	merges uint64
+	// absorbed are the groups that this one has absorbed.
+	absorbed []absorbed
 	// companion is the group that the replicas consult; nil: none. serves is the group whose companion this one is.
 	companion, serves *group
 }
@@ -151,6 +159,7 @@ func newWorld(o Options) *world {
 			w.addGroup(w.newCompanion(gr, p))
 		}
 	}
+	w.addWings()
 	if o.Work != nil {
 		w.mix = w.newMix()
 	}
@@ -218,6 +227,9 @@ func (w *world) newCompanion(of *group, p *Protocol) *group {
 
 func (w *world) addGroup(g *group) {
 	w.groups = append(w.groups, g)
+	if g.root == nil {
+		g.maps = []shardMap{{{group: g}}}
+	}
 	if g.serves == nil {
 		w.served = append(w.served, g)
 	}
@@ -244,6 +256,7 @@ func (w *world) run() {
 	}
 	w.faults.start()
 	w.splitLater()
+	w.mergeLater()
 	if w.options.Protocol.Values != nil {
 		w.strikeShelf()
 	}
@@ -390,7 +403,7 @@ func (w *world) converged() bool {
 
 // rests reports whether no replica of a group has anything left to do.
 func (w *world) rests(living []*node, g *group) bool {
-	if g.split != nil && !w.begun(living, g) {
+	if g.split != nil && !w.begun(living, g) || g.merge.halfway(living, g) {
 		return false
 	}
 	if g.protocol.Rests == nil {

@@ -11,7 +11,7 @@ import (
 
 func keyspaceCommand(g *global) *cobra.Command {
 	cmd := &cobra.Command{Use: "keyspace", Short: "Create, list, describe, split, explain, measure, drop, snapshot and restore keyspaces"}
-	cmd.AddCommand(keyspaceCreate(g), keyspaceList(g), keyspaceDescribe(g), keyspaceSplit(g), keyspaceExplain(g), keyspaceStaleness(g),
+	cmd.AddCommand(keyspaceCreate(g), keyspaceList(g), keyspaceDescribe(g), keyspaceSplit(g), keyspaceMerge(g), keyspaceExplain(g), keyspaceStaleness(g),
 		keyspaceDrop(g), keyspaceSnapshot(g), keyspaceRestore(g))
 	cmd.RunE = func(c *cobra.Command, _ []string) error { return usage(c.Help()) }
 	return cmd

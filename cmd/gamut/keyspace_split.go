@@ -55,6 +55,24 @@ func keyspaceSplit(g *global) *cobra.Command {
 	}
 }
 
+func keyspaceMerge(g *global) *cobra.Command {
+	return &cobra.Command{
+		Use:   "merge NAME KEY",
+		Short: "Make the shard that begins at KEY one with the shard before it",
+		Long: "Make the shard that begins at KEY one with the shard before it. Keyspaces that can be split can be merged. Clients go on meanwhile:\n" +
+			"those of the shard that begins at KEY wait until its records have been carried into the other one's log, some seconds for a gigabyte.",
+		Args: cobra.ExactArgs(2),
+		RunE: func(c *cobra.Command, args []string) error {
+			ctx, cancel := bounded(c)
+			defer cancel()
+			if err := g.cluster().MergeShards(ctx, args[0], []byte(args[1])); err != nil {
+				return err
+			}
+			return g.only(c, []string{"MERGED"}, map[string]string{"keyspace": args[0], "merged": args[1]}, args[1])
+		},
+	}
+}
+
 // shownKey is a key in a table: as it is, or in base64 if it is no text.
 func shownKey(key []byte) string {
 	if utf8.Valid(key) {

@@ -107,7 +107,11 @@ func (g *global) groupStatus(c *cobra.Command, members []remote.Member) error {
 		}
 		for _, r := range m.Status.Groups {
 			number := func(n uint64) string { return strconv.FormatUint(n, 10) }
-			if err := p.Row(map[string]any{"node": m.ID, "replica": r}, r.Keyspace, strconv.Itoa(r.Shard), number(r.Group), fmt.Sprint(m.ID), r.Role,
+			shard := strconv.Itoa(r.Shard)
+			if r.Retired {
+				shard = "retired"
+			}
+			if err := p.Row(map[string]any{"node": m.ID, "replica": r}, r.Keyspace, shard, number(r.Group), fmt.Sprint(m.ID), r.Role,
 				fmt.Sprint(r.Leader), r.Ballot, number(r.Commit), number(r.Applied), number(r.Durable), number(r.First), number(r.Last), shownKey(r.From), shownKey(r.To)); err != nil {
 				return err
 			}

@@ -211,7 +211,7 @@ func (f *fake) Handoff(_ context.Context, group uint64, to uint32) error {
 	return nil
 }
 
-func (f *fake) MoveShard(_ context.Context, name string, shard int, nodes []uint32) error {
+func (f *fake) MoveGroup(_ context.Context, name string, group uint64, nodes []uint32) error {
 	if f.Keyspace(name) == nil {
 		return kv.Errorf(kv.NoKeyspace, "there is no keyspace %q", name)
 	}
@@ -227,6 +227,10 @@ func (f *fake) SplitShard(_ context.Context, name string, key []byte) error {
 		return kv.Errorf(kv.NoKeyspace, "there is no keyspace %q", name)
 	}
 	return nil
+}
+
+func (f *fake) MergeShards(ctx context.Context, name string, key []byte) error {
+	return f.SplitShard(ctx, name, key)
 }
 
 func (f *fake) DrainNode(_ context.Context, node uint32) error { return nil }

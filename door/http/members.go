@@ -25,16 +25,16 @@ func (s *Server) node(run func(a kv.Admin, ctx context.Context, node uint32) err
 	}
 }
 
-// moveShard begins to move a shard to the nodes of ?to=1,2,3.
-func (s *Server) moveShard(w http.ResponseWriter, r *http.Request) {
+// moveGroup begins to move the shard of a group to the nodes of ?to=1,2,3.
+func (s *Server) moveGroup(w http.ResponseWriter, r *http.Request) {
 	query, err := parseQuery(r, "to")
 	if err != nil {
 		s.fail(w, err)
 		return
 	}
-	shard, err := strconv.ParseUint(r.PathValue("shard"), 10, 16)
+	group, err := strconv.ParseUint(r.PathValue("group"), 10, 64)
 	if err != nil {
-		s.fail(w, invalid("shard %q is not a number", r.PathValue("shard")))
+		s.fail(w, invalid("group %q is not a number", r.PathValue("group")))
 		return
 	}
 	nodes, err := nodeList(query.Get("to"))
@@ -44,28 +44,37 @@ func (s *Server) moveShard(w http.ResponseWriter, r *http.Request) {
 	}
 	s.administer(w, r, http.StatusAccepted, func(ctx context.Context) (any, error) {
 		name := r.PathValue("keyspace")
-		return kv.Move{Keyspace: name, Shard: int(shard), Nodes: nodes}, s.admin.MoveShard(ctx, name, int(shard), nodes)
+		return GroupMoves{Keyspace: name, Group: group, Nodes: nodes}, s.admin.MoveGroup(ctx, name, group, nodes)
 	})
 }
 
-// splitShard makes the keys from the body on, to the end of their shard, a shard of their own.
-func (s *Server) splitShard(w http.ResponseWriter, r *http.Request) {
-	if _, err := parseQuery(r); err != nil {
-		s.fail(w, err)
-		return
-	}
-	key, err := io.ReadAll(http.MaxBytesReader(w, r.Body, kv.KeyMax+1))
-	if err != nil || len(key) == 0 || len(key) > kv.KeyMax {
-		s.fail(w, invalid("the body is the key to split at, of 1 to %d bytes", kv.KeyMax))
-		return
-	}
-	s.administer(w, r, http.StatusOK, func(ctx context.Context) (any, error) {
-		return SplitDone{Keyspace: r.PathValue("keyspace"), Key: key}, s.admin.SplitShard(ctx, r.PathValue("keyspace"), key)
-	})
+// GroupMoves is the answer to a move that has begun.
+type GroupMoves struct {
+	Keyspace string   `json:"keyspace"`
+	Group    uint64   `json:"group"`
+	Nodes    []uint32 `json:"nodes"`
 }
 
-// SplitDone is the answer to a split.
-type SplitDone struct {
+// bound runs a request about a key that is, or is to be, the first one of a shard: the body.
+func (s *Server) bound(run func(a kv.Admin, ctx context.Context, keyspace string, key []byte) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if _, err := parseQuery(r); err != nil {
+			s.fail(w, err)
+			return
+		}
+		key, err := io.ReadAll(http.MaxBytesReader(w, r.Body, kv.KeyMax+1))
+		if err != nil || len(key) == 0 || len(key) > kv.KeyMax {
+			s.fail(w, invalid("the body is the first key of the shard, of 1 to %d bytes", kv.KeyMax))
+			return
+		}
+		s.administer(w, r, http.StatusOK, func(ctx context.Context) (any, error) {
+			return BoundDone{Keyspace: r.PathValue("keyspace"), Key: key}, run(s.admin, ctx, r.PathValue("keyspace"), key)
+		})
+	}
+}
+
+// BoundDone is the answer to a split or a merge.
+type BoundDone struct {
 	Keyspace string `json:"keyspace"`
 	Key      []byte `json:"key"`
 }

@@ -138,7 +138,7 @@ func runScan(c *conn, w *writer, args [][]byte) {
 	if fault == "" && r.number != 0 {
 		known := false
 		at, known = c.server.cursors.get(r.number)
-		if !known || at.keyspace != ks.Name || at.shard >= ks.Shards {
+		if !known || at.keyspace != ks.Name || ks.Range == nil && at.shard >= ks.Shards {
 			fault = fmt.Sprintf("ERR unknown cursor %d: it is too old, or of another node or keyspace; start again from 0", r.number)
 		}
 	}
@@ -147,7 +147,7 @@ func runScan(c *conn, w *writer, args [][]byte) {
 		return
 	}
 	if ks.Range != nil && len(at.key) > 0 {
-		at.shard = ks.ShardOf(at.key) // shards may have been split since the last page
+		at.shard = ks.ShardOf(at.key) // shards may have been split or merged since the last page
 	}
 	from, end := scanBounds(at.key, r.pattern)
 	result := c.page(ks, at.shard, from, end, r.count)

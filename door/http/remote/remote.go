@@ -192,15 +192,14 @@ func (c *Cluster) DropKeyspace(ctx context.Context, name string, force bool) err
 	return c.JSON(ctx, q, new(any))
 }
 
-// MoveShard begins to move a shard's replicas to nodes.
-func (c *Cluster) MoveShard(ctx context.Context, keyspace string, shard int, nodes string) error {
-	path := fmt.Sprintf("/v1/keyspaces/%s/shards/%d/move?to=%s", url.PathEscape(keyspace), shard, url.QueryEscape(nodes))
-	return c.JSON(ctx, Request{Method: "POST", Path: path}, new(any))
-}
-
 // SplitShard makes the keys from one on, to the end of their shard, a shard of their own.
 func (c *Cluster) SplitShard(ctx context.Context, keyspace string, key []byte) error {
 	return c.JSON(ctx, Request{Method: "POST", Path: "/v1/keyspaces/" + url.PathEscape(keyspace) + "/split", Body: key}, new(any))
+}
+
+// MergeShards makes the shard that begins at a key one with the shard before it.
+func (c *Cluster) MergeShards(ctx context.Context, keyspace string, key []byte) error {
+	return c.JSON(ctx, Request{Method: "POST", Path: "/v1/keyspaces/" + url.PathEscape(keyspace) + "/merge", Body: key}, new(any))
 }
 
 // DrainNode lets a node leave; RemoveNode ends its membership.
