@@ -60,7 +60,7 @@ func keyspaceMerge(g *global) *cobra.Command {
 		Use:   "merge NAME KEY",
 		Short: "Make the shard that begins at KEY one with the shard before it",
 		Long: "Make the shard that begins at KEY one with the shard before it. Keyspaces that can be split can be merged. Clients go on meanwhile:\n" +
-			"those of the shard that begins at KEY wait until its records have been carried into the other one's log, some seconds for a gigabyte.",
+			"those of the shard that begins at KEY wait until its records have been carried into the other one's log.",
 		Args: cobra.ExactArgs(2),
 		RunE: func(c *cobra.Command, args []string) error {
 			ctx, cancel := bounded(c)
