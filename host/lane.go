@@ -75,18 +75,22 @@ func (h *Host) pickOther(l *lanes) *lane {
 	return one
 }
 
+func (h *Host) lanesOf(g core.GroupID) *lanes {
+	l := h.lanes[g]
+	if l == nil {
+		l = &lanes{}
+		h.lanes[g] = l
+	}
+	return l
+}
+
 // sign puts a command under a lane, unless it needs none: reads may be repeated, and a client's own session is as good.
 func (h *Host) sign(p *pending) {
 	c := &p.command
 	if c.Read || c.Again || p.lane != nil {
 		return
 	}
-	l := h.lanes[c.Group]
-	if l == nil {
-		l = &lanes{}
-		h.lanes[c.Group] = l
-	}
-	one := h.pick(l)
+	one := h.pick(h.lanesOf(c.Group))
 	one.seq++
 	one.open = append(one.open, one.seq)
 	one.used = h.now.Mono
@@ -121,7 +125,8 @@ func (h *Host) unnumbered(g core.GroupID) bool {
 func (h *Host) withoutNumber(id core.RequestID, p *pending) {
 	p.lane.refused = true
 	p.lane.close(p.laneSeq, true)
-	h.lanes[p.command.Group].plainUntil = h.now.Mono + laneIdle
+	// A command that came from a group whose keys were given away brings that one's lane along: this one may have none yet.
+	h.lanesOf(p.command.Group).plainUntil = h.now.Mono + laneIdle
 	h.requests.bytes += len(p.plain) - len(p.command.Encoded)
 	p.command.Encoded, p.command.Tracked, p.lane = p.plain, false, nil
 	h.hand(h.index[p.command.Group], id)

@@ -79,6 +79,28 @@ func TestTimeOfTheGroupIsNotThisNodes(t *testing.T) {
 	}
 }
 
+// TestTimeOfTheGroupThatTookTheKeysIsNotThisNodes: the command brings a number along that was made for another group.
+func TestTimeOfTheGroupThatTookTheKeysIsNotThisNodes(t *testing.T) {
+	b := newBench(t, Options{})
+	b.add(1, &puppet{leader: 1, on: answerAll(kv.Moved)})
+	b.add(2, &puppet{leader: 1, on: func(in *core.Input, out *core.Effects) {
+		q, ok := in.Event.(core.Requests)
+		for i := 0; ok && i < len(q.List); i++ {
+			code := kv.OK
+			if s := sessionIn(t, q.List[i].Command); !s.IsZero() {
+				code = kv.TooOld
+			}
+			out.Reply(q.List[i].ID, kv.Result{Code: code})
+		}
+	}})
+	b.place = map[uint64]Placement{1: {Group: 1}}
+	b.submit(1, asTracked)
+	b.pass(ms)
+	b.place[1] = Placement{Group: 2}
+	b.pass(retryMax)
+	b.wantAnswer(1, kv.OK)
+}
+
 // TestFencedWriteIsDefinite: an earlier try may have been under way, but the answer is about the number, and so about all of them.
 func TestFencedWriteIsDefinite(t *testing.T) {
 	b := newBench(t, Options{})
