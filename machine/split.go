@@ -24,6 +24,9 @@ const (
 
 var boundsKey = []byte{boundsKind}
 
+// dividedKey holds the number of the group for which the keys were divided last, 8 bytes big endian.
+var dividedKey = []byte{'v'}
+
 // Bounds are the keys of a group: From <= key < To. To nil: there is no end. A nil *Bounds holds all keys.
 type Bounds struct{ From, To []byte }
 
@@ -148,6 +151,7 @@ func (m *Machine) Split(child uint64, key []byte, pairs []core.Change) (done boo
 	}
 	m.put(boundsKey, mine.AppendTo(nil))
 	m.put(birthKey(child, nil), theirs.AppendTo(nil))
+	m.put(dividedKey, binary.BigEndian.AppendUint64(nil, child))
 	for _, p := range pairs {
 		m.put(birthKey(child, p.Key), p.Value)
 	}
@@ -185,6 +189,13 @@ func Births(view reader) (children []uint64) {
 func Born(view reader, child uint64) bool {
 	_, ok := view.Get(birthKey(child, nil))
 	return ok
+}
+
+// Divided reports whether a state is of a time after the split for a child. The bounds do not tell: its keys may have been another
+// group's before, and be so again in a state that lags behind. Groups are numbered in the order in which they come to be.
+func Divided(view reader, child uint64) bool {
+	b, ok := view.Get(dividedKey)
+	return ok && binary.BigEndian.Uint64(b) >= child
 }
 
 // Birth calls f with each pair of the state that a child begins with, in byte order, until f returns an error. The state may be of

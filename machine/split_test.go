@@ -115,6 +115,22 @@ func TestSplitDividesAState(t *testing.T) {
 	}
 }
 
+// TestSplitIsToldFromAnEarlierOne: a replica that lags behind has given the key away before, for a child that was merged again since,
+// and must not take that for the split that its log has yet to come to.
+func TestSplitIsToldFromAnEarlierOne(t *testing.T) {
+	w := newWorld()
+	w.do(set("k1", "one"), set("k7", "seven"))
+	if Divided(w, 9) {
+		t.Error("divided before the split")
+	}
+	if !w.split("k5") {
+		t.Fatal("not divided")
+	}
+	if BoundsOf(w).Holds(key("k7")) || !Divided(w, 9) || Divided(w, 10) {
+		t.Errorf("bounds %+v, divided for 9: %v, for 10: %v", BoundsOf(w), Divided(w, 9), Divided(w, 10))
+	}
+}
+
 // TestSplitWaitsForTransactions: while one holds locks the entry does nothing. A split that did not wait would lose its writes.
 func TestSplitWaitsForTransactions(t *testing.T) {
 	for _, bug := range []SplitMutation{NoSplitMutation, SplitOverLocks} {

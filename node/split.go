@@ -61,17 +61,7 @@ func (n *Node) mayBegin(t *table, sh *shard) bool {
 		return false
 	}
 	// Divided, and nothing laid aside: the parent's replica has its state from one that was divided longer ago.
-	bounds := machine.BoundsOf(parent.state)
-	return bounds != nil && !bounds.Holds(sh.firstKey())
-}
-
-// firstKey is where the shard begins.
-func (s *shard) firstKey() []byte {
-	if child := s.space.children[s.parent]; child != nil && child.group == s.group {
-		return s.described().Split.Key
-	}
-	from, _ := s.space.keyspace.Range(s.index)
-	return from
+	return machine.Divided(parent.state, uint64(sh.group))
 }
 
 // endBirths drops what was made for replicas that are not wanted here any more, before they began.

@@ -275,7 +275,7 @@ func (n *node) tendChild(now host.Now, g *group) {
 			n.hadState[g.id] = true
 		}
 	default:
-		if b := machine.BoundsOf(parent); b != nil && !b.Holds(g.split.key) || g.merge != nil && g.merge.done {
+		if machine.Divided(parent, uint64(g.id)) || g.merge != nil && g.merge.done {
 			n.w.hit("split-blank")
 			n.run(now, g, n.nothing())
 		}
