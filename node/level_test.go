@@ -35,6 +35,9 @@ func (c *cluster) hasLevel(want int) {
 // under writes; then the old release is refused, and so is one that joins.
 func TestAClusterOfTwoReleasesUsesWhatAllKnow(t *testing.T) {
 	c := newCluster(t, 3)
+	for id := range core.NodeID(3) {
+		c.runs(id+1, 1)
+	}
 	c.runs(1, 2)
 	c.start(1, 2, 3)
 	c.ready()

@@ -72,8 +72,9 @@ func TestNoReplicaBeginsWhileItsStateIsMade(t *testing.T) {
 		err := n.onLoop(ctx, func(host.Now) {
 			t := n.table.Load()
 			of := t.byName["o"].shards[1]
-			// Another child of the same keys, for which nothing is laid aside any more.
-			child := &shard{space: of.space, index: of.index, parent: of.parent, group: 1000, state: n.disk.Group(1000)}
+			// An older child of the same keys, for which nothing is laid aside any more.
+			const older = 1
+			child := &shard{space: of.space, index: of.index, parent: of.parent, group: older, state: n.disk.Group(older)}
 			if under {
 				n.births.under[child.group] = true
 				defer delete(n.births.under, child.group)
