@@ -1,7 +1,7 @@
 # make check is what runs before every push, and what CI runs.
 
 GO    ?= go
-SEEDS ?= 100
+SEEDS ?= 60
 SOAK  ?= 30m
 
 # Packages with goroutines are tested with the race detector; all others, the pure ones, have none to race. A new package is one

@@ -111,7 +111,11 @@ func (c *cluster) create(at core.NodeID, spec kv.CreateKeyspace) {
 	c.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	if err := c.nodes[at].CreateKeyspace(ctx, spec); err != nil {
+	err := c.nodes[at].CreateKeyspace(ctx, spec)
+	for isCode(err, kv.ClockSkew) && ctx.Err() == nil { // on a machine that is held up; nothing was executed
+		err = c.nodes[at].CreateKeyspace(ctx, spec)
+	}
+	if err != nil {
 		c.t.Fatalf("create %s: %v", spec.Name, err)
 	}
 }
