@@ -22,7 +22,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience bounds what must happen eventually; nothing is judged by how long it took.
-const patience = 30 * time.Second
+const patience = 60 * time.Second
 
 // cluster is some nodes in this process, on loopback and temporary folders.
 type cluster struct {
