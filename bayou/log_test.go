@@ -122,3 +122,15 @@ func TestNodesLogIsLetGo(t *testing.T) {
 		}
 	}
 }
+
+// TestMarkOfAnOlderProgram: a log whose marks say that all of the write log lies in the state is taken over as it is.
+func TestMarkOfAnOlderProgram(t *testing.T) {
+	m := mark{self: 3, sealed: true}
+	raw := m.appendTo(nil)
+	for version, known := range map[byte]bool{1: false, 2: true, 3: true, 4: false} {
+		raw[0] = version
+		if got, err := decodeMark(raw); (err == nil) != known || known && (got.self != 3 || !got.sealed) {
+			t.Errorf("version %d: %+v, %v", version, got, err)
+		}
+	}
+}

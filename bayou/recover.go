@@ -17,7 +17,9 @@ const (
 	recordCuts   = 3
 )
 
-const markVersion = 2
+// markVersion 2 was written where all of the write log lay in the state: such a log is a log of today. The reverse is not so, and
+// a program that knows no other refuses it.
+const markVersion = 3
 
 // posBits is how much of a log position counts; above are those of the replica's id. So the records of two replicas that
 // lived on one disk one after the other are not taken for each other's.
@@ -62,7 +64,7 @@ func decodeMark(b []byte) (m mark, err error) {
 		m.voids = append(m.voids, void{r.Uint(), r.Uint()})
 	}
 	m.config, m.sealed = r.Bytes(), r.Bool()
-	if r.Bad || len(r.B) > 0 || version != markVersion {
+	if r.Bad || len(r.B) > 0 || version != markVersion && version != markVersion-1 {
 		return mark{}, errMark
 	}
 	return m, nil
