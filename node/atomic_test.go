@@ -221,7 +221,9 @@ func TestAtomicKeyspacesSurviveRestarts(t *testing.T) {
 			}
 			return nil
 		})
-		if history := atomicStatus(c.nodes[rest[0]]).Atomic.History; !strings.Contains(history[len(history)-1].Text, "is left out: ") {
+		// A node that nobody read at has let its lease end: that may be noticed before its word that it stops.
+		history := atomicStatus(c.nodes[rest[0]]).Atomic.History
+		if last := history[len(history)-1].Text; !strings.Contains(last, "is left out: it stops") && !strings.Contains(last, "is left out: its lease was over") {
 			t.Errorf("the history is %+v", history)
 		}
 		mustSet(t, c.nodes[rest[0]], "config", "k", fmt.Sprint(id))
