@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -37,74 +35,20 @@ func mergeUnderLoad(t *testing.T, consistency kv.Consistency) {
 	c.start(1, 2, 3)
 	c.ready()
 	c.create(1, kv.CreateKeyspace{Name: "o", Consistency: consistency, Partitioner: "ordered", Splits: []string{"k10", "k20", "k30"}})
-	key := func(i int) string { return fmt.Sprintf("k%02d", i) }
-	const keys = 40
-	for i := range keys {
-		submit(c.nodes[1], "o", set(key(i), "0"))
-	}
-	stop := make(chan struct{})
-	var wg sync.WaitGroup
-	var mu sync.Mutex
-	counted := map[string]int{}
-	var counts atomic.Int64
-	for id, n := range c.nodes {
-		wg.Add(2)
-		go func() {
-			defer wg.Done()
-			for i := int(id); ; i++ {
-				select {
-				case <-stop:
-					return
-				default:
-				}
-				k := key(i * 7 % keys)
-				r := submit(n, "o", incr(k))[0]
-				if r.Code != kv.OK {
-					t.Errorf("incr %s at node %d: %v %s", k, id, r.Code, r.Detail)
-					return
-				}
-				mu.Lock()
-				counted[k]++
-				mu.Unlock()
-				counts.Add(1)
-			}
-		}()
-		go func() {
-			defer wg.Done()
-			for {
-				select {
-				case <-stop:
-					return
-				default:
-				}
-				list, err := scanAll(n, "o", 7)
-				if err != nil || len(list) != keys {
-					t.Errorf("a scan at node %d shows %d keys: %v %q", id, len(list), err, list)
-					return
-				}
-			}
-		}()
-	}
+	counts, judge := c.countInOrder(t)
 	for i, step := range []struct {
 		key   string
 		merge bool
 	}{{"k20", true}, {"k30", true}, {"k30", false}, {"k10", true}, {"k25", false}, {"k30", true}} {
-		awaitMore(t, &counts, 100)
+		awaitMore(t, counts, 100)
 		if step.merge {
 			c.merge(core.NodeID(i%3+1), "o", step.key)
 		} else {
 			c.split(core.NodeID(i%3+1), "o", step.key)
 		}
 	}
-	awaitMore(t, &counts, 100)
-	close(stop)
-	wg.Wait()
-	for i := range keys {
-		r := submit(c.nodes[2], "o", kv.Command{Level: kv.LevelLinearizable, Ops: []kv.Op{{Kind: kv.OpGet, Key: []byte(key(i))}}})[0]
-		if want := fmt.Sprint(counted[key(i)]); string(r.Value) != want {
-			t.Errorf("%s is %q after %s increments", key(i), r.Value, want)
-		}
-	}
+	awaitMore(t, counts, 100)
+	judge()
 	if got := c.nodes[1].Keyspace("o").Shards; got != 2 {
 		t.Errorf("%d shards", got)
 	}

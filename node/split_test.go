@@ -69,6 +69,27 @@ func splitUnderLoad(t *testing.T, consistency kv.Consistency) {
 	c.start(1, 2, 3)
 	c.ready()
 	c.create(1, kv.CreateKeyspace{Name: "o", Consistency: consistency, Partitioner: "ordered"})
+	counts, judge := c.countInOrder(t)
+	for i, at := range []string{"k20", "k10", "k30", "k31"} {
+		awaitMore(t, counts, 100)
+		c.split(core.NodeID(i%3+1), "o", at)
+	}
+	awaitMore(t, counts, 100)
+	judge()
+	if got := c.nodes[1].Keyspace("o").Shards; got != 5 {
+		t.Errorf("%d shards, not 5", got)
+	}
+	for i, g := range c.nodes[1].DescribeKeyspaces()[1].Groups {
+		want := []string{"", "k10", "k20", "k30", "k31", ""}
+		if !bytes.Equal(g.From, []byte(want[i])) || !bytes.Equal(g.To, []byte(want[i+1])) {
+			t.Errorf("shard %d has %q to %q", i, g.From, g.To)
+		}
+	}
+}
+
+// countInOrder lets clients of each node add to the keys of o, and list them all, until judge is called: then no addition is lost or made twice.
+// counts are the additions so far.
+func (c *cluster) countInOrder(t *testing.T) (counts *atomic.Int64, judge func()) {
 	key := func(i int) string { return fmt.Sprintf("k%02d", i) }
 	const keys = 40
 	for i := range keys {
@@ -78,7 +99,7 @@ func splitUnderLoad(t *testing.T, consistency kv.Consistency) {
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	counted := map[string]int{}
-	var counts atomic.Int64
+	counts = new(atomic.Int64)
 	for id, n := range c.nodes {
 		wg.Add(2)
 		go func() {
@@ -117,26 +138,14 @@ func splitUnderLoad(t *testing.T, consistency kv.Consistency) {
 			}
 		}()
 	}
-	for i, at := range []string{"k20", "k10", "k30", "k31"} {
-		awaitMore(t, &counts, 100)
-		c.split(core.NodeID(i%3+1), "o", at)
-	}
-	awaitMore(t, &counts, 100)
-	close(stop)
-	wg.Wait()
-	for i := range keys {
-		r := submit(c.nodes[2], "o", kv.Command{Level: kv.LevelLinearizable, Ops: []kv.Op{{Kind: kv.OpGet, Key: []byte(key(i))}}})[0]
-		if want := fmt.Sprint(counted[key(i)]); string(r.Value) != want {
-			t.Errorf("%s is %q after %s increments", key(i), r.Value, want)
-		}
-	}
-	if got := c.nodes[1].Keyspace("o").Shards; got != 5 {
-		t.Errorf("%d shards, not 5", got)
-	}
-	for i, g := range c.nodes[1].DescribeKeyspaces()[1].Groups {
-		want := []string{"", "k10", "k20", "k30", "k31", ""}
-		if !bytes.Equal(g.From, []byte(want[i])) || !bytes.Equal(g.To, []byte(want[i+1])) {
-			t.Errorf("shard %d has %q to %q", i, g.From, g.To)
+	return counts, func() {
+		close(stop)
+		wg.Wait()
+		for i := range keys {
+			r := submit(c.nodes[2], "o", kv.Command{Level: kv.LevelLinearizable, Ops: []kv.Op{{Kind: kv.OpGet, Key: []byte(key(i))}}})[0]
+			if want := fmt.Sprint(counted[key(i)]); string(r.Value) != want {
+				t.Errorf("%s is %q after %s increments", key(i), r.Value, want)
+			}
 		}
 	}
 }
